@@ -1,0 +1,5 @@
+"""python -m longvpo, and accelerate launch -m longvpo."""
+
+from longvpo.cli import main
+
+main()

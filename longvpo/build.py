@@ -1,0 +1,208 @@
+"""Run a DatasetRecipe: sources, then triplets, then a folder that load_dataset reads.
+
+    longvpo build-dataset my-recipe.yaml
+
+The folder holds the configs `stage1`, `clips` and `dropped`, facts.json, recipe.yaml, a contact sheet and a README
+that names the configs. It appears whole, when everything is done.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.figures import contact_sheet
+from longvpo.folder import check_free, whole_folder
+from longvpo.recipe import DatasetRecipe, dump_recipe, recipe_hash
+from longvpo.similarity import Embedder
+from longvpo.sources import read_clips
+from longvpo.stage1 import Outcome, Pool, anchored_cues
+from longvpo.triplet import Clip, Dropped, features
+from longvpo.video import ClipFrames
+from longvpo.writer import LocalWriter
+
+CONFIGS = ("stage1", "clips", "dropped")
+EMBED_TOGETHER = 16  # clips
+
+
+def build(
+    recipe: DatasetRecipe,
+    output: Path,
+    writer: LocalWriter | None = None,
+    embedder: Embedder | None = None,
+) -> dict[str, Any]:
+    """Build the dataset into the folder `output`, and return its facts.
+
+    Args:
+        writer, embedder: take the place of the recipe's models.
+
+    Raises:
+        LongVPOError: the sources cannot make such a dataset, or `output` holds something else.
+    """
+    finished = _finished(recipe, output)
+    if finished:
+        return finished
+    started = time.monotonic()
+    clips, dropped = _read_sources(recipe)
+    _check_enough(recipe, clips)
+    writer = writer or LocalWriter(recipe.writer, recipe.video.fps)
+    embedder = embedder or Embedder(recipe.filters)
+    frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.sources})
+    pool, unreadable = make_pool(clips, frames_of, embedder)
+    dropped += unreadable
+    _check_enough(recipe, pool.clips)
+    outcome = anchored_cues(recipe, pool, frames_of, writer, embedder)
+    if not outcome.triplets:
+        raise LongVPOError(
+            f"no triplet was left of {outcome.anchors} anchors: {_reasons(outcome.dropped)}; "
+            "loosen filters.* or context.clips, or give more clips"
+        )
+    dropped += outcome.dropped
+    facts = make_facts(recipe, pool, outcome, dropped, writer.name, time.monotonic() - started)
+    with whole_folder(output) as folder:
+        _write(folder, "stage1", [asdict(triplet) for triplet in outcome.triplets])
+        _write(folder, "clips", [asdict(clip) for clip in pool.clips])
+        _write(folder, "dropped", [item.row() for item in dropped])
+        (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+        (folder / "README.md").write_text(_readme(recipe))
+        sheet = next((t for t in outcome.triplets if 4 <= len(t.context) <= 8), outcome.triplets[0])
+        contact_sheet(folder / "contact_sheet.png", sheet, [frames_of(clip) for clip in sheet.context])
+    return facts
+
+
+def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> tuple[Pool, list[Dropped]]:
+    """Decode and embed every clip once. A clip that cannot be decoded is dropped with its reason."""
+    kept, counts, vectors, dropped = [], [], [], []
+    waiting: list[np.ndarray] = []
+    for clip in tqdm(clips, desc="decode and embed"):
+        try:
+            waiting.append(frames_of(clip.reference))
+        except VideoError as error:
+            dropped.append(Dropped(clip.video, "video", str(error)))
+            continue
+        kept.append(clip)
+        counts.append(len(waiting[-1]))
+        if len(waiting) == EMBED_TOGETHER:
+            vectors.append(embedder.clips(waiting))
+            waiting = []
+    if waiting:
+        vectors.append(embedder.clips(waiting))
+    captions = embedder.texts([clip.caption for clip in kept])
+    return Pool(kept, np.array(counts), np.concatenate(vectors) if vectors else np.zeros((0, 1)), captions), dropped
+
+
+def plan(recipe: DatasetRecipe) -> dict[str, Any]:
+    """What a build would do, without doing it: no model is loaded and nothing is written."""
+    lengths = recipe.context.clips or (2, recipe.context.frame_budget)
+    return {
+        "recipe": recipe.name,
+        "hash": recipe_hash(recipe),
+        "sources": {source.name: str(source.folder) for source in recipe.sources},
+        "triplets": recipe.stage1.triplets,
+        "clips_a_context": sorted(set(lengths)),
+        "frame_budget": recipe.context.frame_budget,
+        "writer": f"{recipe.writer.model}@{recipe.writer.revision}",
+        "writer_calls": {
+            "at_least": 2 * recipe.stage1.triplets,
+            "at_most": 2 * int(recipe.stage1.triplets * recipe.stage1.attempts),
+        },
+    }
+
+
+def make_facts(
+    recipe: DatasetRecipe, pool: Pool, outcome: Outcome, dropped: list[Dropped], writer: str, seconds: float
+) -> dict[str, Any]:
+    """What the build measured; cards and figures are made from this alone."""
+    triplets = outcome.triplets
+    lengths = Counter(len(triplet.context) for triplet in triplets)
+    # where in the context the anchor stands, from 0 (first) to 1 (last); fewer than five clips cannot fill five bins
+    depths = [t.anchors[0] / (len(t.context) - 1) for t in triplets if len(t.context) >= 5]
+    return {
+        "recipe": recipe_hash(recipe),
+        "triplets": len(triplets),
+        "clips": len(pool.clips),
+        "clips_used_as_anchor": len({t.context[t.anchors[0]]["clip_id"] for t in triplets}),
+        "anchors_tried": outcome.anchors,
+        "dropped": dict(Counter(item.filter for item in dropped)),
+        "distractors_replaced": dict(outcome.replaced),
+        "clips_a_context": {str(n): lengths[n] for n in sorted(lengths)},
+        "anchor_depth": [int(n) for n in np.histogram(depths, bins=5, range=(0, 1))[0]],
+        "answer_words": {
+            name: float(np.mean([len(getattr(t, name).split()) for t in triplets])) for name in ("chosen", "rejected")
+        },
+        "writer": writer,
+        "question_prompt": recipe.writer.question_prompt,
+        "answer_prompt": recipe.writer.answer_prompt,
+        "licenses": {source.name: source.license for source in recipe.sources},
+        "seconds": round(seconds, 1),
+    }
+
+
+def _finished(recipe: DatasetRecipe, output: Path) -> dict[str, Any] | None:
+    """The facts of the same recipe's finished build, if `output` holds one."""
+    facts_file = output / "facts.json"
+    if facts_file.is_file():
+        facts: dict[str, Any] = json.loads(facts_file.read_text())
+        if facts.get("recipe") == recipe_hash(recipe):
+            return facts
+        raise LongVPOError(
+            f"{output} holds a dataset of another recipe ({facts.get('recipe')}, this one is {recipe_hash(recipe)}): "
+            "give another --output"
+        )
+    check_free(output)
+    return None
+
+
+def _read_sources(recipe: DatasetRecipe) -> tuple[list[Clip], list[Dropped]]:
+    clips: list[Clip] = []
+    dropped: list[Dropped] = []
+    for source in recipe.sources:
+        found, _, refused = read_clips(source)
+        clips += found
+        dropped += refused
+    return clips, dropped
+
+
+def _check_enough(recipe: DatasetRecipe, clips: list[Clip]) -> None:
+    needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
+    if len(clips) < needed:
+        raise LongVPOError(
+            f"the sources have {len(clips)} readable clips, and a context needs {needed}: "
+            "add clips, or lower context.clips"
+        )
+
+
+def _reasons(dropped: list[Dropped]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(item.filter for item in dropped).most_common())
+
+
+def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> None:
+    import datasets
+
+    columns = features(config)
+    data = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=columns)
+    (folder / config).mkdir()
+    datasets.disable_progress_bars()
+    data.to_parquet(folder / config / "train-00000-of-00001.parquet")
+    datasets.enable_progress_bars()
+
+
+def _readme(recipe: DatasetRecipe) -> str:
+    import yaml
+
+    configs: list[dict[str, Any]] = [
+        {"config_name": config, "data_files": [{"split": "train", "path": f"{config}/*.parquet"}]}
+        for config in CONFIGS
+    ]
+    configs[0]["default"] = True
+    front = yaml.safe_dump({"pretty_name": recipe.name, "configs": configs}, sort_keys=False)
+    return f"---\n{front}---\n# {recipe.name}\n\nPreference triplets made by longvpo; counts in facts.json.\n"

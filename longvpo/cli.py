@@ -1,0 +1,178 @@
+"""The command line: each command parses, calls one function and prints one result.
+
+Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 a mistake that the user can mend (one `error:`
+line), 2 usage, 130 interrupted. Imports stand inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from longvpo.errors import LongVPOError
+
+app = typer.Typer(
+    name="longvpo",
+    help="Preference data and QLoRA adapters for long-video models, made from short clips (LongVPO).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file or a built-in name; see `longvpo recipes`.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as stage1.triplets=100.")
+]
+Output = Annotated[Path | None, typer.Option(help="Folder for the result.  [default: the recipe's name]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
+
+
+@app.command("build-dataset")
+def build_dataset(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    output: Output = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make preference triplets from clips and their captions."""
+    from longvpo.recipe import DatasetRecipe, load_recipe
+
+    loaded = load_recipe(DatasetRecipe, recipe, overrides)
+    from longvpo.build import build, plan
+
+    if dry_run:
+        return _print(plan(loaded), as_json)
+    folder = output or Path(loaded.name)
+    facts = build(loaded, folder)
+    _print(facts, as_json, keys=("triplets", "clips", "anchors_tried", "dropped", "distractors_replaced", "seconds"))
+    _say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "stage1")')
+    _say(f"next:    longvpo train RECIPE data.dataset={folder}")
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    output: Output = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a QLoRA adapter on triplets."""
+    from longvpo.recipe import TrainRecipe, load_recipe
+
+    loaded = load_recipe(TrainRecipe, recipe, overrides)
+    from longvpo import trainer
+
+    if dry_run:
+        return _print(trainer.plan(loaded), as_json)
+    folder = output or Path(loaded.name)
+    facts = trainer.train(loaded, folder)
+    _print(facts, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
+    _say(f"adapter: {folder}\nnext:    longvpo evaluate RECIPE --adapter {folder}")
+
+
+@app.command()
+def evaluate(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    adapter: Annotated[list[Path] | None, typer.Option(help="Adapter folder; may be given several times.")] = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a base and its adapters on the needle grid: accuracy by clips in the context and by depth."""
+    from longvpo.recipe import EvaluateRecipe, load_recipe
+
+    loaded = load_recipe(EvaluateRecipe, recipe, overrides)
+    names = [path.name for path in adapter or []]
+    if len(set(names)) < len(names):
+        raise LongVPOError("two adapters have the same folder name: results could not tell them apart; rename one")
+    from longvpo.evaluate import evaluate as run
+
+    folder = output or Path(loaded.name)
+    results = run(loaded, folder, {path.name: path for path in adapter or []})
+    if as_json:
+        print(json.dumps(results))
+    else:
+        _table(results["needle"])
+    _say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("longvpo-demo"),
+    seed: Annotated[int, typer.Option(help="Draws other clips, for training and for the test.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole loop on this machine, offline: draw clips, build triplets, train, evaluate."""
+    from longvpo.demo import run
+
+    result = run(output, seed)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _table(result["needle"])
+    for name, path in result["paths"].items():
+        _say(f"{name + ':':15} {path}")
+    _say(f"{'seconds:':15} {result['seconds']:.0f}")
+    _say("next:           longvpo recipes tiny/dataset   (the recipe to start your own from)")
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
+    """List the built-in recipes, or print one."""
+    from longvpo.recipe import builtin_recipes, find_recipe
+
+    print(
+        "\n".join(builtin_recipes()) if name is None else find_recipe(name).read_text(),
+        end="\n" if name is None else "",
+    )
+
+
+def _print(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
+    if as_json:
+        print(json.dumps(values))
+        return
+    for key in keys or values:
+        value = values[key]
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) or "none" if isinstance(value, dict) else str(value)
+        print(f"{key.replace('_', ' ') + ':':22} {text}")
+
+
+def _table(needle: dict[str, dict[str, float]]) -> None:
+    """Accuracy by number of clips, a line a model."""
+    numbers = list(next(iter(needle.values())))
+    width = max(len("clips"), *map(len, needle))
+    print("needle accuracy, %")
+    print(f"{'clips':{width}}" + "".join(f"{number:>8}" for number in numbers))
+    for name, row in needle.items():
+        print(f"{name:{width}}" + "".join(f"{row[number]:8.1f}" for number in numbers))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def main() -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except LongVPOError as error:
+        if os.environ.get("LONGVPO_DEBUG"):
+            raise
+        _say(f"error: {' '.join(str(error).split())}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

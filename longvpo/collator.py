@@ -1,0 +1,106 @@
+"""Triplets to batches: the policy gets the whole context, the reference the anchor clip alone.
+
+A batch of n triplets, T tokens long in the context and t in the anchor:
+
+    input_ids         (2n, T)   n rows of prompt + chosen, then n rows of prompt + rejected, padded on the right
+    attention_mask    (2n, T)
+    completion_mask   (2n, T)   1 on the tokens of the answers, their end token included
+    vision            n dicts   the processor's pixels, once a triplet: {"pixel_values_videos": (1, 128, 3, H, W)}
+    reference         a dict    the same four keys, made from the anchor clip
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from longvpo.errors import LongVPOError
+from longvpo.model import encode, join
+from longvpo.video import ClipFrames
+
+TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+
+
+@dataclass
+class AnchoredCollator:
+    """Args:
+    processor: the base model's.
+    frames_of: gives the sampled frames of a clip.
+    fps: frames a second at which clips were sampled.
+    reference: `anchor`, or `full` for a reference that sees what the policy sees (an ablation).
+    """
+
+    processor: Any
+    frames_of: ClipFrames
+    fps: float
+    reference: str = "anchor"
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Raises LongVPOError when a video of a triplet cannot be read."""
+        contexts, anchors = [], []
+        for row in rows:
+            clips = [self.frames_of(clip) for clip in row["context"]]
+            places = row["anchors"]
+            contexts.append(join(clips, places[0]))
+            anchors.append(join([clips[place] for place in places], 0))
+        batch = self.side(rows, contexts)
+        batch["reference"] = self.side(rows, anchors if self.reference == "anchor" else contexts)
+        return batch
+
+    def side(self, rows: list[dict[str, Any]], videos: list[np.ndarray]) -> dict[str, Any]:
+        """One model's inputs: each triplet's prompt over its video, with both answers."""
+        # one call of the processor a triplet: families cannot stack videos of different lengths
+        prompts = [
+            encode(self.processor, [row["prompt"]], [video], self.fps) for row, video in zip(rows, videos, strict=True)
+        ]
+        sequences: dict[str, list[Any]] = {name: [] for name in TEXT if name in prompts[0]}
+        sequences["completion_mask"] = []
+        for answer in ("chosen", "rejected"):
+            for row, prompt in zip(rows, prompts, strict=True):
+                self._append(sequences, prompt, row[answer])
+        pad = {"input_ids": self.processor.tokenizer.pad_token_id}
+        batch: dict[str, Any] = {name: _pad(values, pad.get(name, 0)) for name, values in sequences.items()}
+        batch["vision"] = [{name: value for name, value in prompt.items() if name not in TEXT} for prompt in prompts]
+        return batch
+
+    def _append(self, sequences: dict[str, list[Any]], prompt: dict[str, Any], answer: str) -> None:
+        import torch
+
+        tokenizer = self.processor.tokenizer
+        # the answer ends with the end token, and nothing of the template after it is trained
+        completion = torch.tensor(tokenizer(answer + tokenizer.eos_token, add_special_tokens=False)["input_ids"])
+        ids = prompt["input_ids"][0]
+        sequences["completion_mask"].append(torch.cat([torch.zeros_like(ids), torch.ones_like(completion)]))
+        sequences["input_ids"].append(torch.cat([ids, completion]))
+        for name in TEXT[1:]:
+            if name in prompt:
+                filled = torch.ones_like(completion) if name == "attention_mask" else torch.zeros_like(completion)
+                sequences[name].append(torch.cat([prompt[name][0], filled]))
+
+
+def check_videos(rows: Any, frames_of: ClipFrames) -> None:
+    """Find every video of the triplets before training starts.
+
+    Raises:
+        LongVPOError: names the first that is missing, and how many are.
+    """
+    missing = set()
+    for row in rows:
+        for clip in row["context"]:
+            folder = frames_of.folders.get(clip["source"])
+            if folder is None or not (folder / clip["video"]).is_file():
+                missing.add((clip["source"], clip["video"]))
+    if missing:
+        source, video = sorted(missing)[0]
+        raise LongVPOError(
+            f"{len(missing)} videos of the triplets are not there, such as {video} of source {source} in "
+            f"{frames_of.folders.get(source, 'no folder')}: set data.videos.{source} to the folder that holds them"
+        )
+
+
+def _pad(rows: list[Any], value: int) -> Any:
+    import torch
+
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)

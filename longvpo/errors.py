@@ -1,0 +1,9 @@
+"""The one exception that a user can mend: its text says what is wrong and what to do."""
+
+
+class LongVPOError(Exception):
+    """A mistake in the user's input. The command line prints it as one `error:` line and exits with 1."""
+
+
+class VideoError(LongVPOError):
+    """A video that cannot be read. In a data set it is data: the clip is dropped and this text is the reason."""

@@ -1,0 +1,169 @@
+"""The needle grid: one clip holds the answer, hidden at several depths among more and more others.
+
+    longvpo evaluate my-recipe.yaml --adapter FOLDER
+
+Every model answers the same questions over the same contexts, greedily; an answer counts when it equals the true one
+after case and punctuation are taken away.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.build import make_pool
+from longvpo.errors import LongVPOError
+from longvpo.figures import heat_map
+from longvpo.filters import Refusal, normalise
+from longvpo.folder import check_free, whole_folder
+from longvpo.model import join, load_model, load_processor
+from longvpo.recipe import ContextSection, EvaluateRecipe, dump_recipe, recipe_hash
+from longvpo.similarity import Embedder
+from longvpo.sources import read_clips
+from longvpo.stage1 import Pool, choose_context, evenly
+from longvpo.video import ClipFrames
+from longvpo.writer import Request, generate
+
+Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
+
+
+@dataclass(frozen=True)
+class Needle:
+    question: str
+    answer: str
+    clips: list[int]  # indices into the pool, the anchor among them
+    place: int
+
+
+def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | None = None) -> dict[str, Any]:
+    """Run the grid for the base and for every adapter into the folder `output`, and return the results.
+
+    Args:
+        adapters: folders by the names under which results are shown.
+
+    Raises:
+        LongVPOError: the source has too few clips, or an adapter is of another base.
+    """
+    adapters = adapters or {}
+    key = recipe_hash(recipe) + "".join(f",{name}={path}" for name, path in adapters.items())
+    results_file = output / "results.json"
+    if results_file.is_file() and json.loads(results_file.read_text())["key"] == key:
+        done: dict[str, Any] = json.loads(results_file.read_text())
+        return done
+    check_free(output)
+    started = time.monotonic()
+    clips, rows, _ = read_clips(recipe.source, ("question", "answer"))
+    if len(clips) < max(recipe.grid.clips):
+        raise LongVPOError(
+            f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
+            f"{max(recipe.grid.clips)}: add clips, or lower grid.clips"
+        )
+    embedder = Embedder(recipe.filters)
+    frames_of = ClipFrames(recipe.video, {recipe.source.name: recipe.source.folder})
+    pool, _ = make_pool(clips, frames_of, embedder)
+    by_id = {clip.clip_id: (str(row["question"]), str(row["answer"])) for clip, row in zip(clips, rows, strict=True)}
+    texts = [by_id[clip.clip_id] for clip in pool.clips]
+    cells = make_cells(recipe, pool, texts, embedder)
+    del embedder
+
+    processor = load_processor(recipe.base)
+    grids: dict[str, Grid] = {}
+    for name, adapter in {"base": None, **adapters}.items():
+        model = load_model(recipe.base, adapter)
+        grids[name] = run_grid(model, processor, recipe, pool, cells, frames_of, name)
+        del model
+    results = {
+        "key": key,
+        "recipe": recipe_hash(recipe),
+        "needle": {
+            name: {n: round(float(np.mean(row)), 1) for n, row in grid.items()} for name, grid in grids.items()
+        },
+        "grid": grids,
+        "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    with whole_folder(output) as folder:
+        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+        heat_map(folder / "heat_map.png", grids)
+    return results
+
+
+def make_cells(
+    recipe: EvaluateRecipe, pool: Pool, texts: list[tuple[str, str]], embedder: Embedder
+) -> dict[int, list[list[Needle]]]:
+    """Questions and contexts of every cell: number of clips -> depths -> needles.
+
+    Distractors pass the recipe's filters, as in a build. With one clip there is one cell, with as many questions as
+    the other numbers have in all their depths.
+    """
+    vectors = embedder.texts([question for question, _ in texts])
+    budget = int(pool.frames.sum())
+    cells: dict[int, list[list[Needle]]] = {}
+    for number in recipe.grid.clips:
+        depths = np.linspace(0, 1, recipe.grid.depths) if number > 1 else np.zeros(1)
+        wanted = recipe.grid.questions * recipe.grid.depths // len(depths)
+        cells[number] = []
+        for index, depth in enumerate(depths):
+            rng = np.random.default_rng([recipe.seed, number, index])
+            section = ContextSection(clips=(number,), frame_budget=budget)
+            cell: list[Needle] = []
+            anchors = evenly(len(pool.clips), rng)
+            for _ in range(10 * wanted):
+                anchor = next(anchors)
+                context = choose_context(pool, anchor, vectors[anchor], section, recipe.filters, rng)
+                if isinstance(context, Refusal):
+                    continue
+                others = [clip for clip in context.clips if clip != anchor]
+                place = round(depth * (number - 1))
+                cell.append(Needle(*texts[anchor], [*others[:place], anchor, *others[place:]], place))
+                if len(cell) == wanted:
+                    break
+            if len(cell) < wanted:
+                raise LongVPOError(
+                    f"source {recipe.source.name} gives {len(cell)} of {wanted} contexts of {number} clips: "
+                    "add clips, lower grid.clips, or loosen filters.*"
+                )
+            cells[number].append(cell)
+    return cells
+
+
+def run_grid(
+    model: Any,
+    processor: Any,
+    recipe: EvaluateRecipe,
+    pool: Pool,
+    cells: dict[int, list[list[Needle]]],
+    frames_of: ClipFrames,
+    name: str,
+) -> Grid:
+    """Accuracy of one model, in percent, in every cell."""
+    grid: Grid = {}
+    with tqdm(total=sum(len(cell) for row in cells.values() for cell in row), desc=f"needles, {name}") as bar:
+        for number, row in cells.items():
+            grid[str(number)] = []
+            for cell in row:
+                requests = [
+                    Request(
+                        join([frames_of(pool.clips[c].reference) for c in needle.clips], needle.place), needle.question
+                    )
+                    for needle in cell
+                ]
+                answers = generate(
+                    model,
+                    processor,
+                    requests,
+                    fps=recipe.video.fps,
+                    batch_size=recipe.batch_size,
+                    max_new_tokens=recipe.max_new_tokens,
+                )
+                right = [normalise(a) == normalise(needle.answer) for a, needle in zip(answers, cell, strict=True)]
+                grid[str(number)].append(round(100 * float(np.mean(right)), 1))
+                bar.update(len(cell))
+    return grid

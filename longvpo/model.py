@@ -1,0 +1,175 @@
+"""Load a video-language model, as it is, in NF4 or under an adapter, and turn prompts and frames into its inputs.
+
+The rule: no table of model families. Which modules are vision and which are language is read from the model itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longvpo.errors import LongVPOError
+from longvpo.recipe import ModelSection
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, ProcessorMixin
+
+TINY = Path(__file__).parent / "tiny" / "checkpoint"
+LANGUAGE = ("language_model", "text_model")  # names under which families keep their language model
+
+
+def model_path(model: str) -> str:
+    """What from_pretrained takes: `tiny` is the embedded model."""
+    return str(TINY) if model == "tiny" else model
+
+
+def load_processor(section: ModelSection) -> ProcessorMixin:
+    """The model's processor; its tokenizer pads on the left, so that a batch can be continued."""
+    from transformers import AutoProcessor
+
+    with _loading(section.model):
+        processor = AutoProcessor.from_pretrained(model_path(section.model), revision=section.revision)
+    processor.tokenizer.padding_side = "left"
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrainedModel:
+    """The model in evaluation mode, on the GPU where there is one; with `adapter`, a PeftModel around it.
+
+    Raises:
+        LongVPOError: the model cannot be loaded, or the adapter was trained on another base.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+
+    dtype = getattr(torch, section.dtype)
+    options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
+    if torch.cuda.is_available():
+        options["device_map"] = {"": torch.cuda.current_device()}
+    with _loading(section.model):
+        if section.quantization == "nf4":
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+                llm_int8_skip_modules=_not_language(section),
+            )
+        model = AutoModelForImageTextToText.from_pretrained(model_path(section.model), **options)
+    model.generation_config.pad_token_id = (
+        model.generation_config.pad_token_id or model.config.get_text_config().pad_token_id
+    )
+    if adapter is not None:
+        model = _load_adapter(model, section, adapter)
+    return model.eval()
+
+
+def _not_language(section: ModelSection) -> list[str]:
+    """Modules that stay out of NF4: the vision side and the LM head, by full path.
+
+    transformers 5 matches a pattern from the start of the full name, so a bare `vision_tower` would be quantised
+    all the same; and any list of ours replaces its own, which holds the LM head.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    config = AutoConfig.from_pretrained(model_path(section.model), revision=section.revision)
+    with torch.device("meta"):
+        skeleton = AutoModelForImageTextToText.from_config(config)
+    return [f"model.{name}" for name, _ in skeleton.model.named_children() if name not in LANGUAGE] + ["lm_head"]
+
+
+def _load_adapter(model: Any, section: ModelSection, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    config_file = adapter / "adapter_config.json"
+    if not config_file.is_file():
+        raise LongVPOError(f"{adapter} holds no adapter: it has no adapter_config.json")
+    trained_on = json.loads(config_file.read_text()).get("base_model_name_or_path")
+    if trained_on != section.model:
+        raise LongVPOError(
+            f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "
+            f"set base.model={trained_on}, or choose an adapter of {section.model}"
+        )
+    try:
+        # the adapter keeps the precision in which it was saved
+        return PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {reason}") from error
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """from_pretrained's failures, as one sentence."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise LongVPOError(
+            f"cannot load {model}: {reason} Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
+        ) from error
+
+
+def prompt_text(processor: Any, question: str) -> str:
+    """The chat template's text for one video and one question, up to where the answer begins."""
+    content = [{"type": "video"}, {"type": "text", "text": question}]
+    text: str = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    return text
+
+
+def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: float) -> dict[str, Any]:
+    """Model inputs of prompts with one video each.
+
+    Args:
+        questions: n texts.
+        videos: n arrays, uint8 RGB of shape (frames, height, width, 3), already sampled at `fps`. Most families need
+            equal numbers of frames within one call.
+
+    Returns:
+        The processor's tensors: input_ids and attention_mask of shape (n, tokens), padded on the left, and the pixels
+        under the family's own names.
+    """
+    metadata = [
+        {"fps": fps, "frames_indices": list(range(len(v))), "total_num_frames": len(v), "duration": len(v) / fps}
+        for v in videos
+    ]
+    return dict(
+        processor(
+            text=[prompt_text(processor, question) for question in questions],
+            videos=list(videos),
+            video_metadata=metadata,
+            do_sample_frames=False,
+            add_special_tokens=False,
+            padding=True,
+            return_tensors="pt",
+        )
+    )
+
+
+def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:
+    """One video from several clips: frames of shape (sum of frames, height, width, 3).
+
+    Clips of another size than the anchor's are resized to it, so that the anchor's pixels stay as they are.
+    """
+    from PIL import Image
+
+    height, width = clips[anchor].shape[1:3]
+
+    def fit(frames: np.ndarray) -> np.ndarray:
+        if frames.shape[1:3] == (height, width):
+            return frames
+        return np.stack(
+            [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BICUBIC)) for f in frames]
+        )
+
+    return np.concatenate([fit(frames) for frames in clips])

@@ -1,0 +1,60 @@
+"""Embeddings of clips and of texts, by sentence-transformers, which loads image encoders such as DINOv2 too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from longvpo.errors import LongVPOError
+from longvpo.recipe import FilterSection
+
+TINY = "tiny"  # the embedded encoders
+
+
+class Embedder:
+    """The recipe's two encoders: `frames` for images, `texts` for sentences."""
+
+    def __init__(self, section: FilterSection) -> None:
+        self.section = section
+        self.images = _load(section.visual_model, section.visual_revision, "visual_encoder")
+        self.sentences = _load(section.text_model, section.text_revision, "text_encoder")
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors, float32 of shape (n, dimension)."""
+        vectors: np.ndarray = self.sentences.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        return vectors
+
+    def clips(self, clips: list[np.ndarray]) -> np.ndarray:
+        """Unit vectors of clips, float32 of shape (n, dimension): the normalised mean of the frames' unit vectors.
+
+        Args:
+            clips: frames of each, uint8 RGB of shape (frames, height, width, 3); at most `visual_frames` of them are
+                used, evenly spread.
+        """
+        from PIL import Image
+
+        spread = [
+            np.linspace(0, len(frames) - 1, min(len(frames), self.section.visual_frames)).round().astype(int)
+            for frames in clips
+        ]
+        images = [Image.fromarray(frames[i]) for frames, indices in zip(clips, spread, strict=True) for i in indices]
+        vectors = self.images.encode(images, normalize_embeddings=True, show_progress_bar=False)
+        ends = np.cumsum([len(indices) for indices in spread])
+        means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def _load(model: str, revision: str, embedded: str) -> Any:
+    from pathlib import Path
+
+    from sentence_transformers import SentenceTransformer
+
+    path = str(Path(__file__).parent / "tiny" / embedded) if model == TINY else model
+    try:
+        return SentenceTransformer(path, revision=revision, model_kwargs={"dtype": "float32"})
+    except (OSError, ValueError) as error:
+        raise LongVPOError(
+            f"cannot load the encoder {model}: {str(error).strip().splitlines()[0]} "
+            "Give a Hub id that you can reach, a folder, or `tiny`."
+        ) from error

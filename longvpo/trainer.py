@@ -1,0 +1,273 @@
+"""Train a QLoRA adapter on triplets with TRL's DPOTrainer, the reference scored on the anchor clip.
+
+    longvpo train my-recipe.yaml
+
+The loss (paper, sections 3.3 and 3.5), with x the whole context, a the anchor clip, and alpha the weight of `sft` in
+TRL's loss_weights:
+
+    -log sigmoid(beta * [log pi(y+|x) / ref(y+|a) - log pi(y-|x) / ref(y-|a)])  -  alpha * log pi(y+|x) / |y+|
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, load_dataset
+from datasets.exceptions import DatasetNotFoundError
+from peft import LoraConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.trainer_utils import get_last_checkpoint
+from trl import DPOConfig, DPOTrainer, TrlParser
+
+from longvpo.collator import AnchoredCollator, check_videos
+from longvpo.errors import LongVPOError
+from longvpo.folder import check_free, whole_folder
+from longvpo.model import LANGUAGE, load_model, load_processor
+from longvpo.recipe import DataSection, TrainRecipe, dump_recipe, recipe_hash
+from longvpo.video import ClipFrames
+
+
+class AnchoredDPOTrainer(DPOTrainer):
+    """DPOTrainer for video whose reference log-probabilities come from a batch of their own, `reference`.
+
+    It takes AnchoredCollator's batches. TRL's losses, metrics and adapter handling stay; three things differ:
+
+    - The reference is scored on `reference`, not on what the policy sees.
+    - The frozen vision side encodes each triplet's video once, without gradients, for both answers.
+    - `sft` in `loss_type` is the mean over triplets of the chosen answer's mean token loss, as the paper has it;
+      TRL takes the mean over all tokens of the batch.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.args.precompute_ref_log_probs or self.args.sync_ref_model:
+            raise LongVPOError(
+                "training.precompute_ref_log_probs and training.sync_ref_model do not work with a reference that is "
+                "scored on the anchor clip: remove them"
+            )
+        self.precompute_ref_logps = True  # TRL's loss reads the reference's log-probs from the batch
+        self._is_vision_dataset = True  # evaluate() leaves the rows to the collator
+        weights = dict(zip(self.loss_types, self.loss_weights, strict=True))
+        self.nll_weight: float = weights.pop("sft", 0.0)
+        self.loss_types: list[str] = list(weights)
+        self.loss_weights: list[float] = list(weights.values())
+        for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if not any(f".{part}." in name for part in LANGUAGE):
+                raise LongVPOError(
+                    f"{name} would be trained, but the vision side is computed once, without gradients: "
+                    "set lora.target_modules to modules of the language model"
+                )
+            # TRL casts adapters of quantised models to bfloat16, whose rounding swallows updates of DPO's size
+            parameter.data = parameter.data.float()
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset  # rows are rendered by the collator
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """One writer of the README: not TRL."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        batch = dict(inputs)
+        reference = batch.pop("reference")
+        batch = self.with_features(batch)
+        scored_by = self.ref_model if self.ref_model is not None else self.model
+        batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
+            scored_by, self.with_features(reference)
+        )
+        forward = _Remember(model)
+        result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
+        if not self.nll_weight:
+            return result
+        loss, *outputs = result if return_outputs else (result,)
+        loss = loss + self.nll_weight * self._nll(forward.outputs[0], batch["completion_mask"])
+        return (loss, *outputs) if return_outputs else loss
+
+    def _nll(self, outputs: Any, completion_mask: torch.Tensor) -> torch.Tensor:
+        """Mean over triplets of -log pi(chosen) / tokens of chosen."""
+        mask = completion_mask.chunk(2)[0][:, 1:]
+        log_probs = outputs.log_probs[:, -mask.shape[1] :].chunk(2)[0]
+        nll = (-(log_probs * mask).sum(1) / mask.sum(1)).mean()
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["nll_loss"].append(self.accelerator.gather(nll.detach()).mean().item())
+        return nll
+
+    def with_features(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with `vision` encoded: features once a triplet, laid out for chosen and for rejected."""
+        batch = dict(batch)
+        model = self.accelerator.unwrap_model(self.model)
+        core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        features, kind = [], "image"
+        with torch.no_grad(), self.accelerator.autocast():
+            for pixels in batch.pop("vision"):
+                pixels = {k: v.to(core.dtype) if v.is_floating_point() else v for k, v in pixels.items()}
+                if "pixel_values_videos" in pixels:
+                    kind, encoded = "video", core.get_video_features(**pixels, return_dict=True)
+                else:
+                    encoded = core.get_image_features(**pixels, return_dict=True)
+                features.append(encoded.pooler_output.flatten(0, 1))
+        both = torch.cat([*features, *features])[None]
+        batch["mm_encoder_outputs"] = {kind: BaseModelOutputWithPooling(pooler_output=both)}
+        return batch
+
+
+class _Remember:
+    """Calls the model and keeps what it returned: TRL's loss does not hand it out."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.outputs: list[Any] = []
+
+    def __call__(self, **inputs: Any) -> Any:
+        self.outputs.append(self.model(**inputs))
+        return self.outputs[-1]
+
+
+def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
+    """`training:` of a recipe, read by TRL's own parser.
+
+    Raises:
+        LongVPOError: a key that DPOConfig does not know, a value it refuses, or one that is not the recipe's to set.
+    """
+    ours = {
+        "output_dir": str(output_dir),
+        "remove_unused_columns": False,  # the collator reads the columns
+        "max_length": None,  # cutting would drop video tokens
+        "model_init_kwargs": None,
+    }
+    clash = sorted(set(section) & set(ours))
+    if clash:
+        raise LongVPOError(f"training.{clash[0]} is set by longvpo: remove it from the recipe")
+    defaults = {"report_to": "none", "logging_steps": 10, **section, **ours}
+    parser = TrlParser(DPOConfig)
+    try:
+        unknown = parser.set_defaults_with_config(**defaults)
+        (arguments,) = parser.parse_args_into_dataclasses(args=[])
+    except (ValueError, TypeError, SystemExit) as error:
+        raise LongVPOError(f"training: TRL refuses it: {error}") from error
+    unknown = [str(item) for item in unknown][::2]  # --key value --key value ...
+    if unknown:
+        names = ", ".join(f"training.{name.removeprefix('--')}" for name in unknown)
+        raise LongVPOError(f"trl.DPOConfig does not know {names}: see its documentation for the names")
+    return arguments
+
+
+def load_triplets(section: DataSection) -> Dataset:
+    """The triplets of a folder that build-dataset made, or of a Hub dataset.
+
+    Raises:
+        LongVPOError: there is no such dataset, or its columns are not those of triplets.
+    """
+    try:
+        rows = load_dataset(section.dataset, section.config, split=section.split, revision=_revision(section))
+    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise LongVPOError(f"cannot load {section.dataset}, config {section.config}: {reason}") from error
+    missing = [
+        name for name in ("prompt", "chosen", "rejected", "context", "anchors") if name not in rows.column_names
+    ]
+    if missing:
+        raise LongVPOError(f"{section.dataset} holds no triplets: it has no column {missing[0]}")
+    return rows
+
+
+def _revision(section: DataSection) -> str | None:
+    return None if Path(section.dataset).is_dir() else section.revision
+
+
+def plan(recipe: TrainRecipe) -> dict[str, Any]:
+    """What a training run would do, without loading a model."""
+    arguments = training_arguments(recipe.training, Path("unused"))
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    known = Path(recipe.data.dataset).is_dir()
+    rows = len(load_triplets(recipe.data)) if known else None
+    steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
+    if steps is None and rows is not None:
+        steps = int(-(-rows // batch) * arguments.num_train_epochs)
+    return {
+        "recipe": recipe.name,
+        "hash": recipe_hash(recipe),
+        "base": f"{recipe.base.model}@{recipe.base.revision}",
+        "quantization": recipe.base.quantization,
+        "dataset": recipe.data.dataset,
+        "triplets": rows,
+        "triplets_a_step": batch,
+        "steps": steps,
+        "learning_rate": arguments.learning_rate,
+        "beta": arguments.beta,
+        "loss": dict(
+            zip(arguments.loss_type, arguments.loss_weights or [1.0] * len(arguments.loss_type), strict=True)
+        ),
+        "reference": recipe.reference,
+    }
+
+
+def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
+    """Train the adapter into the folder `output`, and return the run's facts.
+
+    Checkpoints, if the recipe asks for them, lie beside it in `output`.checkpoints until the end; running the same
+    recipe again goes on from the last one.
+
+    Raises:
+        LongVPOError: the recipe, the dataset, its videos or the base cannot be used.
+    """
+    facts_file = output / "facts.json"
+    if facts_file.is_file() and json.loads(facts_file.read_text())["recipe"] == recipe_hash(recipe):
+        done: dict[str, Any] = json.loads(facts_file.read_text())
+        return done
+    check_free(output)
+    checkpoints = output.with_name(output.name + ".checkpoints")
+    arguments = training_arguments(recipe.training, checkpoints)
+    rows = load_triplets(recipe.data)
+    frames_of = ClipFrames(recipe.video, recipe.data.videos)
+    check_videos(rows, frames_of)
+    processor = load_processor(recipe.base)
+    trainer = AnchoredDPOTrainer(
+        model=load_model(recipe.base),
+        args=arguments,
+        train_dataset=rows,
+        processing_class=processor,
+        data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.reference),
+        peft_config=LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
+    )
+    resume = _last_checkpoint(recipe, checkpoints)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=resume)
+    facts = {
+        "recipe": recipe_hash(recipe),
+        "triplets": len(rows),
+        "steps": trainer.state.global_step,
+        "seconds": round(time.monotonic() - started, 1),
+        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "last_log": next((entry for entry in reversed(trainer.state.log_history) if "loss" in entry), {}),
+    }
+    with whole_folder(output) as folder:
+        # the name that finds the base again, not the path it was loaded from
+        trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.model
+        trainer.model.peft_config["default"].revision = recipe.base.revision
+        trainer.model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, with nothing filled in
+        processor.save_pretrained(folder)
+        trainer.state.save_to_json(str(folder / "trainer_state.json"))
+        (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+        (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return facts
+
+
+def _last_checkpoint(recipe: TrainRecipe, checkpoints: Path) -> str | None:
+    mark = checkpoints / "recipe"
+    if mark.is_file() and mark.read_text() != recipe_hash(recipe):
+        raise LongVPOError(f"{checkpoints} holds another recipe's run: delete it, or give another --output")
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    mark.write_text(recipe_hash(recipe))
+    last: str | None = get_last_checkpoint(str(checkpoints))
+    return last

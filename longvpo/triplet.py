@@ -1,0 +1,100 @@
+"""The rows that we publish: clips, triplets and dropped triplets, with their datasets.Features.
+
+Every clip is stored once; a triplet names the clips of its context. `prompt`, `chosen` and `rejected` are TRL's three
+columns, as plain strings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datasets
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The span [start, end), in seconds, of a source video."""
+
+    clip_id: str
+    source: str
+    video: str  # path relative to the source's folder
+    start: float
+    end: float
+    caption: str
+    license: str = "unknown"
+    sha256: str = ""  # of the video file
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What a triplet keeps of a clip."""
+        return {name: getattr(self, name) for name in CLIP_REFERENCE}
+
+
+CLIP_REFERENCE = ("clip_id", "source", "video", "start", "end")
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """One preference pair over a context of clips."""
+
+    id: str
+    stage: int
+    prompt: str
+    chosen: str
+    rejected: str
+    rejection: str  # distractor | partial | irrelevant
+    context: list[dict[str, Any]]
+    anchors: list[int]  # places in the context that hold the answer
+    rejected_clips: list[dict[str, Any]]  # what the writer saw when it wrote `rejected`
+    similarity: list[float]  # cosine of the anchor's frames to each clip of the context
+    specificity: list[float]  # cosine of the prompt to each clip's caption
+    writer: str  # repo@revision
+    seed: int
+    recipe: str  # hash of the recipe
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A triplet, or a video, that a filter refused."""
+
+    id: str
+    filter: str
+    reason: str
+    score: float | None = None
+    triplet: dict[str, Any] = field(default_factory=dict)  # as far as it was made
+
+    def row(self) -> dict[str, Any]:
+        triplet = {name: self.triplet.get(name) for name in ("prompt", "chosen", "rejected", "context", "anchors")}
+        return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
+
+
+def triplet_row(triplet: Triplet) -> dict[str, Any]:
+    return asdict(triplet)
+
+
+def features(config: str) -> datasets.Features:
+    """The columns of a config: `clips`, `stage1` or `dropped`."""
+    from datasets import Features, List, Value
+
+    text, number = Value("string"), Value("float32")
+    clip = {"clip_id": text, "source": text, "video": text, "start": Value("float64"), "end": Value("float64")}
+    pair = {"prompt": text, "chosen": text, "rejected": text}
+    where = {"context": List(clip), "anchors": List(Value("int32"))}
+    match config:
+        case "clips":
+            return Features(clip | {"caption": text, "license": text, "sha256": text})
+        case "stage1":
+            return Features(
+                {"id": text, "stage": Value("int8")}
+                | pair
+                | {"rejection": text}
+                | where
+                | {"rejected_clips": List(clip), "similarity": List(number), "specificity": List(number)}
+                | {"writer": text, "seed": Value("int64"), "recipe": text}
+            )
+        case "dropped":
+            return Features({"id": text, "filter": text, "reason": text, "score": number} | pair | where)
+        case _:
+            raise ValueError(f"no config {config}")

@@ -1,0 +1,94 @@
+"""The model that writes: frames and a text in, a text out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.model import encode, load_model, load_processor
+from longvpo.recipe import WriterSection
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the writer is asked: frames, uint8 RGB of shape (frames, height, width, 3), and the user's text."""
+
+    frames: np.ndarray
+    text: str
+
+
+class LocalWriter:
+    """A transformers model on this machine."""
+
+    def __init__(self, section: WriterSection, fps: float) -> None:
+        self.section, self.fps = section, fps
+        self.name = f"{section.model}@{section.revision}"
+        self.model = load_model(section)
+        self.processor = load_processor(section)
+
+    def write(self, requests: list[Request], seed: int, sample: bool, progress: str) -> list[str]:
+        """Answers in the order of the requests.
+
+        Args:
+            seed: decides what sampling draws; equal calls give equal answers on one machine.
+            sample: whether to draw at the recipe's temperature; greedy otherwise.
+            progress: the progress bar's text.
+        """
+        return generate(
+            self.model,
+            self.processor,
+            requests,
+            fps=self.fps,
+            batch_size=self.section.batch_size,
+            max_new_tokens=self.section.max_new_tokens,
+            temperature=self.section.temperature if sample else 0.0,
+            seed=seed,
+            progress=progress,
+        )
+
+
+def generate(
+    model: Any,
+    processor: Any,
+    requests: list[Request],
+    *,
+    fps: float,
+    batch_size: int,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    progress: str | None = None,
+) -> list[str]:
+    """Batched generation. Requests of one batch have equal numbers of frames, which most families need."""
+    import torch
+
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, request in enumerate(requests):
+        by_length[len(request.frames)].append(index)
+    batches = [
+        indices[i : i + batch_size] for indices in by_length.values() for i in range(0, len(indices), batch_size)
+    ]
+    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+    answers = [""] * len(requests)
+    with tqdm(total=len(requests), desc=progress, disable=progress is None, leave=False) as bar:
+        for number, indices in enumerate(batches):
+            inputs = encode(processor, [requests[i].text for i in indices], [requests[i].frames for i in indices], fps)
+            inputs = {name: _to_device(value, model) for name, value in inputs.items()}
+            torch.manual_seed(seed * 1_000_003 + number)
+            with torch.no_grad():
+                output = model.generate(**inputs, max_new_tokens=max_new_tokens, **sampling)
+            written = output[:, inputs["input_ids"].shape[1] :]
+            for index, text in zip(indices, processor.batch_decode(written, skip_special_tokens=True), strict=True):
+                answers[index] = text.strip()
+            bar.update(len(indices))
+    return answers
+
+
+def _to_device(value: Any, model: Any) -> Any:
+    """Pixels take the model's precision, token ids keep theirs."""
+    value = value.to(model.device)
+    return value.to(model.dtype) if value.is_floating_point() else value
