@@ -1,1 +1,1 @@
-"""LongVPO as a kit: a recipe turns clips into preference triplets, TRL trains on them, and the results are measured."""
+"""A kit for LongVPO: a recipe turns clips into preference triplets, TRL trains on them, and the result is measured."""

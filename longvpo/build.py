@@ -8,6 +8,7 @@ that names the configs. It appears whole, when everything is done.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
@@ -29,7 +31,6 @@ from longvpo.triplet import Clip, Dropped, features
 from longvpo.video import ClipFrames
 from longvpo.writer import LocalWriter
 
-CONFIGS = ("stage1", "clips", "dropped")
 EMBED_TOGETHER = 16  # clips
 
 
@@ -68,12 +69,15 @@ def build(
     dropped += outcome.dropped
     facts = make_facts(recipe, pool, outcome, dropped, writer.name, time.monotonic() - started)
     with whole_folder(output) as folder:
-        _write(folder, "stage1", [asdict(triplet) for triplet in outcome.triplets])
-        _write(folder, "clips", [asdict(clip) for clip in pool.clips])
-        _write(folder, "dropped", [item.row() for item in dropped])
+        configs = {
+            "stage1": [asdict(triplet) for triplet in outcome.triplets],
+            "clips": [asdict(clip) for clip in pool.clips],
+            "dropped": [item.row() for item in dropped],
+        }
+        files = {config: _write(folder, config, rows) for config, rows in configs.items()}
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
         (folder / "recipe.yaml").write_text(dump_recipe(recipe))
-        (folder / "README.md").write_text(_readme(recipe))
+        (folder / "README.md").write_text(_readme(recipe, files))
         sheet = next((t for t in outcome.triplets if 4 <= len(t.context) <= 8), outcome.triplets[0])
         contact_sheet(folder / "contact_sheet.png", sheet, [frames_of(clip) for clip in sheet.context])
     return facts
@@ -185,23 +189,29 @@ def _reasons(dropped: list[Dropped]) -> str:
     return ", ".join(f"{count} {name}" for name, count in Counter(item.filter for item in dropped).most_common())
 
 
-def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> None:
+def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> str:
+    """One parquet file of a config; returns its path in the folder, which changes with its content.
+
+    load_dataset caches a local folder by its name and its README alone (datasets 5.2): with a constant file name, a
+    dataset that was built again would be answered from the cache of the old one.
+    """
     import datasets
 
     columns = features(config)
     data = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=columns)
     (folder / config).mkdir()
+    unnamed = folder / config / "train.parquet"
     datasets.disable_progress_bars()
-    data.to_parquet(folder / config / "train-00000-of-00001.parquet")
+    data.to_parquet(unnamed)
     datasets.enable_progress_bars()
+    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:16]
+    named = unnamed.rename(folder / config / f"train-00000-of-00001-{digest}.parquet")
+    return str(named.relative_to(folder))
 
 
-def _readme(recipe: DatasetRecipe) -> str:
-    import yaml
-
+def _readme(recipe: DatasetRecipe, files: dict[str, str]) -> str:
     configs: list[dict[str, Any]] = [
-        {"config_name": config, "data_files": [{"split": "train", "path": f"{config}/*.parquet"}]}
-        for config in CONFIGS
+        {"config_name": config, "data_files": [{"split": "train", "path": path}]} for config, path in files.items()
     ]
     configs[0]["default"] = True
     front = yaml.safe_dump({"pretty_name": recipe.name, "configs": configs}, sort_keys=False)

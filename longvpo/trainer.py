@@ -146,10 +146,11 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
     clash = sorted(set(section) & set(ours))
     if clash:
         raise LongVPOError(f"training.{clash[0]} is set by longvpo: remove it from the recipe")
-    defaults = {"report_to": "none", "logging_steps": 10, **section, **ours}
+    # without a GPU the CPU is meant: TRL refuses bfloat16 unless it is told so
+    defaults = {"use_cpu": not torch.cuda.is_available(), "report_to": "none", "logging_steps": 10}
     parser = TrlParser(DPOConfig)
     try:
-        unknown = parser.set_defaults_with_config(**defaults)
+        unknown = parser.set_defaults_with_config(**defaults | section | ours)
         (arguments,) = parser.parse_args_into_dataclasses(args=[])
     except (ValueError, TypeError, SystemExit) as error:
         raise LongVPOError(f"training: TRL refuses it: {error}") from error

@@ -47,7 +47,7 @@ class BaseRecipe:
     language_learning_rate: float = 1e-3
     vision_hidden: int = 128
     vision_layers: int = 3
-    hidden: int = 96
+    hidden: int = 128  # a multiple of 64: bitsandbytes packs NF4 in blocks of 64 columns on a CPU
     layers: int = 3
     heads: int = 4
 
@@ -128,7 +128,7 @@ def build_model(recipe: BaseRecipe, processor: Any) -> Any:
             "model_type": "qwen2",
             "vocab_size": len(tokenizer),
             "hidden_size": recipe.hidden,
-            "intermediate_size": 3 * recipe.hidden,
+            "intermediate_size": 2 * recipe.hidden,
             "num_hidden_layers": recipe.layers,
             "num_attention_heads": recipe.heads,
             "num_key_value_heads": recipe.heads,

@@ -1,0 +1,75 @@
+"""What the tests share: a small drawn world, the triplets built from it, and the tiny model, each made once a run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.update(
+    HF_HOME=tempfile.mkdtemp(prefix="longvpo-tests-"),
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    TRANSFORMERS_VERBOSITY="error",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+import pytest
+
+from longvpo.recipe import DatasetRecipe, ModelSection, load_recipe
+
+FOOTAGE = Path(__file__).parents[2] / "shared" / "videos"
+TINY = ModelSection(model="tiny", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty drawn clips with captions."""
+    from longvpo.tiny.world import write_world
+
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder, clips=60, seed=11, split="train")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty clips of held-out combinations, with questions and answers."""
+    from longvpo.tiny.world import write_world
+
+    folder = tmp_path_factory.mktemp("test_world")
+    write_world(folder, clips=60, seed=12, split="test")
+    return folder
+
+
+SMALL = ["stage1.triplets=40", "context.clips=[1, 2, 4, 8]"]
+
+
+@pytest.fixture(scope="session")
+def dataset_recipe(world: Path) -> DatasetRecipe:
+    return load_recipe(DatasetRecipe, "tiny/dataset", [f"sources.0.folder={world}", *SMALL])
+
+
+@pytest.fixture(scope="session")
+def dataset(dataset_recipe: DatasetRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty triplets in a folder."""
+    from longvpo.build import build
+
+    folder = tmp_path_factory.mktemp("built") / "dataset"
+    build(dataset_recipe, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rows(dataset: Path) -> list[dict[str, Any]]:
+    from datasets import load_dataset
+
+    return load_dataset(str(dataset), "stage1", split="train").to_list()
+
+
+@pytest.fixture(scope="session")
+def footage() -> Path:
+    if not FOOTAGE.is_dir():
+        pytest.skip("the folder ../shared/videos with real footage is not here")
+    return FOOTAGE

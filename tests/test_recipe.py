@@ -1,0 +1,102 @@
+"""Recipes: every built-in one loads, and a wrong one says everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from longvpo import build, cli, trainer
+from longvpo.errors import LongVPOError
+from longvpo.recipe import (
+    DatasetRecipe,
+    EvaluateRecipe,
+    TrainRecipe,
+    builtin_recipes,
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+    recipe_hash,
+)
+
+KINDS = {"dataset": DatasetRecipe, "evaluate": EvaluateRecipe}
+
+
+def kind_of(name: str) -> type:
+    return KINDS.get(name.split("/")[-1], TrainRecipe)
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_every_recipe_loads_and_says_what_it_is(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(kind_of(name), name)
+    comment = [line for line in find_recipe(name).read_text().splitlines() if line.startswith("#")]
+    assert any("Hardware" in line for line in comment)
+    assert any("longvpo" in line for line in comment)
+    # what is written beside a result is the same recipe again
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(dump_recipe(recipe))
+    assert recipe_hash(load_recipe(kind_of(name), str(copy))) == recipe_hash(recipe)
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_every_recipe_dry_runs(name: str) -> None:
+    kind = kind_of(name)
+    if kind is DatasetRecipe:
+        assert build.plan(load_recipe(DatasetRecipe, name))["writer_calls"]["at_least"] > 0
+    if kind is TrainRecipe:
+        plan = trainer.plan(load_recipe(TrainRecipe, name))
+        assert plan["triplets_a_step"] > 0
+        assert plan["loss"]["sigmoid"] == 1.0
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["longvpo", "train", "internvl3-1b/stage1", "--dry-run", "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert json.loads(capsys.readouterr().out)["base"].startswith("OpenGVLab/InternVL3-1B-hf@")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    overrides = ["video.fsp=2", "writer.modle=x", "stage1.triplets=many", "filters.visual_threshold=null"]
+    with pytest.raises(LongVPOError) as error:
+        load_recipe(DatasetRecipe, "tiny/dataset", overrides)
+    text = str(error.value)
+    assert "unknown key video.fsp (did you mean fps?)" in text
+    assert "unknown key writer.modle (did you mean model?)" in text
+    assert "stage1.triplets" in text
+    assert "visual_threshold" not in text
+
+
+def test_overrides_reach_lists_and_read_yaml(tmp_path: Path) -> None:
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", ["sources.0.folder=/videos", "context.clips=[3, 5]", "seed=7"])
+    assert (recipe.sources[0].folder, recipe.context.clips, recipe.seed) == (Path("/videos"), (3, 5), 7)
+
+
+def test_the_hash_changes_with_every_value() -> None:
+    plain = recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset"))
+    assert plain == recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["seed=0"]))
+    assert plain != recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["seed=1"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.learning_rat=1e-3", "trl.DPOConfig does not know training.learning_rat"),
+        ("training.max_length=512", "training.max_length is set by longvpo"),
+        ("training.beta=often", "TRL refuses it"),
+    ],
+)
+def test_training_section_is_checked_by_trl(override: str, message: str) -> None:
+    with pytest.raises(LongVPOError, match=message):
+        trainer.plan(load_recipe(TrainRecipe, "tiny/stage1", [override]))
+
+
+def test_yaml_numbers_in_scientific_notation_are_numbers() -> None:
+    plan = trainer.plan(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
+    assert plan["learning_rate"] == 5e-7

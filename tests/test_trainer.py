@@ -1,0 +1,274 @@
+"""The anchored loss, held against an independent computation, against TRL itself, and against what it must not see."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from datasets import Dataset
+from families import internvl
+from peft import LoraConfig
+from torch.nn import functional as F
+from trl import DPOTrainer
+
+from longvpo.collator import AnchoredCollator
+from longvpo.errors import LongVPOError
+from longvpo.model import encode, join, load_model, load_processor
+from longvpo.recipe import LoraSection, ModelSection, TrainRecipe, VideoSection, load_recipe
+from longvpo.trainer import AnchoredDPOTrainer, train, training_arguments
+from longvpo.video import ClipFrames
+
+BETA, ALPHA = 0.3, 0.7
+SECTION = {
+    "beta": BETA,
+    "loss_type": ["sigmoid", "sft"],
+    "loss_weights": [1.0, ALPHA],
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "per_device_train_batch_size": 4,
+    "max_steps": 2,
+    "save_strategy": "no",
+}
+
+
+def family(name: str) -> tuple[Any, Any]:
+    return internvl() if name == "internvl" else (load_model(TINY), load_processor(TINY))
+
+
+def make_trainer(
+    rows: list[dict[str, Any]],
+    world: Path,
+    tmp_path: Path,
+    name: str = "tiny",
+    reference: str = "anchor",
+    kind: type = AnchoredDPOTrainer,
+    **section: Any,
+) -> Any:
+    """A trainer whose adapter already differs from nothing, so that policy and reference differ."""
+    model, processor = family(name)
+    trainer = kind(
+        model=model,
+        args=training_arguments(SECTION | section, tmp_path / "run"),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=processor,
+        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0, reference),
+        peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
+    )
+    generator = torch.Generator().manual_seed(0)
+    for key, parameter in trainer.model.named_parameters():
+        if "lora_B" in key:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
+    return trainer
+
+
+def picked(rows: list[dict[str, Any]], lengths: tuple[int, ...]) -> list[dict[str, Any]]:
+    """One row of each context length; answers of different numbers of words."""
+    chosen = [dict(next(row for row in rows if len(row["context"]) == length)) for length in lengths]
+    chosen[0]["chosen"] = "red and blue"
+    chosen[-1]["rejected"] = "in the sea and in the fog"
+    return chosen
+
+
+def log_prob(model: Any, processor: Any, question: str, frames: np.ndarray, answer: str) -> torch.Tensor:
+    """Log-probabilities of the answer's tokens by one plain forward of one sequence, shape (tokens,)."""
+    inputs = encode(processor, [question], [frames], 1.0)
+    ids = torch.tensor([processor.tokenizer(answer + processor.tokenizer.eos_token)["input_ids"]])
+    start = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    logits = model(**inputs).logits[0, start - 1 : -1]
+    return logits.log_softmax(-1).gather(1, ids[0][:, None])[:, 0]
+
+
+def by_hand(trainer: Any, rows: list[dict[str, Any]], world: Path) -> float:
+    """The paper's loss, sequence by sequence."""
+    frames_of, model, processor = trainer.data_collator.frames_of, trainer.model, trainer.processing_class
+    losses = []
+    for row in rows:
+        clips = [frames_of(clip) for clip in row["context"]]
+        context, anchor = join(clips, row["anchors"][0]), clips[row["anchors"][0]]
+        with torch.no_grad():
+            policy = [log_prob(model, processor, row["prompt"], context, row[a]) for a in ("chosen", "rejected")]
+            with model.disable_adapter():
+                reference = [log_prob(model, processor, row["prompt"], anchor, row[a]) for a in ("chosen", "rejected")]
+        ratios = [p.sum() - r.sum() for p, r in zip(policy, reference, strict=True)]
+        losses.append(-F.logsigmoid(BETA * (ratios[0] - ratios[1])) - ALPHA * policy[0].sum() / len(policy[0]))
+    return torch.stack(losses).mean().item()
+
+
+@pytest.mark.parametrize("name", ["tiny", "internvl"])
+def test_loss_equals_a_computation_by_hand(name: str, rows: list[dict[str, Any]], world: Path, tmp_path: Path) -> None:
+    batch = picked(rows, (8, 1, 2, 4))
+    trainer = make_trainer(batch, world, tmp_path, name)
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(batch)).item()
+    assert loss == pytest.approx(by_hand(trainer, batch, world), rel=1e-5)
+
+
+class WholeContext(AnchoredCollator):
+    """Batches as stock TRL takes them: pixels for every sequence, no batch for the reference."""
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super().__call__(rows)
+        del batch["reference"]
+        pixels = [item["pixel_values_videos"] for item in batch.pop("vision")]
+        return batch | {"pixel_values_videos": torch.cat([*pixels, *pixels])}
+
+
+class StockTrainer(DPOTrainer):
+    """TRL's own loss; only the preparation of rows, which knows no video, is left out."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
+
+
+def test_loss_and_gradients_equal_stock_trl_when_the_anchor_is_the_whole_context(
+    rows: list[dict[str, Any]], world: Path, tmp_path: Path
+) -> None:
+    # stock TRL stacks videos of one length, and its sft is a mean over tokens: answers of one length
+    batch = [row for row in rows if len(row["context"]) == 4][:3]
+    ours = make_trainer(batch, world, tmp_path, reference="full")
+    stock = make_trainer(batch, world, tmp_path, kind=StockTrainer)
+    collate = WholeContext(stock.processing_class, ours.data_collator.frames_of, 1.0)
+    our_loss = ours.compute_loss(ours.model, ours.data_collator(batch))
+    stock_loss = stock.compute_loss(stock.model, collate(batch))
+    assert our_loss.item() == pytest.approx(stock_loss.item(), rel=1e-6)
+    our_loss.backward()
+    stock_loss.backward()
+    theirs = dict(stock.model.named_parameters())
+    compared = 0
+    for key, parameter in ours.model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, theirs[key].grad, rtol=1e-4, atol=1e-7)
+            compared += 1
+    assert compared == 42  # A and B of 7 linear layers in 3 blocks
+    # and the anchored reference is another loss
+    anchored = make_trainer(batch, world, tmp_path)
+    assert anchored.compute_loss(anchored.model, anchored.data_collator(batch)).item() != pytest.approx(
+        stock_loss.item(), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", ["tiny", "internvl"])
+def test_only_adapter_weights_get_gradients(
+    name: str, rows: list[dict[str, Any]], world: Path, tmp_path: Path
+) -> None:
+    batch = picked(rows, (2, 4))
+    trainer = make_trainer(batch, world, tmp_path, name)
+    trainer.compute_loss(trainer.model, trainer.data_collator(batch)).backward()
+    touched = {key for key, parameter in trainer.model.named_parameters() if parameter.grad is not None}
+    adapters = {key for key, _ in trainer.model.named_parameters() if "lora_" in key}
+    assert touched == adapters
+    assert all("language_model" in key for key in touched)
+    assert any(parameter.grad.abs().sum() > 0 for key, parameter in trainer.model.named_parameters() if key in touched)
+
+
+def test_a_distractors_pixels_reach_the_policy_and_not_the_reference(
+    rows: list[dict[str, Any]], world: Path, tmp_path: Path
+) -> None:
+    row = next(row for row in rows if len(row["context"]) == 4)
+    trainer = make_trainer([row], world, tmp_path)
+    frames_of = trainer.data_collator.frames_of
+
+    def scores() -> tuple[torch.Tensor, torch.Tensor]:
+        batch = trainer.data_collator([row])
+        anchor = trainer.with_features(batch.pop("reference"))
+        reference = torch.stack(trainer.compute_ref_log_probs(trainer.model, anchor))
+        batch = trainer.with_features(batch)
+        mask = batch.pop("completion_mask")
+        with torch.no_grad():
+            labels = batch["input_ids"].masked_fill(mask == 0, -100)
+            policy = trainer.model(**batch, labels=labels, fused_lm_head=True).log_probs.sum(1)
+        return policy, reference
+
+    policy, reference = scores()
+    place = next(place for place in range(4) if place not in row["anchors"])
+    distractor = frames_of(row["context"][place])
+    distractor[:] = 255 - distractor  # in the cache, as the collator will read it
+    other_policy, other_reference = scores()
+    assert not torch.allclose(policy, other_policy, rtol=1e-3)
+    assert torch.equal(reference, other_reference)
+    anchor = frames_of(row["context"][row["anchors"][0]])
+    anchor[:] = 255 - anchor
+    assert not torch.allclose(reference, scores()[1], rtol=1e-3)
+
+
+def test_vision_side_and_lm_head_stay_out_of_nf4() -> None:
+    import bitsandbytes
+
+    model = load_model(ModelSection(model="tiny", dtype="float32", quantization="nf4"))
+    quantised = {key for key, module in model.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
+    assert len(quantised) == 21  # 7 linear layers in 3 blocks
+    assert all(key.startswith("model.language_model.layers.") for key in quantised)
+    state = model.get_submodule(sorted(quantised)[0]).weight.quant_state
+    assert (state.quant_type, state.nested) == ("nf4", True)
+
+
+def test_a_trainable_vision_side_is_refused(rows: list[dict[str, Any]], world: Path, tmp_path: Path) -> None:
+    model, processor = family("tiny")
+    with pytest.raises(LongVPOError, match=r"set lora\.target_modules"):
+        AnchoredDPOTrainer(
+            model=model,
+            args=training_arguments(SECTION, tmp_path),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=processor,
+            data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
+            peft_config=LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"),
+        )
+
+
+FRESH = """
+import sys, torch
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+base, adapter, inputs, output = sys.argv[1:]
+nf4 = BitsAndBytesConfig(
+    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+    bnb_4bit_compute_dtype=torch.float32,
+    llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+)
+model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32, quantization_config=nf4)
+model = PeftModel.from_pretrained(model, adapter).eval()
+assert "longvpo" not in sys.modules
+with torch.no_grad():
+    torch.save(model(**torch.load(inputs)).logits, output)
+"""
+
+
+def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(
+    dataset: Path, rows: list[dict[str, Any]], world: Path, tmp_path: Path
+) -> None:
+    overrides = [
+        f"data.dataset={dataset}",
+        f"data.videos.drawn={world}",
+        "training.max_steps=3",
+        "training.save_strategy=steps",
+        "training.save_steps=2",
+    ]
+    recipe = load_recipe(TrainRecipe, "tiny/stage1", overrides)
+    adapter = tmp_path / "adapter"
+    facts = train(recipe, adapter)
+    assert facts["steps"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter"], "checkpoints are gone when all is done"
+    assert train(recipe, adapter) == facts, "the same command again does nothing"
+
+    from longvpo.model import TINY as CHECKPOINT
+
+    processor = load_processor(recipe.base)
+    row = next(row for row in rows if len(row["context"]) == 4)
+    frames_of = ClipFrames(recipe.video, recipe.data.videos)
+    inputs = encode(processor, [row["prompt"]], [join([frames_of(c) for c in row["context"]], 0)], 1.0)
+    torch.save(inputs, tmp_path / "inputs.pt")
+    with torch.no_grad():
+        plain = load_model(recipe.base)(**inputs).logits
+        expected = load_model(recipe.base, adapter)(**inputs).logits
+    arguments = [str(CHECKPOINT), str(adapter), str(tmp_path / "inputs.pt"), str(tmp_path / "logits.pt")]
+    subprocess.run([sys.executable, "-c", FRESH, *arguments], check=True, capture_output=True, text=True)
+    fresh = torch.load(tmp_path / "logits.pt")
+    assert torch.equal(fresh, expected)
+    assert not torch.allclose(fresh, plain, atol=1e-4), "three steps leave a trace"
