@@ -28,7 +28,7 @@ class VideoSection(Section):
 
     fps: float = Field(1.0, gt=0)
     max_frames: int = Field(64, gt=0, description="a clip")
-    short_side: int = Field(448, gt=0, description="larger frames are scaled down to it, in pixels")
+    short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
     backend: Backend = "auto"
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
 

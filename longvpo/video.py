@@ -18,8 +18,12 @@ import numpy as np
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe import Backend, VideoSection
 
+# A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
+ROUNDING = 1e-3
+
 # Containers in which decord 0.6 seeks to the right frame; in AVI, MPEG, ASF and Ogg it is off by up to 60 frames.
 SEEKABLE = {".mp4", ".mov", ".m4v", ".mkv", ".webm"}
+DECORD_MACHINES = ("x86_64", "AMD64")  # it has no wheels elsewhere
 
 
 def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.ndarray:
@@ -72,9 +76,14 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
         VideoError: the file is missing, cannot be decoded, or holds no frame.
     """
     _check_exists(path)
-    if backend == "auto":
-        backend = "decord" if path.suffix.lower() in SEEKABLE and _decord_opens(path) else "pyav"
-    return (_read_decord if backend == "decord" else _read_pyav)(path, times, short_side)
+    if backend == "decord":
+        return _read_decord(path, times, short_side)
+    if backend == "auto" and path.suffix.lower() in SEEKABLE and platform.machine() in DECORD_MACHINES:
+        try:
+            return _read_decord(path, times, short_side)
+        except VideoError:  # AV1, pictures narrower than 64 pixels: PyAV has the last word
+            pass
+    return _read_pyav(path, times, short_side)
 
 
 def _read_decord(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
@@ -105,7 +114,11 @@ def _read_pyav(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
                 if frame.time is None:
                     continue
                 # the frame before this one was on screen until now
-                while current is not None and len(wanted) < len(times) and frame.time - origin > times[len(wanted)]:
+                while (
+                    current is not None
+                    and len(wanted) < len(times)
+                    and frame.time - origin > times[len(wanted)] + ROUNDING
+                ):
                     wanted.append(current)
                 if len(wanted) == len(times):
                     break
@@ -143,18 +156,9 @@ def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
 
 def _on_screen(shown_from: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Index of the last frame whose start is not after each time; `shown_from` counts from the first frame's start."""
-    return np.clip(np.searchsorted(shown_from - shown_from[0], times, side="right") - 1, 0, len(shown_from) - 1)
-
-
-def _decord_opens(path: Path) -> bool:
-    if platform.machine() not in ("x86_64", "AMD64"):  # decord has no wheels elsewhere
-        return False
-    from decord import DECORDError, VideoReader
-
-    try:
-        return len(VideoReader(str(path), num_threads=1)) > 0
-    except (DECORDError, RuntimeError):  # AV1, for one
-        return False
+    return np.clip(
+        np.searchsorted(shown_from - shown_from[0], times + ROUNDING, side="right") - 1, 0, len(shown_from) - 1
+    )
 
 
 def _check_exists(path: Path) -> None:

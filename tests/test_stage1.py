@@ -1,0 +1,150 @@
+"""The build: what a row says is what was done, and what was refused is kept with its reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+
+from longvpo.build import build
+from longvpo.errors import LongVPOError
+from longvpo.filters import Refusal, no_pair, not_specific, parse_question, too_similar
+from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, recipe_hash
+from longvpo.stage1 import Pool, choose_context, evenly
+from longvpo.triplet import Clip, features
+
+
+def pool(visual: np.ndarray, captions: np.ndarray, frames: list[int]) -> Pool:
+    clips = [Clip(f"clip{i}", "s", f"{i}.mp4", 0, 1, "") for i in range(len(frames))]
+    return Pool(clips, np.array(frames), visual.astype(np.float32), captions.astype(np.float32))
+
+
+def test_a_similar_clip_is_replaced_and_an_answering_caption_too() -> None:
+    # clips 0 and 1 look alike; clip 2 answers the question as well as clip 0 does
+    visual = np.array([[1, 0], [0.9, 0.436], [0, 1], [0, 1], [0, 1]])
+    captions = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [0, 1]])
+    clips = pool(visual, captions, [4] * 5)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        context = choose_context(clips, 0, captions[0], ContextSection(clips=(3,)), FilterSection(), rng)
+        assert not isinstance(context, Refusal)
+        assert sorted(context.clips) == [0, 3, 4]
+        assert context.clips[context.place] == 0
+        assert context.outside in (3, 4)
+    # four clips cannot be found: dropped, with the filter that refused
+    refusal = choose_context(clips, 0, captions[0], ContextSection(clips=(4,)), FilterSection(), rng)
+    assert isinstance(refusal, Refusal)
+    assert refusal.filter in ("visual_similarity", "specificity")
+    # with both filters off they can
+    off = FilterSection(visual_threshold=None, specificity=False)
+    assert not isinstance(choose_context(clips, 0, captions[0], ContextSection(clips=(5,)), off, rng), Refusal)
+
+
+def test_contexts_keep_to_the_frame_budget() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(1, 20, size=200)
+    clips = pool(np.eye(200), np.eye(200), frames.tolist())
+    lengths = []
+    for anchor in range(200):
+        context = choose_context(
+            clips, anchor, np.eye(200)[anchor], ContextSection(frame_budget=64), FilterSection(), rng
+        )
+        if isinstance(context, Refusal):  # the anchor filled its random part of the budget
+            assert context.filter == "frame_budget"
+            continue
+        lengths.append(int(frames[context.clips].sum()))
+        assert len(set(context.clips)) == len(context.clips) >= 2
+    assert max(lengths) <= 64
+    assert np.ptp(lengths) > 40, "the length varies"
+
+
+def test_one_clip_alone_takes_its_rejected_answer_from_outside() -> None:
+    clips = pool(np.eye(3), np.eye(3), [4, 4, 4])
+    context = choose_context(
+        clips, 0, np.eye(3)[0], ContextSection(clips=(1,)), FilterSection(), np.random.default_rng(0)
+    )
+    assert not isinstance(context, Refusal)
+    assert (context.clips, context.place) == ([0], 0)
+    assert context.outside in (1, 2)
+
+
+def test_anchors_are_reused_evenly() -> None:
+    anchors = evenly(7, np.random.default_rng(0))
+    drawn = [next(anchors) for _ in range(21)]
+    assert [drawn.count(i) for i in range(7)] == [3] * 7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Question: What is it? Answer: A dog.", ("What is it?", "A dog.")),
+        ("Sure!\n**Question:** What is it?\n**Answer:** A dog.\n", ("What is it?", "A dog.")),
+        ("What is it? A dog.", "form"),
+        ("Question: Answer: a dog", "form"),
+    ],
+)
+def test_parse_question(text: str, expected: Any) -> None:
+    parsed = parse_question(text)
+    assert (parsed.filter if isinstance(parsed, Refusal) else parsed) == expected
+
+
+def test_pure_filters() -> None:
+    assert too_similar(np.array([0.59, 0.61]), 0.6).tolist() == [False, True]
+    assert not_specific(np.array([0.5, 0.5, 0.4]), 0, True).tolist() == [True, True, False]
+    assert no_pair("Red.", "red", 1.0, None) is not None
+    assert no_pair("red", "", None, None) is not None
+    assert no_pair("a red ring", "a red hoop", 0.97, 0.95) is not None
+    assert no_pair("red", "blue", 0.3, 0.95) is None
+
+
+def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]]) -> None:
+    facts = json.loads((dataset / "facts.json").read_text())
+    assert facts["triplets"] == len(rows) == 40
+    clips = load_dataset(str(dataset), "clips", split="train")
+    dropped = load_dataset(str(dataset), "dropped", split="train")
+    assert clips.features == features("clips")
+    assert load_dataset(str(dataset), "stage1", split="train").features == features("stage1")
+    assert sum(facts["dropped"].values()) == len(dropped)
+    assert facts["anchors_tried"] == len(rows) + len(dropped)
+    assert (dataset / "contact_sheet.png").stat().st_size > 10_000
+    assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset"]
+
+    captions = {clip["clip_id"]: clip["caption"] for clip in clips}
+    for row in rows:
+        assert row["recipe"] == recipe_hash(dataset_recipe)
+        context = [clip["clip_id"] for clip in row["context"]]
+        place = row["anchors"][0]
+        assert len(context) in (1, 2, 4, 8)
+        # the question names the anchor's shape, and no other clip of the context shows that shape
+        shape = captions[context[place]].split()[2]
+        assert shape in row["prompt"]
+        assert row["chosen"] in captions[context[place]]
+        assert all(captions[c].split()[2] != shape for i, c in enumerate(context) if i != place)
+        assert row["similarity"][place] == pytest.approx(1, abs=1e-5)
+        assert all(score <= 0.6 for i, score in enumerate(row["similarity"]) if i != place)
+        # the rejected answer is what the writer saw in a distractor
+        assert row["rejected_clips"][0]["clip_id"] != context[place]
+        assert row["rejected"] != row["chosen"]
+        if len(context) > 1:
+            assert row["rejected_clips"][0] in row["context"]
+
+
+def test_the_same_recipe_builds_the_same_rows(
+    dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    # a folder of the same name with other content: load_dataset must not answer from its cache
+    build(dataset_recipe, tmp_path / "again" / "dataset")
+    assert load_dataset(str(tmp_path / "again" / "dataset"), "stage1", split="train").to_list() == rows
+    other = dataset_recipe.model_copy(update={"seed": 1})
+    build(other, tmp_path / "other" / "dataset")
+    others = load_dataset(str(tmp_path / "other" / "dataset"), "stage1", split="train").to_list()
+    assert [row["context"] for row in others] != [row["context"] for row in rows]
+    with pytest.raises(LongVPOError, match="holds a dataset of another recipe"):
+        build(other, tmp_path / "again" / "dataset")
+    before = (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns
+    build(dataset_recipe, tmp_path / "again" / "dataset")
+    assert (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns == before, "nothing is done twice"

@@ -1,0 +1,112 @@
+"""Frames are asked for by time, and every backend answers the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.model import join
+from longvpo.recipe import VideoSection
+from longvpo.video import ClipFrames, duration, read_frames, sample_times, scaled_size, write_video
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty frames at 10 a second, frame i of grey 6 * i."""
+    path = tmp_path_factory.mktemp("video") / "counting.mp4"
+    frames = np.repeat(np.arange(40, dtype=np.uint8) * 6, 128 * 192 * 3).reshape(40, 128, 192, 3)
+    write_video(path, frames, fps=10)
+    return path
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    return np.round(frames.mean(axis=(1, 2, 3)) / 6).astype(int).tolist()
+
+
+@pytest.mark.parametrize("backend", ["auto", "decord", "pyav"])
+def test_frames_on_screen(counting: Path, backend: str) -> None:
+    times = np.array([0.0, 0.05, 0.1, 1.25, 3.95, 99.0])
+    frames = read_frames(counting, times, backend=backend)
+    assert frames.shape == (6, 128, 192, 3)
+    assert numbers(frames) == [0, 0, 1, 12, 39, 39]
+    assert duration(counting) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".avi", "mpeg4"), (".ts", "libx264")])
+def test_other_containers_hold_the_same_frames(counting: Path, tmp_path: Path, suffix: str, codec: str) -> None:
+    copy = tmp_path / f"copy{suffix}"
+    with av.open(str(counting)) as source, av.open(str(copy), "w") as target:
+        stream = target.add_stream(codec, rate=10, width=192, height=128, pix_fmt="yuv420p", bit_rate=4_000_000)
+        for frame in source.decode(video=0):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode())
+    assert numbers(read_frames(copy, np.array([0.05, 1.25, 3.95]))) == [0, 12, 39]
+
+
+def test_pictures_too_narrow_for_decord_are_read(tmp_path: Path) -> None:
+    write_video(tmp_path / "narrow.mp4", np.full((5, 32, 48, 3), 90, np.uint8), fps=5)
+    frames = read_frames(tmp_path / "narrow.mp4", np.array([0.5]))
+    assert frames.shape == (1, 32, 48, 3)
+    assert abs(frames.mean() - 90) < 3
+    with pytest.raises(VideoError, match="with decord"):
+        read_frames(tmp_path / "narrow.mp4", np.array([0.5]), backend="decord")
+
+
+def test_sampling_takes_the_middle_of_equal_intervals() -> None:
+    assert sample_times(0, 4, fps=1, max_frames=64).tolist() == [0.5, 1.5, 2.5, 3.5]
+    assert sample_times(10, 12, fps=1, max_frames=1).tolist() == [11.0]
+    assert sample_times(0, 0.2, fps=1, max_frames=64).tolist() == [0.1]
+    assert len(sample_times(0, 3600, fps=1, max_frames=64)) == 64
+
+
+def test_large_frames_are_scaled_down_and_small_ones_kept(counting: Path) -> None:
+    assert scaled_size(1920, 1080, 448) == (796, 448)
+    assert scaled_size(64, 96, 448) == (64, 96)
+    for backend in ("decord", "pyav"):
+        assert read_frames(counting, np.array([1.0]), short_side=64, backend=backend).shape == (1, 64, 96, 3)
+
+
+def test_clips_are_decoded_once_within_the_cache_limit(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from longvpo import video
+
+    decoded = []
+    real = video.read_frames
+    monkeypatch.setattr(video, "read_frames", lambda path, *rest: decoded.append(path.name) or real(path, *rest))
+    clip_bytes = 4 * 96 * 96 * 3
+    frames_of = ClipFrames(VideoSection(cache_gb=2.5 * clip_bytes / 1e9), {"drawn": world})
+    clips = [{"source": "drawn", "video": f"videos/{i:05d}.mp4", "start": 0.0, "end": 4.0} for i in range(3)]
+    for index in (0, 1, 0, 1, 2, 1, 0):
+        frames_of(clips[index])
+    assert decoded == ["00000.mp4", "00001.mp4", "00002.mp4", "00000.mp4"]
+    with pytest.raises(LongVPOError, match=r"data\.videos\.elsewhere"):
+        frames_of(clips[0] | {"source": "elsewhere"})
+
+
+def test_clips_of_other_sizes_are_fitted_to_the_anchor() -> None:
+    anchor, other = np.full((2, 30, 40, 3), 7, np.uint8), np.zeros((3, 60, 60, 3), np.uint8)
+    joined = join([other, anchor], 1)
+    assert joined.shape == (5, 30, 40, 3)
+    assert (joined[3:] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "no such video"),
+        ("empty.mp4", b"", "empty"),
+        ("text.mp4", b"this is no video\n" * 50, "cannot"),
+        ("text.avi", b"this is no video\n" * 50, "cannot"),
+    ],
+)
+def test_unreadable_videos_say_why(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    for read in (duration, lambda path: read_frames(path, np.array([0.0]))):
+        with pytest.raises(VideoError, match=message) as error:
+            read(tmp_path / name)
+        assert name in str(error.value)
+        assert "\n" not in str(error.value)
