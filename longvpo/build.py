@@ -53,13 +53,13 @@ def build(
         return finished
     started = time.monotonic()
     clips, dropped = _read_sources(recipe)
-    _check_enough(recipe, clips)
+    _check_enough(recipe, clips, dropped)
     writer = writer or LocalWriter(recipe.writer, recipe.video.fps)
     embedder = embedder or Embedder(recipe.filters)
     frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.sources})
     pool, unreadable = make_pool(clips, frames_of, embedder)
     dropped += unreadable
-    _check_enough(recipe, pool.clips)
+    _check_enough(recipe, pool.clips, dropped)
     outcome = anchored_cues(recipe, pool, frames_of, writer, embedder)
     if not outcome.triplets:
         raise LongVPOError(
@@ -176,12 +176,13 @@ def _read_sources(recipe: DatasetRecipe) -> tuple[list[Clip], list[Dropped]]:
     return clips, dropped
 
 
-def _check_enough(recipe: DatasetRecipe, clips: list[Clip]) -> None:
+def _check_enough(recipe: DatasetRecipe, clips: list[Clip], dropped: list[Dropped]) -> None:
     needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
     if len(clips) < needed:
+        refused = f"; {len(dropped)} cannot be used, the first: {dropped[0].reason}" if dropped else ""
         raise LongVPOError(
-            f"the sources have {len(clips)} readable clips, and a context needs {needed}: "
-            "add clips, or lower context.clips"
+            f"the sources have {len(clips)} readable clips and a context needs {needed}{refused}. "
+            "Add clips, or lower context.clips"
         )
 
 

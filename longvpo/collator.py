@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode, join
-from longvpo.video import ClipFrames
+from longvpo.video import ClipFrames, duration
 
 TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 
@@ -81,22 +81,25 @@ class AnchoredCollator:
 
 
 def check_videos(rows: Any, frames_of: ClipFrames) -> None:
-    """Find every video of the triplets before training starts.
+    """Open every video of the triplets before training starts, so that a run does not end in the middle for one.
 
     Raises:
-        LongVPOError: names the first that is missing, and how many are.
+        LongVPOError: names the first that is missing or no video, and says how many are.
     """
-    missing = set()
-    for row in rows:
-        for clip in row["context"]:
-            folder = frames_of.folders.get(clip["source"])
-            if folder is None or not (folder / clip["video"]).is_file():
-                missing.add((clip["source"], clip["video"]))
-    if missing:
-        source, video = sorted(missing)[0]
+    videos = {(clip["source"], clip["video"]) for context in rows["context"] for clip in context}
+    bad: list[tuple[str, str]] = []
+    for source, video in sorted(videos):
+        if source not in frames_of.folders:
+            raise LongVPOError(f"no folder is given for the videos of source {source}: set data.videos.{source}")
+        try:
+            duration(frames_of.folders[source] / video)
+        except VideoError as error:
+            bad.append((source, str(error)))
+    if bad:
+        source, reason = bad[0]
         raise LongVPOError(
-            f"{len(missing)} videos of the triplets are not there, such as {video} of source {source} in "
-            f"{frames_of.folders.get(source, 'no folder')}: set data.videos.{source} to the folder that holds them"
+            f"{len(bad)} of {len(videos)} videos of the triplets cannot be used; the first: {reason}. "
+            f"Set data.videos.{source} to the folder that holds them, or build the dataset again without them"
         )
 
 

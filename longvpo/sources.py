@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,6 @@ from longvpo.recipe import SourceSection
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import duration
 
-TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-
 
 def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows of a source's table.
@@ -22,35 +23,54 @@ def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str
     Raises:
         LongVPOError: there is no table, it cannot be read, it is empty, or a column is missing.
     """
-    import datasets
-
-    path = next((source.folder / name for name in TABLES if (source.folder / name).is_file()), None)
+    path = next((source.folder / name for name in READERS if (source.folder / name).is_file()), None)
     if path is None:
         raise LongVPOError(
-            f"source {source.name}: no {', '.join(TABLES[:-1])} or {TABLES[-1]} in {source.folder}; "
+            f"source {source.name}: no {', no '.join(READERS)} in {source.folder}; "
             "set the source's folder to one that holds videos and such a table"
         )
-    loader = {".jsonl": datasets.Dataset.from_json, ".csv": datasets.Dataset.from_csv}.get(
-        path.suffix, datasets.Dataset.from_parquet
-    )
-    datasets.disable_progress_bars()
     try:
-        rows = loader(str(path), keep_in_memory=True)
-    except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise LongVPOError(f"source {source.name}: cannot read {path}: {cause}") from error
-    finally:
-        datasets.enable_progress_bars()
-    missing = [name for name in columns if name not in rows.column_names]
+        rows = READERS[path.name](path)
+    except (ValueError, OSError) as error:  # of json, csv, unicode and pyarrow
+        raise LongVPOError(f"source {source.name}: cannot read {path}: {error}") from error
+    if not rows:
+        raise LongVPOError(f"source {source.name}: {path} has no rows")
+    missing = [name for name in columns if name not in rows[0]]
     if missing:
         raise LongVPOError(
             f"source {source.name}: {path.name} has no column {' and no column '.join(missing)} "
-            f"(it has {', '.join(rows.column_names)}); rename a column or add it"
+            f"(it has {', '.join(rows[0])}); rename a column or add it"
         )
-    if len(rows) == 0:
-        raise LongVPOError(f"source {source.name}: {path} has no rows")
-    table: list[dict[str, Any]] = rows.to_list()
-    return table
+    return rows
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.strip():
+            try:
+                rows.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"line {number} is no JSON object: {error}") from error
+    return rows
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    from pyarrow import parquet
+
+    return parquet.read_table(path).to_pylist()
+
+
+READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
+    "metadata.jsonl": _read_jsonl,
+    "metadata.csv": _read_csv,
+    "metadata.parquet": _read_parquet,
+}
 
 
 def read_clips(
@@ -66,7 +86,7 @@ def read_clips(
     for row in tqdm(rows, desc=f"source {source.name}", leave=False):
         name = str(row["file_name"])
         try:
-            if not row["caption"]:
+            if not row.get("caption"):
                 raise VideoError(f"{name} has no caption")
             if name not in hashes:
                 path = source.folder / name

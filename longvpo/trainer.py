@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -231,17 +233,18 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
     check_videos(rows, frames_of)
     processor = load_processor(recipe.base)
-    trainer = AnchoredDPOTrainer(
-        model=load_model(recipe.base),
-        args=arguments,
-        train_dataset=rows,
-        processing_class=processor,
-        data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.reference),
-        peft_config=LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
-    )
-    resume = _last_checkpoint(recipe, checkpoints)
-    started = time.monotonic()
-    trainer.train(resume_from_checkpoint=resume)
+    with _checkpoints_or_nothing(checkpoints):
+        trainer = AnchoredDPOTrainer(
+            model=load_model(recipe.base),
+            args=arguments,
+            train_dataset=rows,
+            processing_class=processor,
+            data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.reference),
+            peft_config=LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
+        )
+        resume = _last_checkpoint(recipe, checkpoints)
+        started = time.monotonic()
+        trainer.train(resume_from_checkpoint=resume)
     facts = {
         "recipe": recipe_hash(recipe),
         "triplets": len(rows),
@@ -262,6 +265,17 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(checkpoints, ignore_errors=True)
     return facts
+
+
+@contextmanager
+def _checkpoints_or_nothing(checkpoints: Path) -> Iterator[None]:
+    """A run that fails before its first checkpoint leaves no folder behind: there is nothing to go on from."""
+    try:
+        yield
+    except BaseException:
+        if checkpoints.is_dir() and get_last_checkpoint(str(checkpoints)) is None:
+            shutil.rmtree(checkpoints)
+        raise
 
 
 def _last_checkpoint(recipe: TrainRecipe, checkpoints: Path) -> str | None:

@@ -59,7 +59,7 @@ def duration(path: Path) -> float:
             last = [frame.time for frame in container.decode(stream) if frame.time is not None][-1]
             return float(last)
     except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-        raise VideoError(f"cannot read {path.name}: {_first_line(error)}") from error
+        raise VideoError(f"cannot read {path.name}: {_reason(error)}") from error
 
 
 def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: Backend = "auto") -> np.ndarray:
@@ -96,9 +96,11 @@ def _read_decord(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
         if (width, height) != (full_width, full_height):
             reader = VideoReader(str(path), width=width, height=height, num_threads=1)
         shown_from = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0]
+        if not (np.diff(shown_from) > 0).all():  # seen in Matroska at one frame a second
+            raise VideoError(f"cannot decode {path.name} with decord: its time stamps do not rise")
         return reader.get_batch(_on_screen(shown_from, times)).asnumpy()
     except (DECORDError, RuntimeError, IndexError) as error:
-        raise VideoError(f"cannot decode {path.name} with decord: {_first_line(error)}") from error
+        raise VideoError(f"cannot decode {path.name} with decord: {_reason(error)}") from error
 
 
 def _read_pyav(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
@@ -127,7 +129,7 @@ def _read_pyav(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
                 if frame.rotation:
                     current = np.rot90(current, round(frame.rotation / 90))
     except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-        raise VideoError(f"cannot decode {path.name} with PyAV: {_first_line(error)}") from error
+        raise VideoError(f"cannot decode {path.name} with PyAV: {_reason(error)}") from error
     if current is None:
         raise VideoError(f"cannot decode {path.name} with PyAV: it holds no frame")
     return np.stack(wanted + [current] * (len(times) - len(wanted)))
@@ -168,9 +170,12 @@ def _check_exists(path: Path) -> None:
         raise VideoError(f"cannot read {path.name}: the file is empty")
 
 
-def _first_line(error: BaseException) -> str:
-    """decord puts a C++ stack trace into its messages."""
-    return str(error).strip().splitlines()[0].strip() if str(error).strip() else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """One sentence of a library's error: decord appends a C++ stack trace, and PyAV the path."""
+    if isinstance(error, IndexError):
+        return "it has no video stream"
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return text.splitlines()[0].strip() if text else type(error).__name__
 
 
 class ClipFrames:

@@ -1,0 +1,215 @@
+"""The command line as a user meets it: what a mistake says, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from longvpo import cli
+from longvpo.tiny.world import write_world
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["longvpo", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Four clips in a folder that a test may spoil."""
+    folder = tmp_path / "clips"
+    write_world(folder, clips=4, seed=1, split="test")
+    return folder
+
+
+def spoil_nothing(clips: Path) -> None: ...
+
+
+def no_table(clips: Path) -> None:
+    (clips / "metadata.jsonl").unlink()
+
+
+def other_columns(clips: Path) -> None:
+    (clips / "metadata.jsonl").write_text('{"file_name": "videos/00000.mp4", "text": "a thing"}\n')
+
+
+def half_a_line(clips: Path) -> None:
+    (clips / "metadata.jsonl").write_text('{"file_name": "videos/00000.mp4", "capt')
+
+
+def no_rows(clips: Path) -> None:
+    (clips / "metadata.jsonl").unlink()
+    (clips / "metadata.csv").write_text("file_name,caption\n")
+
+
+def no_videos(clips: Path) -> None:
+    shutil.rmtree(clips / "videos")
+
+
+def corrupt_videos(clips: Path) -> None:
+    for path in (clips / "videos").iterdir():
+        path.write_bytes(path.read_bytes()[:500])
+
+
+BAD_BUILDS: list[tuple[str, Callable[[Path], None], list[str], list[str]]] = [
+    ("unknown key", spoil_nothing, ["video.fsp=2"], ["unknown key video.fsp", "did you mean fps?"]),
+    ("no such place", spoil_nothing, ["sources.7.name=x"], ["cannot set sources.7.name"]),
+    ("no value", spoil_nothing, ["seed"], ["section.key=value"]),
+    ("wrong type", spoil_nothing, ["stage1.triplets=many"], ["stage1.triplets", "'many'"]),
+    ("no table", no_table, [], ["metadata.jsonl", "set the source's folder"]),
+    ("missing column", other_columns, [], ["no column caption", "it has file_name, text"]),
+    ("broken table", half_a_line, [], ["cannot read", "metadata.jsonl", "line 1 is no JSON"]),
+    ("empty table", no_rows, [], ["has no rows"]),
+    ("missing videos", no_videos, [], ["no such video", "Add clips"]),
+    ("corrupt videos", corrupt_videos, [], ["0 readable clips", "4 cannot be used", "cannot read 00000.mp4"]),
+    ("too few clips", spoil_nothing, ["context.clips=[8]"], ["4 readable clips", "needs 8", "lower context.clips"]),
+    ("no such model", spoil_nothing, ["writer.model=/no/where"], ["cannot load /no/where", "Hub id"]),
+    ("no such encoder", spoil_nothing, ["filters.text_model=/no/where"], ["cannot load the encoder /no/where"]),
+    ("nothing left", spoil_nothing, ["filters.visual_threshold=-2"], ["no triplet was left", "visual_similarity"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "overrides", "texts"), [case[1:] for case in BAD_BUILDS], ids=[c[0] for c in BAD_BUILDS]
+)
+def test_bad_input_to_build_dataset(
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    spoil: Callable[[Path], None],
+    overrides: list[str],
+    texts: list[str],
+) -> None:
+    spoil(clips)
+    arguments = [f"sources.0.folder={clips}", "context.clips=[2]", "stage1.triplets=4", *overrides]
+    code = run(monkeypatch, "build-dataset", "tiny/dataset", *arguments, "--output", tmp_path / "out")
+    check_mistake(code, capsys, texts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips"], "nothing half-written"
+
+
+def check_mistake(code: int, capsys: Capture, texts: list[str]) -> None:
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.replace("\r", "\n").splitlines() if line.startswith("error:")]
+    assert code == 1
+    assert captured.out == ""
+    assert len(errors) == 1
+    assert "Traceback" not in captured.err
+    for text in texts:
+        assert text in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "texts"),
+    [
+        (["data.dataset=/no/where"], ["cannot load /no/where"]),
+        (["data.config=stage9"], ["cannot load", "stage9"]),
+        (["data.config=clips"], ["holds no triplets"]),
+        (["data.videos={}"], ["data.videos.drawn"]),
+        (["data.videos.drawn=/no/where"], ["no such video", "Set data.videos.drawn"]),
+        (["training.learning_rat=1"], ["does not know training.learning_rat"]),
+        (["training.output_dir=x"], ["training.output_dir is set by longvpo"]),
+        (["lora.target_modules=.*vision.*fc1"], ["set lora.target_modules"]),
+        (["base.model=/no/where"], ["cannot load /no/where"]),
+    ],
+)
+def test_bad_input_to_train(
+    dataset: Path,
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    overrides: list[str],
+    texts: list[str],
+) -> None:
+    arguments = [f"data.dataset={dataset}", f"data.videos.drawn={world}", "training.max_steps=1", *overrides]
+    code = run(monkeypatch, "train", "tiny/stage1", *arguments, "--output", tmp_path / "out")
+    check_mistake(code, capsys, texts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corrupt_video_is_found_before_training(
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    copy = tmp_path / "clips"
+    shutil.copytree(world, copy)
+    (copy / "videos" / "00003.mp4").write_bytes(b"not a video")
+    arguments = [f"data.dataset={dataset}", f"data.videos.drawn={copy}"]
+    code = run(monkeypatch, "train", "tiny/stage1", *arguments, "--output", tmp_path / "out")
+    check_mistake(code, capsys, ["1 of ", "cannot read 00003.mp4"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips"]
+
+
+def adapter_of_another_base(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/else"}))
+
+
+@pytest.mark.parametrize(
+    ("make", "overrides", "texts"),
+    [
+        (adapter_of_another_base, [], ["was trained on someone/else, not on tiny", "choose an adapter of tiny"]),
+        (spoil_nothing, [], ["holds no adapter", "adapter_config.json"]),
+        (adapter_of_another_base, ["grid.clips=[100]"], ["60 readable clips", "lower grid.clips"]),
+    ],
+)
+def test_bad_input_to_evaluate(
+    test_world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    make: Callable[[Path], None],
+    overrides: list[str],
+    texts: list[str],
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    make(adapter)
+    arguments = [f"source.folder={test_world}", "grid.clips=[1]", "grid.questions=1", *overrides]
+    output = tmp_path / "out"
+    code = run(monkeypatch, "evaluate", "tiny/evaluate", *arguments, "--adapter", adapter, "--output", output)
+    check_mistake(code, capsys, texts)
+    assert not output.exists()
+
+
+def test_an_output_that_holds_something_is_left_alone(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    code = run(monkeypatch, "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", "--output", tmp_path / "out")
+    check_mistake(code, capsys, ["is not empty", "--output"])
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+
+
+def test_unknown_recipe_and_usage(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    check_mistake(run(monkeypatch, "build-dataset", "tiny/dataste"), capsys, ["did you mean tiny/dataset?"])
+    assert run(monkeypatch, "build-dataset") == 2
+    assert run(monkeypatch, "recipes", "tiny/stage1") == 0
+    assert "tiny/stage1" in capsys.readouterr().out
+
+
+def test_build_dataset_from_the_command_line(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    # one video of five is missing: it is data, dropped with its name and the reason
+    with (clips / "metadata.jsonl").open("a") as table:
+        table.write('{"file_name": "videos/gone.mp4", "caption": "a red disc moves up in the fog"}\n')
+    arguments = [f"sources.0.folder={clips}", "context.clips=[1, 2]", "stage1.triplets=3"]
+    output = tmp_path / "out"
+    assert run(monkeypatch, "build-dataset", "tiny/dataset", *arguments, "--output", output, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["triplets"], facts["clips"], facts["dropped"]["video"]) == (3, 4, 1)
+    from datasets import load_dataset
+
+    dropped = load_dataset(str(output), "dropped", split="train").to_list()
+    row = next(row for row in dropped if row["filter"] == "video")
+    assert row["id"] == "videos/gone.mp4"
+    assert "no such video" in row["reason"]

@@ -1,0 +1,111 @@
+"""The embedded model: an ordinary checkpoint, small, trained by the recipe recorded beside it, and trainable again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+
+from longvpo.model import TINY as CHECKPOINT
+from longvpo.model import encode, load_model, load_processor
+from longvpo.tiny import base
+from longvpo.tiny.world import COLORS, SHAPES, Thing, draw, questions, random_thing
+from longvpo.video import read_frames
+
+
+def test_the_checkpoint_loads_with_transformers_alone() -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(CHECKPOINT)
+    processor = AutoProcessor.from_pretrained(CHECKPOINT)
+    assert type(model).__module__.startswith("transformers.")
+    assert type(processor).__module__.startswith("transformers.")
+    assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) < 5_000_000
+    assert not list(CHECKPOINT.glob("*.bin"))
+
+
+def test_the_recorded_recipe_is_the_modules_own() -> None:
+    assert json.loads((CHECKPOINT / "base_recipe.json").read_text()) == asdict(base.BaseRecipe())
+
+
+def test_the_recorded_weights_fit_the_recipe() -> None:
+    processor = base.build_processor()
+    built = base.build_model(base.BaseRecipe(), processor).state_dict()
+    shipped = load_model(TINY).state_dict()
+    assert {key: value.shape for key, value in built.items()} == {key: v.shape for key, v in shipped.items()}
+    assert processor.tokenizer.get_vocab() == load_processor(TINY).tokenizer.get_vocab()
+
+
+def test_rows_of_the_base_training_are_what_the_processor_makes(world: Path) -> None:
+    processor = load_processor(TINY)
+    frames = read_frames(world / "videos" / "00000.mp4", np.arange(base.FRAMES) + 0.5)
+    question = "what color are the ring and the bar?"
+    for clips in (1, 3):
+        prompt, answer = base.row_text(processor, clips, question, "red and blue")
+        inputs = encode(processor, [question], [np.concatenate([frames] * clips)], 1.0)
+        expected = processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        assert inputs["input_ids"][0].tolist() == expected
+        assert answer.endswith(processor.tokenizer.eos_token)
+
+
+def test_words_of_the_world_are_single_tokens_and_others_survive() -> None:
+    tokenizer = load_processor(TINY).tokenizer
+    for word in [*SHAPES, *COLORS]:
+        assert len(tokenizer(word)["input_ids"]) == 1
+    text = "a dog chases the Kätzchen, 12 times?"
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_a_few_steps_of_both_phases_lower_the_loss(world: Path) -> None:
+    recipe = base.BaseRecipe(vision_batch=16, language_batch=16)
+    processor = base.build_processor()
+    model = base.build_model(recipe, processor)
+    things, frames = base.load_world(world)
+    clips = base.pixels(processor, frames)
+    losses = base.train_vision(model, clips, things, recipe, steps=80)
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:10])
+    with torch.no_grad():
+        features = base.frame_features(model, clips[:, 1::4])[:, None]
+    losses = base.train_language(model, processor, features, things, recipe, steps=80)
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+
+
+def test_the_world_is_seeded_and_its_splits_do_not_meet() -> None:
+    train = [random_thing(np.random.default_rng([3, i]), "train") for i in range(300)]
+    test = [random_thing(np.random.default_rng([3, i]), "test") for i in range(300)]
+    assert not set(train) & set(test)
+    for values in zip(*train, strict=True), zip(*test, strict=True):
+        assert [len(set(column)) for column in values] == [8, 8, 8, 4], "every value is in both splits"
+    thing = train[0]
+    assert np.array_equal(draw(thing, np.random.default_rng(1)), draw(thing, np.random.default_rng(1)))
+    assert not np.array_equal(draw(thing, np.random.default_rng(1)), draw(thing, np.random.default_rng(2)))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_base_answers_about_short_contexts(test_world: Path, count: int) -> None:
+    """Held-out combinations, one and two clips: the skill that preference training extends."""
+    from longvpo.writer import Request, generate
+
+    rows = [json.loads(line) for line in (test_world / "metadata.jsonl").read_text().splitlines()]
+    frames = [read_frames(test_world / row["file_name"], np.arange(base.FRAMES) + 0.5) for row in rows]
+    shapes = [row["caption"].split()[2] for row in rows]
+    requests, answers = [], []
+    for index, row in enumerate(rows):
+        other = next(i for i in range(len(rows)) if shapes[i] != shapes[index])
+        video = [frames[index]] if count == 1 else [frames[index], frames[other]]
+        requests.append(Request(np.concatenate(video), row["question"]))
+        answers.append(row["answer"])
+    written = generate(load_model(TINY), load_processor(TINY), requests, fps=1.0, batch_size=20, max_new_tokens=6)
+    right = np.mean([a == b for a, b in zip(written, answers, strict=True)])
+    assert right >= 0.95
+
+
+def test_questions_are_answered_by_the_thing() -> None:
+    thing = Thing("ring", "red", "sand", "left")
+    assert thing.caption == "a red ring moves left in the sand"
+    assert questions(thing) == [("what color is the ring?", "red"), ("where is the ring?", "sand")]
