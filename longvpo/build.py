@@ -8,7 +8,6 @@ that names the configs. It appears whole, when everything is done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -22,10 +21,10 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import contact_sheet
-from longvpo.folder import check_free, whole_folder
+from longvpo.folder import file_hash, finished, whole_folder
 from longvpo.recipe import DatasetRecipe, dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
-from longvpo.sources import read_clips
+from longvpo.sources import find_table, read_clips
 from longvpo.stage1 import Outcome, Pool, anchored_cues
 from longvpo.triplet import Clip, Dropped, features
 from longvpo.video import ClipFrames
@@ -48,9 +47,10 @@ def build(
     Raises:
         LongVPOError: the sources cannot make such a dataset, or `output` holds something else.
     """
-    finished = _finished(recipe, output)
-    if finished:
-        return finished
+    key = ",".join([recipe_hash(recipe), *(file_hash(find_table(source)) for source in recipe.sources)])
+    done = finished(output, "facts.json", key)
+    if done:
+        return done
     started = time.monotonic()
     clips, dropped = _read_sources(recipe)
     _check_enough(recipe, clips, dropped)
@@ -67,7 +67,7 @@ def build(
             "loosen filters.* or context.clips, or give more clips"
         )
     dropped += outcome.dropped
-    facts = make_facts(recipe, pool, outcome, dropped, writer.name, time.monotonic() - started)
+    facts = {"key": key} | make_facts(recipe, pool, outcome, dropped, writer.name, time.monotonic() - started)
     with whole_folder(output) as folder:
         configs = {
             "stage1": [asdict(triplet) for triplet in outcome.triplets],
@@ -151,21 +151,6 @@ def make_facts(
     }
 
 
-def _finished(recipe: DatasetRecipe, output: Path) -> dict[str, Any] | None:
-    """The facts of the same recipe's finished build, if `output` holds one."""
-    facts_file = output / "facts.json"
-    if facts_file.is_file():
-        facts: dict[str, Any] = json.loads(facts_file.read_text())
-        if facts.get("recipe") == recipe_hash(recipe):
-            return facts
-        raise LongVPOError(
-            f"{output} holds a dataset of another recipe ({facts.get('recipe')}, this one is {recipe_hash(recipe)}): "
-            "give another --output"
-        )
-    check_free(output)
-    return None
-
-
 def _read_sources(recipe: DatasetRecipe) -> tuple[list[Clip], list[Dropped]]:
     clips: list[Clip] = []
     dropped: list[Dropped] = []
@@ -205,8 +190,7 @@ def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> str:
     datasets.disable_progress_bars()
     data.to_parquet(unnamed)
     datasets.enable_progress_bars()
-    digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:16]
-    named = unnamed.rename(folder / config / f"train-00000-of-00001-{digest}.parquet")
+    named = unnamed.rename(folder / config / f"train-00000-of-00001-{file_hash(unnamed)[:16]}.parquet")
     return str(named.relative_to(folder))
 
 

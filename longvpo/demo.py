@@ -7,6 +7,7 @@ Every step is the ordinary one: clips are mp4 files with a caption table, and th
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
     output = output.resolve()
     clips = {split: output / f"clips-{split}" for split in CLIPS}
     for split, folder in clips.items():
-        if not folder.is_dir():
-            with whole_folder(folder) as unfinished:
-                write_world(unfinished, CLIPS[split], seed, split)
+        drawn = folder / "world.json"
+        if drawn.is_file() and json.loads(drawn.read_text())["seed"] == seed:
+            continue
+        with whole_folder(folder) as unfinished:
+            write_world(unfinished, CLIPS[split], seed, split)
     dataset, adapter, results_folder = output / "dataset", output / "stage1", output / "results"
     build(load_recipe(DatasetRecipe, "tiny/dataset", [f"sources.0.folder={clips['train']}"]), dataset)
     train(

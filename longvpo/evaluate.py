@@ -21,11 +21,11 @@ from longvpo.build import make_pool
 from longvpo.errors import LongVPOError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
-from longvpo.folder import check_free, whole_folder
-from longvpo.model import join, load_model, load_processor
+from longvpo.folder import file_hash, finished, whole_folder
+from longvpo.model import ADAPTER_WEIGHTS, check_adapter, join, load_model, load_processor
 from longvpo.recipe import ContextSection, EvaluateRecipe, dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
-from longvpo.sources import read_clips
+from longvpo.sources import find_table, read_clips
 from longvpo.stage1 import Pool, choose_context, evenly
 from longvpo.video import ClipFrames
 from longvpo.writer import Request, generate
@@ -51,12 +51,13 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         LongVPOError: the source has too few clips, or an adapter is of another base.
     """
     adapters = adapters or {}
-    key = recipe_hash(recipe) + "".join(f",{name}={path}" for name, path in adapters.items())
-    results_file = output / "results.json"
-    if results_file.is_file() and json.loads(results_file.read_text())["key"] == key:
-        done: dict[str, Any] = json.loads(results_file.read_text())
+    for path in adapters.values():
+        check_adapter(recipe.base, path)
+    weights = [f"{name}={file_hash(path / ADAPTER_WEIGHTS)}" for name, path in adapters.items()]
+    key = ",".join([recipe_hash(recipe), file_hash(find_table(recipe.source)), *weights])
+    done = finished(output, "results.json", key)
+    if done:
         return done
-    check_free(output)
     started = time.monotonic()
     clips, rows, _ = read_clips(recipe.source, ("question", "answer"))
     if len(clips) < max(recipe.grid.clips):

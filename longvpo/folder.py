@@ -1,13 +1,45 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that appear whole or not at all, and that know whether they are the answer already."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from longvpo.errors import LongVPOError
+
+
+def finished(output: Path, name: str, key: str) -> dict[str, Any] | None:
+    """What the JSON file `name` of a finished run with this key says, or None where `output` is free.
+
+    Args:
+        key: changes with everything that decides the result.
+
+    Raises:
+        LongVPOError: `output` holds something else.
+    """
+    file = output / name
+    if file.is_file():
+        values: dict[str, Any] = json.loads(file.read_text())
+        if values.get("key") == key:
+            print(f"{output} is finished already: nothing to do", file=sys.stderr)
+            return values
+        raise LongVPOError(
+            f"{output} holds the result of another recipe or of other input: give another --output, or delete it"
+        )
+    check_free(output)
+    return None
+
+
+def check_free(output: Path) -> None:
+    """Raises LongVPOError when `output` is there and not an empty folder."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise LongVPOError(f"{output} is not empty: give another --output, or delete it")
 
 
 @contextmanager
@@ -32,6 +64,7 @@ def whole_folder(output: Path) -> Iterator[Path]:
         raise
 
 
-def check_free(output: Path) -> None:
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise LongVPOError(f"{output} is not empty: give another --output, or delete it")
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
 TINY = Path(__file__).parent / "tiny" / "checkpoint"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LANGUAGE = ("language_model", "text_model")  # names under which families keep their language model
 
 
@@ -86,18 +87,23 @@ def _not_language(section: ModelSection) -> list[str]:
     return [f"model.{name}" for name, _ in skeleton.model.named_children() if name not in LANGUAGE] + ["lm_head"]
 
 
-def _load_adapter(model: Any, section: ModelSection, adapter: Path) -> Any:
-    from peft import PeftModel
-
-    config_file = adapter / "adapter_config.json"
-    if not config_file.is_file():
-        raise LongVPOError(f"{adapter} holds no adapter: it has no adapter_config.json")
-    trained_on = json.loads(config_file.read_text()).get("base_model_name_or_path")
+def check_adapter(section: ModelSection, adapter: Path) -> None:
+    """Raises LongVPOError when the folder holds no adapter, or one that was trained on another base."""
+    for name in ("adapter_config.json", ADAPTER_WEIGHTS):
+        if not (adapter / name).is_file():
+            raise LongVPOError(f"{adapter} holds no adapter: it has no {name}")
+    trained_on = json.loads((adapter / "adapter_config.json").read_text()).get("base_model_name_or_path")
     if trained_on != section.model:
         raise LongVPOError(
             f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "
             f"set base.model={trained_on}, or choose an adapter of {section.model}"
         )
+
+
+def _load_adapter(model: Any, section: ModelSection, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    check_adapter(section, adapter)
     try:
         # the adapter keeps the precision in which it was saved
         return PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,21 @@ from typing import Any
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.folder import file_hash
 from longvpo.recipe import SourceSection
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import duration
+
+
+def find_table(source: SourceSection) -> Path:
+    """The path of a source's table. Raises LongVPOError where there is none."""
+    for name in READERS:
+        if (source.folder / name).is_file():
+            return source.folder / name
+    raise LongVPOError(
+        f"source {source.name}: no {', no '.join(READERS)} in {source.folder}; "
+        "set the source's folder to one that holds videos and such a table"
+    )
 
 
 def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -23,12 +34,7 @@ def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str
     Raises:
         LongVPOError: there is no table, it cannot be read, it is empty, or a column is missing.
     """
-    path = next((source.folder / name for name in READERS if (source.folder / name).is_file()), None)
-    if path is None:
-        raise LongVPOError(
-            f"source {source.name}: no {', no '.join(READERS)} in {source.folder}; "
-            "set the source's folder to one that holds videos and such a table"
-        )
+    path = find_table(source)
     try:
         rows = READERS[path.name](path)
     except (ValueError, OSError) as error:  # of json, csv, unicode and pyarrow
@@ -90,7 +96,7 @@ def read_clips(
                 raise VideoError(f"{name} has no caption")
             if name not in hashes:
                 path = source.folder / name
-                hashes[name] = duration(path), _sha256(path)
+                hashes[name] = duration(path), file_hash(path)
             seconds, sha256 = hashes[name]
             start, end = float(row.get("start") or 0.0), float(row.get("end") or seconds)
             if not 0 <= start < end:
@@ -102,8 +108,3 @@ def read_clips(
         clips.append(Clip(clip_id, source.name, name, start, end, str(row["caption"]), source.license, sha256))
         kept.append(row)
     return clips, kept, dropped
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

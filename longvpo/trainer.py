@@ -10,6 +10,7 @@ TRL's loss_weights:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -28,7 +29,7 @@ from trl import DPOConfig, DPOTrainer, TrlParser
 
 from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.errors import LongVPOError
-from longvpo.folder import check_free, whole_folder
+from longvpo.folder import finished, whole_folder
 from longvpo.model import LANGUAGE, load_model, load_processor
 from longvpo.recipe import DataSection, TrainRecipe, dump_recipe, recipe_hash
 from longvpo.video import ClipFrames
@@ -182,6 +183,12 @@ def load_triplets(section: DataSection) -> Dataset:
     return rows
 
 
+def _content_hash(rows: Dataset) -> str:
+    """Twelve hexadecimal digits of what is trained on."""
+    columns = rows.select_columns(["prompt", "chosen", "rejected", "context", "anchors"])
+    return hashlib.sha256(json.dumps(columns.to_list()).encode()).hexdigest()[:12]
+
+
 def _revision(section: DataSection) -> str | None:
     return None if Path(section.dataset).is_dir() else section.revision
 
@@ -222,14 +229,13 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     Raises:
         LongVPOError: the recipe, the dataset, its videos or the base cannot be used.
     """
-    facts_file = output / "facts.json"
-    if facts_file.is_file() and json.loads(facts_file.read_text())["recipe"] == recipe_hash(recipe):
-        done: dict[str, Any] = json.loads(facts_file.read_text())
-        return done
-    check_free(output)
     checkpoints = output.with_name(output.name + ".checkpoints")
     arguments = training_arguments(recipe.training, checkpoints)
     rows = load_triplets(recipe.data)
+    key = f"{recipe_hash(recipe)},{_content_hash(rows)}"
+    done = finished(output, "facts.json", key)
+    if done:
+        return done
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
     check_videos(rows, frames_of)
     processor = load_processor(recipe.base)
@@ -242,10 +248,11 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.reference),
             peft_config=LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
         )
-        resume = _last_checkpoint(recipe, checkpoints)
+        resume = _last_checkpoint(key, checkpoints)
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=resume)
     facts = {
+        "key": key,
         "recipe": recipe_hash(recipe),
         "triplets": len(rows),
         "steps": trainer.state.global_step,
@@ -278,11 +285,13 @@ def _checkpoints_or_nothing(checkpoints: Path) -> Iterator[None]:
         raise
 
 
-def _last_checkpoint(recipe: TrainRecipe, checkpoints: Path) -> str | None:
-    mark = checkpoints / "recipe"
-    if mark.is_file() and mark.read_text() != recipe_hash(recipe):
-        raise LongVPOError(f"{checkpoints} holds another recipe's run: delete it, or give another --output")
+def _last_checkpoint(key: str, checkpoints: Path) -> str | None:
+    mark = checkpoints / "key"
+    if mark.is_file() and mark.read_text() != key:
+        raise LongVPOError(
+            f"{checkpoints} holds a run of another recipe or dataset: delete it, or give another --output"
+        )
     checkpoints.mkdir(parents=True, exist_ok=True)
-    mark.write_text(recipe_hash(recipe))
+    mark.write_text(key)
     last: str | None = get_last_checkpoint(str(checkpoints))
     return last

@@ -149,6 +149,7 @@ def test_a_corrupt_video_is_found_before_training(
 
 
 def adapter_of_another_base(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").touch()
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/else"}))
 
 
@@ -157,7 +158,6 @@ def adapter_of_another_base(folder: Path) -> None:
     [
         (adapter_of_another_base, [], ["was trained on someone/else, not on tiny", "choose an adapter of tiny"]),
         (spoil_nothing, [], ["holds no adapter", "adapter_config.json"]),
-        (adapter_of_another_base, ["grid.clips=[100]"], ["60 readable clips", "lower grid.clips"]),
     ],
 )
 def test_bad_input_to_evaluate(
@@ -177,6 +177,15 @@ def test_bad_input_to_evaluate(
     code = run(monkeypatch, "evaluate", "tiny/evaluate", *arguments, "--adapter", adapter, "--output", output)
     check_mistake(code, capsys, texts)
     assert not output.exists()
+
+
+def test_a_grid_needs_enough_clips(
+    test_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    arguments = [f"source.folder={test_world}", "grid.clips=[100]", "--output", tmp_path / "out"]
+    code = run(monkeypatch, "evaluate", "tiny/evaluate", *arguments)
+    check_mistake(code, capsys, ["60 readable clips", "lower grid.clips"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_holds_something_is_left_alone(

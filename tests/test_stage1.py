@@ -143,7 +143,7 @@ def test_the_same_recipe_builds_the_same_rows(
     build(other, tmp_path / "other" / "dataset")
     others = load_dataset(str(tmp_path / "other" / "dataset"), "stage1", split="train").to_list()
     assert [row["context"] for row in others] != [row["context"] for row in rows]
-    with pytest.raises(LongVPOError, match="holds a dataset of another recipe"):
+    with pytest.raises(LongVPOError, match="holds the result of another recipe"):
         build(other, tmp_path / "again" / "dataset")
     before = (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns
     build(dataset_recipe, tmp_path / "again" / "dataset")

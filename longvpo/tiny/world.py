@@ -150,4 +150,5 @@ def write_world(folder: Path, clips: int, seed: int, split: Split) -> Path:
                 question, answer = questions(thing)[index % 2]
                 row |= {"question": question, "answer": answer}
             rows.write(json.dumps(row) + "\n")
+    (folder / "world.json").write_text(json.dumps({"clips": clips, "seed": seed, "split": split}))
     return table

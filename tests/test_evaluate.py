@@ -1,0 +1,72 @@
+"""The needle grid: where the needles stand, and that an answer counts when it is right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longvpo import evaluate as module
+from longvpo.evaluate import evaluate
+from longvpo.recipe import EvaluateRecipe, load_recipe
+
+
+@pytest.fixture
+def recipe(test_world: Path) -> EvaluateRecipe:
+    overrides = [f"source.folder={test_world}", "grid.clips=[1, 2, 8]", "grid.questions=4"]
+    return load_recipe(EvaluateRecipe, "tiny/evaluate", overrides)
+
+
+def test_the_grid_of_the_base(
+    recipe: EvaluateRecipe, test_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = {
+        row["file_name"]: (row["caption"], row["question"], row["answer"])
+        for row in map(json.loads, (test_world / "metadata.jsonl").read_text().splitlines())
+    }
+    seen = {}
+    run_grid = module.run_grid
+
+    def spy(model, processor, recipe, pool, cells, frames_of, name):  # type: ignore[no-untyped-def]
+        seen["pool"], seen["cells"] = pool, cells
+        return run_grid(model, processor, recipe, pool, cells, frames_of, name)
+
+    monkeypatch.setattr(module, "run_grid", spy)
+    results = evaluate(recipe, tmp_path / "out")
+    assert list(results["grid"]["base"]) == ["1", "2", "8"]
+    assert [len(row) for row in results["grid"]["base"].values()] == [1, 5, 5]
+    assert results["questions"] == {"1": [20], "2": [4] * 5, "8": [4] * 5}
+    assert results["needle"]["base"]["1"] >= 95
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
+    assert (tmp_path / "out" / "heat_map.png").stat().st_size > 10_000
+    assert [[needle.place for needle in cell] for cell in seen["cells"][8]] == [
+        [0] * 4,
+        [2] * 4,
+        [4] * 4,
+        [5] * 4,
+        [7] * 4,
+    ]
+    for row in seen["cells"].values():
+        for needle in (needle for cell in row for needle in cell):
+            shown = [captions[seen["pool"].clips[c].video] for c in needle.clips]
+            caption, question, answer = shown[needle.place]
+            assert (needle.question, needle.answer) == (question, answer)
+            shape = caption.split()[2]
+            assert [other.split()[2] for other, _, _ in shown].count(shape) == 1, "no distractor can answer"
+    # the same command again answers from the folder; other questions need another one
+    assert evaluate(recipe, tmp_path / "out") == results
+
+
+def test_what_the_model_writes_decides(
+    recipe: EvaluateRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word, output in ((" SAND. ", "sand"), ("sand and red", "both")):
+        answers = [word]
+        monkeypatch.setattr(module, "generate", lambda *inputs, answers=answers, **options: answers * len(inputs[2]))
+        results = evaluate(recipe, tmp_path / output)
+        if output == "both":
+            assert set(results["needle"]["base"].values()) == {0.0}, "a right word among others is not an answer"
+        else:  # about one question in sixteen
+            assert 0 < np.mean(list(results["needle"]["base"].values())) < 40
