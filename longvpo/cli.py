@@ -7,8 +7,10 @@ line), 2 usage, 130 interrupted. Imports stand inside the commands, so that `--h
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,10 +167,15 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    debug = bool(os.environ.get("LONGVPO_DEBUG"))
+    if not debug:
+        # of the libraries below: what they will rename, and which of their kernels is not installed
+        warnings.simplefilter("ignore", FutureWarning)
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         app()
     except LongVPOError as error:
-        if os.environ.get("LONGVPO_DEBUG"):
+        if debug:
             raise
         _say(f"error: {' '.join(str(error).split())}")
         sys.exit(1)

@@ -8,6 +8,7 @@ Every step is the ordinary one: clips are mp4 files with a caption table, and th
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
     """
     started = time.monotonic()
     output = output.resolve()
+    _heading(1, "draw clips: videos of one moving shape, with captions")
     clips = {split: output / f"clips-{split}" for split in CLIPS}
     for split, folder in clips.items():
         drawn = folder / "world.json"
@@ -39,11 +41,14 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
         with whole_folder(folder) as unfinished:
             write_world(unfinished, CLIPS[split], seed, split)
     dataset, adapter, results_folder = output / "dataset", output / "stage1", output / "results"
+    _heading(2, "build triplets: the model asks and answers about single clips, then each is hidden among others")
     build(load_recipe(DatasetRecipe, "tiny/dataset", [f"sources.0.folder={clips['train']}"]), dataset)
+    _heading(3, "train: a QLoRA adapter by DPO, the reference scored on the anchor clip")
     train(
         load_recipe(TrainRecipe, "tiny/stage1", [f"data.dataset={dataset}", f"data.videos.drawn={clips['train']}"]),
         adapter,
     )
+    _heading(4, "evaluate: base and adapter, on clips whose combinations of attributes were held out")
     results = evaluate(
         load_recipe(EvaluateRecipe, "tiny/evaluate", [f"source.folder={clips['test']}"]),
         results_folder,
@@ -61,3 +66,7 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
             "results": str(results_folder / "results.json"),
         },
     }
+
+
+def _heading(number: int, text: str) -> None:
+    print(f"\n[{number}/4] {text}", file=sys.stderr)

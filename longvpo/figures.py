@@ -20,7 +20,9 @@ def _pyplot() -> Any:
 
 
 def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None:
-    """One real row: a line of frames a clip of the context, the anchor framed, the question and both answers above.
+    """One real row: a line of frames a clip of the context, the question and both answers above.
+
+    The anchor has a green frame; the clip that the rejected answer was written from, a red one.
 
     Args:
         clips: the sampled frames of every clip of the context, uint8 RGB of shape (frames, height, width, 3).
@@ -31,17 +33,21 @@ def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None
         len(clips), columns, figsize=(1.4 * columns + 1.6, 1.2 * len(clips) + 1.4), squeeze=False, layout="constrained"
     )
     for place, (frames, row) in enumerate(zip(clips, axes, strict=True)):
-        anchor = place in triplet.anchors
+        color = "tab:green" if place in triplet.anchors else None
+        if triplet.context[place] in triplet.rejected_clips:
+            color = "tab:red"
         shown = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)]
         for axis in row:
             axis.set(xticks=[], yticks=[])
             for spine in axis.spines.values():
-                spine.set(visible=anchor, color="tab:green", linewidth=3)
+                spine.set(visible=bool(color), color=color, linewidth=3)
         for axis, frame in zip(row, shown, strict=False):
             axis.imshow(frame)
         for axis in row[len(shown) :]:
             axis.set_visible(False)
-        label = f"clip {place + 1}\n" + ("anchor" if anchor else f"cos {triplet.similarity[place]:.2f}")
+        label = f"clip {place + 1}\n" + (
+            "anchor" if place in triplet.anchors else f"cos {triplet.similarity[place]:.2f}"
+        )
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     title = f"{_short(triplet.prompt)}\nchosen: {_short(triplet.chosen)}\nrejected: {_short(triplet.rejected)}"
     figure.suptitle(title, fontsize=10, ha="left", x=0.02)

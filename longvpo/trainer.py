@@ -23,6 +23,7 @@ import torch
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetNotFoundError
 from peft import LoraConfig
+from transformers import PrinterCallback, ProgressCallback
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.trainer_utils import get_last_checkpoint
 from trl import DPOConfig, DPOTrainer, TrlParser
@@ -33,6 +34,8 @@ from longvpo.folder import finished, whole_folder
 from longvpo.model import LANGUAGE, load_model, load_processor
 from longvpo.recipe import DataSection, TrainRecipe, dump_recipe, recipe_hash
 from longvpo.video import ClipFrames
+
+SHOWN = {"loss": "loss", "nll_loss": "nll", "rewards/margins": "margin", "rewards/accuracies": "accuracy"}
 
 
 class AnchoredDPOTrainer(DPOTrainer):
@@ -120,6 +123,15 @@ class AnchoredDPOTrainer(DPOTrainer):
         both = torch.cat([*features, *features])[None]
         batch["mm_encoder_outputs"] = {kind: BaseModelOutputWithPooling(pooler_output=both)}
         return batch
+
+
+class Progress(ProgressCallback):
+    """The training bar, with the last logged values beside it; Trainer's own prints them to stdout, line by line."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        shown = {short: round(logs[name], 3) for name, short in SHOWN.items() if logs and name in logs}
+        if state.is_world_process_zero and self.training_bar is not None and shown:
+            self.training_bar.set_postfix(shown)
 
 
 class _Remember:
@@ -248,6 +260,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.reference),
             peft_config=LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
         )
+        trainer.remove_callback(ProgressCallback)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(Progress)
         resume = _last_checkpoint(key, checkpoints)
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=resume)
