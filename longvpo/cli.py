@@ -72,12 +72,13 @@ def train(
     from longvpo.recipe import TrainRecipe, load_recipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
-    from longvpo import trainer
+    from longvpo.train import plan
+    from longvpo.train import train as run
 
     if dry_run:
-        return _print(trainer.plan(loaded), as_json)
+        return _print(plan(loaded), as_json)
     folder = output or Path(loaded.name)
-    facts = trainer.train(loaded, folder)
+    facts = run(loaded, folder)
     _print(facts, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
     _say(f"adapter: {folder}\nnext:    longvpo evaluate RECIPE --adapter {folder}")
 

@@ -18,7 +18,7 @@ from longvpo.evaluate import evaluate
 from longvpo.folder import whole_folder
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe, load_recipe
 from longvpo.tiny.world import Split, write_world
-from longvpo.trainer import train
+from longvpo.train import train
 
 CLIPS: dict[Split, int] = {"train": 1000, "test": 500}
 

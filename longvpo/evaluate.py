@@ -51,6 +51,8 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         LongVPOError: the source has too few clips, or an adapter is of another base.
     """
     adapters = adapters or {}
+    if "base" in adapters:
+        raise LongVPOError("an adapter cannot go by the name of base: rename its folder")
     for path in adapters.values():
         check_adapter(recipe.base, path)
     weights = [f"{name}={file_hash(path / ADAPTER_WEIGHTS)}" for name, path in adapters.items()]
@@ -135,6 +137,13 @@ def make_cells(
     return cells
 
 
+def _request(pool: Pool, needle: Needle, frames_of: ClipFrames) -> Request:
+    def video() -> np.ndarray:
+        return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], needle.place)
+
+    return Request(needle.question, int(pool.frames[needle.clips].sum()), video)
+
+
 def run_grid(
     model: Any,
     processor: Any,
@@ -150,12 +159,7 @@ def run_grid(
         for number, row in cells.items():
             grid[str(number)] = []
             for cell in row:
-                requests = [
-                    Request(
-                        join([frames_of(pool.clips[c].reference) for c in needle.clips], needle.place), needle.question
-                    )
-                    for needle in cell
-                ]
+                requests = [_request(pool, needle, frames_of) for needle in cell]
                 answers = generate(
                     model,
                     processor,

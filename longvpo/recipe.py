@@ -65,6 +65,18 @@ class WriterSection(ModelSection):
     )
     answer_prompt: str = "{question}"
 
+    @model_validator(mode="after")
+    def _placeholders(self) -> WriterSection:
+        try:
+            said = self.question_prompt.format(caption="a caption"), self.answer_prompt.format(question="a question")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"a prompt holds a placeholder that is not filled: {error}; write {{{{ for a brace"
+            ) from None
+        if "a question" not in said[1]:
+            raise ValueError("answer_prompt must hold {question}")
+        return self
+
 
 class FilterSection(Section):
     """Which clips may stand beside an anchor, and which answers make a pair. Sections 3.3 and 4.1 of the paper."""

@@ -87,24 +87,39 @@ def read_clips(
     `start` and `end`, in seconds, are read from the table where it has them; without them a clip is the whole video.
     """
     clips, kept, dropped = [], [], []
-    rows = read_table(source, ("file_name", "caption", *columns))
-    hashes: dict[str, tuple[float, str]] = {}
-    for row in tqdm(rows, desc=f"source {source.name}", leave=False):
-        name = str(row["file_name"])
+    videos: dict[str, tuple[float, str]] = {}  # seconds and sha256 of each file
+    known: set[str] = set()
+    for number, row in enumerate(
+        tqdm(read_table(source, ("file_name", "caption", *columns)), f"source {source.name}")
+    ):
+        name = str(row.get("file_name") or f"row {number}")
         try:
-            if not row.get("caption"):
-                raise VideoError(f"{name} has no caption")
-            if name not in hashes:
+            empty = [column for column in ("file_name", "caption", *columns) if not row.get(column)]
+            if empty:
+                raise VideoError(f"{name} has no {empty[0]}")
+            if name not in videos:
                 path = source.folder / name
-                hashes[name] = duration(path), file_hash(path)
-            seconds, sha256 = hashes[name]
-            start, end = float(row.get("start") or 0.0), float(row.get("end") or seconds)
-            if not 0 <= start < end:
-                raise VideoError(f"{name} has no span from {start} to {end} s: it lasts {seconds:.2f} s")
+                videos[name] = duration(path), file_hash(path)
+            seconds, sha256 = videos[name]
+            start, end = _span(row, seconds)
+            clip_id = f"{source.name}/{name}" + (f"#{start:g}-{end:g}" if row.get("end") else "")
+            if clip_id in known:
+                raise VideoError(f"{name} is in the table twice")
         except VideoError as error:
             dropped.append(Dropped(name, "video", str(error)))
             continue
-        clip_id = f"{source.name}/{name}" + (f"#{start:g}-{end:g}" if row.get("end") else "")
+        known.add(clip_id)
         clips.append(Clip(clip_id, source.name, name, start, end, str(row["caption"]), source.license, sha256))
         kept.append(row)
     return clips, kept, dropped
+
+
+def _span(row: dict[str, Any], seconds: float) -> tuple[float, float]:
+    """Start and end of the row's clip. Raises VideoError when the video of this length has no such span."""
+    try:
+        start, end = float(row.get("start") or 0), float(row.get("end") or seconds)
+    except ValueError:
+        raise VideoError(f"{row['file_name']}: start and end must be seconds") from None
+    if not 0 <= start < end <= seconds + 1:  # headers round their length
+        raise VideoError(f"{row['file_name']} has no span from {start} to {end} s: it lasts {seconds:.2f} s")
+    return start, min(end, seconds)

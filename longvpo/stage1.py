@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,10 @@ def write_questions(
 ) -> None:
     """Question and chosen answer, from the anchor and its caption alone."""
     section = recipe.writer
-    clips = [pool.clips[draft.anchor] for draft in drafts]
-    requests = [
-        Request(frames_of(clip.reference), section.question_prompt.format(caption=clip.caption)) for clip in clips
-    ]
+    requests = []
+    for draft in drafts:
+        text = section.question_prompt.format(caption=pool.clips[draft.anchor].caption)
+        requests.append(_request(pool, draft.anchor, frames_of, text))
     texts = writer.write(requests, drafts[0].seed, sample=True, progress="questions")
     for draft, text in zip(drafts, texts, strict=True):
         parsed = parse_question(text)
@@ -136,6 +137,8 @@ def choose_context(
 ) -> Context | Refusal:
     """Draw distractors until the context is full; one that a filter refuses is replaced by the next.
 
+    A context has fewer clips than were drawn when the frame budget is full before.
+
     Args:
         question: unit vector of the question.
     """
@@ -144,31 +147,34 @@ def choose_context(
         "visual_similarity": too_similar(visual, filters.visual_threshold),
         "specificity": not_specific(captions, anchor, filters.specificity),
     }
+    used, budget = int(pool.frames[anchor]), section.frame_budget
     if section.clips is None:  # fill a random part of the budget
-        wanted, room = len(pool.clips), int(rng.integers(pool.frames[anchor], section.frame_budget + 1))
+        number, enough = len(pool.clips), int(rng.integers(min(used + 1, budget), budget + 1))
     else:
-        wanted, room = int(rng.choice(section.clips)) - 1, section.frame_budget
-    room -= pool.frames[anchor]
+        number, enough = int(rng.choice(section.clips)), budget
+    if used > budget:
+        return Refusal("frame_budget", f"the anchor alone has {used} frames, more than context.frame_budget")
 
     distractors: list[int] = []
     spare: int | None = None  # a context of one clip takes its rejected answer from outside
     replaced: Counter[str] = Counter()
     for candidate in rng.permutation(len(pool.clips)).tolist():
-        reason = next((name for name, mask in refused.items() if mask[candidate]), None)
         if candidate == anchor:
             continue
+        reason = next((name for name, mask in refused.items() if mask[candidate]), None)
         if reason:
             replaced[reason] += 1
-        elif len(distractors) == wanted or pool.frames[candidate] > room:
-            spare = candidate
+        elif len(distractors) + 1 == number or used >= enough or used + pool.frames[candidate] > budget:
+            spare = candidate  # the context is full
             break
         else:
             distractors.append(candidate)
-            room -= pool.frames[candidate]
-    ran_out = spare is None and len(distractors) < wanted and section.clips is not None
-    if ran_out or (not distractors and (wanted > 0 or spare is None)):
+            used += int(pool.frames[candidate])
+    ran_out = spare is None and len(distractors) + 1 < number and section.clips is not None
+    if ran_out or (not distractors and (number > 1 or spare is None)):
         name = replaced.most_common(1)[0][0] if replaced else "frame_budget"
-        return Refusal(name, f"only {len(distractors)} of {wanted} distractors found, and no replacement is left")
+        wanted = "one" if section.clips is None else number - 1
+        return Refusal(name, f"{len(distractors)} of {wanted} distractors found, and no replacement is left")
 
     place = int(rng.integers(len(distractors) + 1))
     clips = [*distractors[:place], anchor, *distractors[place:]]
@@ -187,7 +193,7 @@ def write_rejected(
 ) -> None:
     """The same question, answered from a distractor alone: plausible, and from looking in the wrong place."""
     alive = [(draft, draft.context) for draft in _alive(drafts) if draft.context]
-    requests = [Request(frames_of(pool.clips[context.outside].reference), draft.prompt) for draft, context in alive]
+    requests = [_request(pool, context.outside, frames_of, draft.prompt) for draft, context in alive]
     texts = writer.write(requests, recipe.seed, sample=False, progress="rejected answers")
     for (draft, _), text in zip(alive, texts, strict=True):
         draft.rejected = text
@@ -205,6 +211,10 @@ def evenly(clips: int, rng: np.random.Generator) -> Iterator[int]:
     """Every clip once in random order, then again: no clip is an anchor twice before all were once."""
     while True:
         yield from rng.permutation(clips).tolist()
+
+
+def _request(pool: Pool, clip: int, frames_of: ClipFrames, text: str) -> Request:
+    return Request(text, int(pool.frames[clip]), partial(frames_of, pool.clips[clip].reference))
 
 
 def _alive(drafts: list[Draft]) -> list[Draft]:

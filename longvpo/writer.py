@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,14 @@ from longvpo.recipe import WriterSection
 
 @dataclass(frozen=True)
 class Request:
-    """What the writer is asked: frames, uint8 RGB of shape (frames, height, width, 3), and the user's text."""
+    """What the writer is asked.
 
-    frames: np.ndarray
+    The frames are fetched when their batch comes: those of all requests would not fit in memory.
+    """
+
     text: str
+    count: int  # of frames
+    frames: Callable[[], np.ndarray]  # uint8 RGB of shape (count, height, width, 3)
 
 
 class LocalWriter:
@@ -68,7 +73,7 @@ def generate(
 
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, request in enumerate(requests):
-        by_length[len(request.frames)].append(index)
+        by_length[request.count].append(index)
     batches = [
         indices[i : i + batch_size] for indices in by_length.values() for i in range(0, len(indices), batch_size)
     ]
@@ -76,7 +81,8 @@ def generate(
     answers = [""] * len(requests)
     with tqdm(total=len(requests), desc=progress, disable=progress is None, leave=False) as bar:
         for number, indices in enumerate(batches):
-            inputs = encode(processor, [requests[i].text for i in indices], [requests[i].frames for i in indices], fps)
+            batch = [requests[index] for index in indices]
+            inputs = encode(processor, [r.text for r in batch], [r.frames() for r in batch], fps)
             inputs = {name: _to_device(value, model) for name, value in inputs.items()}
             torch.manual_seed(seed * 1_000_003 + number)
             with torch.no_grad():

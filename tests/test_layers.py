@@ -19,9 +19,11 @@ LAYERS = [
     ["writer", "collator"],
     ["stage1"],
     ["build", "trainer"],
-    ["evaluate"],
+    ["evaluate", "train"],
     ["tiny.world"],
-    ["tiny.base", "demo"],
+    ["tiny.tasks", "demo"],
+    ["tiny.architecture"],
+    ["tiny.base"],
     ["cli"],
     ["__main__"],
 ]

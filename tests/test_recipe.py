@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import build, cli, trainer
+from longvpo import build, cli, train
 from longvpo.errors import LongVPOError
 from longvpo.recipe import (
     DatasetRecipe,
@@ -45,7 +45,7 @@ def test_every_recipe_dry_runs(name: str) -> None:
     if kind is DatasetRecipe:
         assert build.plan(load_recipe(DatasetRecipe, name))["writer_calls"]["at_least"] > 0
     if kind is TrainRecipe:
-        plan = trainer.plan(load_recipe(TrainRecipe, name))
+        plan = train.plan(load_recipe(TrainRecipe, name))
         assert plan["triplets_a_step"] > 0
         assert plan["loss"]["sigmoid"] == 1.0
 
@@ -94,9 +94,9 @@ def test_the_hash_changes_with_every_value() -> None:
 )
 def test_training_section_is_checked_by_trl(override: str, message: str) -> None:
     with pytest.raises(LongVPOError, match=message):
-        trainer.plan(load_recipe(TrainRecipe, "tiny/stage1", [override]))
+        train.plan(load_recipe(TrainRecipe, "tiny/stage1", [override]))
 
 
 def test_yaml_numbers_in_scientific_notation_are_numbers() -> None:
-    plan = trainer.plan(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
+    plan = train.plan(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
     assert plan["learning_rate"] == 5e-7

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 
 from longvpo.build import build
 from longvpo.errors import LongVPOError
 from longvpo.filters import Refusal, no_pair, not_specific, parse_question, too_similar
-from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, recipe_hash
+from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, SourceSection, recipe_hash
+from longvpo.sources import read_clips, read_table
 from longvpo.stage1 import Pool, choose_context, evenly
 from longvpo.triplet import Clip, features
 
@@ -53,9 +54,7 @@ def test_contexts_keep_to_the_frame_budget() -> None:
         context = choose_context(
             clips, anchor, np.eye(200)[anchor], ContextSection(frame_budget=64), FilterSection(), rng
         )
-        if isinstance(context, Refusal):  # the anchor filled its random part of the budget
-            assert context.filter == "frame_budget"
-            continue
+        assert not isinstance(context, Refusal)
         lengths.append(int(frames[context.clips].sum()))
         assert len(set(context.clips)) == len(context.clips) >= 2
     assert max(lengths) <= 64
@@ -148,3 +147,50 @@ def test_the_same_recipe_builds_the_same_rows(
     before = (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns
     build(dataset_recipe, tmp_path / "again" / "dataset")
     assert (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns == before, "nothing is done twice"
+
+
+def test_an_anchor_larger_than_the_budget_is_dropped() -> None:
+    clips = pool(np.eye(3), np.eye(3), [40, 4, 4])
+    for section in (ContextSection(frame_budget=32), ContextSection(frame_budget=32, clips=(2,))):
+        refusal = choose_context(clips, 0, np.eye(3)[0], section, FilterSection(), np.random.default_rng(0))
+        assert isinstance(refusal, Refusal)
+        assert refusal.filter == "frame_budget"
+        assert "40 frames" in refusal.reason
+
+
+def test_rows_of_a_table_that_are_no_clips(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos").symlink_to(world / "videos")
+    rows = [
+        {"file_name": "videos/00000.mp4", "caption": "whole"},
+        {"file_name": "videos/00001.mp4", "caption": "a part", "start": 1, "end": 2.5},
+        {"file_name": "videos/00001.mp4", "caption": "to its end", "start": "1", "end": "4.4"},
+        {"file_name": "videos/00000.mp4", "caption": "again"},
+        {"file_name": "videos/00002.mp4", "caption": ""},
+        {"caption": "nothing to see"},
+        {"file_name": "videos/00003.mp4", "caption": "after the end", "start": 7, "end": 9},
+        {"file_name": "videos/00003.mp4", "caption": "backwards", "start": 3, "end": 1},
+        {"file_name": "videos/00003.mp4", "caption": "in words", "start": "soon"},
+        {"file_name": "videos/none.mp4", "caption": "gone"},
+    ]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    clips, kept, dropped = read_clips(SourceSection(name="s", folder=tmp_path))
+    assert [(clip.start, clip.end) for clip in clips] == [(0, 4), (1, 2.5), (1, 4)]
+    assert [row["caption"] for row in kept] == ["whole", "a part", "to its end"]
+    assert [item.reason.split("/")[-1] for item in dropped] == [
+        "00000.mp4 is in the table twice",
+        "00002.mp4 has no caption",
+        "row 5 has no file_name",
+        "00003.mp4 has no span from 7.0 to 9.0 s: it lasts 4.00 s",
+        "00003.mp4 has no span from 3.0 to 1.0 s: it lasts 4.00 s",
+        "00003.mp4: start and end must be seconds",
+        "none.mp4",
+    ]
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv", "metadata.parquet"])
+def test_tables_of_three_kinds(tmp_path: Path, name: str) -> None:
+    table = Dataset.from_list([{"file_name": "a.mp4", "caption": "one, two"}, {"file_name": "b.mp4", "caption": "ü"}])
+    write = {"jsonl": table.to_json, "csv": table.to_csv, "parquet": table.to_parquet}[name.split(".")[1]]
+    write(str(tmp_path / name))
+    rows = read_table(SourceSection(name="s", folder=tmp_path), ("caption",))
+    assert rows == table.to_list()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from conftest import TINY
 from longvpo.model import TINY as CHECKPOINT
 from longvpo.model import encode, load_model, load_processor
 from longvpo.tiny import base
+from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor
 from longvpo.tiny.world import COLORS, SHAPES, Thing, draw, questions, random_thing
 from longvpo.video import read_frames
 
@@ -30,12 +32,12 @@ def test_the_checkpoint_loads_with_transformers_alone() -> None:
 
 
 def test_the_recorded_recipe_is_the_modules_own() -> None:
-    assert json.loads((CHECKPOINT / "base_recipe.json").read_text()) == asdict(base.BaseRecipe())
+    assert json.loads((CHECKPOINT / "base_recipe.json").read_text()) == asdict(BaseRecipe())
 
 
 def test_the_recorded_weights_fit_the_recipe() -> None:
-    processor = base.build_processor()
-    built = base.build_model(base.BaseRecipe(), processor).state_dict()
+    processor = build_processor()
+    built = build_model(BaseRecipe(), processor).state_dict()
     shipped = load_model(TINY).state_dict()
     assert {key: value.shape for key, value in built.items()} == {key: v.shape for key, v in shipped.items()}
     assert processor.tokenizer.get_vocab() == load_processor(TINY).tokenizer.get_vocab()
@@ -62,9 +64,9 @@ def test_words_of_the_world_are_single_tokens_and_others_survive() -> None:
 
 
 def test_a_few_steps_of_both_phases_lower_the_loss(world: Path) -> None:
-    recipe = base.BaseRecipe(vision_batch=16, language_batch=16)
-    processor = base.build_processor()
-    model = base.build_model(recipe, processor)
+    recipe = BaseRecipe(vision_batch=16, language_batch=16)
+    processor = build_processor()
+    model = build_model(recipe, processor)
     things, frames = base.load_world(world)
     clips = base.pixels(processor, frames)
     losses = base.train_vision(model, clips, things, recipe, steps=80)
@@ -98,7 +100,7 @@ def test_the_base_answers_about_short_contexts(test_world: Path, count: int) -> 
     for index, row in enumerate(rows):
         other = next(i for i in range(len(rows)) if shapes[i] != shapes[index])
         video = [frames[index]] if count == 1 else [frames[index], frames[other]]
-        requests.append(Request(np.concatenate(video), row["question"]))
+        requests.append(Request(row["question"], count * base.FRAMES, partial(np.concatenate, video)))
         answers.append(row["answer"])
     written = generate(load_model(TINY), load_processor(TINY), requests, fps=1.0, batch_size=20, max_new_tokens=6)
     right = np.mean([a == b for a, b in zip(written, answers, strict=True)])

@@ -21,7 +21,8 @@ from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, join, load_model, load_processor
 from longvpo.recipe import LoraSection, ModelSection, TrainRecipe, VideoSection, load_recipe
-from longvpo.trainer import AnchoredDPOTrainer, train, training_arguments
+from longvpo.train import train, training_arguments
+from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
 
 BETA, ALPHA = 0.3, 0.7
