@@ -89,9 +89,8 @@ def read_clips(
     clips, kept, dropped = [], [], []
     videos: dict[str, tuple[float, str]] = {}  # seconds and sha256 of each file
     known: set[str] = set()
-    for number, row in enumerate(
-        tqdm(read_table(source, ("file_name", "caption", *columns)), f"source {source.name}")
-    ):
+    rows = read_table(source, ("file_name", "caption", *columns))
+    for number, row in enumerate(tqdm(rows, desc=f"source {source.name}", leave=False)):
         name = str(row.get("file_name") or f"row {number}")
         try:
             empty = [column for column in ("file_name", "caption", *columns) if not row.get(column)]

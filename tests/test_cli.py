@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,3 +225,20 @@ def test_build_dataset_from_the_command_line(
     row = next(row for row in dropped if row["filter"] == "video")
     assert row["id"] == "videos/gone.mp4"
     assert "no such video" in row["reason"]
+
+
+def test_ctrl_c_ends_cleanly(world: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "longvpo", "build-dataset", "tiny/dataset", f"sources.0.folder={world}"]
+    with subprocess.Popen(
+        [*command, "--output", str(tmp_path / "out")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        read = ""
+        while "decode and embed" not in read:  # the build is under way
+            read += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output == ""
+    assert "Traceback" not in read + error
+    assert list(tmp_path.iterdir()) == []

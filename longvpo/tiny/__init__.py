@@ -1,0 +1,1 @@
+"""The embedded model and its drawn world: what the demo and the tests run on."""
