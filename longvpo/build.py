@@ -2,8 +2,8 @@
 
     longvpo build-dataset my-recipe.yaml
 
-The folder holds the configs `stage1`, `clips` and `dropped`, facts.json, recipe.yaml, a contact sheet and a README
-that names the configs. It appears whole, when everything is done.
+The folder holds the configs `stage1`, `clips` and `dropped`, a card, facts.json, recipe.yaml and a contact sheet. It
+appears whole, when everything is done.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
+from longvpo.cards import render
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import contact_sheet
 from longvpo.folder import file_hash, finished, whole_folder
@@ -77,7 +77,7 @@ def build(
         files = {config: _write(folder, config, rows) for config, rows in configs.items()}
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
         (folder / "recipe.yaml").write_text(dump_recipe(recipe))
-        (folder / "README.md").write_text(_readme(recipe, files))
+        (folder / "README.md").write_text(_card(recipe, facts, files))
         sheet = next((t for t in outcome.triplets if 4 <= len(t.context) <= 8), outcome.triplets[0])
         contact_sheet(folder / "contact_sheet.png", sheet, [frames_of(clip) for clip in sheet.context])
     return facts
@@ -194,10 +194,16 @@ def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> str:
     return str(named.relative_to(folder))
 
 
-def _readme(recipe: DatasetRecipe, files: dict[str, str]) -> str:
+def _card(recipe: DatasetRecipe, facts: dict[str, Any], files: dict[str, str]) -> str:
     configs: list[dict[str, Any]] = [
         {"config_name": config, "data_files": [{"split": "train", "path": path}]} for config, path in files.items()
     ]
     configs[0]["default"] = True
-    front = yaml.safe_dump({"pretty_name": recipe.name, "configs": configs}, sort_keys=False)
-    return f"---\n{front}---\n# {recipe.name}\n\nPreference triplets made by longvpo; counts in facts.json.\n"
+    front = {
+        "pretty_name": recipe.name,
+        "task_categories": ["video-text-to-text"],
+        "tags": ["longvpo", "dpo", "preference", "video"],
+        "configs": configs,
+    }
+    filters = sorted(set(facts["dropped"]) | set(facts["distractors_replaced"]))
+    return render("dataset", front, name=recipe.name, facts=facts, filters=filters)

@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all, and that know whether they are the answer already."""
+"""Folders: outputs that appear whole or not at all and know whether they are the answer, and what we ship."""
 
 from __future__ import annotations
 
@@ -62,6 +62,12 @@ def whole_folder(output: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def shipped(name: str) -> Path:
+    """A folder of files that we ship: inside the package in a wheel, beside it in a checkout."""
+    inside = Path(__file__).parent / name
+    return inside if inside.is_dir() else Path(__file__).parent.parent / name
 
 
 def file_hash(path: Path) -> str:

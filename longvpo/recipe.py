@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from longvpo.errors import LongVPOError
+from longvpo.folder import shipped
 
 Backend = Literal["auto", "decord", "pyav"]
 
@@ -178,15 +179,9 @@ class EvaluateRecipe(Section):
 RecipeType = TypeVar("RecipeType", bound=Section)
 
 
-def recipes_folder() -> Path:
-    """The built-in recipes: beside the package in a checkout, inside it in a wheel."""
-    inside = Path(__file__).parent / "recipes"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
-
-
 def builtin_recipes() -> list[str]:
     """Names of the built-in recipes, such as `tiny/dataset`."""
-    folder = recipes_folder()
+    folder = shipped("recipes")
     return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
 
 
@@ -196,7 +191,7 @@ def find_recipe(name: str) -> Path:
     Raises:
         LongVPOError: neither is there.
     """
-    for path in (Path(name), recipes_folder() / f"{name}.yaml"):
+    for path in (Path(name), shipped("recipes") / f"{name}.yaml"):
         if path.is_file():
             return path
     raise LongVPOError(

@@ -2,8 +2,8 @@
 
     longvpo train my-recipe.yaml
 
-The folder holds the adapter, the processor, recipe.yaml, facts.json and trainer_state.json. It appears whole, when
-training is done.
+The folder holds the adapter, the processor, a card, recipe.yaml, facts.json and trainer_state.json. It appears whole,
+when training is done.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from transformers import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import DPOConfig, TrlParser
 
+from longvpo.cards import render
 from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.errors import LongVPOError
 from longvpo.folder import finished, whole_folder
@@ -84,7 +85,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.model
         trainer.model.peft_config["default"].revision = recipe.base.revision
         trainer.model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, with nothing filled in
+        (folder / "README.md").write_text(_card(recipe, facts))  # over PEFT's template, with nothing filled in
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
         (folder / "recipe.yaml").write_text(dump_recipe(recipe))
@@ -176,6 +177,17 @@ class Progress(ProgressCallback):
         shown = {short: round(logs[name], 3) for name, short in SHOWN.items() if logs and name in logs}
         if state.is_world_process_zero and self.training_bar is not None and shown:
             self.training_bar.set_postfix(shown)
+
+
+def _card(recipe: TrainRecipe, facts: dict[str, Any]) -> str:
+    front = {
+        "library_name": "peft",
+        "base_model": recipe.base.model,
+        "base_model_relation": "adapter",
+        "pipeline_tag": "video-text-to-text",
+        "tags": ["longvpo", "lora", "dpo", "trl"],
+    }
+    return render("model", front, name=recipe.name, recipe=recipe, facts=facts)
 
 
 def _content_hash(rows: Dataset) -> str:

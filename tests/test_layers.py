@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 # a module may import those of earlier lines alone
 LAYERS = [
     ["errors"],
-    ["recipe", "triplet", "folder"],
+    ["folder", "triplet"],
+    ["recipe", "cards"],
     ["video", "filters"],
     ["model", "similarity", "sources", "figures"],
     ["writer", "collator"],

@@ -112,6 +112,12 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
     assert (dataset / "contact_sheet.png").stat().st_size > 10_000
     assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset"]
 
+    card = (dataset / "README.md").read_text()
+    assert "40 preference triplets" in card
+    assert facts["question_prompt"] in card
+    assert f"| answers | {facts['dropped'].get('answers', 0)} |" in card
+    assert "None" not in card
+
     captions = {clip["clip_id"]: clip["caption"] for clip in clips}
     for row in rows:
         assert row["recipe"] == recipe_hash(dataset_recipe)
