@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from longvpo.video import write_video
 
@@ -141,7 +142,7 @@ def write_world(folder: Path, clips: int, seed: int, split: Split) -> Path:
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     table = folder / "metadata.jsonl"
     with table.open("w") as rows:
-        for index in range(clips):
+        for index in tqdm(range(clips), desc=f"draw, {split}"):
             thing = random_thing(rng, split)
             name = f"videos/{index:05d}.mp4"
             write_video(folder / name, draw(thing, rng), FPS)
