@@ -61,7 +61,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     if done:
         return done
     started = time.monotonic()
-    clips, rows, _ = read_clips(recipe.source, ("question", "answer"))
+    clips, rows, dropped = read_clips(recipe.source, ("question", "answer"))
     if len(clips) < max(recipe.grid.clips):
         raise LongVPOError(
             f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
@@ -69,7 +69,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         )
     embedder = Embedder(recipe.filters)
     frames_of = ClipFrames(recipe.video, {recipe.source.name: recipe.source.folder})
-    pool, _ = make_pool(clips, frames_of, embedder)
+    pool, unreadable = make_pool(clips, frames_of, embedder)
     by_id = {clip.clip_id: (str(row["question"]), str(row["answer"])) for clip, row in zip(clips, rows, strict=True)}
     texts = [by_id[clip.clip_id] for clip in pool.clips]
     cells = make_cells(recipe, pool, texts, embedder)
@@ -89,6 +89,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         },
         "grid": grids,
         "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
+        "dropped": {item.id: item.reason for item in dropped + unreadable},
         "seconds": round(time.monotonic() - started, 1),
     }
     with whole_folder(output) as folder:

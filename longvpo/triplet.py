@@ -6,7 +6,7 @@ columns, as plain strings.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,12 +66,9 @@ class Dropped:
     triplet: dict[str, Any] = field(default_factory=dict)  # as far as it was made
 
     def row(self) -> dict[str, Any]:
+        """A row of the config `dropped`; what was not made yet is null."""
         triplet = {name: self.triplet.get(name) for name in ("prompt", "chosen", "rejected", "context", "anchors")}
         return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
-
-
-def triplet_row(triplet: Triplet) -> dict[str, Any]:
-    return asdict(triplet)
 
 
 def features(config: str) -> datasets.Features:

@@ -1,8 +1,8 @@
 """Decode, sample and join clips.
 
 The rule: a frame is asked for by its time in seconds, never by its index, and every backend gives the frame that
-is on screen at that time. decord seeks, so it reads what it seeks exactly (mp4, mov, mkv and webm); PyAV reads
-everything else in order from the start.
+is on screen at that time. decord seeks, so it reads what it seeks exactly: mp4, mov, mkv and webm with closed groups
+of pictures. PyAV reads everything else in order from the start.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ ROUNDING = 1e-3
 
 # Containers in which decord 0.6 seeks to the right frame; in AVI, MPEG, ASF and Ogg it is off by up to 60 frames.
 SEEKABLE = {".mp4", ".mov", ".m4v", ".mkv", ".webm"}
+GROUPS_PROBED = 4
 DECORD_MACHINES = ("x86_64", "AMD64")  # it has no wheels elsewhere
 
 
@@ -78,12 +80,40 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
     _check_exists(path)
     if backend == "decord":
         return _read_decord(path, times, short_side)
-    if backend == "auto" and path.suffix.lower() in SEEKABLE and platform.machine() in DECORD_MACHINES:
+    if backend == "auto" and platform.machine() in DECORD_MACHINES and _decord_is_exact(path):
         try:
             return _read_decord(path, times, short_side)
         except VideoError:  # AV1, pictures narrower than 64 pixels: PyAV has the last word
             pass
     return _read_pyav(path, times, short_side)
+
+
+@lru_cache(maxsize=100_000)
+def _decord_is_exact(path: Path) -> bool:
+    """Whether decord's seeks find the right frame: in these containers, unless the groups of pictures are open.
+
+    In an open one, frames that are shown before a keyframe are stored after it; decord miscounts them. The first
+    groups tell.
+    """
+    import av
+
+    if path.suffix.lower() not in SEEKABLE:
+        return False
+    keyframes: list[int] = []
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            for packet in container.demux(video=0):
+                if packet.pts is None:
+                    continue
+                if packet.is_keyframe:
+                    keyframes.append(packet.pts)
+                elif keyframes and packet.pts < keyframes[-1]:
+                    return False
+                if len(keyframes) == GROUPS_PROBED:
+                    return True
+    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError):
+        return False  # PyAV will say what is wrong
+    return True
 
 
 def _read_decord(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:

@@ -39,6 +39,7 @@ def test_the_grid_of_the_base(
     assert [len(row) for row in results["grid"]["base"].values()] == [1, 5, 5]
     assert results["questions"] == {"1": [20], "2": [4] * 5, "8": [4] * 5}
     assert results["needle"]["base"]["1"] >= 95
+    assert results["dropped"] == {}
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
     assert (tmp_path / "out" / "heat_map.png").stat().st_size > 10_000
     assert [[needle.place for needle in cell] for cell in seen["cells"][8]] == [
