@@ -14,6 +14,7 @@ from conftest import TINY
 from datasets import Dataset
 from families import internvl
 from peft import LoraConfig
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from trl import DPOTrainer
 
@@ -276,3 +277,34 @@ def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(
     fresh = torch.load(tmp_path / "logits.pt")
     assert torch.equal(fresh, expected)
     assert not torch.allclose(fresh, plain, atol=1e-4), "three steps leave a trace"
+
+
+def test_an_interrupted_run_goes_on_to_the_same_adapter(
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = ["max_steps=4", "save_strategy=steps", "save_steps=2", "gradient_accumulation_steps=1"]
+    overrides = [f"data.dataset={dataset}", f"data.videos.drawn={world}", *(f"training.{item}" for item in section)]
+    recipe = load_recipe(TrainRecipe, "tiny/stage1", overrides)
+    train(recipe, tmp_path / "whole")
+
+    calls, compute_loss = [], AnchoredDPOTrainer.compute_loss
+
+    def stopped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return compute_loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(AnchoredDPOTrainer, "compute_loss", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "stopped")
+    assert not (tmp_path / "stopped").exists()
+    other = load_recipe(TrainRecipe, "tiny/stage1", [*overrides, "training.beta=0.5"])
+    with pytest.raises(LongVPOError, match="holds a run of another recipe"):
+        train(other, tmp_path / "stopped")
+    monkeypatch.setattr(AnchoredDPOTrainer, "compute_loss", compute_loss)
+    calls.clear()
+    assert train(recipe, tmp_path / "stopped")["steps"] == 4
+    weights = [load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "stopped")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
