@@ -105,8 +105,7 @@ def _load_adapter(model: Any, section: ModelSection, adapter: Path) -> Any:
 
     check_adapter(section, adapter)
     try:
-        # the adapter keeps the precision in which it was saved
-        return PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
+        return PeftModel.from_pretrained(model, str(adapter))
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {reason}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from longvpo.recipe import LoraSection, ModelSection, TrainRecipe, VideoSection,
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
+from longvpo.writer import Request, generate
 
 BETA, ALPHA = 0.3, 0.7
 SECTION = {
@@ -308,3 +310,33 @@ def test_an_interrupted_run_goes_on_to_the_same_adapter(
     weights = [load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "stopped")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_the_internvl_recipe_trains_a_small_internvl(
+    dataset: Path, world: Path, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """The real recipe as it stands, bfloat16, NF4 and gradient checkpointing included, on a base of two layers."""
+    import bitsandbytes
+
+    base = tmp_path / "base"
+    for part in internvl():
+        part.save_pretrained(base)
+    overrides = [f"base.model={base}", f"data.dataset={dataset}", f"data.videos={{drawn: {world}}}"]
+    recipe = load_recipe(TrainRecipe, "internvl3-1b/stage1", [*overrides, "training.max_steps=2"])
+    facts = train(recipe, tmp_path / "adapter")
+    assert facts["steps"] == 2
+    assert np.isfinite(facts["last_log"].get("loss", 0.0))
+
+    model = load_model(recipe.base, tmp_path / "adapter")
+    quantised = {key for key, module in model.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)}
+    assert len(quantised) == 14  # 7 linear layers in 2 blocks
+    assert all(".language_model.layers." in key for key in quantised)
+    adapters = {key: value for key, value in model.named_parameters() if "lora_" in key}
+    assert len(adapters) == 28
+    assert all(value.dtype == torch.float32 for value in adapters.values())
+    assert any(value.abs().max() > 0 for key, value in adapters.items() if "lora_B" in key), "it has moved"
+    processor = load_processor(recipe.base)
+    frames_of = ClipFrames(recipe.video, {"drawn": world})
+    requests = [Request(row["prompt"], 4, partial(frames_of, row["context"][0])) for row in rows[:3]]
+    written = generate(model, processor, requests, fps=1.0, batch_size=2, max_new_tokens=3)
+    assert len(written) == 3
