@@ -64,9 +64,8 @@ def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrained
                 llm_int8_skip_modules=_not_language(section),
             )
         model = AutoModelForImageTextToText.from_pretrained(model_path(section.model), **options)
-    model.generation_config.pad_token_id = (
-        model.generation_config.pad_token_id or model.config.get_text_config().pad_token_id
-    )
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = model.config.get_text_config().pad_token_id
     if adapter is not None:
         model = _load_adapter(model, section, adapter)
     return model.eval()
@@ -92,7 +91,10 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
     for name in ("adapter_config.json", ADAPTER_WEIGHTS):
         if not (adapter / name).is_file():
             raise LongVPOError(f"{adapter} holds no adapter: it has no {name}")
-    trained_on = json.loads((adapter / "adapter_config.json").read_text()).get("base_model_name_or_path")
+    try:
+        trained_on = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    except (ValueError, KeyError) as error:
+        raise LongVPOError(f"{adapter}/adapter_config.json is damaged: {error}") from error
     if trained_on != section.model:
         raise LongVPOError(
             f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "

@@ -136,8 +136,8 @@ def _read_decord(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
 def _read_pyav(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
     import av
 
-    wanted: list[np.ndarray] = []
-    current: np.ndarray | None = None
+    pictures: list[np.ndarray] = []
+    shown = None  # the frame on screen; only those that are asked for become arrays
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             stream = container.streams.video[0]
@@ -145,24 +145,25 @@ def _read_pyav(path: Path, times: np.ndarray, short_side: int) -> np.ndarray:
             for frame in container.decode(stream):
                 if frame.time is None:
                     continue
-                # the frame before this one was on screen until now
-                while (
-                    current is not None
-                    and len(wanted) < len(times)
-                    and frame.time - origin > times[len(wanted)] + ROUNDING
-                ):
-                    wanted.append(current)
-                if len(wanted) == len(times):
+                if shown is not None:
+                    while len(pictures) < len(times) and frame.time - origin > times[len(pictures)] + ROUNDING:
+                        pictures.append(_picture(shown, short_side))
+                if len(pictures) == len(times):
                     break
-                width, height = scaled_size(frame.width, frame.height, short_side)
-                current = frame.to_ndarray(format="rgb24", width=width, height=height)
-                if frame.rotation:
-                    current = np.rot90(current, round(frame.rotation / 90))
+                shown = frame
+            if shown is None:
+                raise VideoError(f"cannot decode {path.name} with PyAV: it holds no frame")
+            last = _picture(shown, short_side)
     except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
         raise VideoError(f"cannot decode {path.name} with PyAV: {_reason(error)}") from error
-    if current is None:
-        raise VideoError(f"cannot decode {path.name} with PyAV: it holds no frame")
-    return np.stack(wanted + [current] * (len(times) - len(wanted)))
+    return np.stack(pictures + [last] * (len(times) - len(pictures)))
+
+
+def _picture(frame: Any, short_side: int) -> np.ndarray:
+    """A frame of PyAV as it is shown: scaled, and turned as its container says."""
+    width, height = scaled_size(frame.width, frame.height, short_side)
+    image = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return np.rot90(image, round(frame.rotation / 90)) if frame.rotation else image
 
 
 def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
