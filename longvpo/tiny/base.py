@@ -1,10 +1,11 @@
 """Train the embedded base model, which understands one to three clips.
 
-    python -m longvpo.tiny.base FOLDER          (about 8 minutes on 2 cores)
+    python -m longvpo.tiny.base FOLDER          (about 7 minutes on 2 cores)
 
 Two phases. The vision tower and the projector learn the four attributes of single clips through linear heads that are
 thrown away; then the language model learns to answer, describe and ask about one to three clips over the frozen tower.
-Contexts longer than three clips are never shown: that is what preference training adds.
+Contexts longer than three clips are never shown: that is what preference training adds. Made again, the weights are
+alike in skill and not equal bit by bit.
 """
 
 from __future__ import annotations
