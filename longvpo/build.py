@@ -16,21 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from longvpo.cards import render
-from longvpo.errors import LongVPOError, VideoError
+from longvpo.errors import LongVPOError
 from longvpo.figures import contact_sheet
 from longvpo.folder import file_hash, finished, whole_folder
+from longvpo.pool import Pool, make_pool
 from longvpo.recipe import DatasetRecipe, dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
 from longvpo.sources import find_table, read_clips
-from longvpo.stage1 import Outcome, Pool, anchored_cues
+from longvpo.stage1 import Outcome, anchored_cues
 from longvpo.triplet import Clip, Dropped, features
 from longvpo.video import ClipFrames
 from longvpo.writer import LocalWriter
-
-EMBED_TOGETHER = 16  # clips
 
 
 def build(
@@ -81,27 +79,6 @@ def build(
         sheet = next((t for t in outcome.triplets if 4 <= len(t.context) <= 8), outcome.triplets[0])
         contact_sheet(folder / "contact_sheet.png", sheet, [frames_of(clip) for clip in sheet.context])
     return facts
-
-
-def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> tuple[Pool, list[Dropped]]:
-    """Decode and embed every clip once. A clip that cannot be decoded is dropped with its reason."""
-    kept, counts, vectors, dropped = [], [], [], []
-    waiting: list[np.ndarray] = []
-    for clip in tqdm(clips, desc="decode and embed"):
-        try:
-            waiting.append(frames_of(clip.reference))
-        except VideoError as error:
-            dropped.append(Dropped(clip.video, "video", str(error)))
-            continue
-        kept.append(clip)
-        counts.append(len(waiting[-1]))
-        if len(waiting) == EMBED_TOGETHER:
-            vectors.append(embedder.clips(waiting))
-            waiting = []
-    if waiting:
-        vectors.append(embedder.clips(waiting))
-    captions = embedder.texts([clip.caption for clip in kept])
-    return Pool(kept, np.array(counts), np.concatenate(vectors) if vectors else np.zeros((0, 1)), captions), dropped
 
 
 def plan(recipe: DatasetRecipe) -> dict[str, Any]:

@@ -7,3 +7,9 @@ class LongVPOError(Exception):
 
 class VideoError(LongVPOError):
     """A video that cannot be read. In a data set it is data: the clip is dropped and this text is the reason."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line: some append a stack trace, some say nothing at all."""
+    text = str(error).strip()
+    return text.splitlines()[0].strip() if text else type(error).__name__

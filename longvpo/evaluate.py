@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.build import make_pool
 from longvpo.errors import LongVPOError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
 from longvpo.folder import file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, join, load_model, load_processor
+from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe import ContextSection, EvaluateRecipe, dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
 from longvpo.sources import find_table, read_clips
-from longvpo.stage1 import Pool, choose_context, evenly
 from longvpo.video import ClipFrames
 from longvpo.writer import Request, generate
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, first_line
 from longvpo.recipe import ModelSection
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def load_processor(section: ModelSection) -> ProcessorMixin:
     """The model's processor; its tokenizer pads on the left, so that a batch can be continued."""
     from transformers import AutoProcessor
 
-    with _loading(section.model):
+    with loading(section.model):
         processor = AutoProcessor.from_pretrained(model_path(section.model), revision=section.revision)
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
@@ -54,7 +54,7 @@ def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrained
     options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
     if torch.cuda.is_available():
         options["device_map"] = {"": torch.cuda.current_device()}
-    with _loading(section.model):
+    with loading(section.model):
         if section.quantization == "nf4":
             options["quantization_config"] = BitsAndBytesConfig(
                 load_in_4bit=True,
@@ -109,19 +109,18 @@ def _load_adapter(model: Any, section: ModelSection, adapter: Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {reason}") from error
+        raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {first_line(error)}") from error
 
 
 @contextmanager
-def _loading(model: str) -> Iterator[None]:
+def loading(what: str) -> Iterator[None]:
     """from_pretrained's failures, as one sentence."""
     try:
         yield
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LongVPOError(
-            f"cannot load {model}: {reason} Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
+            f"cannot load {what}: {first_line(error)} "
+            "Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
         ) from error
 
 
@@ -161,6 +160,14 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
             return_tensors="pt",
         )
     )
+
+
+def to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Inputs on the model's device; pixels take its precision, token ids keep theirs."""
+    return {
+        name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        for name, value in inputs.items()
+    }
 
 
 def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from longvpo.errors import LongVPOError
+from longvpo.model import loading
 from longvpo.recipe import FilterSection
 
 TINY = "tiny"  # the embedded encoders
 
 
 class Embedder:
-    """The recipe's two encoders: `frames` for images, `texts` for sentences."""
+    """The recipe's two encoders: `clips` embeds frames, `texts` sentences."""
 
     def __init__(self, section: FilterSection) -> None:
         self.section = section
@@ -46,15 +47,8 @@ class Embedder:
 
 
 def _load(model: str, revision: str, embedded: str) -> Any:
-    from pathlib import Path
-
     from sentence_transformers import SentenceTransformer
 
     path = str(Path(__file__).parent / "tiny" / embedded) if model == TINY else model
-    try:
+    with loading(f"the encoder {model}"):
         return SentenceTransformer(path, revision=revision, model_kwargs={"dtype": "float32"})
-    except (OSError, ValueError) as error:
-        raise LongVPOError(
-            f"cannot load the encoder {model}: {str(error).strip().splitlines()[0]} "
-            "Give a Hub id that you can reach, a folder, or `tiny`."
-        ) from error

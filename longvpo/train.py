@@ -27,7 +27,7 @@ from trl import DPOConfig, TrlParser
 
 from longvpo.cards import render
 from longvpo.collator import AnchoredCollator, check_videos
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import finished, whole_folder
 from longvpo.model import load_model, load_processor
 from longvpo.recipe import DataSection, TrainRecipe, dump_recipe, recipe_hash
@@ -160,8 +160,7 @@ def load_triplets(section: DataSection) -> Dataset:
     try:
         rows = load_dataset(section.dataset, section.config, split=section.split, revision=_revision(section))
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise LongVPOError(f"cannot load {section.dataset}, config {section.config}: {reason}") from error
+        raise LongVPOError(f"cannot load {section.dataset}, config {section.config}: {first_line(error)}") from error
     missing = [
         name for name in ("prompt", "chosen", "rejected", "context", "anchors") if name not in rows.column_names
     ]

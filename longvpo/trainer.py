@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import DPOTrainer
 
 from longvpo.errors import LongVPOError
-from longvpo.model import LANGUAGE
+from longvpo.model import LANGUAGE, to_model
 
 
 class AnchoredDPOTrainer(DPOTrainer):
@@ -95,7 +95,7 @@ class AnchoredDPOTrainer(DPOTrainer):
         features, kind = [], "image"
         with torch.no_grad(), self.accelerator.autocast():
             for pixels in batch.pop("vision"):
-                pixels = {k: v.to(core.dtype) if v.is_floating_point() else v for k, v in pixels.items()}
+                pixels = to_model(pixels, core)
                 if "pixel_values_videos" in pixels:
                     kind, encoded = "video", core.get_video_features(**pixels, return_dict=True)
                 else:

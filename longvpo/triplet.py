@@ -66,7 +66,7 @@ class Dropped:
     triplet: dict[str, Any] = field(default_factory=dict)  # as far as it was made
 
     def row(self) -> dict[str, Any]:
-        """A row of the config `dropped`; what was not made yet is null."""
+        """A row of the config `dropped`; what was not made is empty, of a video null."""
         triplet = {name: self.triplet.get(name) for name in ("prompt", "chosen", "rejected", "context", "anchors")}
         return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.errors import LongVPOError, VideoError
+from longvpo.errors import LongVPOError, VideoError, first_line
 from longvpo.recipe import Backend, VideoSection
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
@@ -202,11 +202,10 @@ def _check_exists(path: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """One sentence of a library's error: decord appends a C++ stack trace, and PyAV the path."""
     if isinstance(error, IndexError):
         return "it has no video stream"
-    text = str(getattr(error, "strerror", None) or error).strip()
-    return text.splitlines()[0].strip() if text else type(error).__name__
+    # PyAV's text ends with the path, its strerror does not
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 class ClipFrames:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.model import encode, load_model, load_processor
+from longvpo.model import encode, load_model, load_processor, to_model
 from longvpo.recipe import WriterSection
 
 
@@ -82,8 +82,7 @@ def generate(
     with tqdm(total=len(requests), desc=progress, disable=progress is None, leave=False) as bar:
         for number, indices in enumerate(batches):
             batch = [requests[index] for index in indices]
-            inputs = encode(processor, [r.text for r in batch], [r.frames() for r in batch], fps)
-            inputs = {name: _to_device(value, model) for name, value in inputs.items()}
+            inputs = to_model(encode(processor, [r.text for r in batch], [r.frames() for r in batch], fps), model)
             torch.manual_seed(seed * 1_000_003 + number)
             with torch.no_grad():
                 output = model.generate(**inputs, max_new_tokens=max_new_tokens, **sampling)
@@ -92,9 +91,3 @@ def generate(
                 answers[index] = text.strip()
             bar.update(len(indices))
     return answers
-
-
-def _to_device(value: Any, model: Any) -> Any:
-    """Pixels take the model's precision, token ids keep theirs."""
-    value = value.to(model.device)
-    return value.to(model.dtype) if value.is_floating_point() else value

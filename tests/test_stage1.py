@@ -13,9 +13,9 @@ from datasets import Dataset, load_dataset
 from longvpo.build import build
 from longvpo.errors import LongVPOError
 from longvpo.filters import Refusal, no_pair, not_specific, parse_question, too_similar
+from longvpo.pool import Pool, choose_context, evenly
 from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, SourceSection, recipe_hash
 from longvpo.sources import read_clips, read_table
-from longvpo.stage1 import Pool, choose_context, evenly
 from longvpo.triplet import Clip, features
 
 

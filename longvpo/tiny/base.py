@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from longvpo.model import prompt_text
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor, save_encoders
 from longvpo.tiny.tasks import ATTRIBUTES, short_task
 from longvpo.tiny.world import MOTIONS, SHAPES, Thing, write_world
@@ -108,8 +109,7 @@ def train_language(
 
 def row_text(processor: Any, clips: int, text: str, answer: str) -> tuple[str, str]:
     """Prompt and completion exactly as the processor expands them, for clips of FRAMES frames."""
-    message = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}]
-    prompt = processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
+    prompt = prompt_text(processor, text)
     return prompt.replace("<video>", "<video>" * (clips * FRAMES + 1)), answer + processor.tokenizer.eos_token
 
 
