@@ -16,7 +16,7 @@ from longvpo.model import TINY as CHECKPOINT
 from longvpo.model import encode, load_model, load_processor
 from longvpo.tiny import base
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor
-from longvpo.tiny.world import COLORS, SHAPES, Thing, draw, questions, random_thing
+from longvpo.tiny.world import COLORS, SHAPES, Thing, draw, questions, random_thing, write_world
 from longvpo.video import read_frames
 
 
@@ -86,6 +86,13 @@ def test_the_world_is_seeded_and_its_splits_do_not_meet() -> None:
     thing = train[0]
     assert np.array_equal(draw(thing, np.random.default_rng(1)), draw(thing, np.random.default_rng(1)))
     assert not np.array_equal(draw(thing, np.random.default_rng(1)), draw(thing, np.random.default_rng(2)))
+
+
+def test_the_same_seed_draws_the_same_files(world: Path, tmp_path: Path) -> None:
+    write_world(tmp_path, clips=60, seed=11, split="train")
+    names = sorted(path.relative_to(world) for path in world.rglob("*.*"))
+    assert len(names) == 62
+    assert [name for name in names if (world / name).read_bytes() != (tmp_path / name).read_bytes()] == []
 
 
 @pytest.mark.parametrize("count", [1, 2])
