@@ -7,16 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from datasets import load_dataset
 
 from longvpo.build import build
-from longvpo.errors import VideoError
-from longvpo.recipe import DatasetRecipe, load_recipe
+from longvpo.recipe import DatasetRecipe
+from longvpo.recipe_file import load_recipe
 from longvpo.similarity import Embedder
-from longvpo.video import SEEKABLE, duration, read_frames, sample_times
+from longvpo.video import duration, read_frames, sample_times
 
 
 class EfficientNet:
@@ -73,7 +72,7 @@ def source(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # these two still hold whole frames: half a Matroska file, and none else
-READABLE_BAD = {"truncated_50pct.mkv"}
+READABLE_BAD: set[str] = set()
 
 
 def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, tmp_path: Path) -> None:
@@ -110,31 +109,3 @@ def test_real_encoders_tell_films_apart(footage: Path, embedder: RealEmbedder) -
     similarity = vectors @ vectors.T
     assert similarity[0, 1] > 0.9, "the same film twice"
     assert np.triu(similarity, 1)[:, 2:].max() < 0.6, "different films"
-
-
-def test_seeking_finds_the_frames_that_reading_in_order_finds(footage: Path) -> None:
-    """Every good file of a container that is sought in: edit lists, variable frame rates, open groups and all."""
-    files = [path for path in (*footage.glob("*"), *footage.glob("odd/*")) if path.suffix in SEEKABLE]
-    files = [path for path in files if path.name != "opencv-python-headless__box.mp4"]  # its stream is damaged
-    assert len(files) > 30
-    wrong = {}
-    for path in files:
-        times = sample_times(0, duration(path), 1000, 16)
-        pair = [read_frames(path, times, backend=backend) for backend in ("auto", "pyav")]
-        difference = np.abs(pair[0].astype(int) - pair[1]).mean(axis=(1, 2, 3)).max()
-        if difference > 1:  # where they scale down, the two do it with other filters
-            wrong[path.name] = difference
-    assert wrong == {}
-
-
-def test_a_clock_shows_the_time_that_was_asked_for(footage: Path) -> None:
-    """A countdown film of one frame a second, whose time stamps decord does not understand."""
-    path = footage / "hachoir__10min.mkv"
-    times = np.array([0.5, 59.5, 300.5, 599.5])
-    with av.open(str(path)) as container:
-        truth = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    assert len(truth) == 600
-    assert np.array_equal(read_frames(path, times), np.stack([truth[int(time)] for time in times]))
-    assert not np.array_equal(truth[0], truth[300]), "the clock runs"
-    with pytest.raises(VideoError, match="time stamps"):
-        read_frames(path, times, backend="decord")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections import OrderedDict
+from ctypes.util import find_library
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import copyfile
 
 import av
 import numpy as np
 import pytest
 
+from longvpo import probe
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import join
 from longvpo.recipe import VideoSection
@@ -29,11 +35,87 @@ def numbers(frames: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("backend", ["auto", "decord", "pyav"])
 def test_frames_on_screen(counting: Path, backend: str) -> None:
-    times = np.array([0.0, 0.05, 0.1, 1.25, 3.95, 99.0])
+    times = np.array([0.0, 0.05, 0.1, 1.25, 3.95, 4.0])
     frames = read_frames(counting, times, backend=backend)
     assert frames.shape == (6, 128, 192, 3)
     assert numbers(frames) == [0, 0, 1, 12, 39, 39]
     assert duration(counting) == pytest.approx(4.0)
+    assert numbers(read_frames(counting, np.array([2.0, 2.0, 2.0]), backend=backend)) == [20, 20, 20]
+    with pytest.raises(VideoError, match=r"counting\.mp4 end at 4\.0 s, but the one at 9\.0 s was asked for"):
+        read_frames(counting, np.array([0.0, 9.0]), backend=backend)
+
+
+def test_torchcodec_shows_the_same_or_says_what_it_needs(counting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("torchcodec") and find_library("avcodec"):
+        times = np.array([0.0, 0.05, 0.1, 1.25, 3.95])
+        assert numbers(read_frames(counting, times, backend="torchcodec")) == [0, 0, 1, 12, 39]
+        assert read_frames(counting, times, short_side=64, backend="torchcodec").shape == (5, 64, 96, 3)
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(LongVPOError, match="pip install torchcodec") as error:
+        read_frames(counting, np.array([0.0]), backend="torchcodec")
+    assert not isinstance(error.value, VideoError), "no fault of the video, so no clip is dropped for it"
+
+
+def test_the_last_picture_stays_while_the_sound_goes_on(counting: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long_sound.mkv"
+    with av.open(str(counting)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("mpeg4", rate=10, width=192, height=128, pix_fmt="yuv420p", bit_rate=4_000_000)
+        sound = target.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for frame in source.decode(video=0):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode())
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8 * 8000), np.int16), layout="mono")
+        silence.sample_rate = 8000
+        target.mux([*sound.encode(silence), *sound.encode()])
+    assert duration(path) == pytest.approx(8, abs=0.1)
+    assert numbers(read_frames(path, np.array([1.25, 7.5]))) == [12, 39]
+
+
+def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = []
+    real = probe._probe
+    monkeypatch.setattr(probe, "_probe", lambda path: probed.append(path) or real(path))
+    for seconds in (1, 2):
+        write_video(tmp_path / "film.mp4", np.full((5 * seconds, 64, 96, 3), 90, np.uint8), fps=5)
+        for backend in ("auto", "pyav"):
+            read_frames(tmp_path / "film.mp4", np.array([seconds - 0.5]), backend=backend)
+    assert len(probed) == 2
+
+
+def test_probes_are_kept_within_a_limit(counting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = OrderedDict()
+    monkeypatch.setattr(probe, "_probes", kept)
+    monkeypatch.setattr(probe, "PROBES_KEPT_BYTES", 3 * 40 * 8)
+    for number in range(6):
+        copyfile(counting, tmp_path / f"{number}.mp4")
+        assert duration(tmp_path / f"{number}.mp4") == probe.probe(tmp_path / f"{number}.mp4").end
+    assert [path.name for path, *_ in kept] == ["4.mp4", "5.mp4"]
+
+
+def test_a_damaged_picture_is_refused_and_those_before_it_are_read(counting: Path, tmp_path: Path) -> None:
+    with av.open(str(counting)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        place, size = packets[20].pos, packets[20].size  # the keyframe at 2 s
+    data = bytearray(counting.read_bytes())
+    data[place + 6 : place + size] = bytes(size - 6)
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    assert numbers(read_frames(tmp_path / "damaged.mp4", np.array([1.0]), backend="pyav")) == [10]
+    with pytest.raises(VideoError, match=r"damaged\.mp4"):
+        read_frames(tmp_path / "damaged.mp4", np.array([1.0, 2.0]), backend="pyav")
+
+
+def test_a_stream_without_time_stamps_is_read_by_its_rate(counting: Path, tmp_path: Path) -> None:
+    with av.open(str(counting)) as source, av.open(str(tmp_path / "raw.h264"), "w") as target:
+        stream = target.add_stream("libx264", rate=10, width=192, height=128, pix_fmt="yuv420p")
+        for frame in source.decode(video=0):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode())
+    raw = tmp_path / "raw.h264"
+    rate = 25  # what a raw stream is taken for
+    assert duration(raw) == pytest.approx(40 / rate)
+    assert numbers(read_frames(raw, np.array([0.5, 12.5, 39.5]) / rate)) == [0, 12, 39]
+    with pytest.raises(VideoError, match="a seek in h264 can miss"):
+        read_frames(raw, np.array([0.0]), backend="decord")
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".avi", "mpeg4"), (".ts", "libx264")])

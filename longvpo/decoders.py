@@ -1,0 +1,132 @@
+"""Three decoders that give the same pictures.
+
+Each is asked for places in a probe's list of pictures and must find the picture of every place. Where it cannot, or
+where it is known to miss, it is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.probe import Probe, reason
+
+# Up to 16 pictures wait in a decoder for their turn; skipping fewer than that saves nothing.
+WORTH_A_SEEK = 16
+
+
+def read_decord(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pictures at places in `file.shown`, of `size` (width, height): uint8 RGB (places, height, width, 3).
+
+    Raises:
+        VideoError: decord could be wrong on this file, or cannot decode it.
+        LongVPOError: decord is not installed.
+    """
+    try:
+        from decord import DECORDError, VideoReader
+    except ImportError as error:
+        raise LongVPOError(
+            "video.backend decord needs the package decord, which has x86-64 wheels only: set video.backend=auto"
+        ) from error
+    if file.not_decord:
+        raise _refusal(path, "decord", file.not_decord)
+    width, height = size
+    try:
+        # a reader for each call: one that is shared by threads ends the process
+        reader = VideoReader(str(path), width=width, height=height, num_threads=1)
+        if len(reader) == len(file.shown):
+            stamps = reader.get_frame_timestamp(np.append(0, places))[:, 0].astype(float)
+            if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
+                return reader.get_batch(places).asnumpy()
+    except (DECORDError, RuntimeError, IndexError) as error:
+        raise VideoError(f"cannot decode {path.name} with decord: {reason(error)}") from error
+    raise _refusal(path, "decord", "it does not understand the file's time stamps")
+
+
+def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As `read_decord`, by torchcodec. Raises LongVPOError where torchcodec cannot be imported."""
+    try:
+        from torchcodec.decoders import VideoDecoder
+        from torchcodec.transforms import Resize
+    except (ImportError, OSError, RuntimeError) as error:
+        raise LongVPOError(
+            "video.backend torchcodec needs torchcodec: pip install torchcodec and FFmpeg's shared libraries "
+            "(apt-get install ffmpeg), or set video.backend=auto"
+        ) from error
+    if file.not_sought:
+        raise _refusal(path, "torchcodec", file.not_sought)
+    width, height = size
+    try:
+        resize = [Resize((height, width))] if size != (file.width, file.height) else None
+        reader = VideoDecoder(str(path), seek_mode="exact", dimension_order="NHWC", transforms=resize)
+        if len(reader) == len(file.shown):
+            batch = reader.get_frames_at([0, *places.tolist()])
+            stamps = batch.pts_seconds.numpy()
+            if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
+                return batch.data[1:].numpy()
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise VideoError(f"cannot decode {path.name} with torchcodec: {reason(error)}") from error
+    raise _refusal(path, "torchcodec", "it does not understand the file's time stamps")
+
+
+def read_pyav(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As `read_decord`, by PyAV: with seeks where they are exact, otherwise in order from the start."""
+    import av
+
+    wanted, rows = np.unique(places, return_inverse=True)
+    found = None
+    if not file.not_sought:
+        with suppress(av.error.FFmpegError, ValueError):  # what a seek cannot reach may decode in order
+            found = _decode(path, file, wanted, size, seeks=True)
+    try:
+        if found is None:
+            found = _decode(path, file, wanted, size, seeks=False)
+    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
+        raise VideoError(f"cannot decode {path.name} with PyAV: {reason(error)}") from error
+    if found is None:
+        raise VideoError(f"cannot decode {path.name} with PyAV: pictures that were asked for are missing or damaged")
+    return found if len(wanted) == len(places) else found[rows]
+
+
+def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], seeks: bool) -> np.ndarray | None:
+    """The pictures at ascending places, or None if one of them is missing or damaged."""
+    import av
+
+    width, height = size
+    stored = (height, width) if file.turns % 2 else size
+    pictures = np.empty((len(wanted), height, width, 3), np.uint8)
+    place = -1  # of the picture decoded last
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        frames = container.decode(stream)
+        for row, target in enumerate(wanted):
+            sought = int(np.searchsorted(file.keys, file.shown[target], side="right")) - 1
+            if seeks and sought >= 0 and np.searchsorted(file.shown, file.keys[sought]) > place + WORTH_A_SEEK:
+                container.seek(int(file.keys[sought]), stream=stream)
+                frames = container.decode(stream)
+            for frame in frames:
+                place = place + 1 if file.counted else int(np.searchsorted(file.shown, frame.pts))
+                if place >= target:
+                    break
+            else:
+                return None
+            if place > target or frame.is_corrupt or not (file.counted or frame.pts == file.shown[target]):
+                return None
+            image = frame.to_ndarray(format="rgb24", width=stored[0], height=stored[1])
+            pictures[row] = np.rot90(image, file.turns)
+    return pictures
+
+
+def _tolerance(file: Probe) -> float:
+    """Seconds by which a decoder's time of a picture may be off before it could be another picture's."""
+    return float(np.diff(file.times).min(initial=1.0)) / 2
+
+
+def _refusal(path: Path, backend: str, why: str) -> VideoError:
+    return VideoError(
+        f"{backend} could show other pictures of {path.name} than it should: {why}; set video.backend to auto or pyav"
+    )

@@ -1,0 +1,196 @@
+"""What a video file holds, found from its packets: when its pictures come on screen, and who reads them exactly."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from longvpo.errors import VideoError, first_line
+
+# Containers whose index leads a seek to the right picture; in AVI, MPEG, ASF and Ogg one misses by up to 60 pictures.
+SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+# decord 0.6 cannot open AV1; codecs that are not here were never held against reading in order.
+DECORD_CODECS = {"h264", "hevc", "vp9", "h263"}
+# A header may promise this many seconds more than the pictures last: it rounds, or counts the sound.
+SLACK = 0.5
+PROBES_KEPT_BYTES = 64e6
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One video file. Time stamps are in units of `unit` seconds."""
+
+    width: int  # pixels of a picture as it is shown, after rotation
+    height: int
+    turns: int  # quarter turns against the clock that put a stored picture upright
+    unit: float
+    shown: np.ndarray  # int64 time stamps of the pictures that are shown, ascending, of shape (pictures,)
+    keys: np.ndarray  # int64 time stamps of the keyframes, ascending, hidden ones too
+    counted: bool  # pictures bear no time stamps of their own: their order tells them apart
+    end: float  # seconds from the first picture until the last one leaves the screen
+    header: float  # seconds that the header promises, 0 where it promises nothing
+    not_sought: str  # why a seek could miss in this file; empty where it cannot
+    not_decord: str  # why decord could be wrong on this file; empty where it is exact
+
+    @property
+    def times(self) -> np.ndarray:
+        """Seconds from the first picture to each, of shape (pictures,)."""
+        return (self.shown - self.shown[0]) * self.unit
+
+
+_probes: OrderedDict[tuple[Path, int, int], Probe] = OrderedDict()
+_probes_lock = Lock()
+
+
+def probe(path: Path) -> Probe:
+    """What a file holds. Each file is probed once, while its probe is among the last 64 MB; threads may share them.
+
+    Raises:
+        VideoError: the file is missing, is no video, or holds no picture.
+    """
+    check_exists(path)
+    facts = path.stat()
+    key = (path, facts.st_size, facts.st_mtime_ns)
+    with _probes_lock:
+        if key in _probes:
+            _probes.move_to_end(key)
+            return _probes[key]
+    found = _probe(path)
+    with _probes_lock:
+        _probes[key] = found
+        while sum(kept.shown.nbytes + kept.keys.nbytes for kept in _probes.values()) > PROBES_KEPT_BYTES:
+            _probes.popitem(last=False)
+    return found
+
+
+def _probe(path: Path) -> Probe:
+    import av
+
+    packets: list[tuple[int, int, bool]] = []  # time stamp, duration, hidden; in stored order
+    keys: list[int] = []
+    first, sound_end = None, 0.0
+    unstamped = damaged = open_groups = False
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            name, codec, header = container.format.name, stream.codec_context.name, header_seconds(container)
+            # a Matroska header promises one length for all its streams: the sound may be what fills it
+            sound = () if stream.duration else container.streams.audio
+            for packet in container.demux((stream, *sound)):
+                if packet.stream_index != stream.index:
+                    sound_end = max(sound_end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
+                    continue
+                if first is None:
+                    first = next(iter(packet.decode()), None)
+                if not packet.size:
+                    continue
+                unstamped |= packet.pts is None
+                stamp = len(packets) if packet.pts is None else packet.pts
+                packets.append((stamp, packet.duration or 0, packet.is_discard))
+                damaged |= packet.is_corrupt
+                if packet.is_keyframe:
+                    keys.append(stamp)
+                    open_groups |= codec == "h264" and not _is_idr(bytes(packet))
+                open_groups |= not keys or stamp < keys[-1]
+            unit, rate, reorders = stream.time_base, stream.average_rate, stream.codec_context.has_b_frames
+    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
+        raise VideoError(f"cannot read {path.name}: {reason(error)}") from error
+    if first is None:
+        raise VideoError(f"cannot read {path.name}: it holds no picture")
+    if unstamped:
+        if not rate:
+            raise VideoError(f"cannot read {path.name}: its pictures have no time stamps")
+        packets = [(place, 1, hidden) for place, (_, _, hidden) in enumerate(packets)]
+        unit, header = 1 / rate, 0.0
+
+    stored = [stamp for stamp, _, _ in packets]
+    # AVI has no place for time stamps; elsewhere, those of a stream that reorders its pictures cannot rise
+    counted = (
+        unstamped
+        or name == "avi"
+        or len(set(stored)) < len(stored)
+        or (reorders and len(stored) > 1 and stored == sorted(stored))
+    )
+    # pictures before the first that decodes are lost: a recording that began within a group has some
+    origin = first.pts if first.pts is not None and not counted else min(stored)
+    shown = np.array(sorted(stamp for stamp, _, hidden in packets if not hidden and stamp >= origin), np.int64)
+    if not len(shown):
+        raise VideoError(f"cannot read {path.name}: it shows no picture")
+    end = float((int(shown[-1] - shown[0]) + max(packets)[1]) * unit)
+    complete = end + max(SLACK, float(np.diff(shown).max(initial=0) * unit)) > header
+
+    not_sought = ""
+    if name not in SEEKABLE:
+        not_sought = f"a seek in {name} can miss"
+    elif counted:
+        not_sought = "its time stamps are not those of its pictures"
+    not_decord = not_sought
+    if codec not in DECORD_CODECS:
+        not_decord = not_decord or f"its codec is {codec}"
+    elif open_groups:
+        not_decord = not_decord or "its groups of pictures are open"
+    elif len(shown) < len(packets):
+        not_decord = not_decord or "an edit list hides pictures"
+    elif damaged or not complete:
+        not_decord = not_decord or "its stream is damaged"
+    turns = round(first.rotation / 90) % 4
+    width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)
+    return Probe(
+        width=width,
+        height=height,
+        turns=turns,
+        unit=float(unit),
+        shown=shown,
+        keys=np.array(sorted(keys), np.int64),
+        counted=counted,
+        end=max(end, header) if sound_end > header - SLACK else end,
+        header=header,
+        not_sought=not_sought,
+        not_decord=not_decord,
+    )
+
+
+def _is_idr(packet: bytes) -> bool:
+    """Whether no picture after this H.264 keyframe refers to one before it: not so in open groups and slow refreshes.
+
+    Its units lie behind their lengths of 4 bytes, as in mp4 and Matroska.
+    """
+    place = 0
+    while place + 4 < len(packet):
+        if packet[place + 4] & 31 == 5:
+            return True
+        place += 4 + int.from_bytes(packet[place : place + 4], "big")
+    return False
+
+
+def header_seconds(container: Any) -> float:
+    """Length of an open container's pictures by its header; 0 where it gives none, or guesses from the bit rate."""
+    stream = container.streams.video[0]
+    if stream.start_time is None and container.format.name not in SEEKABLE:
+        return 0.0
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    late = float((stream.start_time or 0) * (stream.time_base or 0)) - (container.start_time or 0) / 1e6
+    return max((container.duration or 0) / 1e6 - max(late, 0.0), 0.0)
+
+
+def check_exists(path: Path) -> None:
+    """Raises VideoError if there is no such file, or nothing in it."""
+    if not path.is_file():
+        raise VideoError(f"no such video: {path}")
+    if path.stat().st_size == 0:
+        raise VideoError(f"cannot read {path.name}: the file is empty")
+
+
+def reason(error: BaseException) -> str:
+    """What a decoder's error says, in one line without the path."""
+    if isinstance(error, IndexError):
+        return "it has no video stream"
+    # PyAV's text ends with the path, its strerror does not
+    return getattr(error, "strerror", None) or first_line(error)
