@@ -1,0 +1,244 @@
+"""A model behind a server with the OpenAI chat protocol: vLLM, SGLang, llama.cpp, Inference Providers.
+
+The rule: an answer is handed over the moment it is there, and whatever ends a run, a dead server, a wrong key or the
+limit of the cost, first lets the requests that are under way come in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from huggingface_hub import AsyncInferenceClient
+from PIL import Image
+
+from longvpo.chat import Chat, Messages, RefusedError, Reply
+from longvpo.errors import LongVPOError
+from longvpo.json_text import find_json, fits
+from longvpo.prompts import REPAIR
+from longvpo.recipe import EndpointSection, WriterSection
+from longvpo.video import write_video
+from longvpo.writer import Answer, Keep, LocalWriter, Request, Writer
+
+FramesAs = Literal["images", "video_jpeg", "video_url"]
+
+SUSPECT = 8  # requests refused and none answered: the recipe is at fault, not the rows
+
+# Of the growth that the first frames announce, the least that the later ones must show. Images are counted one by
+# one; of a video, families merge neighbouring frames and shrink those of a long one.
+LEAST_GROWTH: dict[FramesAs, float] = {"images": 0.9, "video_jpeg": 0.5, "video_url": 0.5}
+MORE_FRAMES: dict[FramesAs, str] = {
+    "images": "raise vLLM's --limit-mm-per-prompt, or set video.max_frames lower",
+    "video_jpeg": "set endpoint.frames_as: images, or video.max_frames lower",
+    "video_url": "set endpoint.frames_as: images, start vLLM with --media-io-kwargs "
+    """'{"video": {"num_frames": -1}}', or set video.max_frames lower""",
+}
+
+
+def make_writer(section: WriterSection, fps: float) -> Writer:
+    """The recipe's writer or judge: behind its endpoint, or on this machine.
+
+    Args:
+        fps: frames a second at which clips are sampled.
+    """
+    return LocalWriter(section, fps) if section.endpoint is None else EndpointWriter(section, section.endpoint)
+
+
+class EndpointWriter:
+    """Asks a server, many requests at a time; each is a batch of its own."""
+
+    def __init__(self, section: WriterSection, endpoint: EndpointSection) -> None:
+        self.name = f"{section.model}@{section.revision}"
+        # neither the url nor the provider: another server of the same model can go on
+        self.settings = {"max_new_tokens": section.max_new_tokens, "frames_as": endpoint.frames_as}
+        self.chat = Chat(section, endpoint)
+        self.endpoint = endpoint
+        self.kept = 0
+        self._holds = True  # the server can hold an answer to a schema
+        self._answered = False
+        self._checked = 0  # frames up to which the server was seen to count them
+
+    def batches(self, requests: list[Request]) -> list[list[int]]:
+        return [[index] for index in range(len(requests))]
+
+    def write(self, batches: list[list[Request]], keep: Keep) -> None:
+        """Answer the batches and hand each over when it is done.
+
+        Raises:
+            LongVPOError: the server cannot be used, cuts videos, or fails for good, or `max_cost` is reached; all
+                answers that came are kept.
+        """
+        asyncio.run(self._write(batches, keep))
+
+    async def _write(self, batches: list[list[Request]], keep: Keep) -> None:
+        self.chat.stop = asyncio.Event()
+        failures: list[LongVPOError] = []
+        refused: list[tuple[int, Answer]] = []
+        queue = iter(enumerate(batches))
+
+        def take(number: int, answer: Answer) -> None:
+            self.kept += 1
+            keep(number, [answer])
+
+        async def work(client: AsyncInferenceClient) -> None:
+            for number, (request,) in queue:
+                if self.chat.stop.is_set():
+                    return
+                try:
+                    self.chat.check_cost()
+                    answer = await self._answer(client, request)
+                    if answer.error:
+                        refused.append((number, answer))
+                    else:
+                        self._answered = True
+                        take(number, answer)
+                    if len(refused) == SUSPECT and not self._answered:
+                        raise LongVPOError(f"{self.chat.place} refuses every request: {answer.error}")
+                except LongVPOError as failure:
+                    failures.append(failure)
+                    self.chat.stop.set()
+                while refused and self._answered:
+                    take(*refused.pop())
+
+        async with self.chat.client() as client:
+            try:
+                await self._check_most(client, batches)
+            except LongVPOError as failure:
+                failures.append(failure)
+            else:
+                await asyncio.gather(*(work(client) for _ in range(min(self.endpoint.concurrency, len(batches)))))
+        if failures:
+            raise LongVPOError(
+                f"{failures[0]}; {self.kept} answers of this run are kept: run the same command again to go on"
+            ) from None
+        for one in refused:
+            take(*one)
+
+    async def _answer(self, client: AsyncInferenceClient, request: Request) -> Answer:
+        said = await asyncio.to_thread(content, request, self.endpoint.frames_as)
+        messages: Messages = [{"role": "user", "content": said}]
+        try:
+            first, form = await self._first(client, messages, request)
+        except RefusedError as refusal:
+            return Answer("", error=str(refusal))
+        if request.schema is None or _valid(first, request.schema):
+            return Answer(first.text, form, first.prompt_tokens, first.completion_tokens)
+        if form == "schema" and first.whole:
+            self._holds = False  # it took the schema and paid no heed to it
+        messages += [
+            {"role": "assistant", "content": first.text or "..."},
+            {"role": "user", "content": REPAIR.format(keys=", ".join(request.schema["required"]))},
+        ]
+        try:
+            second = await self.chat.ask(client, messages, request, held=self._holds)
+        except RefusedError:  # such as: the conversation is too long now
+            return Answer(first.text, "invalid", first.prompt_tokens, first.completion_tokens)
+        return Answer(
+            second.text,
+            "repaired" if _valid(second, request.schema) else "invalid",
+            _sum(first.prompt_tokens, second.prompt_tokens),
+            _sum(first.completion_tokens, second.completion_tokens),
+        )
+
+    async def _first(self, client: AsyncInferenceClient, messages: Messages, request: Request) -> tuple[Reply, str]:
+        """The reply to a request, and in which form it was asked for."""
+        if request.schema is None:
+            return await self.chat.ask(client, messages, request), "text"
+        if self._holds:
+            with suppress(RefusedError):
+                return await self.chat.ask(client, messages, request, held=True), "schema"
+        reply = await self.chat.ask(client, messages, request)
+        self._holds = False  # that the plain request passes shows that the schema was refused, not the request
+        return reply, "json"
+
+    async def check_frames(self, client: AsyncInferenceClient, count: int, height: int, width: int) -> None:
+        """Ask about more and more frames, up to `count`, and compare by how much the prompt's tokens grow.
+
+        A single image counts for more than one of several in some families, so two are the fewest that are compared;
+        even numbers, because others merge frames in pairs.
+
+        Raises:
+            LongVPOError: the server leaves frames out, or refuses so many.
+        """
+        counts = [2, (count + 2) // 4 * 2, count] if count >= 6 else [0, count]
+        tokens = []
+        for number in counts:
+            frames = np.stack([np.full((height, width, 3), 255 * i // count, np.uint8) for i in range(number or 1)])
+            parts = media_parts(frames[:number], self.endpoint.frames_as) if number else []
+            said = [*parts, {"type": "text", "text": "What is seen?"}]
+            request = Request("", times=(0.0,) * number)
+            try:
+                reply = await self.chat.ask(client, [{"role": "user", "content": said}], request, max_tokens=1)
+            except RefusedError as refusal:
+                raise LongVPOError(
+                    f"{self.chat.place} refuses {number} frames ({refusal}): {MORE_FRAMES[self.endpoint.frames_as]}"
+                ) from None
+            if reply.prompt_tokens is None:
+                print(f"{self.chat.place} reports no tokens: whether it sees all frames is unknown", file=sys.stderr)
+                return
+            tokens.append(reply.prompt_tokens)
+        rates = [(b - a) / (m - n) for a, b, n, m in zip(tokens, tokens[1:], counts, counts[1:], strict=False)]
+        if rates[0] <= 0 or rates[-1] < LEAST_GROWTH[self.endpoint.frames_as] * rates[0]:
+            seen = ", ".join(f"{one} for {number}" for one, number in zip(tokens, counts, strict=True))
+            raise LongVPOError(
+                f"{self.chat.place} does not see all frames: prompt tokens are {seen} frames; "
+                f"{MORE_FRAMES[self.endpoint.frames_as]}"
+            )
+
+    async def _check_most(self, client: AsyncInferenceClient, batches: list[list[Request]]) -> None:
+        most = max((request for batch in batches for request in batch), key=lambda one: one.count, default=None)
+        if most is not None and most.frames is not None and most.count > self._checked:
+            height, width = (await asyncio.to_thread(most.frames)).shape[1:3]
+            await self.check_frames(client, most.count, height, width)
+            self._checked = most.count
+
+
+def content(request: Request, frames_as: FramesAs) -> str | list[dict[str, Any]]:
+    """A request as the user's message: its frames, each image after its time, and its text last."""
+    if request.frames is None:
+        return request.text
+    parts = media_parts(request.frames(), frames_as)
+    if frames_as == "images":
+        stamps = [{"type": "text", "text": f"{time:.1f} s:"} for time in request.times]
+        parts = [part for pair in zip(stamps, parts, strict=True) for part in pair]
+    return [*parts, {"type": "text", "text": request.text}]
+
+
+def media_parts(frames: np.ndarray, frames_as: FramesAs) -> list[dict[str, Any]]:
+    """uint8 RGB frames of shape (frames, height, width, 3) as parts of a message: one each, or one video."""
+    if frames_as == "video_url":
+        return [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_mp4(frames)}"}}]
+    jpegs = [_jpeg(frame) for frame in frames]
+    if frames_as == "video_jpeg":
+        return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(jpegs)}"}}]
+    return [{"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{jpeg}"}} for jpeg in jpegs]
+
+
+def _jpeg(frame: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=90)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _mp4(frames: np.ndarray) -> str:
+    height, width = frames.shape[1:3]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        write_video(path, frames[:, : height // 2 * 2, : width // 2 * 2], fps=1)  # H.264 takes even sizes alone
+        return base64.b64encode(path.read_bytes()).decode()
+
+
+def _valid(reply: Reply, schema: dict[str, Any]) -> bool:
+    found = find_json(reply.text) if reply.whole else None
+    return found is not None and fits(found, schema)
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second

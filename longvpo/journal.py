@@ -1,0 +1,88 @@
+"""What was asked and what was answered, kept at once, so that nothing is asked twice and no answer is lost.
+
+The rule: an answer is found by the content of its question (model, settings, text, schema, frames, temperature, seed),
+never by its place in a build. Every run appends to a file of its own; any process that can read the folder has the
+answers of all runs before it. A line that a kill cut short is not an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from longvpo.writer import Answer, Request, Writer
+
+
+class Journal:
+    """The answers of a folder. `asked` counts those that this run had to ask for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked = 0
+        self._answers: dict[str, Answer] = {}
+        self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
+        for path in sorted(folder.glob("*.jsonl")):
+            for line in path.read_text(errors="replace").splitlines():
+                try:
+                    record = json.loads(line)
+                    self._answers[record["key"]] = Answer(**record["answer"])
+                except (ValueError, TypeError, KeyError):  # cut short
+                    continue
+
+    def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
+        """Answers in the order of the requests; only those that no run had before are asked for.
+
+        A batch of which an answer is missing is asked again as a whole: a model's answers depend a little on what
+        stands in the batch with them.
+        """
+        keys = [request_key(writer, request) for request in requests]
+        missing = [
+            batch for batch in writer.batches(requests) if any(keys[index] not in self._answers for index in batch)
+        ]
+        with tqdm(total=sum(map(len, missing)), desc=progress, disable=not missing, leave=False) as bar:
+
+            def keep(number: int, answers: list[Answer]) -> None:
+                self._append(writer, {keys[i]: answer for i, answer in zip(missing[number], answers, strict=True)})
+                bar.update(len(answers))
+
+            if missing:
+                writer.write([[requests[index] for index in batch] for batch in missing], keep)
+        return [self._answers[key] for key in keys]
+
+    def tokens(self) -> tuple[int, int]:
+        """Prompt and completion tokens of all answers, as far as their writers counted them."""
+        return (
+            sum(answer.prompt_tokens or 0 for answer in self._answers.values()),
+            sum(answer.completion_tokens or 0 for answer in self._answers.values()),
+        )
+
+    def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
+        lines = "".join(
+            json.dumps({"key": key, "writer": writer.name, "answer": asdict(answer)}) + "\n"
+            for key, answer in answers.items()
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a") as file:  # one write: a batch is there whole, but for a kill in the midst of it
+            file.write(lines)
+        self._answers.update(answers)
+        self.asked += len(answers)
+
+
+def request_key(writer: Writer, request: Request) -> str:
+    """sha256 of all that decides the answer."""
+    said = [
+        writer.name,
+        writer.settings,
+        request.text,
+        request.schema,
+        request.media,
+        list(request.times),
+        request.temperature,
+        request.seed,
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,38 @@
+"""JSON objects in what a model wrote, which may stand in a fence or between sentences."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "array": list,
+    "object": dict,
+}
+
+
+def find_json(text: str) -> dict[str, Any] | None:
+    """The first JSON object in a text; None where there is none that is whole."""
+    decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, _ = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            start = text.find("{", start + 1)
+        else:
+            return dict(found)
+    return None
+
+
+def fits(found: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Whether an object has all keys that a schema without nesting requires, and values of its types."""
+    return all(key in found for key in schema["required"]) and all(
+        isinstance(found[key], KINDS[kind["type"]]) and isinstance(found[key], bool) == (kind["type"] == "boolean")
+        for key, kind in schema["properties"].items()
+        if key in found
+    )

