@@ -8,6 +8,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from longvpo.folder import shipped
+from longvpo.recipe import DatasetRecipe
 
 
 def render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
@@ -22,3 +23,22 @@ def render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: A
     )
     text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return environment.get_template("README.md.jinja").render(front=text, **values)
+
+
+def dataset_card(recipe: DatasetRecipe, facts: dict[str, Any], files: dict[str, str]) -> str:
+    """The card of a built dataset.
+
+    Args:
+        files: path of the parquet file of each config; the first is the default one.
+    """
+    configs: list[dict[str, Any]] = [
+        {"config_name": config, "data_files": [{"split": "train", "path": path}]} for config, path in files.items()
+    ]
+    configs[0]["default"] = True
+    front = {
+        "pretty_name": recipe.name,
+        "task_categories": ["video-text-to-text"],
+        "tags": ["longvpo", "dpo", "preference", "video"],
+        "configs": configs,
+    }
+    return render("dataset", front, name=recipe.name, facts=facts)

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+DEFAULT = "longvpo-16k/dataset"
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file or a built-in name; see `longvpo recipes`.")
 ]
@@ -39,23 +41,46 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touc
 
 @app.command("build-dataset")
 def build_dataset(
-    recipe: RecipeName,
+    recipe: RecipeName = DEFAULT,
     overrides: Overrides = None,
     output: Output = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="Folder of answers to use and add to; builds may share one.")
+    ] = None,
+    push: Annotated[bool, typer.Option("--push", help="With --dry-run: check that you may publish.")] = False,
+    repo_id: Annotated[str | None, typer.Option(help="Where --push would publish.  [default: you/the name]")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make preference triplets from clips and their captions."""
-    from longvpo.recipe import DatasetRecipe, load_recipe
+    """Make preference triplets from clips and their captions. The same command again goes on after a kill."""
+    from longvpo.recipe import DatasetRecipe
+    from longvpo.recipe_file import load_recipe
 
+    if "=" in recipe:  # the default recipe with overrides
+        recipe, overrides = DEFAULT, [recipe, *(overrides or [])]
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
-    from longvpo.build import build, plan
+    if push:
+        from longvpo.hub import check_push
 
+        repo_id = check_push(repo_id or loaded.name)
+        if not dry_run:
+            raise LongVPOError(f"you may publish {repo_id}, but publishing is not built yet: leave --push out")
     if dry_run:
-        return _print(plan(loaded), as_json)
+        from longvpo.dry_run import plan
+
+        return _print(plan(loaded) | ({"push": repo_id} if push else {}), as_json)
+    from longvpo.build import build
+
+    started = time.monotonic()
     folder = output or Path(loaded.name)
-    facts = build(loaded, folder)
-    _print(facts, as_json, keys=("triplets", "clips", "anchors_tried", "dropped", "distractors_replaced", "seconds"))
+    facts = build(loaded, folder, journal=journal)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _funnel(facts)
+    for warning in facts["warnings"]:
+        _say(f"warning: {warning}")
+    _say(f"seconds: {time.monotonic() - started:.0f}")
     _say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "stage1")')
     _say(f"next:    longvpo train RECIPE data.dataset={folder}")
 
@@ -69,7 +94,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a QLoRA adapter on triplets."""
-    from longvpo.recipe import TrainRecipe, load_recipe
+    from longvpo.recipe import TrainRecipe
+    from longvpo.recipe_file import load_recipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     from longvpo.train import plan
@@ -92,7 +118,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a base and its adapters on the needle grid: accuracy by clips in the context and by depth."""
-    from longvpo.recipe import EvaluateRecipe, load_recipe
+    from longvpo.recipe import EvaluateRecipe
+    from longvpo.recipe_file import load_recipe
 
     loaded = load_recipe(EvaluateRecipe, recipe, overrides)
     names = [path.name for path in adapter or []]
@@ -132,7 +159,7 @@ def demo(
 @app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the built-in recipes, or print one."""
-    from longvpo.recipe import builtin_recipes, find_recipe
+    from longvpo.recipe_file import builtin_recipes, find_recipe
 
     print(
         "\n".join(builtin_recipes()) if name is None else find_recipe(name).read_text(),
@@ -148,6 +175,15 @@ def _print(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None =
         value = values[key]
         text = ", ".join(f"{k} {v}" for k, v in value.items()) or "none" if isinstance(value, dict) else str(value)
         print(f"{key.replace('_', ' ') + ':':22} {text}")
+
+
+def _funnel(facts: dict[str, Any]) -> None:
+    """What each step dropped and what it left."""
+    print(f"{'':20}{'dropped':>9}{'left':>9}")
+    for step in facts["funnel"]:
+        dropped = str(step["dropped"] or "")
+        print(f"{step['step'].replace('_', ' '):20}{dropped:>9}{step['left']:>9}")
+    print(f"{'triplets':20}{'':>9}{facts['triplets']:>9}")
 
 
 def _table(needle: dict[str, dict[str, float]]) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from longvpo.build import build
 from longvpo.evaluate import evaluate
 from longvpo.folder import whole_folder
-from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe, load_recipe
+from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
+from longvpo.recipe_file import load_recipe
 from longvpo.tiny.world import Split, write_world
 from longvpo.train import train
 

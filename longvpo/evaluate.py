@@ -23,11 +23,12 @@ from longvpo.filters import Refusal, normalise
 from longvpo.folder import file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, join, load_model, load_processor
 from longvpo.pool import Pool, choose_context, evenly, make_pool
-from longvpo.recipe import ContextSection, EvaluateRecipe, dump_recipe, recipe_hash
+from longvpo.recipe import ContextSection, EvaluateRecipe
+from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
-from longvpo.sources import find_table, read_clips
+from longvpo.sources import fingerprint, read_clips
 from longvpo.video import ClipFrames
-from longvpo.writer import Request, generate
+from longvpo.writer import Request, alike, answer
 
 Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
 
@@ -55,7 +56,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     for path in adapters.values():
         check_adapter(recipe.base, path)
     weights = [f"{name}={file_hash(path / ADAPTER_WEIGHTS)}" for name, path in adapters.items()]
-    key = ",".join([recipe_hash(recipe), file_hash(find_table(recipe.source)), *weights])
+    key = ",".join([recipe_hash(recipe), fingerprint(recipe.source), *weights])
     done = finished(output, "results.json", key)
     if done:
         return done
@@ -141,7 +142,8 @@ def _request(pool: Pool, needle: Needle, frames_of: ClipFrames) -> Request:
     def video() -> np.ndarray:
         return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], needle.place)
 
-    return Request(needle.question, int(pool.frames[needle.clips].sum()), video)
+    count = int(pool.frames[needle.clips].sum())
+    return Request(needle.question, times=tuple(range(count)), frames=video)
 
 
 def run_grid(
@@ -160,15 +162,14 @@ def run_grid(
             grid[str(number)] = []
             for cell in row:
                 requests = [_request(pool, needle, frames_of) for needle in cell]
-                answers = generate(
-                    model,
-                    processor,
-                    requests,
-                    fps=recipe.video.fps,
-                    batch_size=recipe.batch_size,
-                    max_new_tokens=recipe.max_new_tokens,
-                )
-                right = [normalise(a) == normalise(needle.answer) for a, needle in zip(answers, cell, strict=True)]
-                grid[str(number)].append(round(100 * float(np.mean(right)), 1))
+                right = 0
+                for batch in alike(requests, recipe.batch_size):
+                    said = answer(
+                        model, processor, [requests[i] for i in batch], recipe.video.fps, recipe.max_new_tokens
+                    )
+                    right += sum(
+                        normalise(one.text) == normalise(cell[i].answer) for i, one in zip(batch, said, strict=True)
+                    )
+                grid[str(number)].append(round(100 * right / len(cell), 1))
                 bar.update(len(cell))
     return grid

@@ -1,6 +1,6 @@
 """Which clips may stand beside an anchor, and which answers make a pair.
 
-The rule: a filter is a pure function; it returns None, or the reason for which something is refused.
+The rule: a filter is a pure function; it returns None, or the reason for which something is refused and the score.
 """
 
 from __future__ import annotations
@@ -10,6 +10,20 @@ import string
 from dataclasses import dataclass
 
 import numpy as np
+
+from longvpo.json_text import find_json
+from longvpo.recipe import FilterSection
+
+# answers that say nothing about the video; matched against normalised text
+SAYS_NOTHING = re.compile(
+    r"^(i am|im|i apologize|i cannot|i cant|i dont|i do not|sorry|unfortunately|as an ai)\b"
+    r"|\b(cannot|can not|cant|could not|unable to) (be )?"
+    r"(determine|determined|tell|answer|answered|see|provide|identify)\b"
+    r"|\b(is|are|was|were) not (shown|visible|mentioned|specified|provided|depicted)\b"
+    r"|\b(isnt|arent|wasnt|werent) (shown|visible|mentioned|specified|provided|depicted)\b"
+    r"|\b(video|clip) (does|do|did) ?nt?( not)? (show|mention|provide|depict|contain)\b"
+    r"|\bno (information|indication|mention)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -47,27 +61,73 @@ def not_specific(captions: np.ndarray, anchor: int, active: bool) -> np.ndarray:
 
 
 def parse_question(text: str) -> tuple[str, str] | Refusal:
-    """Question and answer from `Question: ... Answer: ...`."""
-    found = re.search(r"question\s*:\s*(.+?)\s*answer\s*:\s*(.+)", text, re.IGNORECASE | re.DOTALL)
-    if not found:
-        return Refusal("form", f"the writer did not keep to 'Question: ... Answer: ...': {text[:200]!r}")
-    question, answer = (part.strip().strip("*").strip() for part in found.groups())
+    """Question and answer from a JSON object, or from `Question: ... Answer: ...`."""
+    found = find_json(text)
+    if found is not None:
+        parts = [found.get("question"), found.get("answer")]
+    else:
+        lines = re.search(r"question\s*:\s*(.+?)\s*answer\s*:\s*(.+)", text, re.IGNORECASE | re.DOTALL)
+        parts = list(lines.groups()) if lines else [None, None]
+    if not all(isinstance(part, str) for part in parts):
+        return Refusal("form", f"the writer did not give a question and an answer: {text[:200]!r}", 0.0)
+    question, answer = (str(part).strip().strip("*").strip() for part in parts)
     if not question or not answer:
-        return Refusal("form", "the writer left the question or the answer empty")
+        return Refusal("form", "the writer left the question or the answer empty", 0.0)
     return question, answer
 
 
-def no_pair(chosen: str, rejected: str, similarity: float | None, threshold: float | None) -> Refusal | None:
-    """Chosen and rejected must differ, in words and, below a cosine of `threshold`, in meaning."""
-    if not normalise(rejected):
-        return Refusal("answers", "the rejected answer is empty")
+def parse_verdict(text: str) -> Refusal | None:
+    """The judge's verdict from a JSON object, or from a text that begins with yes or no."""
+    found = find_json(text) or {}
+    verdict = found.get("specific")
+    if verdict is None:
+        begin = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
+        verdict = begin.group(1).lower() == "yes" if begin else None
+    if not isinstance(verdict, bool):
+        return Refusal("judge", f"the judge gave no verdict: {text[:200]!r}", 0.0)
+    return None if verdict else Refusal("judge", f"not specific: {found.get('reason') or text[:200]}", 0.0)
+
+
+def no_pair(chosen: str, rejected: str, similarity: float, section: FilterSection) -> Refusal | None:
+    """Chosen and rejected must both say something, and must differ in words, in meaning, and not in length alone.
+
+    Args:
+        similarity: cosine of the two answers.
+    """
+    words = {"chosen": len(normalise(chosen).split()), "rejected": len(normalise(rejected).split())}
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not words[name]:
+            return Refusal("empty", f"the {name} answer is empty", 0.0)
+        said = SAYS_NOTHING.search(normalise(answer))
+        if section.refusals and said:
+            return Refusal("refusal", f"the {name} answer says nothing about the video: {said.group()!r}", 1.0)
     if normalise(chosen) == normalise(rejected):
-        return Refusal("answers", "chosen and rejected are equal", 1.0)
-    if threshold is not None and similarity is not None and similarity > threshold:
-        return Refusal("answers", "chosen and rejected say nearly the same", similarity)
+        return Refusal("equal", "chosen and rejected are equal", 1.0)
+    if section.answer_threshold is not None and similarity > section.answer_threshold:
+        return Refusal("near_equal", "chosen and rejected say nearly the same", similarity)
+    ratio = max(words.values()) / min(words.values())
+    if section.length_ratio is not None and ratio > section.length_ratio:
+        return Refusal("length_ratio", f"chosen has {words['chosen']} words, rejected {words['rejected']}", ratio)
     return None
+
+
+def asked_before(question: np.ndarray, before: np.ndarray, threshold: float | None) -> Refusal | None:
+    """A question that was asked of another clip is not specific to this one.
+
+    Args:
+        question: unit vector.
+        before: unit vectors of the questions that were let in, of shape (n, dimension).
+    """
+    if threshold is None or not len(before):
+        return None
+    closest = float((before @ question).max())
+    return (
+        Refusal("near_duplicate", "nearly the same question was asked before", closest)
+        if closest > threshold
+        else None
+    )
 
 
 def normalise(text: str) -> str:
     """Lower case, no punctuation, single spaces: the form in which answers are compared."""
-    return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation)).split())
+    return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation + "’")).split())

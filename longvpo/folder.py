@@ -36,6 +36,55 @@ def finished(output: Path, name: str, key: str) -> dict[str, Any] | None:
     return None
 
 
+@contextmanager
+def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
+    """The folder `output`/work for one build that may be killed and started again; another process is kept out.
+
+    It goes away with an error that came before any work was kept in it.
+
+    Args:
+        key: changes with everything that decides the result.
+        recipe: the recipe's hash, for the message.
+
+    Raises:
+        LongVPOError: `output` holds something else, or another process is at work in it.
+    """
+    import fcntl  # not on Windows, where the rest of longvpo imports
+
+    work = output / "work"
+    mark = work / "key.json"
+    if mark.is_file():
+        theirs = json.loads(mark.read_text())
+        if theirs["recipe"] != recipe:
+            raise LongVPOError(
+                f"{output} holds a build of another recipe: its hash is {theirs['recipe']}, this one's {recipe}. "
+                "Give another --output, or delete it"
+            )
+        if theirs["key"] != key:
+            raise LongVPOError(
+                f"{output} holds a build of this recipe ({recipe}) from other tables: "
+                "give another --output, or delete it"
+            )
+    else:
+        check_free(output)
+        work.mkdir(parents=True)
+        mark.with_suffix(".unfinished").write_text(json.dumps({"key": key, "recipe": recipe}))
+        mark.with_suffix(".unfinished").rename(mark)
+    with mark.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LongVPOError(
+                f"another process is at work in {output}: wait for it, or give another --output"
+            ) from None
+        try:
+            yield work
+        except BaseException:
+            if not any(path.is_file() and path != mark for path in work.rglob("*")):
+                shutil.rmtree(output)
+            raise
+
+
 def check_free(output: Path) -> None:
     """Raises LongVPOError when `output` is there and not an empty folder."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):

@@ -35,10 +35,18 @@ def load_processor(section: ModelSection) -> ProcessorMixin:
 
     with loading(section.model):
         processor = AutoProcessor.from_pretrained(model_path(section.model), revision=section.revision)
-    processor.tokenizer.padding_side = "left"
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    tokenizer = tokenizer_of(processor)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return processor
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """The tokenizer in a processor; of a model for text alone, it is the processor."""
+    from transformers import PreTrainedTokenizerBase
+
+    return processor if isinstance(processor, PreTrainedTokenizerBase) else processor.tokenizer
 
 
 def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrainedModel:
@@ -48,7 +56,7 @@ def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrained
         LongVPOError: the model cannot be loaded, or the adapter was trained on another base.
     """
     import torch
-    from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     dtype = getattr(torch, section.dtype)
     options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
@@ -63,9 +71,13 @@ def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrained
                 bnb_4bit_compute_dtype=dtype,
                 llm_int8_skip_modules=_not_language(section),
             )
-        model = AutoModelForImageTextToText.from_pretrained(model_path(section.model), **options)
+        kind, _ = _kind(section)
+        model = kind.from_pretrained(model_path(section.model), **options)
     if model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = model.config.get_text_config().pad_token_id
+        config = model.config.get_text_config()
+        model.generation_config.pad_token_id = (
+            config.eos_token_id if config.pad_token_id is None else config.pad_token_id
+        )
     if adapter is not None:
         model = _load_adapter(model, section, adapter)
     return model.eval()
@@ -78,12 +90,28 @@ def _not_language(section: ModelSection) -> list[str]:
     all the same; and any list of ours replaces its own, which holds the LM head.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    kind, config = _kind(section)
+    with torch.device("meta"):
+        skeleton = kind.from_config(config)
+    if not reads_video(config):
+        return ["lm_head"]
+    return [f"model.{name}" for name, _ in skeleton.model.named_children() if name not in LANGUAGE] + ["lm_head"]
+
+
+def reads_video(config: Any) -> bool:
+    """Whether a model of this configuration takes pictures; others are for text alone."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+
+def _kind(section: ModelSection) -> tuple[Any, Any]:
+    """The class that loads the model, and its configuration."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(model_path(section.model), revision=section.revision)
-    with torch.device("meta"):
-        skeleton = AutoModelForImageTextToText.from_config(config)
-    return [f"model.{name}" for name, _ in skeleton.model.named_children() if name not in LANGUAGE] + ["lm_head"]
+    return AutoModelForImageTextToText if reads_video(config) else AutoModelForCausalLM, config
 
 
 def check_adapter(section: ModelSection, adapter: Path) -> None:
@@ -160,6 +188,20 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
             return_tensors="pt",
         )
     )
+
+
+def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:
+    """Model inputs of prompts without a video: input_ids and attention_mask (n, tokens), padded on the left."""
+    plain = processor is tokenizer_of(processor)
+    chats = [
+        processor.apply_chat_template(
+            [{"role": "user", "content": question if plain else [{"type": "text", "text": question}]}],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        for question in questions
+    ]
+    return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt"))
 
 
 def to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:

@@ -35,7 +35,6 @@ class Context:
 
     clips: list[int]
     place: int  # of the anchor among `clips`
-    outside: int  # the distractor that the writer sees for the rejected answer
     similarity: list[float]
     specificity: list[float]
     replaced: dict[str, int]  # candidates refused, by filter
@@ -62,6 +61,21 @@ def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> t
     return Pool(kept, np.array(counts), np.concatenate(vectors) if vectors else np.zeros((0, 1)), captions), dropped
 
 
+def refused_clips(
+    pool: Pool, anchor: int, question: np.ndarray, filters: FilterSection
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Which clips may not stand beside the anchor, by filter, and the scores: arrays of shape (clips,)."""
+    scores = {
+        "visual_similarity": pool.visual @ pool.visual[anchor],
+        "specificity": pool.captions @ question,
+    }
+    refused = {
+        "visual_similarity": too_similar(scores["visual_similarity"], filters.visual_threshold),
+        "specificity": not_specific(scores["specificity"], anchor, filters.specificity),
+    }
+    return refused, scores
+
+
 def choose_context(
     pool: Pool,
     anchor: int,
@@ -69,6 +83,8 @@ def choose_context(
     section: ContextSection,
     filters: FilterSection,
     rng: np.random.Generator,
+    first: int | None = None,
+    uses: np.ndarray | None = None,
 ) -> Context | Refusal:
     """Draw distractors until the context is full; one that a filter refuses is replaced by the next.
 
@@ -76,49 +92,53 @@ def choose_context(
 
     Args:
         question: unit vector of the question.
+        first: a distractor that must be there, unless the context has one clip.
+        uses: how often each clip was a distractor, of shape (clips,); those less used are drawn first.
     """
-    visual, captions = pool.visual @ pool.visual[anchor], pool.captions @ question
-    refused = {
-        "visual_similarity": too_similar(visual, filters.visual_threshold),
-        "specificity": not_specific(captions, anchor, filters.specificity),
-    }
+    refused, scores = refused_clips(pool, anchor, question, filters)
     used, budget = int(pool.frames[anchor]), section.frame_budget
+    if used > budget:
+        return Refusal("frame_budget", f"the anchor alone has {used} frames, more than context.frame_budget", used)
     if section.clips is None:  # fill a random part of the budget
         number, enough = len(pool.clips), int(rng.integers(min(used + 1, budget), budget + 1))
     else:
         number, enough = int(rng.choice(section.clips)), budget
-    if used > budget:
-        return Refusal("frame_budget", f"the anchor alone has {used} frames, more than context.frame_budget")
 
+    order = rng.permutation(len(pool.clips))
+    if uses is not None:
+        order = order[np.argsort(uses[order], kind="stable")]
+    candidates = order[order != anchor].tolist()
+    if first is not None:
+        candidates = [first, *(candidate for candidate in candidates if candidate != first)]
     distractors: list[int] = []
-    spare: int | None = None  # a context of one clip takes its rejected answer from outside
     replaced: Counter[str] = Counter()
-    for candidate in rng.permutation(len(pool.clips)).tolist():
-        if candidate == anchor:
-            continue
+    full = number == 1
+    for candidate in [] if full else candidates:
         reason = next((name for name, mask in refused.items() if mask[candidate]), None)
         if reason:
             replaced[reason] += 1
-        elif len(distractors) + 1 == number or used >= enough or used + pool.frames[candidate] > budget:
-            spare = candidate  # the context is full
+            continue
+        if used + pool.frames[candidate] > budget:
+            full = True
             break
-        else:
-            distractors.append(candidate)
-            used += int(pool.frames[candidate])
-    ran_out = spare is None and len(distractors) + 1 < number and section.clips is not None
-    if ran_out or (not distractors and (number > 1 or spare is None)):
+        distractors.append(candidate)
+        used += int(pool.frames[candidate])
+        full = len(distractors) + 1 == number or used >= enough
+        if full:
+            break
+    if (not full and section.clips is not None) or (not distractors and number > 1):
         name = replaced.most_common(1)[0][0] if replaced else "frame_budget"
         wanted = "one" if section.clips is None else number - 1
-        return Refusal(name, f"{len(distractors)} of {wanted} distractors found, and no replacement is left")
+        score = float(scores[name][refused[name]].min()) if replaced else None  # of the one nearest to being let in
+        return Refusal(name, f"{len(distractors)} of {wanted} distractors found, and no replacement is left", score)
 
     place = int(rng.integers(len(distractors) + 1))
     clips = [*distractors[:place], anchor, *distractors[place:]]
     return Context(
         clips=clips,
         place=place,
-        outside=int(rng.choice(distractors)) if distractors else int(spare or 0),
-        similarity=visual[clips].tolist(),
-        specificity=captions[clips].tolist(),
+        similarity=scores["visual_similarity"][clips].tolist(),
+        specificity=scores["specificity"][clips].tolist(),
         replaced=dict(replaced),
     )
 
@@ -127,3 +147,20 @@ def evenly(clips: int, rng: np.random.Generator) -> Iterator[int]:
     """Every clip once in random order, then again: no clip is an anchor twice before all were once."""
     while True:
         yield from rng.permutation(clips).tolist()
+
+
+def mixed(sizes: list[int], weights: list[float], rng: np.random.Generator) -> Iterator[int]:
+    """Clips of several sources, each source evenly and as often as its size and weight say.
+
+    Args:
+        sizes: number of clips of each source; the clips are numbered through, source by source.
+    """
+    shares = np.array(sizes) * np.array(weights)
+    starts = np.cumsum([0, *sizes])
+    sources = [evenly(size, rng) for size in sizes]
+    taken = np.zeros(len(sizes))
+    while True:
+        with np.errstate(divide="ignore"):  # a source without clips is never next
+            source = int(np.argmin((taken + 1) / shares))
+        taken[source] += 1
+        yield int(starts[source]) + next(sources[source])

@@ -1,23 +1,15 @@
-"""Recipes: one YAML file says everything that decides a dataset, an adapter or an evaluation.
-
-The rule: an unknown key is an error, never ignored, and all problems of a recipe are reported at once.
-"""
+"""What a recipe may say: one YAML file decides a dataset, an adapter or an evaluation; recipe_file.py reads it."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from longvpo.errors import LongVPOError
-from longvpo.folder import shipped
+from longvpo import prompts
 
-Backend = Literal["auto", "decord", "pyav"]
+Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
@@ -32,6 +24,7 @@ class VideoSection(Section):
     short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
     backend: Backend = "auto"
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
+    workers: int = Field(4, gt=0, description="threads that decode ahead in a build")
 
 
 class ModelSection(Section):
@@ -43,12 +36,92 @@ class ModelSection(Section):
     quantization: Literal["nf4"] | None = None
 
 
-class SourceSection(Section):
-    """A folder of videos with a table metadata.jsonl, .csv or .parquet that has `file_name` and `caption`."""
+class ColumnSection(Section):
+    """Names of a table's columns; a dot goes into what a cell holds, as in `conversations.1.value`."""
 
-    name: str
+    video: str = "file_name"
+    caption: str = "caption"
+    start: str = Field("start", description="seconds; a table may have none")
+    end: str = Field("end", description="seconds; a table may have none")
+
+
+class SceneSection(Section):
+    """Long videos are cut where PySceneDetect sees a cut. Lengths in seconds."""
+
+    detector: Literal["adaptive", "content"] = "adaptive"
+    threshold: float | None = Field(None, gt=0, description="null: the detector's own")
+    min_seconds: float = Field(3.0, gt=0, description="a shorter scene joins the one before it")
+    max_seconds: float = Field(60.0, gt=0, description="a longer scene is cut into equal parts")
+
+    @model_validator(mode="after")
+    def _order(self) -> SceneSection:
+        if self.max_seconds < 2 * self.min_seconds:
+            raise ValueError("max_seconds must be at least twice min_seconds, or parts would be too short")
+        return self
+
+
+class SourceSection(Section):
+    """Captioned videos: a folder with a table metadata.jsonl, .csv or .parquet, or a dataset in the Hub's form.
+
+    Where `dataset` is given, its rows are streamed and `folder` is where the videos that are fetched stay: training
+    needs them.
+    """
+
+    name: str = Field(pattern=r"^[\w.-]+$")
     folder: Path
+    dataset: str | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
+    config: str | None = None
+    split: str = "train"
+    revision: str = "main"
+    videos: Literal["files", "bytes", "urls", "tar"] = Field(
+        "files",
+        description="what the video column holds: paths in the repository, the file itself, addresses, or members of "
+        "the archives `tars`",
+    )
+    tars: str | None = Field(None, description="pattern of paths in the repository, such as train/*.tar.gz")
+    columns: ColumnSection = ColumnSection()
+    captions: Literal["table", "writer"] = Field("table", description="writer: the writer captions each clip first")
+    scenes: SceneSection | None = Field(None, description="cut every video into clips; null: as the table says")
+    clips: int | None = Field(None, gt=0, description="rows of the table that are used, drawn at random; null: all")
+    weight: float = Field(1.0, gt=0, description="share of the anchors, against the other sources' weights")
     license: str = "unknown"
+    redistribution: bool = Field(False, description="whether the licence lets others publish the videos")
+    about: str = Field("", description="a text for the card")
+
+    @model_validator(mode="after")
+    def _together(self) -> SourceSection:
+        if (self.videos == "tar") != (self.tars is not None):
+            raise ValueError("`videos: tar` and `tars` belong together: give both or none")
+        if self.dataset is None and self.videos != "files":
+            raise ValueError(f"`videos: {self.videos}` needs `dataset`: a folder holds files")
+        if self.scenes is not None and self.captions == "table":
+            raise ValueError("a table's caption is about a whole video: with `scenes`, set `captions: writer`")
+        return self
+
+
+class EndpointSection(Section):
+    """A server with the OpenAI chat protocol: vLLM, SGLang, llama.cpp, Inference Providers."""
+
+    url: str | None = Field(None, description="such as http://localhost:8000/v1")
+    provider: str | None = Field(None, description="an Inference Provider by name, instead of a url")
+    api_key_env: str | None = Field(None, description="environment variable that holds the key; null: the Hub's token")
+    frames_as: Literal["images", "video_jpeg", "video_url"] = Field(
+        "images", description="images is the portable one; video_jpeg is vLLM's; video_url sends an mp4"
+    )
+    concurrency: int = Field(16, gt=0)
+    timeout: float = Field(120.0, gt=0, description="seconds an answer")
+    retries: int = Field(6, ge=0, description="after 408, 429, 5xx and broken connections")
+    max_cost: float | None = Field(None, gt=0, description="stop there; in the unit of the prices")
+    price_in: float = Field(0.0, ge=0, description="a million prompt tokens")
+    price_out: float = Field(0.0, ge=0, description="a million completion tokens")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> EndpointSection:
+        if (self.url is None) == (self.provider is None):
+            raise ValueError("give either url or provider")
+        if self.max_cost is not None and not (self.price_in or self.price_out):
+            raise ValueError("max_cost needs price_in and price_out")
+        return self
 
 
 class WriterSection(ModelSection):
@@ -56,31 +129,39 @@ class WriterSection(ModelSection):
 
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(256, gt=0)
-    temperature: float = Field(0.7, ge=0, description="for questions; answers are greedy")
-    question_prompt: str = (
-        "The video's caption: {caption}\n"
-        "Write one question about this video that only someone who has seen this very video can answer. It must need "
-        "several distinct things that are seen in it, and nobody may be able to answer it from the question alone. "
-        "Then write the answer in one or two sentences. Use exactly this form:\n"
-        "Question: ...\nAnswer: ..."
-    )
-    answer_prompt: str = "{question}"
+    temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")
+    endpoint: EndpointSection | None = Field(None, description="null: the model runs on this machine")
+
+
+class PromptSection(Section):
+    """What the models are asked; the defaults stand in prompts.py."""
+
+    question: str = prompts.QUESTION
+    answer: str = prompts.ANSWER
+    judge: str = prompts.JUDGE
+    caption: str = prompts.CAPTION
 
     @model_validator(mode="after")
-    def _placeholders(self) -> WriterSection:
-        try:
-            said = self.question_prompt.format(caption="a caption"), self.answer_prompt.format(question="a question")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"a prompt holds a placeholder that is not filled: {error}; write {{{{ for a brace"
-            ) from None
-        if "a question" not in said[1]:
-            raise ValueError("answer_prompt must hold {question}")
+    def _placeholders(self) -> PromptSection:
+        for name, filled in prompts.PLACEHOLDERS.items():
+            template = getattr(self, name)
+            try:
+                said = template.format(**{key: f"<{key}>" for key in filled})
+            except (KeyError, IndexError, ValueError) as error:
+                raise ValueError(
+                    f"{name} holds a placeholder that is not filled: {error}; write {{{{ for a brace"
+                ) from None
+            for key in filled:
+                if f"<{key}>" not in said and (name, key) != ("question", "caption"):
+                    raise ValueError(f"{name} must hold {{{key}}}")
         return self
 
 
 class FilterSection(Section):
-    """Which clips may stand beside an anchor, and which answers make a pair. Sections 3.3 and 4.1 of the paper."""
+    """Which clips may stand beside an anchor, and which answers make a pair. Sections 3.3 and 4.1 of the paper.
+
+    Each can be switched off for an ablation: null or false.
+    """
 
     visual_model: str = "facebook/dinov2-base"
     visual_revision: str = "main"
@@ -93,6 +174,14 @@ class FilterSection(Section):
     )
     answer_threshold: float | None = Field(
         0.95, description="chosen and rejected closer than this cosine are dropped; null: only equal ones are"
+    )
+    refusals: bool = Field(True, description="an answer such as `I cannot tell` is dropped")
+    length_ratio: float | None = Field(4.0, ge=1, description="words of the longer answer to the shorter; null: off")
+    question_threshold: float | None = Field(
+        0.95, description="a question closer than this cosine to one before it is dropped; null: off"
+    )
+    overlap: Path | None = Field(
+        None, description="a text file of video names or sha256, one a line: the videos of a benchmark, left out"
     )
 
 
@@ -118,13 +207,22 @@ class Stage1Section(Section):
 
 class DatasetRecipe(Section):
     name: str
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     sources: tuple[SourceSection, ...] = Field(min_length=1)
     video: VideoSection = VideoSection()
     writer: WriterSection
+    judge: WriterSection | None = Field(None, description="asks whether a question is about the anchor alone")
+    prompts: PromptSection = PromptSection()
     filters: FilterSection = FilterSection()
     context: ContextSection = ContextSection()
     stage1: Stage1Section = Stage1Section()
+
+    @model_validator(mode="after")
+    def _names(self) -> DatasetRecipe:
+        names = [source.name for source in self.sources]
+        if len(set(names)) < len(names):
+            raise ValueError("two sources have the same name")
+        return self
 
 
 class DataSection(Section):
@@ -168,113 +266,9 @@ class EvaluateRecipe(Section):
     name: str
     seed: int = 0
     base: ModelSection
-    source: SourceSection = Field(description="its table has `question` and `answer` beside `caption`")
+    source: SourceSection = Field(description="a folder whose table has `question` and `answer` beside `caption`")
     video: VideoSection = VideoSection()
     filters: FilterSection = FilterSection()
     grid: GridSection = GridSection()
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(32, gt=0)
-
-
-RecipeType = TypeVar("RecipeType", bound=Section)
-
-
-def builtin_recipes() -> list[str]:
-    """Names of the built-in recipes, such as `tiny/dataset`."""
-    folder = shipped("recipes")
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
-
-
-def find_recipe(name: str) -> Path:
-    """A path, or the name of a built-in recipe.
-
-    Raises:
-        LongVPOError: neither is there.
-    """
-    for path in (Path(name), shipped("recipes") / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    raise LongVPOError(
-        f"no recipe {name}{_did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
-    )
-
-
-def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None = None) -> RecipeType:
-    """Read a recipe and check it.
-
-    Args:
-        name: a path or a built-in name.
-        overrides: `section.key=value`, the value in YAML; a number in the key picks an item of a list.
-
-    Raises:
-        LongVPOError: every problem, each with its dotted key.
-    """
-    path = find_recipe(name)
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise LongVPOError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
-    for override in overrides or []:
-        _override(values, override)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        problems = [_problem(kind, problem) for problem in error.errors()]
-        raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
-
-
-def recipe_hash(recipe: Section) -> str:
-    """Twelve hexadecimal digits that change with every value of the recipe."""
-    text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def dump_recipe(recipe: Section) -> str:
-    """The resolved recipe, defaults included, as YAML."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise LongVPOError(f"cannot read the override {override!r}: write it as section.key=value")
-    *parents, last = key.split(".")
-    node: Any = values
-    try:
-        for parent in parents:
-            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-        value = yaml.safe_load(text)
-        if isinstance(node, list):
-            node[int(last)] = value
-        else:
-            node[last] = value
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
-        raise LongVPOError(f"cannot set {key}: there is no such place in the recipe") from None
-
-
-def _problem(kind: type[Section], problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{_did_you_mean(str(problem['loc'][-1]), _sibling_keys(kind, problem['loc']))}"
-    if problem["type"] == "missing":
-        return f"{key} is missing"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
-
-
-def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
-    """The keys that the section at this place knows."""
-    section: Any = kind
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        annotation = section.model_fields[part].annotation
-        options = [annotation, *get_args(annotation)]
-        section = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), section)
-    return list(section.model_fields)
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,124 +1,208 @@
-"""Where clips come from: a folder of videos with a table of captions beside them, the VideoFolder convention."""
+"""Where clips come from: a folder of videos with a table, or a dataset in the Hub's form, cut into scenes on request.
+
+The rule: listing a source reads its table alone; a video is fetched and opened when its clip is needed. What cannot be
+used is data: dropped with its reason.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.fetch import fetch_bytes, fetch_file, fetch_tars, fetch_url, name_of_url
 from longvpo.folder import file_hash
 from longvpo.recipe import SourceSection
+from longvpo.scenes import cut
+from longvpo.tables import cell, find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import duration
 
 
-def find_table(source: SourceSection) -> Path:
-    """The path of a source's table. Raises LongVPOError where there is none."""
-    for name in READERS:
-        if (source.folder / name).is_file():
-            return source.folder / name
-    raise LongVPOError(
-        f"source {source.name}: no {', no '.join(READERS)} in {source.folder}; "
-        "set the source's folder to one that holds videos and such a table"
+@dataclass(frozen=True)
+class Candidate:
+    """A row of a source whose video was not opened yet."""
+
+    video: str  # path relative to the source's folder
+    caption: str  # empty where the writer will write it
+    start: float | None = None  # seconds; None: from the beginning, or to the end
+    end: float | None = None
+    address: str = ""  # where the video is fetched from, if it is not a path in the dataset
+    row: dict[str, Any] = field(default_factory=dict, compare=False)  # the columns that were asked for beside
+
+    def clip_id(self, source: str) -> str:
+        span = (self.start or 0, "" if self.end is None else f"{self.end:g}")
+        return f"{source}/{self.video}" + (f"#{span[0]:g}-{span[1]}" if any(span) else "")
+
+
+def list_candidates(
+    source: SourceSection, seed: int = 0, columns: tuple[str, ...] = (), limit: int | None = None
+) -> tuple[list[Candidate], list[Dropped]]:
+    """The rows of a source that may become clips, and those that cannot.
+
+    Args:
+        seed: draws the rows where the recipe uses a part of them.
+        columns: read beside video and caption; a row without one of them is dropped.
+        limit: read no more rows than this; for a look at the source.
+
+    Raises:
+        LongVPOError: the table or the dataset cannot be read, or a column is missing.
+    """
+    rows = read_table(source, columns)[:limit] if source.dataset is None else stream_rows(source, seed, limit)
+    candidates, dropped, known = [], [], set()
+    for number, row in enumerate(tqdm(rows, desc=f"source {source.name}", leave=False)):
+        try:
+            candidate = _candidate(source, row, number, columns)
+            if candidate.clip_id(source.name) in known:
+                raise VideoError(f"{candidate.video} is in the table twice")
+        except VideoError as error:
+            name = cell(row, source.columns.video)
+            dropped.append(Dropped(name if isinstance(name, str) and name else f"row {number}", "table", str(error)))
+            continue
+        known.add(candidate.clip_id(source.name))
+        candidates.append(candidate)
+    if source.clips is not None and len(candidates) > source.clips:
+        chosen = np.random.default_rng(seed).choice(len(candidates), source.clips, replace=False)
+        candidates = [candidates[index] for index in np.sort(chosen)]
+    return candidates, dropped
+
+
+def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...]) -> Candidate:
+    """Raises VideoError when the row says too little."""
+    named = source.columns
+    value = cell(row, named.video)
+    address = ""
+    if source.videos == "bytes":
+        video = fetch_bytes(source, value, number)
+    else:
+        if isinstance(value, dict):  # the column is a Video
+            value = value.get("path")
+        if not value:
+            raise VideoError(f"row {number} has no {named.video}")
+        video = str(value)
+        if source.videos == "urls":
+            address, video = video, name_of_url(video)
+    if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
+        raise VideoError(f"{video} is no path inside the source's folder")
+    wanted = (*((named.caption,) if source.captions == "table" else ()), *columns)
+    empty = [column for column in wanted if not str(cell(row, column) or "").strip()]
+    if empty:
+        raise VideoError(f"{video} has no {empty[0]}")
+    caption = str(cell(row, named.caption)) if source.captions == "table" else ""
+    start, end = (_seconds(row, column, video) for column in (named.start, named.end))
+    return Candidate(video, caption, start, end, address, {column: cell(row, column) for column in columns})
+
+
+def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
+    value = cell(row, column)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise VideoError(f"{video}: start and end must be seconds") from None
+
+
+def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
+    """What must be done to all videos of a source before the first is opened: unpack archives, cut into scenes.
+
+    Args:
+        scenes: folder in which the cuts of each video are kept, so that no video is searched twice.
+    """
+    dropped: list[Dropped] = []
+    if source.videos == "tar":
+        missing = fetch_tars(source, {candidate.video for candidate in candidates})
+        dropped += [Dropped(video, "table", f"{video} is in no archive {source.tars}") for video in sorted(missing)]
+        candidates = [candidate for candidate in candidates if candidate.video not in missing]
+    if source.scenes is None:
+        return candidates, dropped
+    parts: list[Candidate] = []
+    for candidate in tqdm(candidates, desc=f"scenes of {source.name}"):
+        try:
+            spans = cut(fetch(source, candidate), source.scenes, scenes)
+        except VideoError as error:
+            dropped.append(Dropped(candidate.video, "video", str(error)))
+            continue
+        parts += [Candidate(candidate.video, candidate.caption, start, end, candidate.address) for start, end in spans]
+    return parts, dropped
+
+
+def fetch(source: SourceSection, candidate: Candidate) -> Path:
+    """The candidate's video as a file in the source's folder. Raises VideoError when it cannot be had."""
+    path = source.folder / candidate.video
+    if not path.is_file():
+        if candidate.address:
+            fetch_url(candidate.address, path)
+        elif source.dataset is not None and source.videos == "files":
+            fetch_file(source, candidate.video, path)
+    return path
+
+
+def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[str] = frozenset()) -> Clip:
+    """Fetch and open a candidate's video.
+
+    Args:
+        overlap: names, with or without suffix, and sha256 of videos that must not be used.
+
+    Raises:
+        VideoError: the video cannot be had or read, or has no such span.
+        OverlapError: the video is one that must not be used.
+    """
+    path = fetch(source, candidate)
+    seconds = duration(path)
+    sha256 = _hash(path, path.stat().st_size, path.stat().st_mtime_ns)
+    for name in (path.name, path.stem, candidate.video, sha256):
+        if name in overlap:
+            raise OverlapError(f"{candidate.video} is on the overlap list as {name}")
+    start, end = candidate.start or 0.0, seconds if candidate.end is None else candidate.end
+    if not 0 <= start < end <= seconds + 1:  # headers round their length
+        raise VideoError(f"{candidate.video} has no span from {start} to {end} s: it lasts {seconds:.2f} s")
+    clip_id = candidate.clip_id(source.name)
+    return Clip(
+        clip_id, source.name, candidate.video, start, min(end, seconds), candidate.caption, source.license, sha256
     )
 
 
-def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of a source's table.
+class OverlapError(VideoError):
+    """A video that is part of a benchmark."""
 
-    Raises:
-        LongVPOError: there is no table, it cannot be read, it is empty, or a column is missing.
-    """
-    path = find_table(source)
+
+@lru_cache(maxsize=1024)
+def _hash(path: Path, size: int, modified: int) -> str:
+    return file_hash(path)
+
+
+def read_overlap(path: Path | None) -> frozenset[str]:
+    """The entries of an overlap list. Raises LongVPOError when there is no such file."""
+    if path is None:
+        return frozenset()
     try:
-        rows = READERS[path.name](path)
-    except (ValueError, OSError) as error:  # of json, csv, unicode and pyarrow
-        raise LongVPOError(f"source {source.name}: cannot read {path}: {error}") from error
-    if not rows:
-        raise LongVPOError(f"source {source.name}: {path} has no rows")
-    missing = [name for name in columns if name not in rows[0]]
-    if missing:
-        raise LongVPOError(
-            f"source {source.name}: {path.name} has no column {' and no column '.join(missing)} "
-            f"(it has {', '.join(rows[0])}); rename a column or add it"
-        )
-    return rows
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if line.strip():
-            try:
-                rows.append(dict(json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"line {number} is no JSON object: {error}") from error
-    return rows
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    from pyarrow import parquet
-
-    return parquet.read_table(path).to_pylist()
-
-
-READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
-    "metadata.jsonl": _read_jsonl,
-    "metadata.csv": _read_csv,
-    "metadata.parquet": _read_parquet,
-}
+        return frozenset(line.strip() for line in path.read_text().splitlines() if line.strip())
+    except (OSError, UnicodeError) as error:
+        raise LongVPOError(f"filters.overlap: cannot read {path}: {error}") from error
 
 
 def read_clips(
     source: SourceSection, columns: tuple[str, ...] = ()
 ) -> tuple[list[Clip], list[dict[str, Any]], list[Dropped]]:
-    """One clip for each row of the table; the rows that these clips stand for; the rows that cannot be used.
-
-    `start` and `end`, in seconds, are read from the table where it has them; without them a clip is the whole video.
-    """
-    clips, kept, dropped = [], [], []
-    videos: dict[str, tuple[float, str]] = {}  # seconds and sha256 of each file
-    known: set[str] = set()
-    rows = read_table(source, ("file_name", "caption", *columns))
-    for number, row in enumerate(tqdm(rows, desc=f"source {source.name}", leave=False)):
-        name = str(row.get("file_name") or f"row {number}")
+    """All clips of a source, opened; the columns asked for, clip by clip; and what cannot be used."""
+    candidates, dropped = list_candidates(source, columns=columns)
+    clips, rows = [], []
+    for candidate in tqdm(candidates, desc=f"open {source.name}", leave=False):
         try:
-            empty = [column for column in ("file_name", "caption", *columns) if not row.get(column)]
-            if empty:
-                raise VideoError(f"{name} has no {empty[0]}")
-            if name not in videos:
-                path = source.folder / name
-                videos[name] = duration(path), file_hash(path)
-            seconds, sha256 = videos[name]
-            start, end = _span(row, seconds)
-            clip_id = f"{source.name}/{name}" + (f"#{start:g}-{end:g}" if row.get("end") else "")
-            if clip_id in known:
-                raise VideoError(f"{name} is in the table twice")
+            clips.append(open_clip(source, candidate))
         except VideoError as error:
-            dropped.append(Dropped(name, "video", str(error)))
+            dropped.append(Dropped(candidate.video, "video", str(error)))
             continue
-        known.add(clip_id)
-        clips.append(Clip(clip_id, source.name, name, start, end, str(row["caption"]), source.license, sha256))
-        kept.append(row)
-    return clips, kept, dropped
+        rows.append(candidate.row)
+    return clips, rows, dropped
 
 
-def _span(row: dict[str, Any], seconds: float) -> tuple[float, float]:
-    """Start and end of the row's clip. Raises VideoError when the video of this length has no such span."""
-    try:
-        start, end = float(row.get("start") or 0), float(row.get("end") or seconds)
-    except ValueError:
-        raise VideoError(f"{row['file_name']}: start and end must be seconds") from None
-    if not 0 <= start < end <= seconds + 1:  # headers round their length
-        raise VideoError(f"{row['file_name']} has no span from {start} to {end} s: it lasts {seconds:.2f} s")
-    return start, min(end, seconds)
+def fingerprint(source: SourceSection) -> str:
+    """Changes with what a source lists: the hash of its table, or the dataset's revision."""
+    return file_hash(find_table(source)) if source.dataset is None else f"{source.dataset}@{source.revision}"

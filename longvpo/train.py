@@ -30,7 +30,8 @@ from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import finished, whole_folder
 from longvpo.model import load_model, load_processor
-from longvpo.recipe import DataSection, TrainRecipe, dump_recipe, recipe_hash
+from longvpo.recipe import DataSection, TrainRecipe
+from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
 

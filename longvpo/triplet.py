@@ -50,7 +50,8 @@ class Triplet:
     rejected_clips: list[dict[str, Any]]  # what the writer saw when it wrote `rejected`
     similarity: list[float]  # cosine of the anchor's frames to each clip of the context
     specificity: list[float]  # cosine of the prompt to each clip's caption
-    writer: str  # repo@revision
+    writer: str  # model@revision
+    judge: str  # model@revision; empty without a judge
     seed: int
     recipe: str  # hash of the recipe
 
@@ -89,7 +90,7 @@ def features(config: str) -> datasets.Features:
                 | {"rejection": text}
                 | where
                 | {"rejected_clips": List(clip), "similarity": List(number), "specificity": List(number)}
-                | {"writer": text, "seed": Value("int64"), "recipe": text}
+                | {"writer": text, "judge": text, "seed": Value("int64"), "recipe": text}
             )
         case "dropped":
             return Features({"id": text, "filter": text, "reason": text, "score": number} | pair | where)

@@ -17,7 +17,8 @@ os.environ.update(
 
 import pytest
 
-from longvpo.recipe import DatasetRecipe, ModelSection, load_recipe
+from longvpo.recipe import DatasetRecipe, ModelSection
+from longvpo.recipe_file import load_recipe
 
 FOOTAGE = Path(__file__).parents[2] / "shared" / "videos"
 TINY = ModelSection(model="tiny", dtype="float32")

@@ -10,7 +10,9 @@ import pytest
 
 from longvpo import evaluate as module
 from longvpo.evaluate import evaluate
-from longvpo.recipe import EvaluateRecipe, load_recipe
+from longvpo.recipe import EvaluateRecipe
+from longvpo.recipe_file import load_recipe
+from longvpo.writer import Answer
 
 
 @pytest.fixture
@@ -64,8 +66,8 @@ def test_what_the_model_writes_decides(
     recipe: EvaluateRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for word, output in ((" SAND. ", "sand"), ("sand and red", "both")):
-        answers = [word]
-        monkeypatch.setattr(module, "generate", lambda *inputs, answers=answers, **options: answers * len(inputs[2]))
+        said = [Answer(word)]
+        monkeypatch.setattr(module, "answer", lambda *inputs, said=said: said * len(inputs[2]))
         results = evaluate(recipe, tmp_path / output)
         if output == "both":
             assert set(results["needle"]["base"].values()) == {0.0}, "a right word among others is not an answer"

@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import build, cli, train
+from longvpo import cli, train
 from longvpo.errors import LongVPOError
-from longvpo.recipe import (
-    DatasetRecipe,
-    EvaluateRecipe,
-    TrainRecipe,
-    builtin_recipes,
-    dump_recipe,
-    find_recipe,
-    load_recipe,
-    recipe_hash,
-)
+from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
+from longvpo.recipe_file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
 
 KINDS = {"dataset": DatasetRecipe, "evaluate": EvaluateRecipe}
 
@@ -39,15 +31,11 @@ def test_every_recipe_loads_and_says_what_it_is(name: str, tmp_path: Path) -> No
     assert recipe_hash(load_recipe(kind_of(name), str(copy))) == recipe_hash(recipe)
 
 
-@pytest.mark.parametrize("name", builtin_recipes())
-def test_every_recipe_dry_runs(name: str) -> None:
-    kind = kind_of(name)
-    if kind is DatasetRecipe:
-        assert build.plan(load_recipe(DatasetRecipe, name))["writer_calls"]["at_least"] > 0
-    if kind is TrainRecipe:
-        plan = train.plan(load_recipe(TrainRecipe, name))
-        assert plan["triplets_a_step"] > 0
-        assert plan["loss"]["sigmoid"] == 1.0
+@pytest.mark.parametrize("name", [name for name in builtin_recipes() if kind_of(name) is TrainRecipe])
+def test_every_training_recipe_dry_runs(name: str) -> None:
+    plan = train.plan(load_recipe(TrainRecipe, name))
+    assert plan["triplets_a_step"] > 0
+    assert plan["loss"]["sigmoid"] == 1.0
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(

@@ -12,9 +12,19 @@ from datasets import Dataset, load_dataset
 
 from longvpo.build import build
 from longvpo.errors import LongVPOError
-from longvpo.filters import Refusal, no_pair, not_specific, parse_question, too_similar
-from longvpo.pool import Pool, choose_context, evenly
-from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, SourceSection, recipe_hash
+from longvpo.facts import warnings
+from longvpo.filters import (
+    Refusal,
+    asked_before,
+    no_pair,
+    not_specific,
+    parse_question,
+    parse_verdict,
+    too_similar,
+)
+from longvpo.pool import Pool, choose_context, evenly, mixed
+from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, SourceSection
+from longvpo.recipe_file import recipe_hash
 from longvpo.sources import read_clips, read_table
 from longvpo.triplet import Clip, features
 
@@ -35,7 +45,6 @@ def test_a_similar_clip_is_replaced_and_an_answering_caption_too() -> None:
         assert not isinstance(context, Refusal)
         assert sorted(context.clips) == [0, 3, 4]
         assert context.clips[context.place] == 0
-        assert context.outside in (3, 4)
     # four clips cannot be found: dropped, with the filter that refused
     refusal = choose_context(clips, 0, captions[0], ContextSection(clips=(4,)), FilterSection(), rng)
     assert isinstance(refusal, Refusal)
@@ -61,14 +70,17 @@ def test_contexts_keep_to_the_frame_budget() -> None:
     assert np.ptp(lengths) > 40, "the length varies"
 
 
-def test_one_clip_alone_takes_its_rejected_answer_from_outside() -> None:
-    clips = pool(np.eye(3), np.eye(3), [4, 4, 4])
-    context = choose_context(
-        clips, 0, np.eye(3)[0], ContextSection(clips=(1,)), FilterSection(), np.random.default_rng(0)
-    )
+def test_a_distractor_that_must_be_there_is_and_little_used_ones_come_first() -> None:
+    clips = pool(np.eye(50), np.eye(50), [4] * 50)
+    uses = np.arange(50)
+    rng = np.random.default_rng(0)
+    section = ContextSection(clips=(4,))
+    context = choose_context(clips, 7, np.eye(50)[7], section, FilterSection(), rng, first=40, uses=uses)
     assert not isinstance(context, Refusal)
-    assert (context.clips, context.place) == ([0], 0)
-    assert context.outside in (1, 2)
+    assert sorted(context.clips) == [0, 1, 7, 40]
+    alone = choose_context(clips, 7, np.eye(50)[7], ContextSection(clips=(1,)), FilterSection(), rng, first=40)
+    assert not isinstance(alone, Refusal)
+    assert (alone.clips, alone.place) == ([7], 0)
 
 
 def test_anchors_are_reused_evenly() -> None:
@@ -77,11 +89,28 @@ def test_anchors_are_reused_evenly() -> None:
     assert [drawn.count(i) for i in range(7)] == [3] * 7
 
 
+def test_sources_are_mixed_by_size_and_weight() -> None:
+    order = mixed([10, 30, 0], [1, 2, 5], np.random.default_rng(0))
+    drawn = [next(order) for _ in range(140)]
+    assert [drawn.count(i) for i in range(10)] == [2] * 10
+    assert [drawn.count(i) for i in range(10, 40)] == [4] * 30
+    assert sum(i < 10 for i in drawn[:14]) == 2, "mixed from the start"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("Question: What is it? Answer: A dog.", ("What is it?", "A dog.")),
         ("Sure!\n**Question:** What is it?\n**Answer:** A dog.\n", ("What is it?", "A dog.")),
+        ('{"question": "What is it?", "answer": "A dog."}', ("What is it?", "A dog.")),
+        (
+            '```json\n{"question": "What is {it}?", "answer": "A dog."}\n``` I hope it helps',
+            ("What is {it}?", "A dog."),
+        ),
+        ('{"question": "What is it?"}', "form"),
+        ('{"question": "", "answer": "A dog."}', "form"),
+        ('{"question": ["What is it?"], "answer": "A dog."}', "form"),
+        ('{"question": "What is it?", "ans', "form"),
         ("What is it? A dog.", "form"),
         ("Question: Answer: a dog", "form"),
     ],
@@ -91,13 +120,71 @@ def test_parse_question(text: str, expected: Any) -> None:
     assert (parsed.filter if isinstance(parsed, Refusal) else parsed) == expected
 
 
-def test_pure_filters() -> None:
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ('{"specific": true, "reason": "it names the red scarf"}', None),
+        ('{"specific": false, "reason": "clip 2 has one too"}', "clip 2 has one too"),
+        ("Yes, it is.", None),
+        ("No. Any of them.", "Any of them"),
+        ("I am not sure", "gave no verdict"),
+        ('{"specific": "maybe"}', "gave no verdict"),
+    ],
+)
+def test_parse_verdict(text: str, refused: str | None) -> None:
+    refusal = parse_verdict(text)
+    assert refused in refusal.reason if refusal and refused else refusal is refused
+
+
+def test_filters_of_clips() -> None:
     assert too_similar(np.array([0.59, 0.61]), 0.6).tolist() == [False, True]
+    assert too_similar(np.array([0.59, 0.61]), None).tolist() == [False, False]
     assert not_specific(np.array([0.5, 0.5, 0.4]), 0, True).tolist() == [True, True, False]
-    assert no_pair("Red.", "red", 1.0, None) is not None
-    assert no_pair("red", "", None, None) is not None
-    assert no_pair("a red ring", "a red hoop", 0.97, 0.95) is not None
-    assert no_pair("red", "blue", 0.3, 0.95) is None
+    assert not_specific(np.array([0.5, 0.5, 0.4]), 0, False).tolist() == [False] * 3
+
+
+OFF = FilterSection(answer_threshold=None, refusals=False, length_ratio=None)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "similarity", "filter", "score"),
+    [
+        ("red", "blue", 0.3, None, None),
+        ("Red.", "red", 1.0, "equal", 1.0),
+        ("red", " ?! ", 0.0, "empty", 0.0),
+        ("a red ring", "a red hoop", 0.97, "near_equal", 0.97),
+        ("A dog runs.", "I'm sorry, but I cannot see a dog.", 0.2, "refusal", 1.0),
+        ("A dog runs.", "The colour of the dog is not visible.", 0.2, "refusal", 1.0),
+        ("A dog runs.", "The video doesn't show a dog.", 0.2, "refusal", 1.0),
+        ("A dog runs.", "The video shows a dog that sits still.", 0.2, None, None),
+        ("one two three four five six seven eight nine", "one two", 0.2, "length_ratio", 4.5),
+    ],
+)
+def test_filters_of_answers(
+    chosen: str, rejected: str, similarity: float, filter: str | None, score: float | None
+) -> None:
+    refusal = no_pair(chosen, rejected, similarity, FilterSection())
+    assert (refusal.filter, refusal.score) == (filter, score) if refusal else filter is None
+    switched_off = no_pair(chosen, rejected, similarity, OFF)
+    assert (switched_off is None) == (filter not in ("equal", "empty")), "equal and empty answers are never a pair"
+
+
+def test_a_question_that_was_asked_before() -> None:
+    before = np.array([[1.0, 0.0], [0.0, 1.0]])
+    close = np.array([0.98, 0.199])
+    refusal = asked_before(close, before, 0.95)
+    assert refusal is not None
+    assert refusal.score == pytest.approx(0.98)
+    assert asked_before(close, before, None) is None
+    assert asked_before(close, before[1:], 0.95) is None
+    assert asked_before(close, before[:0], 0.95) is None
+
+
+def test_length_that_predicts_chosen_is_said() -> None:
+    assert warnings({"chosen_is_longer": 0.8}, 200) != []
+    assert "shorter" in warnings({"chosen_is_longer": 0.1}, 200)[0]
+    assert warnings({"chosen_is_longer": 0.55}, 10_000) == [], "a small bias"
+    assert warnings({"chosen_is_longer": 0.8}, 10) == [], "ten rows prove nothing"
 
 
 def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]]) -> None:
@@ -109,13 +196,18 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
     assert load_dataset(str(dataset), "stage1", split="train").features == features("stage1")
     assert sum(facts["dropped"].values()) == len(dropped)
     assert facts["anchors_tried"] == len(rows) + len(dropped)
+    assert facts["funnel"][-1]["left"] == len(rows)
+    assert [step["left"] for step in facts["funnel"]] == sorted(
+        (step["left"] for step in facts["funnel"]), reverse=True
+    )
     assert (dataset / "contact_sheet.png").stat().st_size > 10_000
     assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset"]
 
     card = (dataset / "README.md").read_text()
     assert "40 preference triplets" in card
-    assert facts["question_prompt"] in card
-    assert f"| answers | {facts['dropped'].get('answers', 0)} |" in card
+    for prompt in facts["prompts"].values():
+        assert prompt in card
+    assert f"| equal | {facts['dropped'].get('equal', 0)} |" in card
     assert "None" not in card
 
     captions = {clip["clip_id"]: clip["caption"] for clip in clips}
@@ -148,7 +240,7 @@ def test_the_same_recipe_builds_the_same_rows(
     build(other, tmp_path / "other" / "dataset")
     others = load_dataset(str(tmp_path / "other" / "dataset"), "stage1", split="train").to_list()
     assert [row["context"] for row in others] != [row["context"] for row in rows]
-    with pytest.raises(LongVPOError, match="holds the result of another recipe"):
+    with pytest.raises(LongVPOError, match=f"{recipe_hash(dataset_recipe)}, this one's {recipe_hash(other)}"):
         build(other, tmp_path / "again" / "dataset")
     before = (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns
     build(dataset_recipe, tmp_path / "again" / "dataset")
@@ -179,16 +271,16 @@ def test_rows_of_a_table_that_are_no_clips(world: Path, tmp_path: Path) -> None:
         {"file_name": "videos/none.mp4", "caption": "gone"},
     ]
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    clips, kept, dropped = read_clips(SourceSection(name="s", folder=tmp_path))
+    clips, kept, dropped = read_clips(SourceSection(name="s", folder=tmp_path), ("caption",))
     assert [(clip.start, clip.end) for clip in clips] == [(0, 4), (1, 2.5), (1, 4)]
     assert [row["caption"] for row in kept] == ["whole", "a part", "to its end"]
     assert [item.reason.split("/")[-1] for item in dropped] == [
         "00000.mp4 is in the table twice",
         "00002.mp4 has no caption",
         "row 5 has no file_name",
+        "00003.mp4: start and end must be seconds",
         "00003.mp4 has no span from 7.0 to 9.0 s: it lasts 4.00 s",
         "00003.mp4 has no span from 3.0 to 1.0 s: it lasts 4.00 s",
-        "00003.mp4: start and end must be seconds",
         "none.mp4",
     ]
 

@@ -22,7 +22,8 @@ from trl import DPOTrainer
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, join, load_model, load_processor
-from longvpo.recipe import LoraSection, ModelSection, TrainRecipe, VideoSection, load_recipe
+from longvpo.recipe import LoraSection, ModelSection, TrainRecipe, VideoSection
+from longvpo.recipe_file import load_recipe
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames

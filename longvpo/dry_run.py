@@ -1,0 +1,138 @@
+"""What a build would do and cost: sources opened, a few videos decoded, a few answers timed; nothing is written."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longvpo.blocks import block_size
+from longvpo.endpoint import make_writer
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.model import encode, load_processor
+from longvpo.recipe import DatasetRecipe, SourceSection
+from longvpo.recipe_file import recipe_hash
+from longvpo.sources import Candidate, list_candidates, open_clip, read_overlap
+from longvpo.tables import count_rows
+from longvpo.video import ClipFrames
+from longvpo.writer import Request
+
+ROWS = 200  # of a streamed dataset that are looked at
+VIDEOS = 8  # of a source that are opened
+NOT_SAMPLED = "not measured: no video was sampled"
+
+
+def plan(recipe: DatasetRecipe) -> dict[str, Any]:
+    """The plan of a build, its counts and its cost.
+
+    Raises:
+        LongVPOError: a source cannot be read, or the sources have too few clips.
+    """
+    most = int(recipe.stage1.triplets * recipe.stage1.attempts)
+    with tempfile.TemporaryDirectory() as folder:
+        looks = [look(source, recipe, Path(folder)) for source in recipe.sources]
+        clips = [item for one in looks for item in one.pop("frames")]
+        cost = _cost(recipe, clips)
+    rows = sum(one["rows"] for one in looks if isinstance(one["rows"], int))
+    frames = round(float(np.mean([len(item) for item in clips])), 1) if clips else NOT_SAMPLED
+    judged = f"{recipe.judge.model}@{recipe.judge.revision}" if recipe.judge else "none"
+    calls = {"at_least": 2 * recipe.stage1.triplets, "at_most": 2 * most}
+    captions = any(source.captions == "writer" for source in recipe.sources)
+    used = min(rows, max(recipe.stage1.triplets, 1))
+    return {
+        "recipe": recipe.name,
+        "hash": recipe_hash(recipe),
+        "sources": looks,
+        "triplets": recipe.stage1.triplets,
+        "clips_used": used,
+        "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
+        "frame_budget": recipe.context.frame_budget,
+        "frames_a_clip": frames,
+        "clips_a_block": block_size(recipe.video),
+        "writer": f"{recipe.writer.model}@{recipe.writer.revision}",
+        "judge": judged,
+        "writer_calls": calls | ({"captions": used} if captions else {}),
+        "judge_calls": {
+            "at_least": recipe.stage1.triplets if recipe.judge else 0,
+            "at_most": most if recipe.judge else 0,
+        },
+        **cost,
+    }
+
+
+def look(source: SourceSection, recipe: DatasetRecipe, folder: Path) -> dict[str, Any]:
+    """A source's columns checked, its rows counted, and a sample of its videos opened and decoded.
+
+    What must be fetched goes into `folder`.
+    """
+    streamed = source.dataset is not None
+    here = source.model_copy(update={"folder": folder / source.name}) if streamed else source
+    candidates, dropped = list_candidates(here, recipe.seed, limit=ROWS if streamed else None)
+    said: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped), "frames": []}
+    if streamed:
+        said["rows"] = count_rows(source) or f"at least {len(candidates)}"
+    if source.clips is not None and isinstance(said["rows"], int):
+        said["rows"] = min(said["rows"], source.clips)
+    if source.videos == "tar":
+        return said | {"sampled": "none: the videos are in archives"}
+    frames_of = ClipFrames(recipe.video, {source.name: here.folder})
+    overlap = read_overlap(recipe.filters.overlap)
+    seconds, megabytes, bad = [], [], []
+    for candidate in _sample(candidates):
+        started = time.monotonic()
+        try:
+            clip = open_clip(here, candidate, overlap)
+            fetched = time.monotonic()
+            said["frames"].append(frames_of(clip.reference))
+        except VideoError as error:
+            bad.append(str(error))
+            continue
+        seconds.append(time.monotonic() - (fetched if streamed else started))
+        megabytes.append((here.folder / candidate.video).stat().st_size / 1e6)
+    said["sampled"] = {"videos": len(seconds) + len(bad), "unreadable": bad}
+    if seconds:
+        said["seconds_to_decode_a_clip"] = round(float(np.mean(seconds)), 3)
+        used = min(said["rows"] if isinstance(said["rows"], int) else recipe.stage1.triplets, recipe.stage1.triplets)
+        said["hours_to_decode"] = round(float(np.mean(seconds)) * used / recipe.video.workers / 3600, 3)
+        said["gigabytes_to_fetch"] = round(float(np.mean(megabytes)) * used / 1e3, 3) if streamed else 0.0
+    return said
+
+
+def _sample(candidates: list[Candidate]) -> list[Candidate]:
+    places = np.linspace(0, len(candidates) - 1, min(VIDEOS, len(candidates))).astype(int)
+    return [candidates[place] for place in places]
+
+
+def _cost(recipe: DatasetRecipe, clips: list[np.ndarray]) -> dict[str, Any]:
+    """Prompt tokens and hours of the writer, from the sampled clips."""
+    if not clips:
+        return {"prompt_tokens_a_call": NOT_SAMPLED, "hours_to_write": NOT_SAMPLED}
+    if recipe.writer.endpoint is not None:
+        text = "not measured: a dry run asks no endpoint"
+        return {"prompt_tokens_a_call": text, "hours_to_write": text}
+    question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
+    try:
+        processor = load_processor(recipe.writer)
+        tokens = int(encode(processor, [question], [clips[0]], recipe.video.fps)["input_ids"].shape[1])
+        writer = make_writer(recipe.writer, recipe.video.fps)
+    except LongVPOError as error:
+        return {"prompt_tokens_a_call": f"not measured: {error}", "hours_to_write": f"not measured: {error}"}
+    requests = [
+        Request(
+            question,
+            seed,
+            recipe.writer.temperature,
+            times=tuple(range(len(frames))),
+            frames=partial(np.asarray, frames),
+        )
+        for seed, frames in enumerate(clips)
+    ]
+    batches = [[requests[index] for index in batch] for batch in writer.batches(requests)]
+    started = time.monotonic()
+    writer.write(batches, lambda number, answers: None)
+    hours = (time.monotonic() - started) / len(requests) * 2 * recipe.stage1.triplets / 3600
+    return {"prompt_tokens_a_call": tokens, "hours_to_write": round(hours, 3)}

@@ -1,0 +1,155 @@
+"""Bring videos that are elsewhere into a source's folder: from the Hub, from an address, out of archives, out of rows.
+
+The rule: a file appears under its name when it is whole; what is there is not fetched again.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from longvpo.errors import LongVPOError, VideoError, first_line
+from longvpo.recipe import SourceSection
+
+TRIES = 3  # of an address
+TIMEOUT = 60.0  # seconds without a byte
+GONE = (404, 410)
+WAIT = 1.0  # seconds after the first failure, twice as many after the next
+SUFFIXES = {b"ftyp": ".mp4", b"\x1aE\xdf\xa3": ".mkv", b"RIFF": ".avi"}  # by the first bytes of a file
+
+
+def fetch_file(source: SourceSection, video: str, path: Path) -> None:
+    """A file of the source's dataset. Raises VideoError when it is not there, LongVPOError when the Hub is not."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    local = Path(str(source.dataset))
+    if local.is_dir():
+        if not (local / video).is_file():
+            raise VideoError(f"no such video: {local / video}")
+        with whole_file(path) as file, (local / video).open("rb") as original:
+            shutil.copyfileobj(original, file)
+        return
+    try:
+        hf_hub_download(
+            str(source.dataset), video, repo_type="dataset", revision=source.revision, local_dir=source.folder
+        )
+    except EntryNotFoundError as error:
+        raise VideoError(f"no such video: {video} in {source.dataset}@{source.revision}") from error
+    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+        raise LongVPOError(f"source {source.name}: cannot fetch {video}: {first_line(error)}") from error
+
+
+def fetch_url(address: str, path: Path) -> None:
+    """A file at an http or https address. Raises VideoError when it cannot be had in a few tries."""
+    import httpx2
+
+    for attempt in range(TRIES):
+        try:
+            with httpx2.stream("GET", address, follow_redirects=True, timeout=TIMEOUT) as answer:
+                if answer.status_code in GONE:
+                    raise VideoError(f"no such video: {address}")
+                answer.raise_for_status()
+                with whole_file(path) as file:
+                    for part in answer.iter_bytes():
+                        file.write(part)
+            return
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            if attempt == TRIES - 1:
+                raise VideoError(f"cannot fetch {address}: {first_line(error)}") from error
+            time.sleep(WAIT * 2**attempt)
+
+
+def fetch_bytes(source: SourceSection, value: Any, number: int) -> str:
+    """Write the video that a row holds; returns its path in the source's folder. Raises VideoError without one."""
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes) or not content:
+        raise VideoError(f"row {number} has no bytes in {source.columns.video}")
+    named = value.get("path") if isinstance(value, dict) else None
+    suffix = PurePosixPath(named or "").suffix or next((s for mark, s in SUFFIXES.items() if mark in content[:12]), "")
+    name = hashlib.sha256(content).hexdigest()[:16] + suffix
+    if not (source.folder / name).is_file():
+        with whole_file(source.folder / name) as file:
+            file.write(content)
+    return name
+
+
+def name_of_url(address: str) -> str:
+    """The name under which an address is kept: two addresses may end alike."""
+    return hashlib.sha256(address.encode()).hexdigest()[:16] + PurePosixPath(address.split("?")[0]).suffix
+
+
+def fetch_tars(source: SourceSection, videos: set[str]) -> set[str]:
+    """Unpack the wanted videos out of the source's archives, reading each once and only while something is missing.
+
+    Returns:
+        The videos that are in none of them.
+
+    Raises:
+        LongVPOError: no archive matches, or one cannot be read.
+    """
+    missing = {video for video in videos if not (source.folder / video).is_file()}
+    for name, archive in tqdm(list(_archives(source)) if missing else [], desc=f"archives of {source.name}"):
+        if not missing:
+            break
+        try:
+            with archive() as stream, tarfile.open(fileobj=stream, mode="r|*") as members:
+                for member in members:
+                    video = member.name.removeprefix("./")
+                    content = members.extractfile(member) if video in missing else None
+                    if content is not None:
+                        with whole_file(source.folder / video) as file:
+                            shutil.copyfileobj(content, file)
+                        missing.discard(video)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise LongVPOError(f"source {source.name}: cannot read {name}: {first_line(error)}") from error
+    return missing
+
+
+def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
+    """Names of the archives, in order, and a function that opens each for reading from its start to its end."""
+    from huggingface_hub import HfFileSystem
+
+    pattern = str(source.tars)
+    local = Path(str(source.dataset))
+    if local.is_dir():
+        names = sorted(str(path.relative_to(local)) for path in local.rglob("*") if path.is_file())
+    else:
+        hub = HfFileSystem()
+        root = f"datasets/{source.dataset}"
+        try:
+            found = hub.find(root, revision=source.revision)
+        except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+            raise LongVPOError(f"source {source.name}: cannot list {source.dataset}: {first_line(error)}") from error
+        names = sorted(name.split("/", 3)[-1] for name in found)
+    matching = [name for name in names if fnmatch.fnmatch(name, pattern)]
+    if not matching:
+        raise LongVPOError(f"source {source.name}: no file of {source.dataset} matches {pattern}; set `tars`")
+    for name in matching:
+        if local.is_dir():
+            yield name, lambda name=name: (local / name).open("rb")
+        else:
+            yield name, lambda name=name: hub.open(f"{root}/{name}", "rb", revision=source.revision, block_size=2**25)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at `path` when the block ends well, and not at all when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

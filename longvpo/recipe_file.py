@@ -1,0 +1,122 @@
+"""Recipes as files: find, read with overrides, hash, write.
+
+The rule: an unknown key is an error, never ignored, and all problems of a recipe are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from longvpo.errors import LongVPOError
+from longvpo.folder import shipped
+from longvpo.recipe import Section
+
+RecipeType = TypeVar("RecipeType", bound=Section)
+
+
+def builtin_recipes() -> list[str]:
+    """Names of the built-in recipes, such as `tiny/dataset`."""
+    folder = shipped("recipes")
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+
+
+def find_recipe(name: str) -> Path:
+    """A path, or the name of a built-in recipe.
+
+    Raises:
+        LongVPOError: neither is there.
+    """
+    for path in (Path(name), shipped("recipes") / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    raise LongVPOError(
+        f"no recipe {name}{_did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
+    )
+
+
+def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None = None) -> RecipeType:
+    """Read a recipe and check it.
+
+    Args:
+        name: a path or a built-in name.
+        overrides: `section.key=value`, the value in YAML; a number in the key picks an item of a list.
+
+    Raises:
+        LongVPOError: every problem, each with its dotted key.
+    """
+    path = find_recipe(name)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise LongVPOError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(kind, problem) for problem in error.errors()]
+        raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
+
+
+def recipe_hash(recipe: Section) -> str:
+    """Twelve hexadecimal digits that change with every value of the recipe."""
+    text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def dump_recipe(recipe: Section) -> str:
+    """The resolved recipe, defaults included, as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise LongVPOError(f"cannot read the override {override!r}: write it as section.key=value")
+    *parents, last = key.split(".")
+    node: Any = values
+    try:
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        value = yaml.safe_load(text)
+        if isinstance(node, list):
+            node[int(last)] = value
+        else:
+            node[last] = value
+    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        raise LongVPOError(f"cannot set {key}: there is no such place in the recipe") from None
+
+
+def _problem(kind: type[Section], problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{_did_you_mean(str(problem['loc'][-1]), _sibling_keys(kind, problem['loc']))}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+
+
+def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
+    """The keys that the section at this place knows."""
+    section: Any = kind
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = section.model_fields[part].annotation
+        options = [annotation, *get_args(annotation)]
+        section = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), section)
+    return list(section.model_fields)
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
