@@ -7,7 +7,7 @@ while the writer still works on the block before, and no frame is kept longer th
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -133,25 +133,25 @@ class Material:
 
 
 def block_size(section: VideoSection) -> int:
-    """Clips a block: two blocks of pictures of 16:9 fit in the memory for frames, one in work and the next."""
+    """Clips a block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead."""
     clip = section.max_frames * section.short_side**2 * 16 / 9 * 3
-    return int(np.clip(section.cache_gb * 1e9 / 2 / clip, SMALLEST, LARGEST))
+    return int(np.clip(section.cache_gb * 1e9 / 3 / clip, SMALLEST, LARGEST))
 
 
 def opened(
     tasks: list[Task], material: Material, workers: int
 ) -> Iterator[tuple[Task, dict[int, tuple[Clip, int] | Dropped]]]:
-    """The clips of each task; those of the next are decoded by other threads meanwhile."""
+    """The clips of each task; those of the next two are decoded by other threads meanwhile."""
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
         def start(task: Task) -> dict[int, Future[tuple[Clip, int] | Dropped]]:
             return {number: pool.submit(material.open, number) for number in task.candidates}
 
-        running = start(tasks[0]) if tasks else {}
+        running = deque(start(task) for task in tasks[:1])
         try:
             for task, following in zip(tasks, [*tasks[1:], None], strict=True):
-                done = {number: future.result() for number, future in running.items()}
-                running = start(following) if following else {}
-                yield task, done
+                if following:  # no thread waits for the last clip of a block
+                    running.append(start(following))
+                yield task, {number: future.result() for number, future in running.popleft().items()}
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

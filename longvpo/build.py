@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.assemble import Outcome, finish
 from longvpo.blocks import SMALLEST, Block, Material, Task, block_size, opened
 from longvpo.cards import dataset_card
 from longvpo.endpoint import make_writer
@@ -32,12 +33,13 @@ from longvpo.fetch import whole_file
 from longvpo.figures import contact_sheet
 from longvpo.folder import claimed, file_hash
 from longvpo.journal import Journal
+from longvpo.model import check_model
 from longvpo.pool import Pool, mixed
 from longvpo.recipe import DatasetRecipe, SourceSection
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
-from longvpo.sources import Candidate, fingerprint, list_candidates, prepare, read_overlap
-from longvpo.stage1 import Outcome, Studio, finish, work
+from longvpo.sources import Candidate, check_enough, fingerprint, list_candidates, prepare, read_overlap
+from longvpo.stage1 import Studio, work
 from longvpo.triplet import Dropped, features
 from longvpo.video import ClipFrames
 from longvpo.writer import Writer
@@ -69,6 +71,10 @@ def build(
             print(f"{output} is finished already: nothing to do", file=sys.stderr)
             facts: dict[str, Any] = json.loads((output / "facts.json").read_text())
             return facts
+        if writer is None and recipe.writer.endpoint is None:
+            check_model(recipe.writer)  # before hours of fetching
+        if judge is None and recipe.judge is not None and recipe.judge.endpoint is None:
+            check_model(recipe.judge, sees=False)
         material, dropped = gather(recipe, working)
         if writer is None:
             writer = make_writer(recipe.writer, recipe.video.fps)
@@ -111,7 +117,11 @@ def gather(recipe: DatasetRecipe, working: Path) -> tuple[Material, list[Dropped
         candidates += found
         sources += [source] * len(found)
         dropped += refused
-    _check_enough(recipe, len(candidates), dropped)
+    try:
+        check_enough(recipe, len(candidates), dropped)
+    except LongVPOError:
+        shutil.rmtree(working / "sources", ignore_errors=True)  # what is listed may be mended before the next run
+        raise
     frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.sources})
     return Material(sources, candidates, frames_of, overlap), dropped
 
@@ -151,8 +161,12 @@ def run(studio: Studio, material: Material, blocks: Path, outcome: Outcome) -> P
             tasks = plan_round(recipe, order, len(material.candidates), need, len(pool.clips), bad, begin)
             files += len(tasks)
             planned += sum(task.drafts for task in tasks)
-            made = []
-            for block in _made(tasks, material, studio):
+            made: list[Block] = []
+            missing = opened([task for task in tasks if not task.path.is_file()], material, recipe.video.workers)
+            for task in tasks:
+                if not task.path.is_file():
+                    work(*next(missing), pool, studio).save(task.path)
+                block = Block.load(task.path)
                 made.append(block)
                 bar.set_postfix(blocks=f"{len(made)}/{len(tasks)}", clips=len(pool.clips))
                 bad.update(block.bad)
@@ -160,7 +174,7 @@ def run(studio: Studio, material: Material, blocks: Path, outcome: Outcome) -> P
                 outcome.counts.update(block.counts)
                 pool = _add(pool, block)
             try:
-                _check_enough(recipe, len(pool.clips), outcome.dropped)
+                check_enough(recipe, len(pool.clips), outcome.dropped)
             except LongVPOError:
                 shutil.rmtree(blocks)  # they say that videos are bad, which may be mended before the next run
                 raise
@@ -203,16 +217,6 @@ def _anchors(recipe: DatasetRecipe, material: Material) -> Iterator[int]:
     return mixed(sizes, [source.weight for source in recipe.sources], np.random.default_rng(recipe.seed))
 
 
-def _made(tasks: list[Task], material: Material, studio: Studio) -> Iterator[Block]:
-    """The blocks of the tasks, in order; only those that are not kept yet are worked on."""
-    missing = opened([task for task in tasks if not task.path.is_file()], material, studio.recipe.video.workers)
-    for task in tasks:
-        if not task.path.is_file():
-            _, found = next(missing)
-            work(task, found, studio).save(task.path)
-        yield Block.load(task.path)
-
-
 def _add(pool: Pool, block: Block) -> Pool:
     """The pool with the block's clips that are new to it."""
     known = {clip.clip_id for clip in pool.clips}
@@ -228,17 +232,6 @@ def _add(pool: Pool, block: Block) -> Pool:
         np.concatenate([pool.visual, block.visual[new]]),
         np.concatenate([pool.captions, block.captions[new]]),
     )
-
-
-def _check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> None:
-    unusable = min(dropped, key=lambda item: item.id, default=None)
-    needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
-    if clips < needed:
-        refused = f"; {len(dropped)} cannot be used, the first: {unusable.reason}" if unusable else ""
-        raise LongVPOError(
-            f"the sources have {clips} readable clips and a context needs {needed}{refused}. "
-            "Add clips, or lower context.clips"
-        )
 
 
 def _reasons(dropped: list[Dropped]) -> str:

@@ -172,9 +172,20 @@ def _print(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None =
         print(json.dumps(values))
         return
     for key in keys or values:
-        value = values[key]
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) or "none" if isinstance(value, dict) else str(value)
-        print(f"{key.replace('_', ' ') + ':':22} {text}")
+        value, label = values[key], f"{key.replace('_', ' ')}:"
+        if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+            print(f"{label:27} {_text(value)}")
+            continue
+        print(label)
+        for item in value:
+            for mark, (name, part) in zip("-" + " " * len(item), item.items(), strict=False):
+                print(f"{mark} {name.replace('_', ' ') + ':':25} {_text(part)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        value = [f"{key.replace('_', ' ')} {_text(part)}" for key, part in value.items()]
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _funnel(facts: dict[str, Any]) -> None:
@@ -215,6 +226,13 @@ def main() -> None:
         if debug:
             raise
         _say(f"error: {' '.join(str(error).split())}")
+        sys.exit(1)
+    except OSError as error:  # such as a full disk, or a folder that may not be written
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        said = f"{where}{error.strerror or error}; when that is mended, the same command goes on"
+        _say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)
 
 

@@ -16,7 +16,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode, load_processor
 from longvpo.recipe import DatasetRecipe, SourceSection
 from longvpo.recipe_file import recipe_hash
-from longvpo.sources import Candidate, list_candidates, open_clip, read_overlap
+from longvpo.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
 from longvpo.tables import count_rows
 from longvpo.video import ClipFrames
 from longvpo.writer import Request
@@ -36,13 +36,17 @@ def plan(recipe: DatasetRecipe) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         looks = [look(source, recipe, Path(folder)) for source in recipe.sources]
         clips = [item for one in looks for item in one.pop("frames")]
+        dropped = [item for one in looks for item in one.pop("dropped")]
+        counts = [one["rows"] for one in looks]
+        rows = sum(counts) if all(isinstance(count, int) for count in counts) else None
+        if rows is not None:
+            check_enough(recipe, rows, dropped)
         cost = _cost(recipe, clips)
-    rows = sum(one["rows"] for one in looks if isinstance(one["rows"], int))
     frames = round(float(np.mean([len(item) for item in clips])), 1) if clips else NOT_SAMPLED
     judged = f"{recipe.judge.model}@{recipe.judge.revision}" if recipe.judge else "none"
     calls = {"at_least": 2 * recipe.stage1.triplets, "at_most": 2 * most}
     captions = any(source.captions == "writer" for source in recipe.sources)
-    used = min(rows, max(recipe.stage1.triplets, 1))
+    used = recipe.stage1.triplets if rows is None else min(rows, recipe.stage1.triplets)
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
@@ -73,8 +77,12 @@ def look(source: SourceSection, recipe: DatasetRecipe, folder: Path) -> dict[str
     here = source.model_copy(update={"folder": folder / source.name}) if streamed else source
     candidates, dropped = list_candidates(here, recipe.seed, limit=ROWS if streamed else None)
     said: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped), "frames": []}
+    said["dropped"] = dropped
+    if dropped:
+        said["first_dropped"] = dropped[0].reason
     if streamed:
-        said["rows"] = count_rows(source) or f"at least {len(candidates)}"
+        all_read = len(candidates) + len(dropped) < ROWS
+        said["rows"] = len(candidates) if all_read else count_rows(source) or f"at least {len(candidates)}"
     if source.clips is not None and isinstance(said["rows"], int):
         said["rows"] = min(said["rows"], source.clips)
     if source.videos == "tar":

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.assemble import Outcome
 from longvpo.pool import Pool
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import recipe_hash
-from longvpo.stage1 import Outcome
 from longvpo.triplet import Triplet
 
 # the filters in the order in which they see a row
@@ -33,6 +33,7 @@ TRIPLET_FILTERS = (
 )
 SIGMAS = 3  # by which length must predict chosen before it is called a bias
 BIAS = 0.6  # of the rows, at least
+FIFTHS = 5
 
 
 def make_facts(recipe: DatasetRecipe, pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
@@ -43,8 +44,6 @@ def make_facts(recipe: DatasetRecipe, pool: Pool, outcome: Outcome, rows: int) -
     """
     triplets = outcome.triplets
     lengths = Counter(len(triplet.context) for triplet in triplets)
-    # where in the context the anchor stands, from 0 (first) to 1 (last); fewer than five clips cannot fill five bins
-    depths = [t.anchors[0] / (len(t.context) - 1) for t in triplets if len(t.context) >= 5]
     anchors = Counter(t.context[t.anchors[0]]["clip_id"] for t in triplets)
     words = answer_words(triplets)
     return {
@@ -59,7 +58,7 @@ def make_facts(recipe: DatasetRecipe, pool: Pool, outcome: Outcome, rows: int) -
         "dropped": dict(Counter(item.filter for item in outcome.dropped)),
         "distractors_replaced": dict(outcome.replaced),
         "clips_a_context": {str(n): lengths[n] for n in sorted(lengths)},
-        "anchor_depth": [int(n) for n in np.histogram(depths, bins=5, range=(0, 1))[0]],
+        "anchor_depth": anchor_depth(triplets),
         "answer_words": words,
         "warnings": warnings(words, len(triplets)),
         "writer": triplets[0].writer,
@@ -98,6 +97,21 @@ def funnel(outcome: Outcome, rows: int, clips: int) -> list[dict[str, Any]]:
         left -= dropped[name]
         steps.append({"step": name, "dropped": dropped[name], "left": left})
     return steps
+
+
+def anchor_depth(triplets: list[Triplet]) -> dict[str, list[float]]:
+    """Where in their contexts the anchors stand, from the first fifth to the last.
+
+    Returns:
+        observed: rows in each fifth; expected: rows if every place were as likely, which depends on the numbers of
+        clips: six places do not fill five fifths evenly.
+    """
+    observed, expected = np.zeros(FIFTHS), np.zeros(FIFTHS)
+    for triplet in triplets:
+        fifths = np.arange(len(triplet.context)) * FIFTHS // len(triplet.context)
+        observed[fifths[triplet.anchors[0]]] += 1
+        expected += np.bincount(fifths, minlength=FIFTHS) / len(fifths)
+    return {"observed": observed.tolist(), "expected": expected.round(2).tolist()}
 
 
 def answer_words(triplets: list[Triplet]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import shutil
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,7 +112,11 @@ def fetch_tars(source: SourceSection, videos: set[str]) -> set[str]:
                             shutil.copyfileobj(content, file)
                         missing.discard(video)
         except (tarfile.TarError, EOFError, OSError) as error:
-            raise LongVPOError(f"source {source.name}: cannot read {name}: {first_line(error)}") from error
+            if isinstance(error, OSError) and error.errno:  # of this machine: its disk is full, or may not be written
+                raise
+            raise LongVPOError(
+                f"source {source.name}: cannot read {name}: {first_line(error)}; fetch it again"
+            ) from error
     return missing
 
 
@@ -145,7 +150,7 @@ def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that appears at `path` when the block ends well, and not at all when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.with_name(f"{path.name}.{threading.get_ident()}.unfinished")  # of this thread
     try:
         with unfinished.open("wb") as file:
             yield file

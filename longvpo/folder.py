@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,12 @@ def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
     work = output / "work"
     mark = work / "key.json"
     if mark.is_file():
-        theirs = json.loads(mark.read_text())
+        try:
+            theirs = json.loads(mark.read_text())
+        except ValueError:
+            raise LongVPOError(
+                f"{mark} is damaged: give another --output, and --journal {work / 'journal'} for its answers"
+            ) from None
         if theirs["recipe"] != recipe:
             raise LongVPOError(
                 f"{output} holds a build of another recipe: its hash is {theirs['recipe']}, this one's {recipe}. "
@@ -66,8 +71,12 @@ def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
                 "give another --output, or delete it"
             )
     else:
-        check_free(output)
-        work.mkdir(parents=True)
+        if list(output.rglob("*")) not in ([work], [work, mark.with_suffix(".unfinished")]):  # of a kill just here
+            check_free(output)
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LongVPOError(f"cannot write into {output}: {error.strerror}; give another --output") from error
         mark.with_suffix(".unfinished").write_text(json.dumps({"key": key, "recipe": recipe}))
         mark.with_suffix(".unfinished").rename(mark)
     with mark.open() as lock:
@@ -81,12 +90,16 @@ def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
             yield work
         except BaseException:
             if not any(path.is_file() and path != mark for path in work.rglob("*")):
-                shutil.rmtree(output)
+                shutil.rmtree(work)
+                with suppress(OSError):  # other things are in it, or it is a link
+                    output.rmdir()
             raise
 
 
 def check_free(output: Path) -> None:
     """Raises LongVPOError when `output` is there and not an empty folder."""
+    if output.is_file():
+        raise LongVPOError(f"{output} is a file: give another --output, or delete it")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise LongVPOError(f"{output} is not empty: give another --output, or delete it")
 

@@ -23,7 +23,10 @@ def check_push(repo_id: str) -> str:
     except LocalTokenNotFoundError:
         raise LongVPOError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN") from None
     except Exception as error:  # of huggingface_hub and its HTTP client: no common base
-        raise LongVPOError(f"the Hub does not know you: {first_line(error)} Run `hf auth login` again") from None
+        said = first_line(error).rstrip(".")
+        if getattr(getattr(error, "response", None), "status_code", None) == 401:
+            raise LongVPOError(f"the Hub does not know you: {said}. Run `hf auth login` again") from None
+        raise LongVPOError(f"the Hub cannot be asked who you are: {said}. Try again later") from None
     namespace, _, name = repo_id.rpartition("/")
     namespace = namespace or me["name"]
     try:

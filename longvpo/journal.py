@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from longvpo.errors import LongVPOError
 from longvpo.writer import Answer, Request, Writer
 
 
@@ -22,6 +23,8 @@ class Journal:
     """The answers of a folder. `asked` counts those that this run had to ask for."""
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise LongVPOError(f"the journal {folder} is a file: give --journal a folder, there or not")
         self.folder = folder
         self.asked = 0
         self._answers: dict[str, Answer] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from huggingface_hub.errors import HFValidationError
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.recipe import ModelSection
@@ -30,11 +31,13 @@ def model_path(model: str) -> str:
 
 
 def load_processor(section: ModelSection) -> ProcessorMixin:
-    """The model's processor; its tokenizer pads on the left, so that a batch can be continued."""
-    from transformers import AutoProcessor
+    """The model's processor, or tokenizer; it pads on the left, so that a batch can be continued."""
+    from transformers import AutoProcessor, AutoTokenizer
 
     with loading(section.model):
-        processor = AutoProcessor.from_pretrained(model_path(section.model), revision=section.revision)
+        _, config = _kind(section)
+        kind = AutoProcessor if reads_video(config) else AutoTokenizer
+        processor = kind.from_pretrained(model_path(section.model), revision=section.revision)
     tokenizer = tokenizer_of(processor)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
@@ -106,6 +109,22 @@ def reads_video(config: Any) -> bool:
     return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
+def check_model(section: ModelSection, sees: bool = True) -> None:
+    """Look at the model's configuration alone.
+
+    Raises:
+        LongVPOError: there is no such model, or it `sees` no pictures where it must.
+    """
+    with loading(section.model):
+        _, config = _kind(section)
+    if sees and not reads_video(config):
+        raise LongVPOError(_no_video(section.model))
+
+
+def _no_video(model: str) -> str:
+    return f"{model} takes no video: choose a model that does, such as OpenGVLab/InternVL3-1B-hf"
+
+
 def _kind(section: ModelSection) -> tuple[Any, Any]:
     """The class that loads the model, and its configuration."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
@@ -146,9 +165,10 @@ def loading(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        no_id = HFValidationError in (type(error), type(error.__cause__))  # it was meant as a path
+        said = "no such folder" if no_id else first_line(error).rstrip(".")
         raise LongVPOError(
-            f"cannot load {what}: {first_line(error)} "
-            "Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
+            f"cannot load {what}: {said}. Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
         ) from error
 
 
@@ -172,7 +192,12 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
     Returns:
         The processor's tensors: input_ids and attention_mask of shape (n, tokens), padded on the left, and the pixels
         under the family's own names.
+
+    Raises:
+        LongVPOError: the model does not take videos.
     """
+    if getattr(processor, "video_processor", None) is None:
+        raise LongVPOError(_no_video(tokenizer_of(processor).name_or_path))
     metadata = [
         {"fps": fps, "frames_indices": list(range(len(v))), "total_num_frames": len(v), "duration": len(v) / fps}
         for v in videos

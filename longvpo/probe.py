@@ -38,6 +38,11 @@ class Probe:
     not_decord: str  # why decord could be wrong on this file; empty where it is exact
 
     @property
+    def seconds(self) -> float:
+        """Length of the video: what the header says, or until the last picture leaves the screen."""
+        return self.header or self.end
+
+    @property
     def times(self) -> np.ndarray:
         """Seconds from the first picture to each, of shape (pictures,)."""
         return (self.shown - self.shown[0]) * self.unit

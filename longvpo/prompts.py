@@ -30,7 +30,7 @@ The other clips:
 {others}
 
 Is the question specific: does it need several distinct things seen in clip A, and can none of the other clips answer \
-it? Reply with a JSON object and nothing else: {{"specific": true or false, "reason": "..."}}"""
+it? Reply with a JSON object and nothing else: {{"reason": "...", "specific": true or false}}"""
 
 CAPTION = """\
 Describe this video clip in two to four sentences: who and what is seen, what happens, where it is, and which details \
@@ -59,4 +59,4 @@ def _schema(**properties: str) -> dict[str, Any]:
 
 
 QUESTION_SCHEMA = _schema(question="string", answer="string")
-JUDGE_SCHEMA = _schema(specific="boolean", reason="string")
+JUDGE_SCHEMA = _schema(reason="string", specific="boolean")  # in this order: first think, then say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +68,7 @@ class SourceSection(Section):
     needs them.
     """
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str
     folder: Path
     dataset: str | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
     config: str | None = None
@@ -90,6 +91,8 @@ class SourceSection(Section):
 
     @model_validator(mode="after")
     def _together(self) -> SourceSection:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise ValueError(f"name may hold letters, digits, `_`, `.` and `-` alone (got {self.name!r})")
         if (self.videos == "tar") != (self.tars is not None):
             raise ValueError("`videos: tar` and `tars` belong together: give both or none")
         if self.dataset is None and self.videos != "files":
@@ -147,9 +150,10 @@ class PromptSection(Section):
             template = getattr(self, name)
             try:
                 said = template.format(**{key: f"<{key}>" for key in filled})
-            except (KeyError, IndexError, ValueError) as error:
+            except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+                why = "one with a dot or brackets" if isinstance(error, AttributeError | TypeError) else error
                 raise ValueError(
-                    f"{name} holds a placeholder that is not filled: {error}; write {{{{ for a brace"
+                    f"{name} holds a placeholder that is not filled: {why}; write {{{{ for a brace"
                 ) from None
             for key in filled:
                 if f"<{key}>" not in said and (name, key) != ("question", "caption"):

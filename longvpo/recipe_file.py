@@ -8,15 +8,23 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import shipped
 from longvpo.recipe import Section
+
+OUR_WORDS = {  # for pydantic's, which name its types
+    "tuple_type": "must be a list",
+    "dict_type": "must be a section with keys of its own",
+    "model_type": "must be a section with keys of its own",
+    "too_short": "must have one item at least",
+}
 
 RecipeType = TypeVar("RecipeType", bound=Section)
 
@@ -36,6 +44,8 @@ def find_recipe(name: str) -> Path:
     for path in (Path(name), shipped("recipes") / f"{name}.yaml"):
         if path.is_file():
             return path
+    if Path(name).is_dir():
+        raise LongVPOError(f"{name} is a folder: give a YAML file, or a name out of {', '.join(builtin_recipes())}")
     raise LongVPOError(
         f"no recipe {name}{_did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
     )
@@ -53,9 +63,9 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     """
     path = find_recipe(name)
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise LongVPOError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise LongVPOError(f"{path} is no YAML: {_yaml_error(error)}") from error
     if not isinstance(values, dict):
         raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
     for override in overrides or []:
@@ -63,7 +73,7 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, problem) for problem in error.errors()]
+        problems = [_problem(kind, problem) for problem in error.errors() if not _follows(problem)]
         raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
 
 
@@ -82,18 +92,29 @@ def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
         raise LongVPOError(f"cannot read the override {override!r}: write it as section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise LongVPOError(
+            f"cannot set {key}: {text} is no YAML, {_yaml_error(error)}; try '{key}=\"{text}\"'"
+        ) from None
     *parents, last = key.split(".")
     node: Any = values
     try:
         for parent in parents:
-            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-        value = yaml.safe_load(text)
-        if isinstance(node, list):
-            node[int(last)] = value
-        else:
-            node[last] = value
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+            if isinstance(node, dict) and node.get(parent) is None:  # a section that the recipe sets to null
+                node[parent] = {}
+            node = node[int(parent)] if isinstance(node, list) else node[parent]
+        node[int(last) if isinstance(node, list) else last] = value
+    except (ValueError, IndexError, TypeError):
         raise LongVPOError(f"cannot set {key}: there is no such place in the recipe") from None
+
+
+def _yaml_error(error: Exception) -> str:
+    """What is wrong and where, in one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
+    return "it is not a text in UTF-8" if isinstance(error, UnicodeError) else first_line(error)
 
 
 def _problem(kind: type[Section], problem: Any) -> str:
@@ -102,7 +123,16 @@ def _problem(kind: type[Section], problem: Any) -> str:
         return f"unknown key {key}{_did_you_mean(str(problem['loc'][-1]), _sibling_keys(kind, problem['loc']))}"
     if problem["type"] == "missing":
         return f"{key} is missing"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+    said = problem["msg"].removeprefix("Value error, ").split(", unable to parse")[0]
+    said = OUR_WORDS.get(problem["type"], said.replace("Input should be", "must be"))
+    # a whole section tells no more than its key
+    got = "" if isinstance(problem["input"], dict) else f" (got {reprlib.repr(problem['input'])})"
+    return f"{key}: {said}{got}" if key else said
+
+
+def _follows(problem: Any) -> bool:
+    """Whether it only says that a list is too short, because an item of it has a problem of its own."""
+    return bool(problem["type"] == "too_short" and problem["input"])
 
 
 def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:

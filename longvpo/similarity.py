@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from longvpo.errors import LongVPOError
 from longvpo.model import loading
 from longvpo.recipe import FilterSection
 
 TINY = "tiny"  # the embedded encoders
+EMBEDDED = {"image": "visual_encoder", "text": "text_encoder"}
 
 
 class Embedder:
@@ -18,8 +20,8 @@ class Embedder:
 
     def __init__(self, section: FilterSection) -> None:
         self.section = section
-        self.images = _load(section.visual_model, section.visual_revision, "visual_encoder")
-        self.sentences = _load(section.text_model, section.text_revision, "text_encoder")
+        self.images = _load(section.visual_model, section.visual_revision, "image")
+        self.sentences = _load(section.text_model, section.text_revision, "text")
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 of shape (n, dimension)."""
@@ -46,9 +48,13 @@ class Embedder:
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
-def _load(model: str, revision: str, embedded: str) -> Any:
+def _load(model: str, revision: str, takes: Literal["image", "text"]) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    path = str(Path(__file__).parent / "tiny" / embedded) if model == TINY else model
+    path = str(Path(__file__).parent / "tiny" / EMBEDDED[takes]) if model == TINY else model
     with loading(f"the encoder {model}"):
-        return SentenceTransformer(path, revision=revision, model_kwargs={"dtype": "float32"})
+        encoder = SentenceTransformer(path, revision=revision, model_kwargs={"dtype": "float32"})
+    if not encoder.supports(takes):
+        key = "visual_model" if takes == "image" else "text_model"
+        raise LongVPOError(f"the encoder {model} takes no {takes}: set filters.{key} to one that does, or to `tiny`")
+    return encoder

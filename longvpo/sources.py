@@ -6,6 +6,7 @@ used is data: dropped with its reason.
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -17,11 +18,13 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_bytes, fetch_file, fetch_tars, fetch_url, name_of_url
 from longvpo.folder import file_hash
-from longvpo.recipe import SourceSection
+from longvpo.probe import probe
+from longvpo.recipe import DatasetRecipe, SourceSection
 from longvpo.scenes import cut
 from longvpo.tables import cell, find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
-from longvpo.video import duration
+
+LONGEST_NAME = 255  # bytes of a file's name, in all common file systems
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def list_candidates(
                 raise VideoError(f"{candidate.video} is in the table twice")
         except VideoError as error:
             name = cell(row, source.columns.video)
-            dropped.append(Dropped(name if isinstance(name, str) and name else f"row {number}", "table", str(error)))
+            name = name if isinstance(name, str) and name else f"row {number}"
+            dropped.append(Dropped(_text(name), "table", _text(str(error))))
             continue
         known.add(candidate.clip_id(source.name))
         candidates.append(candidate)
@@ -70,6 +74,11 @@ def list_candidates(
         chosen = np.random.default_rng(seed).choice(len(candidates), source.clips, replace=False)
         candidates = [candidates[index] for index in np.sort(chosen)]
     return candidates, dropped
+
+
+def _text(text: str) -> str:
+    """As it can be written to a file: without halves of characters."""
+    return text.encode(errors="replace").decode()
 
 
 def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...]) -> Candidate:
@@ -87,12 +96,21 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
         video = str(value)
         if source.videos == "urls":
             address, video = video, name_of_url(video)
-    if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
+    parts = PurePosixPath(video).parts
+    if PurePosixPath(video).is_absolute() or ".." in parts:
         raise VideoError(f"{video} is no path inside the source's folder")
+    if max(len(part.encode(errors="replace")) for part in parts or [""]) > LONGEST_NAME or "\0" in video:
+        raise VideoError(f"row {number}: its {named.video} is no name of a file: {reprlib.repr(video)}")
+    video = str(PurePosixPath(video))  # without `./`: two spellings of a path are one video
     wanted = (*((named.caption,) if source.captions == "table" else ()), *columns)
-    empty = [column for column in wanted if not str(cell(row, column) or "").strip()]
-    if empty:
-        raise VideoError(f"{video} has no {empty[0]}")
+    for column in wanted:
+        value = cell(row, column)
+        if value is None or not str(value).strip():
+            raise VideoError(f"{video} has no {column}")
+        if column == named.caption and not isinstance(value, str):
+            raise VideoError(f"{video}: its {column} is no text: {reprlib.repr(value)}")
+    if any(0xD800 <= ord(character) < 0xE000 for character in f"{video}{cell(row, named.caption)}"):
+        raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
     start, end = (_seconds(row, column, video) for column in (named.start, named.end))
     return Candidate(video, caption, start, end, address, {column: cell(row, column) for column in columns})
@@ -104,8 +122,8 @@ def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
-        raise VideoError(f"{video}: start and end must be seconds") from None
+    except (TypeError, ValueError, OverflowError):
+        raise VideoError(f"{video}: its {column} is no number of seconds: {reprlib.repr(value)}") from None
 
 
 def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
@@ -154,13 +172,13 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
         OverlapError: the video is one that must not be used.
     """
     path = fetch(source, candidate)
-    seconds = duration(path)
+    seconds = probe(path).seconds  # its frames are read next: the probe is made once for both
     sha256 = _hash(path, path.stat().st_size, path.stat().st_mtime_ns)
     for name in (path.name, path.stem, candidate.video, sha256):
         if name in overlap:
             raise OverlapError(f"{candidate.video} is on the overlap list as {name}")
     start, end = candidate.start or 0.0, seconds if candidate.end is None else candidate.end
-    if not 0 <= start < end <= seconds + 1:  # headers round their length
+    if not (0 <= start < min(end, seconds) and end <= seconds + 1):  # headers round their length
         raise VideoError(f"{candidate.video} has no span from {start} to {end} s: it lasts {seconds:.2f} s")
     clip_id = candidate.clip_id(source.name)
     return Clip(
@@ -182,9 +200,13 @@ def read_overlap(path: Path | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     try:
-        return frozenset(line.strip() for line in path.read_text().splitlines() if line.strip())
+        # with the mark that editors of Windows put in front, the first name would never be found
+        return frozenset(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeError) as error:
-        raise LongVPOError(f"filters.overlap: cannot read {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise LongVPOError(
+            f"filters.overlap: cannot read {path}: {why}; give a text of video names or sha256, one a line"
+        ) from error
 
 
 def read_clips(
@@ -201,6 +223,18 @@ def read_clips(
             continue
         rows.append(candidate.row)
     return clips, rows, dropped
+
+
+def check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> None:
+    """Raises LongVPOError when so few clips are no context."""
+    unusable = min(dropped, key=lambda item: item.id, default=None)
+    needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
+    if clips < needed:
+        refused = f"; {len(dropped)} cannot be used, the first: {unusable.reason}" if unusable else ""
+        raise LongVPOError(
+            f"the sources have {clips} readable clips and a context needs {needed}{refused}. "
+            "Add clips, or lower context.clips"
+        )
 
 
 def fingerprint(source: SourceSection) -> str:

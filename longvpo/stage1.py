@@ -8,22 +8,20 @@ every clip is decoded once. The other distractors are drawn from all clips, when
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from longvpo.blocks import Block, Draft, Task
-from longvpo.filters import Refusal, asked_before, no_pair, parse_question, parse_verdict
+from longvpo.filters import Refusal, no_pair, parse_question
 from longvpo.journal import Journal
-from longvpo.pool import EMBED_TOGETHER, Context, Pool, choose_context, refused_clips
-from longvpo.prompts import JUDGE_SCHEMA, QUESTION_SCHEMA
+from longvpo.pool import EMBED_TOGETHER, Pool, refused_clips
+from longvpo.prompts import QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import recipe_hash
 from longvpo.similarity import Embedder
-from longvpo.triplet import Clip, Dropped, Triplet
+from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames, sample_times
 from longvpo.writer import Answer, Request, Writer
 
@@ -55,14 +53,18 @@ class Studio:
         return answers
 
 
-def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], studio: Studio) -> Block:
-    """Everything about a block's clips that needs their frames: captions, questions, answers."""
+def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, studio: Studio) -> Block:
+    """Everything about a block's clips that needs their frames: captions, questions, answers.
+
+    Args:
+        known: clips of blocks before; what was measured on them is not measured again.
+    """
     recipe, counts = studio.recipe, Counter[str]()
     dropped = [item for item in found.values() if isinstance(item, Dropped)]
     bad = [number for number, item in found.items() if isinstance(item, Dropped)]
     read = {number: item for number, item in found.items() if not isinstance(item, Dropped)}
     clips = write_captions([clip for clip, _ in read.values()], studio, counts)
-    pool = measure(clips, [frames for _, frames in read.values()], studio)
+    pool = measure(clips, [frames for _, frames in read.values()], known, studio)
     drafts = plan_drafts(task, list(read), recipe.seed)
     write_questions(drafts, pool, studio, counts)
     questions = studio.embedder.texts([draft.question for draft in drafts])
@@ -90,13 +92,16 @@ def write_captions(clips: list[Clip], studio: Studio, counts: dict[str, int]) ->
     return clips
 
 
-def measure(clips: list[Clip], frames: list[int], studio: Studio) -> Pool:
-    vectors = [
-        studio.embedder.clips([studio.frames_of(clip.reference) for clip in clips[i : i + EMBED_TOGETHER]])
-        for i in range(0, len(clips), EMBED_TOGETHER)
-    ]
-    captions = studio.embedder.texts([clip.caption for clip in clips])
-    return Pool(clips, np.array(frames, int), np.concatenate(vectors) if vectors else np.zeros((0, 1)), captions)
+def measure(clips: list[Clip], frames: list[int], known: Pool, studio: Studio) -> Pool:
+    """The clips with the vectors of their frames and captions."""
+    vectors = {clip.clip_id: vector for clip, vector in zip(known.clips, known.visual, strict=True)}
+    new = [clip for clip in clips if clip.clip_id not in vectors]
+    for i in range(0, len(new), EMBED_TOGETHER):
+        some = new[i : i + EMBED_TOGETHER]
+        found = studio.embedder.clips([studio.frames_of(clip.reference) for clip in some])
+        vectors |= {clip.clip_id: vector for clip, vector in zip(some, found, strict=True)}
+    visual = np.array([vectors[clip.clip_id] for clip in clips]) if clips else np.zeros((0, 1))
+    return Pool(clips, np.array(frames, int), visual, studio.embedder.texts([clip.caption for clip in clips]))
 
 
 def write_questions(drafts: list[Draft], pool: Pool, studio: Studio, counts: dict[str, int]) -> None:
@@ -108,7 +113,7 @@ def write_questions(drafts: list[Draft], pool: Pool, studio: Studio, counts: dic
         text = prompts.question.format(caption=clip.caption)
         requests.append(_request(clip, studio, text, draft.seed, temperature, QUESTION_SCHEMA))
     for draft, answer in zip(drafts, studio.ask(requests, "questions", counts), strict=True):
-        parsed = _failed(answer) or parse_question(answer.text)
+        parsed = failed(answer) or parse_question(answer.text)
         if isinstance(parsed, Refusal):
             draft.refusal = parsed
         else:
@@ -130,7 +135,7 @@ def write_rejected(
     alive = _alive(drafts)
     requests = [_request(pool.clips[draft.outside], studio, draft.prompt, draft.seed) for draft in alive]
     for draft, answer in zip(alive, studio.ask(requests, "rejected answers", counts), strict=True):
-        draft.refusal = _failed(answer)
+        draft.refusal = failed(answer)
         draft.rejected = answer.text
 
 
@@ -164,83 +169,6 @@ def check_answers(drafts: list[Draft], studio: Studio) -> None:
         draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
 
 
-@dataclass
-class Outcome:
-    """The triplets so far, and what the next ones depend on."""
-
-    triplets: list[Triplet] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    replaced: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    anchors: int = 0
-    questions: list[np.ndarray] = field(default_factory=list)  # of the triplets
-    uses: Counter[str] = field(default_factory=Counter)  # of clips as distractors, by clip_id
-
-
-@dataclass
-class Chosen:
-    draft: Draft
-    outside: Clip  # that the rejected answer was written from
-    context: Context
-
-
-def finish(blocks: Sequence[Block], pool: Pool, studio: Studio, outcome: Outcome) -> None:
-    """Contexts for the drafts of some blocks, out of all clips that are known by now, and the last filters."""
-    places = {clip.clip_id: place for place, clip in enumerate(pool.clips)}
-    uses = np.array([outcome.uses[clip.clip_id] for clip in pool.clips])
-    chosen: list[Chosen] = []
-    for block in blocks:
-        outcome.anchors += len(block.drafts)
-        for draft, question in zip(block.drafts, block.questions, strict=True):
-            refusal = draft.refusal or asked_before(
-                question, np.array(outcome.questions), studio.recipe.filters.question_threshold
-            )
-            made = refusal or draw_context(draft, block, question, pool, places, uses, studio.recipe)
-            if isinstance(made, Refusal):
-                outcome.dropped.append(_dropped(draft, block.clips[draft.anchor], made))
-                continue
-            outcome.replaced.update(made.replaced)
-            outcome.questions.append(question)
-            uses[[clip for clip in made.clips if clip != made.clips[made.place]]] += 1
-            chosen.append(Chosen(draft, block.clips[draft.outside], made))
-    outcome.uses = Counter({clip.clip_id: int(count) for clip, count in zip(pool.clips, uses, strict=True)})
-    for item, verdict in zip(chosen, judge(chosen, pool, studio, outcome), strict=True):
-        triplet = _triplet(item, pool, studio)
-        if verdict:
-            outcome.dropped.append(Dropped(triplet.id, verdict.filter, verdict.reason, verdict.score, asdict(triplet)))
-        else:
-            outcome.triplets.append(triplet)
-
-
-def draw_context(
-    draft: Draft,
-    block: Block,
-    question: np.ndarray,
-    pool: Pool,
-    places: dict[str, int],
-    uses: np.ndarray,
-    recipe: DatasetRecipe,
-) -> Context | Refusal:
-    anchor, first = (places[block.clips[index].clip_id] for index in (draft.anchor, draft.outside))
-    rng = np.random.default_rng([recipe.seed, draft.number, 1])
-    return choose_context(pool, anchor, question, recipe.context, recipe.filters, rng, first, uses)
-
-
-def judge(chosen: list[Chosen], pool: Pool, studio: Studio, outcome: Outcome) -> list[Refusal | None]:
-    """The judge's verdicts on questions in their contexts; without a judge, none."""
-    if studio.judge is None:
-        return [None] * len(chosen)
-    requests = []
-    for item in chosen:
-        captions = [pool.clips[index].caption for index in item.context.clips]
-        caption = captions.pop(item.context.place)
-        others = "\n".join(f"- {other}" for other in captions) or "- (none)"
-        text = studio.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
-        requests.append(Request(text, item.draft.seed, schema=JUDGE_SCHEMA))
-    answers = studio.ask(requests, "verdicts", outcome.counts, judge=True)
-    return [_failed(answer) or parse_verdict(answer.text) for answer in answers]
-
-
 def _request(
     clip: Clip,
     studio: Studio,
@@ -262,42 +190,10 @@ def _request(
     )
 
 
-def _failed(answer: Answer) -> Refusal | None:
+def failed(answer: Answer) -> Refusal | None:
+    """The refusal of a request that its server will not answer."""
     return Refusal("writer", f"the request was refused: {answer.error}", 0.0) if answer.error else None
 
 
 def _alive(drafts: list[Draft]) -> list[Draft]:
     return [draft for draft in drafts if draft.refusal is None]
-
-
-def _dropped(draft: Draft, anchor: Clip, refusal: Refusal) -> Dropped:
-    """A draft that never had a context: the anchor stands alone in it."""
-    made = {
-        "prompt": draft.prompt,
-        "chosen": draft.chosen,
-        "rejected": draft.rejected,
-        "context": [anchor.reference],
-        "anchors": [0],
-    }
-    return Dropped(draft.id, refusal.filter, refusal.reason, refusal.score, made)
-
-
-def _triplet(item: Chosen, pool: Pool, studio: Studio) -> Triplet:
-    draft, context = item.draft, item.context
-    return Triplet(
-        id=draft.id,
-        stage=1,
-        prompt=draft.prompt,
-        chosen=draft.chosen,
-        rejected=draft.rejected,
-        rejection="distractor",
-        context=[pool.clips[index].reference for index in context.clips],
-        anchors=[context.place],
-        rejected_clips=[item.outside.reference],
-        similarity=context.similarity,
-        specificity=context.specificity,
-        writer=studio.writer.name,
-        judge=studio.judge.name if studio.judge else "",
-        seed=draft.seed,
-        recipe=recipe_hash(studio.recipe),
-    )

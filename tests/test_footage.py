@@ -1,4 +1,4 @@
-"""Real videos, real encoders: everything but the writer, which is the tiny model and knows coloured shapes alone."""
+"""Real videos, encoders and judge: all but the writer, which is the tiny model and knows coloured shapes alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from datasets import load_dataset
 
 from longvpo.build import build
-from longvpo.recipe import DatasetRecipe
+from longvpo.recipe import DatasetRecipe, EndpointSection, WriterSection
 from longvpo.recipe_file import load_recipe
 from longvpo.similarity import Embedder
 from longvpo.video import duration, read_frames, sample_times
@@ -71,30 +71,38 @@ def source(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# these two still hold whole frames: half a Matroska file, and none else
-READABLE_BAD: set[str] = set()
-
-
-def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, tmp_path: Path) -> None:
+def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: str, tmp_path: Path) -> None:
+    """Two hundred rows, judged by a real language model; the writer alone is the tiny model."""
+    judge = WriterSection(
+        model="SmolLM2-135M-Instruct",
+        max_new_tokens=120,
+        endpoint=EndpointSection(url=llama, concurrency=2),
+    )
     overrides = [
         "sources=[{name: footage, folder: " + str(source) + "}]",
-        "stage1.triplets=30",
+        "stage1.triplets=200",
         "stage1.attempts=20",
-        "context.clips=[1, 2, 3]",
-        "context.frame_budget=192",
+        "context.clips=[2, 4, 6]",
+        "context.frame_budget=256",
     ]
-    facts = build(load_recipe(DatasetRecipe, "tiny/dataset", overrides), tmp_path / "out", embedder=embedder)
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides).model_copy(update={"judge": judge})
+    facts = build(recipe, tmp_path / "out", embedder=embedder)
     rows = load_dataset(str(tmp_path / "out"), "stage1", split="train").to_list()
     dropped = load_dataset(str(tmp_path / "out"), "dropped", split="train").to_list()
-    assert facts["triplets"] == len(rows) == 30
+    for step in facts["funnel"]:
+        print(f"{step['step']:20}{step['dropped']:>8}{step['left']:>8}")
+    assert facts["triplets"] == len(rows) == 200
     assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 50_000
 
     refused = {Path(row["id"]).name: row["reason"] for row in dropped if row["filter"] == "video"}
-    bad = {path.name for path in (source / "videos" / "bad").iterdir()}
-    assert set(refused) == bad - READABLE_BAD
+    assert set(refused) == {path.name for path in (source / "videos" / "bad").iterdir()}
+    assert len(refused) == 17
     assert all(name in reason and "\n" not in reason for name, reason in refused.items())
     assert facts["clips"] + len(refused) == len((source / "metadata.jsonl").read_text().splitlines())
 
+    assert facts["judge"] == "SmolLM2-135M-Instruct@main"
+    assert facts["calls"]["judge_calls"] == 200 + facts["dropped"].get("judge", 0)
+    assert facts["calls"]["judge_form_schema"] > 0.9 * facts["calls"]["judge_calls"]
     for row in rows:
         place = row["anchors"][0]
         others = [score for i, score in enumerate(row["similarity"]) if i != place]

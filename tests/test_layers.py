@@ -22,6 +22,7 @@ LAYERS = [
     ["similarity", "sources", "writer", "collator"],
     ["journal", "chat", "pool", "blocks"],
     ["endpoint", "stage1", "trainer"],
+    ["assemble"],
     ["facts"],
     ["build", "dry_run", "evaluate", "train"],
     ["tiny.world"],

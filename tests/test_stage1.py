@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset, load_dataset
+from scipy.stats import chisquare
+from test_resume import Scribe
 
 from longvpo.build import build
 from longvpo.errors import LongVPOError
@@ -24,7 +26,7 @@ from longvpo.filters import (
 )
 from longvpo.pool import Pool, choose_context, evenly, mixed
 from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, SourceSection
-from longvpo.recipe_file import recipe_hash
+from longvpo.recipe_file import load_recipe, recipe_hash
 from longvpo.sources import read_clips, read_table
 from longvpo.triplet import Clip, features
 
@@ -230,6 +232,22 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
             assert row["rejected_clips"][0] in row["context"]
 
 
+def test_a_large_build_is_balanced(world: Path, tmp_path: Path) -> None:
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=600", "context.clips=[2, 3, 6, 8]"]
+    facts = build(load_recipe(DatasetRecipe, "tiny/dataset", overrides), tmp_path / "out", Scribe(tmp_path / "asked"))
+    depth = facts["anchor_depth"]
+    assert sum(depth["observed"]) == pytest.approx(sum(depth["expected"]), abs=0.1) == 600
+    assert chisquare(depth["observed"], np.array(depth["expected"]) * 600 / sum(depth["expected"])).pvalue > 0.01
+    rows = load_dataset(str(tmp_path / "out"), "stage1", split="train").to_list()
+    for number in (2, 3, 6, 8):
+        places = [row["anchors"][0] for row in rows if len(row["context"]) == number]
+        assert chisquare(np.bincount(places, minlength=number)).pvalue > 0.01
+    assert facts["clips_used_as_anchor"] == facts["clips"] == 60
+    assert facts["times_an_anchor"]["most"] <= 12, "ten each, and a few that replace dropped ones"
+    used = facts["times_a_distractor"]
+    assert used["p95"] - used["p5"] <= 0.2 * used["mean"]
+
+
 def test_the_same_recipe_builds_the_same_rows(
     dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -278,7 +296,7 @@ def test_rows_of_a_table_that_are_no_clips(world: Path, tmp_path: Path) -> None:
         "00000.mp4 is in the table twice",
         "00002.mp4 has no caption",
         "row 5 has no file_name",
-        "00003.mp4: start and end must be seconds",
+        "00003.mp4: its start is no number of seconds: 'soon'",
         "00003.mp4 has no span from 7.0 to 9.0 s: it lasts 4.00 s",
         "00003.mp4 has no span from 3.0 to 1.0 s: it lasts 4.00 s",
         "none.mp4",

@@ -27,7 +27,7 @@ from longvpo.recipe_file import load_recipe
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
-from longvpo.writer import Request, generate
+from longvpo.writer import Request, answer
 
 BETA, ALPHA = 0.3, 0.7
 SECTION = {
@@ -338,6 +338,8 @@ def test_the_internvl_recipe_trains_a_small_internvl(
     assert any(value.abs().max() > 0 for key, value in adapters.items() if "lora_B" in key), "it has moved"
     processor = load_processor(recipe.base)
     frames_of = ClipFrames(recipe.video, {"drawn": world})
-    requests = [Request(row["prompt"], 4, partial(frames_of, row["context"][0])) for row in rows[:3]]
-    written = generate(model, processor, requests, fps=1.0, batch_size=2, max_new_tokens=3)
+    requests = [
+        Request(row["prompt"], times=(0, 1, 2, 3), frames=partial(frames_of, row["context"][0])) for row in rows[:3]
+    ]
+    written = answer(model, processor, requests, 1.0, 3)
     assert len(written) == 3

@@ -1,0 +1,132 @@
+"""Drafts become triplets: contexts are drawn when all clips are known, and the last filters see them.
+
+Nothing here needs a frame: what a kill interrupts is computed again, and only the judge is asked, through the journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from longvpo.blocks import Block, Draft
+from longvpo.filters import Refusal, asked_before, parse_verdict
+from longvpo.pool import Context, Pool, choose_context
+from longvpo.prompts import JUDGE_SCHEMA
+from longvpo.recipe import DatasetRecipe
+from longvpo.recipe_file import recipe_hash
+from longvpo.stage1 import Studio, failed
+from longvpo.triplet import Clip, Dropped, Triplet
+from longvpo.writer import Request
+
+
+@dataclass
+class Outcome:
+    """The triplets so far, and what the next ones depend on."""
+
+    triplets: list[Triplet] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    replaced: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    anchors: int = 0
+    questions: list[np.ndarray] = field(default_factory=list)  # of the triplets
+    uses: Counter[str] = field(default_factory=Counter)  # of clips as distractors, by clip_id
+
+
+@dataclass
+class Chosen:
+    draft: Draft
+    outside: Clip  # that the rejected answer was written from
+    context: Context
+
+
+def finish(blocks: Sequence[Block], pool: Pool, studio: Studio, outcome: Outcome) -> None:
+    """Contexts for the drafts of some blocks, out of all clips that are known by now, and the last filters."""
+    places = {clip.clip_id: place for place, clip in enumerate(pool.clips)}
+    uses = np.array([outcome.uses[clip.clip_id] for clip in pool.clips])
+    chosen: list[Chosen] = []
+    for block in blocks:
+        outcome.anchors += len(block.drafts)
+        for draft, question in zip(block.drafts, block.questions, strict=True):
+            refusal = draft.refusal or asked_before(
+                question, np.array(outcome.questions), studio.recipe.filters.question_threshold
+            )
+            made = refusal or draw_context(draft, block, question, pool, places, uses, studio.recipe)
+            if isinstance(made, Refusal):
+                outcome.dropped.append(_dropped(draft, block.clips[draft.anchor], made))
+                continue
+            outcome.replaced.update(made.replaced)
+            outcome.questions.append(question)
+            uses[[clip for clip in made.clips if clip != made.clips[made.place]]] += 1
+            chosen.append(Chosen(draft, block.clips[draft.outside], made))
+    outcome.uses = Counter({clip.clip_id: int(count) for clip, count in zip(pool.clips, uses, strict=True)})
+    for item, verdict in zip(chosen, judge(chosen, pool, studio, outcome), strict=True):
+        triplet = _triplet(item, pool, studio)
+        if verdict:
+            outcome.dropped.append(Dropped(triplet.id, verdict.filter, verdict.reason, verdict.score, asdict(triplet)))
+        else:
+            outcome.triplets.append(triplet)
+
+
+def draw_context(
+    draft: Draft,
+    block: Block,
+    question: np.ndarray,
+    pool: Pool,
+    places: dict[str, int],
+    uses: np.ndarray,
+    recipe: DatasetRecipe,
+) -> Context | Refusal:
+    anchor, first = (places[block.clips[index].clip_id] for index in (draft.anchor, draft.outside))
+    rng = np.random.default_rng([recipe.seed, draft.number, 1])
+    return choose_context(pool, anchor, question, recipe.context, recipe.filters, rng, first, uses)
+
+
+def judge(chosen: list[Chosen], pool: Pool, studio: Studio, outcome: Outcome) -> list[Refusal | None]:
+    """The judge's verdicts on questions in their contexts; without a judge, none."""
+    if studio.judge is None:
+        return [None] * len(chosen)
+    requests = []
+    for item in chosen:
+        captions = [pool.clips[index].caption for index in item.context.clips]
+        caption = captions.pop(item.context.place)
+        others = "\n".join(f"- {other}" for other in captions) or "- (none)"
+        text = studio.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
+        requests.append(Request(text, item.draft.seed, schema=JUDGE_SCHEMA))
+    answers = studio.ask(requests, "verdicts", outcome.counts, judge=True)
+    return [failed(answer) or parse_verdict(answer.text) for answer in answers]
+
+
+def _dropped(draft: Draft, anchor: Clip, refusal: Refusal) -> Dropped:
+    """A draft that never had a context: the anchor stands alone in it."""
+    made = {
+        "prompt": draft.prompt,
+        "chosen": draft.chosen,
+        "rejected": draft.rejected,
+        "context": [anchor.reference],
+        "anchors": [0],
+    }
+    return Dropped(draft.id, refusal.filter, refusal.reason, refusal.score, made)
+
+
+def _triplet(item: Chosen, pool: Pool, studio: Studio) -> Triplet:
+    draft, context = item.draft, item.context
+    return Triplet(
+        id=draft.id,
+        stage=1,
+        prompt=draft.prompt,
+        chosen=draft.chosen,
+        rejected=draft.rejected,
+        rejection="distractor",
+        context=[pool.clips[index].reference for index in context.clips],
+        anchors=[context.place],
+        rejected_clips=[item.outside.reference],
+        similarity=context.similarity,
+        specificity=context.specificity,
+        writer=studio.writer.name,
+        judge=studio.judge.name if studio.judge else "",
+        seed=draft.seed,
+        recipe=recipe_hash(studio.recipe),
+    )

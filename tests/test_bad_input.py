@@ -1,0 +1,394 @@
+"""Bad input to `build-dataset`: what each kind of it says, and that it leaves nothing behind.
+
+This is input that is bad as a whole; test_bad_rows.py has the rows and the videos that are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from servers import serve
+from test_cli import Capture, check_mistake, run
+
+from longvpo import chat
+from longvpo.model import TINY, load_processor
+from longvpo.recipe import DatasetRecipe, ModelSection
+from longvpo.recipe_file import load_recipe, recipe_hash
+from longvpo.similarity import EMBEDDED
+from longvpo.sources import fingerprint
+from longvpo.tiny.world import write_world
+
+Spoil = Callable[[Path], object]
+as_user = pytest.mark.skipif(os.getuid() == 0, reason="root may read and write everything")
+ROW = '{"file_name": "videos/00000.mp4", "caption": "a red disc"}'
+
+
+class Bad(NamedTuple):
+    """A kind of bad input; in both lists, `@` stands for the folder that holds `clips`."""
+
+    spoil: Spoil  # is given that folder
+    arguments: list[str]
+    says: list[str]
+
+
+def nothing(at: Path) -> None:
+    """The arguments are bad enough."""
+
+
+def all_of(*spoils: Spoil) -> Spoil:
+    return lambda at: [spoil(at) for spoil in spoils]
+
+
+def file(name: str, content: str | bytes = "mine") -> Spoil:
+    def spoil(at: Path) -> None:
+        (at / name).parent.mkdir(parents=True, exist_ok=True)
+        (at / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return spoil
+
+
+def recipe(content: str | bytes) -> Spoil:
+    """A recipe file, which is taken instead of the built-in recipe."""
+    return file("recipe.yaml", content)
+
+
+def table(content: str | bytes, name: str = "metadata.jsonl") -> Spoil:
+    return all_of(lambda at: (at / "clips" / "metadata.jsonl").unlink(), file(f"clips/{name}", content))
+
+
+def no_videos(at: Path) -> None:
+    shutil.rmtree(at / "clips" / "videos")
+
+
+def torn_videos(at: Path) -> None:
+    for path in (at / "clips" / "videos").iterdir():
+        path.write_bytes(path.read_bytes()[:500])
+
+
+def dataset(*rows: dict[str, Any]) -> Spoil:
+    """A dataset in the folder `repository`."""
+    return file("repository/train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def archive(at: Path) -> None:
+    with tarfile.open(at / "repository" / "videos.tar", "w") as file:
+        file.add(at / "clips" / "videos" / "00000.mp4", "a.mp4")
+
+
+def torn_archive(at: Path) -> None:
+    archive(at)
+    os.truncate(at / "repository" / "videos.tar", 2000)
+
+
+def text_model(at: Path) -> None:
+    """A language model without eyes, in the folder `text`."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = load_processor(ModelSection(model="tiny")).tokenizer
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    tokenizer.save_pretrained(at / "text")
+    said = json.loads((at / "text" / "tokenizer_config.json").read_text())
+    del said["processor_class"]
+    (at / "text" / "tokenizer_config.json").write_text(json.dumps(said))
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(at / "text")
+
+
+def few(at: Path) -> list[str]:
+    """The arguments of every build from the built-in recipe."""
+    return [f"sources.0.folder={at}/clips", "context.clips=[2]", "stage1.triplets=4"]
+
+
+def build_of(recipe: str, table: str = "0") -> Spoil:
+    return file("out/work/key.json", json.dumps({"key": f"{recipe},{table}", "recipe": recipe}))
+
+
+def build_of_other_table(at: Path) -> None:
+    build_of(recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", few(at))))(at)
+
+
+def closed(name: str) -> Spoil:
+    return lambda at: (at / name).chmod(0)
+
+
+HUB = ["cannot load no/where", "Give a Hub id that you can reach"]
+REPOSITORY = ["sources.0.dataset=@/repository", "sources.0.folder=@/kept"]
+TAR = [*REPOSITORY, "sources.0.videos=tar"]
+GOOD = {"file_name": "a.mp4", "caption": "a red disc"}
+TEXT_ENCODER, VISUAL_ENCODER = (TINY.with_name(EMBEDDED[takes]) for takes in ("text", "image"))
+
+BAD: dict[str, Bad] = {
+    # recipes
+    "no such recipe": Bad(nothing, ["recipe=tiny/dataste"], ["no recipe tiny/dataste", "did you mean tiny/dataset?"]),
+    "no such recipe file": Bad(nothing, ["recipe=@/my.yaml"], ["no recipe @/my.yaml", "built in: internvl3-1b/"]),
+    "a folder as recipe": Bad(nothing, ["recipe=@/clips"], ["@/clips is a folder", "give a YAML file"]),
+    "broken YAML": Bad(recipe("name: [a\nseed: 1\n"), [], ["recipe.yaml is no YAML", "line 2, column 5", "','"]),
+    "a list as recipe": Bad(recipe("- a\n- b\n"), [], ["holds no recipe", "expected sections such as name, seed"]),
+    "an empty recipe": Bad(recipe(""), [], ["recipe.yaml holds no recipe", "expected sections"]),
+    "a binary recipe": Bad(recipe(b"\xff\xfe\x9c"), [], ["recipe.yaml is no YAML", "not a text in UTF-8"]),
+    "an incomplete recipe": Bad(recipe("name: a"), [], ["sources is missing", "writer is missing"]),
+    "a closed recipe": Bad(all_of(recipe(""), closed("recipe.yaml")), [], ["recipe.yaml: Permission denied"]),
+    # keys and values
+    "unknown key": Bad(nothing, ["seeed=2"], ["unknown key seeed (did you mean seed?)"]),
+    "unknown key in a section": Bad(nothing, ["video.fsp=2"], ["unknown key video.fsp (did you mean fps?)"]),
+    "unknown key in an item": Bad(nothing, ["sources.0.licence=x"], ["sources.0.licence (did you mean license?)"]),
+    "unknown key deep inside": Bad(nothing, ["sources.0.columns.vidoe=a"], ["columns.vidoe (did you mean video?)"]),
+    "a word for a number": Bad(nothing, ["stage1.triplets=many"], ["stage1.triplets: must be a", "(got 'many')"]),
+    "a number for a section": Bad(nothing, ["video=5"], ["video: must be a section with keys of its own (got 5)"]),
+    "a word for a list": Bad(nothing, ["sources=clips"], ["sources: must be a list (got 'clips')"]),
+    "no such choice": Bad(nothing, ["video.backend=opencv"], ["video.backend", "'decord', 'pyav'", "(got 'opencv')"]),
+    "a negative number": Bad(nothing, ["video.fps=-1"], ["video.fps: must be greater than 0 (got -1)"]),
+    "negative clips": Bad(nothing, ["context.clips=[2,-3]"], ["clips must be positive numbers, such as [8, 16, 32]"]),
+    "no sources": Bad(nothing, ["sources=[]"], ["sources: must have one item at least"]),
+    "two sources of one name": Bad(
+        nothing, ["sources=[{name: a, folder: b}, {name: a, folder: c}]"], ["dataset: two sources have the same name"]
+    ),
+    "a source's name": Bad(nothing, ["sources.0.name=a b"], ["name may hold letters, digits", "(got 'a b')"]),
+    "tar without tars": Bad(nothing, TAR, ["`videos: tar` and `tars` belong together"]),
+    "tars without tar": Bad(nothing, ["sources.0.tars=a.tar"], ["`videos: tar` and `tars` belong together"]),
+    "bytes in a folder": Bad(nothing, ["sources.0.videos=bytes"], ["`videos: bytes` needs `dataset`"]),
+    "scenes with captions": Bad(nothing, ["sources.0.scenes={}"], ["with `scenes`, set `captions: writer`"]),
+    "scenes of no length": Bad(
+        nothing,
+        ["sources.0.captions=writer", "sources.0.scenes.max_seconds=4"],
+        ["sources.0.scenes", "max_seconds must be at least twice min_seconds"],
+    ),
+    "an endpoint nowhere": Bad(nothing, ["writer.endpoint={}"], ["writer.endpoint: give either url or provider"]),
+    "an endpoint at two places": Bad(
+        nothing, ["writer.endpoint={url: http://a, provider: b}"], ["writer.endpoint: give either url or provider"]
+    ),
+    "a limit without prices": Bad(
+        nothing, ["writer.endpoint={url: http://a, max_cost: 5}"], ["max_cost needs price_in and price_out"]
+    ),
+    "an unknown placeholder": Bad(nothing, ["prompts.question='{capt}'"], ["'capt'", "write {{ for a brace"]),
+    "a dotted placeholder": Bad(nothing, ["prompts.question='{caption.text}'"], ["question", "one with a dot"]),
+    "a prompt that asks nothing": Bad(nothing, ["prompts.answer=What?"], ["prompts: answer must hold {question}"]),
+    "an open brace": Bad(nothing, ["prompts.question='{caption'"], ["prompts", "expected '}'", "write {{"]),
+    # overrides
+    "no =": Bad(nothing, ["seed"], ["cannot read the override 'seed'", "write it as section.key=value"]),
+    "nowhere": Bad(nothing, ["sources.7.name=x"], ["cannot set sources.7.name", "no such place"]),
+    "into a number": Bad(nothing, ["seed.x=1"], ["cannot set seed.x", "no such place"]),
+    "no YAML": Bad(nothing, ["sources.0.tars=*.tar"], ["*.tar is no YAML", """try 'sources.0.tars="*.tar"'"""]),
+    # tables
+    "no folder": Bad(nothing, ["sources.0.folder=@/x"], ["no metadata.jsonl", "in @/x", "set the source's folder"]),
+    "a file as folder": Bad(file("x"), ["sources.0.folder=@/x"], ["no metadata.jsonl", "set the source's folder"]),
+    "no table": Bad(lambda at: (at / "clips" / "metadata.jsonl").unlink(), [], ["no metadata.jsonl", "@/clips"]),
+    "an empty table": Bad(table(""), [], ["metadata.jsonl has no rows: give each video one"]),
+    "a header alone": Bad(table("file_name,caption\n", "metadata.csv"), [], ["metadata.csv has no rows"]),
+    "no caption": Bad(
+        table('{"file_name": "a.mp4", "text": "b"}'),
+        [],
+        ["has no column caption (it has file_name, text)", "name it under the source's `columns`"],
+    ),
+    "semicolons": Bad(
+        table("file_name;caption\na;b\n", "metadata.csv"),
+        [],
+        ["no column file_name and no column caption (it has file_name;caption)"],
+    ),
+    "more cells than columns": Bad(
+        table("file_name,text\na,b,c\n", "metadata.csv"), [], ["no column caption (it has file_name, text)"]
+    ),
+    "half a line": Bad(table(ROW + '\n{"file_name": "vi'), [], ["metadata.jsonl: line 2 is no JSON object"]),
+    "a list in a line": Bad(
+        table('[["file_name", "a.mp4"]]\n'), [], ['line 1 is no JSON object, such as {"file_name": ..., "caption"']
+    ),
+    "CSV in Latin-1": Bad(
+        table("file_name,caption\na.mp4,café\n".encode("latin-1"), "metadata.csv"),
+        [],
+        ["cannot read @/clips/metadata.csv: save it as text in UTF-8"],
+    ),
+    "JSON in UTF-16": Bad(table(ROW.encode("utf-16")), [], ["metadata.jsonl: save it as text in UTF-8"]),
+    "two columns of one name": Bad(
+        table("file_name,caption,caption\na,b,c\n", "metadata.csv"), [], ["two columns caption: rename one"]
+    ),
+    "no Parquet": Bad(table("PAR1 and no more", "metadata.parquet"), [], ["cannot read", "not a parquet file"]),
+    "a closed table": Bad(closed("clips/metadata.jsonl"), [], ["metadata.jsonl: Permission denied"]),
+    # datasets
+    "no such dataset": Bad(nothing, REPOSITORY, ["the dataset @/repository", "check the source's dataset"]),
+    "not on the Hub": Bad(nothing, ["sources.0.dataset=no/where"], ["dataset no/where", "on the Hub"]),
+    "no such config": Bad(
+        dataset(GOOD), [*REPOSITORY, "sources.0.config=x"], ["config (x)", "'x' not found. Available: ['default']"]
+    ),
+    "no such split": Bad(
+        dataset(GOOD), [*REPOSITORY, "sources.0.split=x"], ["split (x)", "Available splits: ['train']"]
+    ),
+    "an empty dataset": Bad(dataset(), REPOSITORY, ["the dataset @/repository has no rows in split train"]),
+    "a dataset without captions": Bad(dataset({"file_name": "a"}), REPOSITORY, ["no column caption (it has file"]),
+    "a dataset of one clip": Bad(
+        all_of(dataset(GOOD), file("repository/a.mp4")), REPOSITORY, ["1 readable clips", "needs 2", "Add clips"]
+    ),
+    "a torn dataset": Bad(file("repository/train.jsonl", '{"a'), REPOSITORY, ["cannot read the dataset", "JSON"]),
+    "a torn archive": Bad(
+        all_of(dataset(GOOD), torn_archive),
+        [*TAR, "sources.0.tars='*.tar'"],
+        ["cannot read videos.tar: unexpected end of data; fetch it again"],
+    ),
+    "no such archive": Bad(
+        dataset(GOOD), [*TAR, "sources.0.tars='*.zip'"], ["no file of @/repository matches *.zip; set `tars`"]
+    ),
+    "a file where videos go": Bad(
+        all_of(dataset(GOOD), archive, file("kept")),
+        [*TAR, "sources.0.tars=videos.tar"],
+        ["@/kept: File exists", "the same command goes on"],
+    ),
+    # videos
+    "no videos": Bad(no_videos, [], ["0 readable clips", "no such video: @/clips/videos/00000.mp4", "Add clips"]),
+    "torn videos": Bad(torn_videos, [], ["4 cannot be used, the first: cannot read 00000.mp4"]),
+    "too few videos": Bad(nothing, ["context.clips=[8]"], ["4 readable clips", "needs 8", "lower context.clips"]),
+    "all on the overlap list": Bad(
+        file("list", "00000\n00001\n00002\n00003\n"), ["filters.overlap=@/list"], ["is on the overlap list as 00000"]
+    ),
+    "no overlap list": Bad(nothing, ["filters.overlap=@/x"], ["filters.overlap: cannot read @/x: No such file"]),
+    "a binary overlap list": Bad(
+        file("x", b"\xff\x00"), ["filters.overlap=@/x"], ["it is not in UTF-8; give a text of video names or sha256"]
+    ),
+    "a folder as overlap list": Bad(nothing, ["filters.overlap=@/clips"], ["filters.overlap", "Is a directory"]),
+    # models
+    "no such writer": Bad(nothing, ["writer.model=@/x/y"], ["cannot load @/x/y: no such folder. Give a Hub id"]),
+    "no writer on the Hub": Bad(nothing, ["writer.model=no/where"], HUB),
+    "no checkpoint": Bad(nothing, ["writer.model=@/clips"], ["cannot load @/clips", "config.json", "Give a Hub id"]),
+    "a writer without eyes": Bad(text_model, ["writer.model=@/text"], ["@/text takes no video: choose a model"]),
+    "no judge on the Hub": Bad(nothing, ["judge={model: no/where}"], HUB),
+    "no such encoder": Bad(nothing, ["filters.text_model=@/x"], ["cannot load the encoder @/x", "not found"]),
+    "an encoder without eyes": Bad(
+        nothing, [f"filters.visual_model={TEXT_ENCODER}"], ["no image: set filters.visual_model"]
+    ),
+    "an encoder of pictures alone": Bad(
+        nothing, [f"filters.text_model={VISUAL_ENCODER}"], ["no text: set filters.text_model"]
+    ),
+    "no encoder on the Hub": Bad(nothing, ["filters.visual_model=no/where"], ["cannot load the encoder no/where"]),
+    # outputs
+    "a file as output": Bad(file("out"), [], ["@/out is a file: give another --output"]),
+    "other things in the output": Bad(file("out/thesis.tex"), [], ["@/out is not empty: give another --output"]),
+    "another recipe's build": Bad(
+        build_of("0123456789ab"), [], ["its hash is 0123456789ab, this one's ", "Give another --output"]
+    ),
+    "another table's build": Bad(
+        build_of_other_table, [], ["holds a build of this recipe", "from other tables", "give another --output"]
+    ),
+    "a damaged build": Bad(
+        file("out/work/key.json", "{"), [], ["key.json is damaged", "--output", "--journal @/out/work/journal"]
+    ),
+    "an output in a file": Bad(file("x"), ["--output", "@/x/y"], ["cannot write into @/x/y: Not a directory"]),
+    "an output in a closed folder": Bad(
+        all_of(file("x/y"), closed("x")), ["--output", "@/x/z"], ["@/x/z", "Permission denied"]
+    ),
+    "a file as journal": Bad(file("x"), ["--journal", "@/x"], ["the journal @/x is a file: give --journal a folder"]),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clips."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_world(folder, clips=4, seed=1, split="test")
+    return folder
+
+
+@pytest.fixture
+def at(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a copy of the clips, where the command is run."""
+    shutil.copytree(drawn, tmp_path / "clips")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, str]:
+    """sha256 by path."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and os.access(path, os.R_OK)]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def build(at: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
+    """Runs the command; `recipe=` names another recipe than tiny/dataset."""
+    filled = [argument.replace("@", str(at)) for argument in arguments]
+    named = [argument.removeprefix("recipe=") for argument in filled if argument.startswith("recipe=")]
+    own = [f"{at}/recipe.yaml"] if (at / "recipe.yaml").exists() else named
+    rest = [argument for argument in filled if not argument.startswith("recipe=")]
+    output = [] if "--output" in rest else ["--output", at / "out"]
+    return run(monkeypatch, "build-dataset", *(own or ["tiny/dataset", *few(at)]), *rest, *output)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=as_user) if "closed" in n else n for n in BAD])
+def test_bad_input_is_one_line_that_says_what_to_do(
+    name: str, at: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    bad = BAD[name]
+    bad.spoil(at)
+    before, output = files(at), (at / "out").exists()
+    code = build(at, monkeypatch, bad.arguments)
+    check_mistake(code, capsys, [text.replace("@", str(at)) for text in bad.says])
+    assert files(at) == before
+    assert (at / "out").exists() == output
+
+
+# what the server does, the endpoint's options, what the line says; `@` is the server's address
+SERVERS: dict[str, tuple[str, dict[str, object], list[str]]] = {
+    "no key": ("401", {}, ["does not let us in (401", "set endpoint.api_key_env"]),
+    "a wrong key": ("401", {"api_key_env": "A_KEY"}, ["401: 401, said the server to Bearer ***", "variable A_KEY"]),
+    "a key that is not set": ("ok", {"api_key_env": "NO_KEY"}, ["variable NO_KEY (endpoint.api_key_env) is not set"]),
+    "no such model on a server": ("404", {}, ["knows no tiny (404", "check the model and endpoint.url"]),
+    "a server in trouble": ("500", {}, ["@ failed 2 times: 500", "run the same command again"]),
+    "a server that hangs": (
+        "hang",
+        {"timeout": 0.2, "retries": 0},
+        ["@ failed 1 times: no answer within 0.2 s"],
+    ),
+    "no chat server": ("html", {}, ["@ failed 2 times: it sent something that is not an answer of the chat protocol"]),
+    "a server that leaves frames out": ("32", {}, ["@ does not see all frames", "set video.max_frames lower"]),
+    "nobody listens": ("ok", {"url": "http://127.0.0.1:1/v1"}, ["127.0.0.1:1/v1 failed 2 times", "run the same"]),
+    "an address without http": (
+        "ok",
+        {"url": "localhost:8000"},
+        ["no address of a server", "http://localhost:8000/v1"],
+    ),
+    "a provider without a key": (
+        "ok",
+        {"url": None, "provider": "nebius"},
+        ["nebius needs a key: run `hf auth login`"],
+    ),
+    "no such provider": (
+        "ok",
+        {"url": None, "provider": "nowhere", "api_key_env": "A_KEY"},
+        ["the provider nowhere cannot be asked"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_bad_server_is_one_line_that_says_what_to_do(
+    name: str, at: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(chat, "FIRST_WAIT", 0.02)
+    monkeypatch.setenv("A_KEY", "sk-very-secret")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    behaviour, options, says = SERVERS[name]
+    before = files(at)
+    with serve(behaviour) as server:
+        endpoint = {"url": server.url, "timeout": 5, "retries": 1} | options
+        code = build(at, monkeypatch, ["video.fps=10", f"writer.endpoint={json.dumps(endpoint)}"])
+        check_mistake(code, capsys, [text.replace("@", server.url) for text in says])
+    assert files(at) == before
+    assert not (at / "out").exists()
+
+
+def test_what_others_put_into_the_output_stays(at: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """A build was killed before it had done anything, and a file was put beside its work."""
+    made = load_recipe(DatasetRecipe, "tiny/dataset", [*few(at), "writer.model=no/where"])
+    key = recipe_hash(made)
+    build_of(key, fingerprint(made.sources[0]))(at)
+    file("out/thesis.tex")(at)
+    check_mistake(build(at, monkeypatch, ["writer.model=no/where"]), capsys, HUB)
+    assert [path.name for path in (at / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_there_are_many_kinds() -> None:
+    assert len(BAD) + len(SERVERS) >= 90

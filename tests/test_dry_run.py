@@ -1,0 +1,319 @@
+"""`build-dataset --dry-run`: what a build would do and cost, found without writing anything or asking anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset, Features, Value, Video
+from servers import serve
+from test_cli import Capture, check_mistake, run
+
+from longvpo import fetch
+from longvpo.model import encode, load_processor
+from longvpo.recipe import DatasetRecipe
+from longvpo.recipe_file import builtin_recipes, load_recipe
+
+SMALL = ["stage1.triplets=6", "context.clips=[2, 3]"]
+TOKEN = "hf_" + "s" * 34
+
+
+def files(*folders: Path) -> dict[str, int]:
+    """Time of the last change by path."""
+    return {str(path): path.stat().st_mtime_ns for folder in folders for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty folder where the command is run."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def dry_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture, *arguments: object) -> dict[str, Any]:
+    code = run(monkeypatch, "build-dataset", *arguments, "--dry-run", "--json")
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    plan: dict[str, Any] = json.loads(captured.out)
+    return plan
+
+
+def some(world: Path, count: int = 12) -> list[dict[str, Any]]:
+    """Rows of the drawn world."""
+    return [json.loads(line) for line in (world / "metadata.jsonl").read_text().splitlines()[:count]]
+
+
+def as_bytes(world: Path, folder: Path) -> list[str]:
+    """A dataset with the videos in its rows."""
+    rows = {
+        "video": [{"bytes": (world / row["file_name"]).read_bytes(), "path": None} for row in some(world)],
+        "caption": [row["caption"] for row in some(world)],
+    }
+    features = Features({"video": Video(decode=False), "caption": Value("string")})
+    folder.mkdir()
+    Dataset.from_dict(rows, features=features).to_parquet(str(folder / "train.parquet"))
+    return ["sources.0.videos=bytes", "sources.0.columns.video=video"]
+
+
+def as_tar(world: Path, folder: Path) -> list[str]:
+    """A dataset with the videos in an archive."""
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some(world)))
+    with tarfile.open(folder / "videos.tar", "w") as archive:
+        for row in some(world):
+            archive.add(world / row["file_name"], row["file_name"])
+    return ["sources.0.videos=tar", "sources.0.tars=videos.tar"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "bytes", "tar"])
+def test_the_plan_of_a_build_that_writes_nothing(
+    kind: str, world: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    arguments = [f"sources.0.folder={world}"]
+    if kind != "folder":
+        made = {"bytes": as_bytes, "tar": as_tar}[kind](world, tmp_path / "repository")
+        arguments = [f"sources.0.dataset={tmp_path}/repository", f"sources.0.folder={tmp_path}/kept", *made]
+    before = files(tmp_path, world)
+    plan = dry_run(monkeypatch, capsys, "tiny/dataset", *arguments, *SMALL)
+    assert files(tmp_path, world) == before
+
+    assert (plan["recipe"], plan["triplets"], plan["clips_used"]) == ("longvpo-tiny", 6, 6)
+    assert plan["clips_a_context"] == [2, 3]
+    assert plan["writer"] == "tiny@main"
+    assert plan["writer_calls"] == {"at_least": 12, "at_most": 36}
+    assert plan["judge_calls"] == {"at_least": 0, "at_most": 0}
+    (source,) = plan["sources"]
+    assert (source["name"], source["rows_dropped"]) == ("drawn", 0)
+    assert source["rows"] == (60 if kind == "folder" else 12)
+    if kind == "tar":
+        assert source["sampled"] == "none: the videos are in archives"
+        assert plan["hours_to_write"] == plan["frames_a_clip"] == "not measured: no video was sampled"
+        return
+    assert source["sampled"] == {"videos": 8, "unreadable": []}
+    assert source["seconds_to_decode_a_clip"] > 0
+    assert plan["frames_a_clip"] == 4
+    assert plan["prompt_tokens_a_call"] == tokens(4)
+    assert plan["hours_to_write"] >= 0
+
+
+def tokens(frames: int) -> int:
+    """Of the recipe's question about so many frames."""
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset")
+    question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
+    video = np.zeros((frames, 96, 96, 3), np.uint8)
+    ids = encode(load_processor(recipe.writer), [question], [video], 1.0)["input_ids"]
+    assert ids.shape[1] > frames
+    return int(ids.shape[1])
+
+
+def test_costs_grow_with_the_recipe(world: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    arguments = [f"sources.0.folder={world}", "context.clips=null", "video.fps=2", "judge={model: some/judge}"]
+    plan = dry_run(monkeypatch, capsys, "tiny/dataset", *arguments, "stage1.triplets=2000", "stage1.attempts=2")
+    assert (plan["frames_a_clip"], plan["prompt_tokens_a_call"]) == (8, tokens(8))
+    assert plan["clips_a_context"] == [2, 128]
+    assert plan["clips_used"] == 60
+    assert plan["judge"] == "some/judge@main"
+    assert plan["writer_calls"] == {"at_least": 4000, "at_most": 8000}
+    assert plan["judge_calls"] == {"at_least": 2000, "at_most": 4000}
+    assert plan["hours_to_write"] > 0
+
+
+def test_a_long_dataset_is_read_in_part(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    lines = [json.dumps({"url": f"http://127.0.0.1:1/{i}.mp4", "caption": "a ring"}) + "\n" for i in range(300)]
+    repository = here.parent / "repository"
+    repository.mkdir()
+    (repository / "train.jsonl").write_text("".join(lines))
+    monkeypatch.setattr(fetch, "WAIT", 0.001)
+    arguments = ["sources.0.videos=urls", "sources.0.columns.video=url", f"sources.0.folder={here}/kept"]
+    plan = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.dataset={repository}", *arguments, *SMALL)
+    (source,) = plan["sources"]
+    assert source["rows"] == "at least 200"
+    assert plan["clips_used"] == 6
+    assert len(source["sampled"]["unreadable"]) == 8
+    assert all("cannot fetch http://127.0.0.1:1/" in reason for reason in source["sampled"]["unreadable"])
+    assert list(here.iterdir()) == []
+
+
+@pytest.fixture
+def clips(world: Path, here: Path) -> Path:
+    """Twelve clips that a test may spoil."""
+    folder = here.parent / "clips"
+    (folder / "videos").mkdir(parents=True)
+    rows = some(world)
+    for row in rows:
+        shutil.copy(world / row["file_name"], folder / row["file_name"])
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_what_is_unreadable_is_named(clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    first, second = (clips / row["file_name"] for row in (some(clips)[0], some(clips)[-1]))
+    first.write_bytes(b"not a video")
+    second.unlink()
+    with (clips / "metadata.jsonl").open("a") as table:
+        table.write('{"file_name": "a.mp4", "caption": ""}\n')
+    plan = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.folder={clips}", *SMALL)
+    (source,) = plan["sources"]
+    assert source["sampled"]["videos"] == 8
+    bad = source["sampled"]["unreadable"]
+    assert len(bad) == 2
+    assert f"cannot read {first.name}" in bad[0]
+    assert f"no such video: {second}" in bad[1]
+    assert (source["rows"], source["rows_dropped"]) == (12, 1)
+    assert source["first_dropped"] == "a.mp4 has no caption"
+    assert plan["frames_a_clip"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sources.0.columns.caption=text"], ["has no column text (it has file_name, caption)"]),
+        (["context.clips=[2, 20]"], ["12 readable clips", "needs 20"]),
+        (["filters.overlap=/no/where"], ["filters.overlap: cannot read /no/where"]),
+        (["sources.0.folder=/no/where"], ["no metadata.jsonl", "in /no/where"]),
+        (["video.fsp=2"], ["unknown key video.fsp"]),
+    ],
+)
+def test_what_would_end_the_build_ends_the_dry_run(
+    arguments: list[str], says: list[str], clips: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    code = run(monkeypatch, "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", *arguments, "--dry-run")
+    check_mistake(code, capsys, says)
+    assert list(here.iterdir()) == []
+
+
+def test_no_endpoint_is_asked(clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    with serve("ok") as server:
+        endpoint = f"writer.endpoint={{url: '{server.url}'}}"
+        plan = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.folder={clips}", endpoint, *SMALL)
+        assert server.bodies == []
+    assert plan["hours_to_write"] == plan["prompt_tokens_a_call"] == "not measured: a dry run asks no endpoint"
+    assert plan["frames_a_clip"] == 4
+
+
+def test_a_writer_that_is_not_here(clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    plan = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.folder={clips}", "writer.model=no/where", *SMALL)
+    assert plan["prompt_tokens_a_call"].startswith("not measured: cannot load no/where")
+    assert plan["hours_to_write"].startswith("not measured: cannot load no/where")
+    assert plan["sources"][0]["sampled"] == {"videos": 8, "unreadable": []}
+
+
+@pytest.mark.parametrize("name", [name for name in builtin_recipes() if name.endswith("/dataset")])
+def test_every_dataset_recipe_dry_runs(
+    name: str, world: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    recipe = load_recipe(DatasetRecipe, name)
+    sources = [{"name": source.name, "folder": str(world)} for source in recipe.sources]
+    plan = dry_run(monkeypatch, capsys, name, f"sources={json.dumps(sources)}")
+    assert plan["recipe"] == recipe.name
+    assert [source["rows"] for source in plan["sources"]] == [60] * len(sources)
+    assert plan["triplets"] == recipe.stage1.triplets
+    assert plan["writer"] == f"{recipe.writer.model}@{recipe.writer.revision}"
+    assert isinstance(plan["prompt_tokens_a_call"], int) == (recipe.writer.model == "tiny")
+    assert list(here.iterdir()) == []
+
+
+def test_the_plan_for_people(clips: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    (clips / some(clips)[0]["file_name"]).write_bytes(b"not a video")
+    assert run(monkeypatch, "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", *SMALL, "--dry-run") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for expected in ("recipe: longvpo-tiny", "sources:", "- name: drawn", "rows: 12", "clips a context: 2, 3"):
+        assert expected in lines
+    assert "writer calls: at least 12, at most 36" in lines
+    assert [line for line in lines if line.startswith("sampled: videos 8, unreadable cannot read 00000.mp4: ")]
+    assert not [line for line in lines if "{" in line or "[" in line]
+
+
+ME = {"type": "user", "name": "me", "orgs": [{"type": "org", "name": "lab"}]}
+
+
+@contextmanager
+def hub(status: int, role: str) -> Iterator[str]:
+    """The address of a Hub that knows one user."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = status == 200 and self.headers["authorization"] == f"Bearer {TOKEN}"
+            said = ME | {"auth": {"accessToken": {"role": role}}} if known else {"error": "Invalid credentials"}
+            body = json.dumps(said if self.path == "/api/whoami-v2" else {}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "role", "repo_id", "says"),
+    [
+        ("", 200, "write", None, "you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN"),
+        (TOKEN, 401, "write", None, "the Hub does not know you: "),
+        (TOKEN, 503, "write", None, "the Hub cannot be asked who you are: Server error '503"),
+        (TOKEN, 200, "read", None, "your Hub token may only read: make one that may write"),
+        (TOKEN, 200, "write", "you/data", "you is not yours: publish as one of me, lab, with --repo-id"),
+        (TOKEN, 200, "write", "lab/my data", "--repo-id lab/my data: "),
+        (TOKEN, 200, "write", "lab/data", ""),
+        (TOKEN, 200, "write", "data", ""),
+        (TOKEN, 200, "write", None, ""),
+    ],
+)
+def test_push_checks_that_you_may_publish(
+    token: str, status: int, role: str, repo_id: str | None, says: str, clips: Path, here: Path
+) -> None:
+    with hub(status, role) as address:
+        ended = push(clips, here, address, token, repo_id, "--dry-run", "--json")
+    assert TOKEN not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(here.iterdir()) == []
+    if says:
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith(f"error: {says}")
+        assert len(ended.stderr.splitlines()) == 1
+    else:
+        assert ended.returncode == 0, ended.stderr
+        expected = {"lab/data": "lab/data", "data": "me/data", None: "me/longvpo-tiny"}[repo_id]
+        assert json.loads(ended.stdout)["push"] == expected
+
+
+def test_publishing_is_not_built_yet(clips: Path, here: Path) -> None:
+    with hub(200, "write") as address:
+        ended = push(clips, here, address, TOKEN, None)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: you may publish me/longvpo-tiny, but publishing is not built yet")
+    assert list(here.iterdir()) == []
+
+
+def push(
+    clips: Path, here: Path, address: str, token: str, repo_id: str | None, *more: str
+) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: huggingface_hub reads its settings when it is imported."""
+    command = [sys.executable, "-m", "longvpo", "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", *SMALL]
+    command += ["writer.endpoint={url: http://127.0.0.1:1/v1}", "--push", *more]
+    command += ["--repo-id", repo_id] if repo_id else []
+    own = {"HF_ENDPOINT": address, "HF_HOME": str(here.parent / "hf"), "HF_HUB_OFFLINE": "0"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | own
+    if token:
+        environment["HF_TOKEN"] = token
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here, timeout=120)

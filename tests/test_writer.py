@@ -1,0 +1,112 @@
+"""Models on this machine that write and judge, and the encoders that measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from transformers import BitImageProcessor, Dinov2Config, Dinov2Model, LlamaConfig, LlamaForCausalLM
+
+from longvpo.model import load_processor
+from longvpo.recipe import FilterSection, ModelSection, WriterSection
+from longvpo.similarity import Embedder
+from longvpo.tiny.tasks import ASK
+from longvpo.video import read_frames, sample_times
+from longvpo.writer import Answer, LocalWriter, Request, draw
+
+
+def ask(writer: LocalWriter, requests: list[Request]) -> list[Answer]:
+    """Answers in the order of the requests."""
+    answers: dict[int, Answer] = {}
+    batches = writer.batches(requests)
+    writer.write(
+        [[requests[index] for index in batch] for batch in batches],
+        lambda number, said: answers.update(zip(batches[number], said, strict=True)),
+    )
+    return [answers[index] for index in range(len(requests))]
+
+
+def about(world: Path, number: int, seed: int, temperature: float = 1.0) -> Request:
+    frames = read_frames(world / "videos" / f"{number:05d}.mp4", sample_times(0, 4, 1, 64))
+    text = ASK.format(caption="a red ring moves up in the fog")
+    return Request(text, seed, temperature, times=(0.5, 1.5, 2.5, 3.5), frames=lambda: frames)
+
+
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+def test_each_row_is_drawn_by_its_own_seed(world: Path, quantization: str | None) -> None:
+    section = WriterSection.model_validate(
+        {"model": "tiny", "dtype": "float32", "quantization": quantization, "batch_size": 4, "max_new_tokens": 24}
+    )
+    writer = LocalWriter(section, fps=1)
+    requests = [about(world, number, seed) for number in range(3) for seed in (1, 2, 3)]
+    together = ask(writer, requests)
+    assert len({answer.text for answer in together}) > 3, "seeds make questions differ"
+    assert all((answer.prompt_tokens or 0) > (answer.completion_tokens or 99) > 3 for answer in together)
+    alone = [ask(writer, [request])[0] for request in requests]
+    assert [answer.text for answer in alone] == [answer.text for answer in together], "whatever else is in the batch"
+
+
+def test_gumbel_noise_draws_from_the_softmax() -> None:
+    scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]])
+    picks = [int(draw([Request("", seed, 0.7)])(None, scores).argmax()) for seed in range(4000)]
+    expected = torch.softmax(scores[0] / 0.7, 0).numpy().astype(float)
+    assert chisquare(np.bincount(picks, minlength=4), 4000 * expected / expected.sum()).pvalue > 0.01
+
+
+def test_batches_hold_requests_that_are_alike() -> None:
+    writer = LocalWriter.__new__(LocalWriter)
+    writer.section = WriterSection(model="tiny", batch_size=2)
+    requests = [Request("", times=(1.0,) * frames) for frames in (4, 8, 4, 4, 8)]
+    assert writer.batches(requests) == [[0, 2], [3], [1, 4]]
+
+
+def test_a_model_for_text_alone_can_judge(tmp_path: Path) -> None:
+    tokenizer = load_processor(ModelSection(model="tiny", dtype="float32")).tokenizer
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    ).save_pretrained(tmp_path)
+    tokenizer.chat_template = "{% for m in messages %}user {{ m['content'] }} {% endfor %}assistant"
+    tokenizer.save_pretrained(tmp_path)
+    writer = LocalWriter(WriterSection(model=str(tmp_path), dtype="float32", batch_size=2, max_new_tokens=5), fps=1)
+    requests = [Request(text) for text in ("what color is the ring", "where is the ring", "red")]
+    answers = ask(writer, requests)
+    assert [answer.prompt_tokens for answer in answers] != [answers[0].prompt_tokens] * 3
+    assert all(answer.completion_tokens for answer in answers)
+    assert [answer.text for answer in answers] == [ask(writer, [request])[0].text for request in requests]
+
+
+def test_a_video_model_can_be_asked_without_a_video() -> None:
+    writer = LocalWriter(WriterSection(model="tiny", dtype="float32", max_new_tokens=5), fps=1)
+    assert ask(writer, [Request("what color is the ring?")])[0].prompt_tokens
+
+
+def test_an_image_encoder_of_transformers_measures_clips(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    Dinov2Model(
+        Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)
+    ).save_pretrained(tmp_path)
+    size = {"height": 56, "width": 56}
+    BitImageProcessor(size={"shortest_edge": 56}, crop_size=size).save_pretrained(tmp_path)
+    embedder = Embedder(FilterSection(visual_model=str(tmp_path), visual_frames=3, text_model="tiny"))
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 255, (frames, 64, 80, 3), np.uint8) for frames in (1, 5, 9)]
+    vectors = embedder.clips([*clips, clips[1]])
+    assert vectors.shape == (4, 32)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert vectors[1] @ vectors[3] == pytest.approx(1, abs=1e-5)
+    assert vectors[1] @ vectors[2] < 0.9999
+    # a clip is the mean of the unit vectors of evenly spread frames
+    single = embedder.clips([clips[1][[place]] for place in (0, 2, 4)])
+    mean = single.mean(axis=0)
+    assert vectors[1] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
