@@ -9,6 +9,8 @@ import numpy as np
 
 from longvpo.triplet import Triplet
 
+COLUMNS = 8  # frames of a clip on a contact sheet
+
 
 def _pyplot() -> Any:
     import matplotlib
@@ -27,32 +29,28 @@ def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None
     Args:
         clips: the sampled frames of every clip of the context, uint8 RGB of shape (frames, height, width, 3).
     """
-    pyplot = _pyplot()
-    columns = min(max(len(frames) for frames in clips), 8)
-    figure, axes = pyplot.subplots(
-        len(clips), columns, figsize=(1.4 * columns + 1.6, 1.2 * len(clips) + 1.4), squeeze=False, layout="constrained"
-    )
-    for place, (frames, row) in enumerate(zip(clips, axes, strict=True)):
-        color = "tab:green" if place in triplet.anchors else None
-        if triplet.context[place] in triplet.rejected_clips:
-            color = "tab:red"
-        shown = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)]
-        for axis in row:
-            axis.set(xticks=[], yticks=[])
-            for spine in axis.spines.values():
-                spine.set(visible=bool(color), color=color, linewidth=3)
-        for axis, frame in zip(row, shown, strict=False):
-            axis.imshow(frame)
-        for axis in row[len(shown) :]:
-            axis.set_visible(False)
-        label = f"clip {place + 1}\n" + (
-            "anchor" if place in triplet.anchors else f"cos {triplet.similarity[place]:.2f}"
-        )
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    title = f"{_short(triplet.prompt)}\nchosen: {_short(triplet.chosen)}\nrejected: {_short(triplet.rejected)}"
-    figure.suptitle(title, fontsize=10, ha="left", x=0.02)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+    wide, high, margin, label, title = 168, 112, 5, 86, 84  # pixels
+    columns = min(max(len(frames) for frames in clips), COLUMNS)
+    sheet = Image.new("RGB", (label + columns * (wide + margin), title + len(clips) * (high + margin)), "white")
+    pen = ImageDraw.Draw(sheet)
+    lines = [triplet.prompt, f"chosen: {triplet.chosen}", f"rejected: {triplet.rejected}"]
+    for line, text in enumerate(lines):
+        pen.text((margin, margin + 26 * line), _short(text, 14 * columns), "black", ImageFont.load_default(17))
+    for place, frames in enumerate(clips):
+        top = title + place * (high + margin)
+        anchor = place in triplet.anchors
+        color = "green" if anchor else "red" if triplet.context[place] in triplet.rejected_clips else "white"
+        said = f"clip {place + 1}\n" + ("anchor" if anchor else f"cos {triplet.similarity[place]:.2f}")
+        pen.text((margin, top + high // 3), said, "black", ImageFont.load_default(14))
+        shown = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
+        for column, index in enumerate(shown):
+            frame = ImageOps.contain(Image.fromarray(frames[index]), (wide - 8, high - 8))
+            cell = ImageOps.expand(frame, 4, color)
+            left = label + column * (wide + margin)
+            sheet.paste(cell, (left + (wide - cell.width) // 2, top + (high - cell.height) // 2))
+    sheet.save(path)
 
 
 def heat_map(path: Path, grids: dict[str, dict[str, list[float]]]) -> None:
@@ -80,5 +78,5 @@ def heat_map(path: Path, grids: dict[str, dict[str, list[float]]]) -> None:
     pyplot.close(figure)
 
 
-def _short(text: str, length: int = 90) -> str:
+def _short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
