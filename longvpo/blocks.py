@@ -132,10 +132,15 @@ class Material:
             return Dropped(candidate.clip_id(source.name), "video", str(error))
 
 
-def block_size(section: VideoSection) -> int:
-    """Clips a block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead."""
+def block_size(section: VideoSection, batch: int = 1) -> int:
+    """Clips a block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead.
+
+    Args:
+        batch: of the writer; larger blocks hold whole ones.
+    """
     clip = section.max_frames * section.short_side**2 * 16 / 9 * 3
-    return int(np.clip(section.cache_gb * 1e9 / 3 / clip, SMALLEST, LARGEST))
+    size = int(np.clip(section.cache_gb * 1e9 / 3 / clip, SMALLEST, LARGEST))
+    return size // batch * batch or size
 
 
 def opened(

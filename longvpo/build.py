@@ -201,7 +201,7 @@ def plan_round(
     count = min(total - len(bad), max(math.ceil(need / each), SMALLEST, choice - known))
     picks = list(islice((pick for pick in order if pick not in bad), count))
     tasks: list[Task] = []
-    for part in np.array_split(picks, math.ceil(count / block_size(recipe.video))):
+    for part in np.array_split(picks, math.ceil(count / block_size(recipe.video, recipe.writer.batch_size))):
         drafts: Counter[int] = Counter()
         for pick in part.tolist():
             number = min(each, need)
