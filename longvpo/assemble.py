@@ -31,7 +31,7 @@ class Outcome:
     replaced: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     anchors: int = 0
-    questions: list[np.ndarray] = field(default_factory=list)  # of the triplets
+    questions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))  # unit vectors of what was let in
     uses: Counter[str] = field(default_factory=Counter)  # of clips as distractors, by clip_id
 
 
@@ -47,20 +47,28 @@ def finish(blocks: Sequence[Block], pool: Pool, studio: Studio, outcome: Outcome
     places = {clip.clip_id: place for place, clip in enumerate(pool.clips)}
     uses = np.array([outcome.uses[clip.clip_id] for clip in pool.clips])
     chosen: list[Chosen] = []
+    blocks = [block for block in blocks if block.drafts]  # others hold clips alone
+    if not blocks:
+        return
+    asked = len(outcome.questions)
+    # room for all, filled as they are let in: to stack them anew for each draft would copy gigabytes
+    questions = np.concatenate([*([outcome.questions] if asked else []), *(block.questions for block in blocks)])
     for block in blocks:
         outcome.anchors += len(block.drafts)
         for draft, question in zip(block.drafts, block.questions, strict=True):
             refusal = draft.refusal or asked_before(
-                question, np.array(outcome.questions), studio.recipe.filters.question_threshold
+                question, questions[:asked], studio.recipe.filters.question_threshold
             )
             made = refusal or draw_context(draft, block, question, pool, places, uses, studio.recipe)
             if isinstance(made, Refusal):
                 outcome.dropped.append(_dropped(draft, block.clips[draft.anchor], made))
                 continue
             outcome.replaced.update(made.replaced)
-            outcome.questions.append(question)
+            questions[asked] = question
+            asked += 1
             uses[[clip for clip in made.clips if clip != made.clips[made.place]]] += 1
             chosen.append(Chosen(draft, block.clips[draft.outside], made))
+    outcome.questions = questions[:asked].copy()
     outcome.uses = Counter({clip.clip_id: int(count) for clip, count in zip(pool.clips, uses, strict=True)})
     for item, verdict in zip(chosen, judge(chosen, pool, studio, outcome), strict=True):
         triplet = _triplet(item, pool, studio)
