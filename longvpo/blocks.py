@@ -1,7 +1,7 @@
 """The unit of a build's work: some clips decoded together, and the drafts that were written about them.
 
 The rule: a block is kept in one file when it is done, and a kept block is never done again. Its frames are decoded
-while the writer still works on the block before, and no frame is kept longer than its block.
+while the writer still works on the block before; video.cache_gb bounds the frames in memory.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from longvpo.errors import VideoError
-from longvpo.fetch import whole_file
 from longvpo.filters import Refusal
+from longvpo.folder import whole_file
 from longvpo.recipe import SourceSection, VideoSection
 from longvpo.sources import Candidate, OverlapError, open_clip
 from longvpo.triplet import Clip, Dropped

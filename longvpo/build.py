@@ -29,9 +29,8 @@ from longvpo.cards import dataset_card
 from longvpo.endpoint import make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import make_facts
-from longvpo.fetch import whole_file
 from longvpo.figures import contact_sheet
-from longvpo.folder import claimed, file_hash
+from longvpo.folder import claimed, file_hash, whole_file
 from longvpo.journal import Journal
 from longvpo.model import check_model
 from longvpo.pool import Pool, mixed

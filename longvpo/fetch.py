@@ -9,16 +9,15 @@ import fnmatch
 import hashlib
 import shutil
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError, first_line
+from longvpo.folder import whole_file
 from longvpo.recipe import SourceSection
 
 TRIES = 3  # of an address
@@ -144,17 +143,3 @@ def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
             yield name, lambda name=name: (local / name).open("rb")
         else:
             yield name, lambda name=name: hub.open(f"{root}/{name}", "rb", revision=source.revision, block_size=2**25)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears at `path` when the block ends well, and not at all when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{threading.get_ident()}.unfinished")  # of this thread
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-        unfinished.rename(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -6,10 +6,11 @@ import hashlib
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from longvpo.errors import LongVPOError
 
@@ -123,6 +124,20 @@ def whole_folder(output: Path) -> Iterator[Path]:
         unfinished.rename(output)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at `path` when the block ends well, and not at all when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{threading.get_ident()}.unfinished")  # of this thread
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
         raise
 
 

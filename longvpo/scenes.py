@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from longvpo.errors import VideoError, first_line
+from longvpo.folder import whole_file
 from longvpo.recipe import SceneSection
 from longvpo.video import duration
 
@@ -30,10 +31,8 @@ def cut(path: Path, section: SceneSection, kept: Path) -> list[Span]:
     if file.is_file():
         return [(start, end) for start, end in json.loads(file.read_text())]
     spans = fit(find_cuts(path, section), duration(path), section)
-    kept.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(spans))
-    unfinished.rename(file)
+    with whole_file(file) as unfinished:
+        unfinished.write(json.dumps(spans).encode())
     return spans
 
 
