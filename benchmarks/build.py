@@ -28,7 +28,8 @@ import numpy as np
 
 from longvpo.build import build
 from longvpo.probe import probe
-from longvpo.recipe import DatasetRecipe, SourceSection, VideoSection, WriterSection
+from longvpo.recipe import DatasetRecipe
+from longvpo.sections import SourceSection, VideoSection, WriterSection
 from longvpo.video import duration, sample_times, scaled_size, write_video
 from longvpo.writer import Answer, Keep, Request
 
@@ -129,7 +130,8 @@ def whole(source: SourceSection, recipe: DatasetRecipe, output: Path) -> float:
     started = time.perf_counter()
     with contextlib.redirect_stderr(io.StringIO()):
         facts = build(recipe, output, writer=instant, embedder=instant)
-    assert facts["clips"] == recipe.stage1.triplets
+    assert recipe.stage1 is not None
+    assert facts["stage1"]["clips"] == recipe.stage1.triplets
     return time.perf_counter() - started
 
 

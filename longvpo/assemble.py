@@ -17,7 +17,7 @@ from longvpo.pool import Context, Pool, choose_context
 from longvpo.prompts import JUDGE_SCHEMA
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import recipe_hash
-from longvpo.stage1 import Studio, failed
+from longvpo.studio import Studio, failed
 from longvpo.triplet import Clip, Dropped, Triplet
 from longvpo.writer import Request
 
@@ -103,7 +103,7 @@ def judge(chosen: list[Chosen], pool: Pool, studio: Studio, outcome: Outcome) ->
         others = "\n".join(f"- {other}" for other in captions) or "- (none)"
         text = studio.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
         requests.append(Request(text, item.draft.seed, schema=JUDGE_SCHEMA))
-    answers = studio.ask(requests, "verdicts", outcome.counts, judge=True)
+    answers = studio.ask(requests, "verdicts", outcome.counts, "judge")
     return [failed(answer) or parse_verdict(answer.text) for answer in answers]
 
 

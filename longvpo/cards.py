@@ -41,4 +41,4 @@ def dataset_card(recipe: DatasetRecipe, facts: dict[str, Any], files: dict[str, 
         "tags": ["longvpo", "dpo", "preference", "video"],
         "configs": configs,
     }
-    return render("dataset", front, name=recipe.name, facts=facts)
+    return render("dataset", front, name=recipe.name, facts=facts, configs=list(files))

@@ -22,7 +22,7 @@ from huggingface_hub import AsyncInferenceClient, get_token, set_async_client_fa
 from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.recipe import EndpointSection, WriterSection
+from longvpo.sections import EndpointSection, WriterSection
 from longvpo.writer import Request
 
 FIRST_WAIT = 1.0  # seconds before the first retry; it doubles

@@ -81,8 +81,9 @@ def build_dataset(
     for warning in facts["warnings"]:
         _say(f"warning: {warning}")
     _say(f"seconds: {time.monotonic() - started:.0f}")
-    _say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "stage1")')
-    _say(f"next:    longvpo train RECIPE data.dataset={folder}")
+    config = "stage1" if facts["stage1"] else "stage2"
+    _say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
+    _say(f"next:    longvpo train RECIPE data.dataset={folder} data.config={config}")
 
 
 @app.command()
@@ -117,7 +118,7 @@ def evaluate(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a base and its adapters on the needle grid: accuracy by clips in the context and by depth."""
+    """Measure a base and its adapters: a clip hidden among others, and questions about several scenes."""
     from longvpo.recipe import EvaluateRecipe
     from longvpo.recipe_file import load_recipe
 
@@ -132,7 +133,7 @@ def evaluate(
     if as_json:
         print(json.dumps(results))
     else:
-        _table(results["needle"])
+        _tables(results)
     _say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
 
 
@@ -142,18 +143,18 @@ def demo(
     seed: Annotated[int, typer.Option(help="Draws other clips, for training and for the test.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole loop on this machine, offline: draw clips, build triplets, train, evaluate."""
+    """Run the whole loop on this machine, offline: draw videos, build triplets, train both stages, evaluate."""
     from longvpo.demo import run
 
     result = run(output, seed)
     if as_json:
         print(json.dumps(result))
     else:
-        _table(result["needle"])
+        _tables(result)
     for name, path in result["paths"].items():
-        _say(f"{name + ':':15} {path}")
-    _say(f"{'seconds:':15} {result['seconds']:.0f}")
-    _say("next:           longvpo recipes tiny/dataset   (the recipe to start your own from)")
+        _say(f"{name + ':':16} {path}")
+    _say(f"{'seconds:':16} {result['seconds']:.0f}")
+    _say("next:            longvpo recipes tiny/dataset   (the recipe to start your own from)")
 
 
 @app.command()
@@ -190,21 +191,32 @@ def _text(value: Any) -> str:
 
 def _funnel(facts: dict[str, Any]) -> None:
     """What each step dropped and what it left."""
-    print(f"{'':20}{'dropped':>9}{'left':>9}")
-    for step in facts["funnel"]:
-        dropped = str(step["dropped"] or "")
-        print(f"{step['step'].replace('_', ' '):20}{dropped:>9}{step['left']:>9}")
-    print(f"{'triplets':20}{'':>9}{facts['triplets']:>9}")
+    for stage in ("stage1", "stage2"):
+        if facts[stage] is None:
+            continue
+        print(f"{stage:20}{'dropped':>9}{'left':>9}")
+        for step in facts[stage]["funnel"]:
+            dropped = str(step["dropped"] or "")
+            print(f"{step['step'].replace('_', ' '):20}{dropped:>9}{step['left']:>9}")
+        print(f"{'triplets':20}{'':>9}{facts[stage]['triplets']:>9}")
 
 
-def _table(needle: dict[str, dict[str, float]]) -> None:
-    """Accuracy by number of clips, a line a model."""
-    numbers = list(next(iter(needle.values())))
-    width = max(len("clips"), *map(len, needle))
-    print("needle accuracy, %")
-    print(f"{'clips':{width}}" + "".join(f"{number:>8}" for number in numbers))
-    for name, row in needle.items():
-        print(f"{name:{width}}" + "".join(f"{row[number]:8.1f}" for number in numbers))
+def _tables(results: dict[str, Any]) -> None:
+    """Accuracy by number of clips, and by number of scenes where that was asked."""
+    _table("needle accuracy, %", "clips", results["needle"])
+    if "multi" in results:
+        print()
+        _table("accuracy of questions about several scenes, %", "scenes", results["multi"])
+
+
+def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> None:
+    """A line a model."""
+    groups = list(next(iter(accuracy.values())))
+    width = max(len(column), *map(len, accuracy))
+    print(title)
+    print(f"{column:{width}}" + "".join(f"{group:>8}" for group in groups))
+    for name, row in accuracy.items():
+        print(f"{name:{width}}" + "".join(f"{row[group]:8.1f}" for group in groups))
 
 
 def _say(text: str) -> None:

@@ -1,26 +1,35 @@
-"""Triplets to batches: the policy gets the whole context, the reference the anchor clip alone.
+"""Triplets to batches: the policy gets the whole context, the reference what the triplet's row says.
 
-A batch of n triplets, T tokens long in the context and t in the anchor:
+A row's `reference` is `anchor`: the first clip of `anchors`; `relevant`: all of them, in the context's order; or
+`full`: the whole context. A batch of n triplets, T tokens long in the context and t in what the reference sees:
 
     input_ids         (2n, T)   n rows of prompt + chosen, then n rows of prompt + rejected, padded on the right
     attention_mask    (2n, T)
     completion_mask   (2n, T)   1 on the tokens of the answers, their end token included
     vision            n dicts   the processor's pixels, once a triplet: {"pixel_values_videos": (1, 128, 3, H, W)}
-    reference         a dict    the same four keys, made from the anchor clip
+    reference         a dict    the same four keys, (2n, t), made from what the reference sees; it is left out where
+                                that is the whole context in every row: the reference is scored on the four above
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.model import encode, join
+from longvpo.model import encode, join, thin
 from longvpo.video import ClipFrames, duration
 
 TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+
+
+class Video(NamedTuple):
+    """What a model sees of a triplet."""
+
+    frames: np.ndarray  # (frames, height, width, 3)
+    fps: float  # of the frames that are left
 
 
 @dataclass
@@ -29,31 +38,41 @@ class AnchoredCollator:
     processor: the base model's.
     frames_of: gives the sampled frames of a clip.
     fps: frames a second at which clips were sampled.
-    reference: `anchor`, or `full` for a reference that sees what the policy sees (an ablation).
+    frame_budget: frames a video, the policy's as the reference's; one with more is thinned evenly. None: all.
     """
 
     processor: Any
     frames_of: ClipFrames
     fps: float
-    reference: str = "anchor"
+    frame_budget: int | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Raises LongVPOError when a video of a triplet cannot be read."""
-        contexts, anchors = [], []
+        """Raises LongVPOError when a video of a triplet cannot be read, or its clips do not fit into the budget."""
+        contexts, references = [], []
         for row in rows:
-            clips = [self.frames_of(clip) for clip in row["context"]]
-            places = row["anchors"]
-            contexts.append(join(clips, places[0]))
-            anchors.append(join([clips[place] for place in places], 0))
+            clips, anchors = [self.frames_of(clip) for clip in row["context"]], row["anchors"]
+            whole = list(range(len(clips)))
+            seen = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": whole}[row["reference"]]
+            contexts.append(self._video(clips, whole, anchors[0]))
+            references.append(self._video(clips, seen, anchors[0]))
         batch = self.side(rows, contexts)
-        batch["reference"] = self.side(rows, anchors if self.reference == "anchor" else contexts)
+        if any(row["reference"] != "full" for row in rows):
+            batch["reference"] = self.side(rows, references)
         return batch
 
-    def side(self, rows: list[dict[str, Any]], videos: list[np.ndarray]) -> dict[str, Any]:
+    def _video(self, clips: list[np.ndarray], places: list[int], anchor: int) -> Video:
+        """The clips at these places as one video, with the pixels of the clip at place `anchor` as they are."""
+        shown = [clips[place] for place in places]
+        kept = thin(shown, self.frame_budget)
+        share = sum(map(len, kept)) / sum(map(len, shown))
+        return Video(join(kept, places.index(anchor)), share * self.fps)
+
+    def side(self, rows: list[dict[str, Any]], videos: list[Video]) -> dict[str, Any]:
         """One model's inputs: each triplet's prompt over its video, with both answers."""
         # one call of the processor a triplet: families cannot stack videos of different lengths
         prompts = [
-            encode(self.processor, [row["prompt"]], [video], self.fps) for row, video in zip(rows, videos, strict=True)
+            encode(self.processor, [row["prompt"]], [video.frames], video.fps)
+            for row, video in zip(rows, videos, strict=True)
         ]
         sequences: dict[str, list[Any]] = {name: [] for name in TEXT if name in prompts[0]}
         sequences["completion_mask"] = []

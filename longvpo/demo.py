@@ -2,7 +2,8 @@
 
     longvpo demo
 
-Every step is the ordinary one: clips are mp4 files with a caption table, and the recipes are recipes/tiny/*.yaml.
+Every step is the ordinary one: clips are mp4 files with a caption table, long videos are mp4 files alone, and the
+recipes are recipes/tiny/*.yaml. Only the questions about long videos are written by rules (tiny/questions.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,16 @@ from longvpo.evaluate import evaluate
 from longvpo.folder import whole_folder
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
+from longvpo.tiny.stories import write_stories
 from longvpo.tiny.world import Split, write_world
 from longvpo.train import train
 
 CLIPS: dict[Split, int] = {"train": 1000, "test": 500}
+# long videos by their number of scenes; some are short, so that short skills are kept
+STORIES: dict[Split, dict[int, int]] = {
+    "train": {2: 38, 3: 38, 4: 38, 8: 38, 16: 38, 32: 38},
+    "test": {2: 50, 4: 50, 8: 50, 16: 50, 32: 50},
+}
 
 
 def run(output: Path, seed: int = 0) -> dict[str, Any]:
@@ -29,45 +38,55 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         needle: accuracy in percent by model and number of clips; depth32: by model, at 32 clips, first place to last;
-        seconds; paths.
+        multi: accuracy in percent of questions about two scenes, both answers right, by model and number of scenes,
+        with multi_questions; seconds; paths.
     """
     started = time.monotonic()
     output = output.resolve()
-    _heading(1, "draw clips: videos of one moving shape, with captions")
-    clips = {split: output / f"clips-{split}" for split in CLIPS}
-    for split, folder in clips.items():
-        drawn = folder / "world.json"
-        if drawn.is_file() and json.loads(drawn.read_text())["seed"] == seed:
-            continue
-        with whole_folder(folder) as unfinished:
-            write_world(unfinished, CLIPS[split], seed, split)
-    dataset, adapter, results_folder = output / "dataset", output / "stage1", output / "results"
-    _heading(2, "build triplets: the model asks and answers about single clips, then each is hidden among others")
-    build(load_recipe(DatasetRecipe, "tiny/dataset", [f"sources.0.folder={clips['train']}"]), dataset)
-    _heading(3, "train: a QLoRA adapter by DPO, the reference scored on the anchor clip")
-    train(
-        load_recipe(TrainRecipe, "tiny/stage1", [f"data.dataset={dataset}", f"data.videos.drawn={clips['train']}"]),
-        adapter,
-    )
-    _heading(4, "evaluate: base and adapter, on clips whose combinations of attributes were held out")
-    results = evaluate(
-        load_recipe(EvaluateRecipe, "tiny/evaluate", [f"source.folder={clips['test']}"]),
-        results_folder,
-        {"stage1": adapter},
-    )
+    _heading(1, "draw: clips of one moving shape with captions, and long videos of many such scenes with none")
+    clips, stories = ({split: output / f"{kind}-{split}" for split in CLIPS} for kind in ("clips", "stories"))
+    for split in CLIPS:
+        counts = [scenes for scenes, videos in STORIES[split].items() for _ in range(videos)]
+        _draw(clips[split], "world.json", seed, partial(write_world, clips=CLIPS[split], seed=seed, split=split))
+        _draw(stories[split], "stories.json", seed, partial(write_stories, counts=counts, seed=seed, split=split))
+    dataset, results_folder = output / "dataset", output / "results"
+    adapters = {stage: output / stage for stage in ("stage1", "stage2")}
+    _heading(2, "build: triplets about clips hidden among others, and about several scenes of long videos")
+    sources = [f"sources.0.folder={clips['train']}", f"stage2.sources.0.folder={stories['train']}"]
+    build(load_recipe(DatasetRecipe, "tiny/dataset", sources), dataset)
+    data = [f"data.dataset={dataset}", f"data.videos.drawn={clips['train']}"]
+    _heading(3, "train stage 1: a QLoRA adapter by DPO, the reference scored on the anchor clip")
+    train(load_recipe(TrainRecipe, "tiny/stage1", data), adapters["stage1"])
+    _heading(4, "train stage 2: on from there, the reference being the adapter of stage 1")
+    data += [f"data.videos.stories={stories['train']}", f"adapter={adapters['stage1']}"]
+    train(load_recipe(TrainRecipe, "tiny/stage2", data), adapters["stage2"])
+    _heading(5, "evaluate base and adapters, on combinations of attributes that were held out")
+    tests = [f"source.folder={clips['test']}", f"multi.source.folder={stories['test']}"]
+    results = evaluate(load_recipe(EvaluateRecipe, "tiny/evaluate", tests), results_folder, adapters)
     return {
         "needle": results["needle"],
         "depth32": {name: grid["32"] for name, grid in results["grid"].items()},
+        "multi": results["multi"],
+        "multi_questions": results["multi_questions"],
         "seconds": round(time.monotonic() - started, 1),
         "paths": {
             "dataset": str(dataset),
             "contact sheet": str(dataset / "contact_sheet.png"),
-            "adapter": str(adapter),
+            "stage 2 sheet": str(dataset / "contact_sheet_stage2.png"),
+            "adapter": str(adapters["stage1"]),
+            "stage 2 adapter": str(adapters["stage2"]),
             "heat map": str(results_folder / "heat_map.png"),
             "results": str(results_folder / "results.json"),
         },
     }
 
 
+def _draw(folder: Path, mark: str, seed: int, write: Callable[[Path], Any]) -> None:
+    if (folder / mark).is_file() and json.loads((folder / mark).read_text())["seed"] == seed:
+        return
+    with whole_folder(folder) as unfinished:
+        write(unfinished)
+
+
 def _heading(number: int, text: str) -> None:
-    print(f"\n[{number}/4] {text}", file=sys.stderr)
+    print(f"\n[{number}/5] {text}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from functools import partial
@@ -14,9 +15,11 @@ from longvpo.blocks import block_size
 from longvpo.endpoint import make_writer
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode, load_processor
-from longvpo.recipe import DatasetRecipe, SourceSection
+from longvpo.recipe import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe_file import recipe_hash
+from longvpo.sections import SourceSection, WriterSection
 from longvpo.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
+from longvpo.stage2 import question_writer
 from longvpo.tables import count_rows
 from longvpo.video import ClipFrames
 from longvpo.writer import Request
@@ -33,53 +36,92 @@ def plan(recipe: DatasetRecipe) -> dict[str, Any]:
     Raises:
         LongVPOError: a source cannot be read, or the sources have too few clips.
     """
-    most = int(recipe.stage1.triplets * recipe.stage1.attempts)
+    triplets = sum(stage.triplets for stage in (recipe.stage1, recipe.stage2) if stage)
+    return {
+        "recipe": recipe.name,
+        "hash": recipe_hash(recipe),
+        "megabytes_to_write": round(triplets * KILOBYTES_A_TRIPLET / 1e3, 1),
+        "frame_budget": recipe.context.frame_budget,
+        "clips_a_block": block_size(recipe.video, recipe.writer.batch_size),
+        "writer": _name(recipe.writer),
+        "judge": _name(recipe.judge) if recipe.judge else "none",
+        **(_stage1(recipe, recipe.stage1) if recipe.stage1 else {}),
+        **(_stage2(recipe, recipe.stage2) if recipe.stage2 else {}),
+    }
+
+
+def _name(section: WriterSection) -> str:
+    return f"{section.model}@{section.revision}"
+
+
+def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
+    most = int(section.triplets * section.attempts)
     with tempfile.TemporaryDirectory() as folder:
-        looks = [look(source, recipe, Path(folder)) for source in recipe.sources]
+        looks = [look(source, recipe, section.triplets, Path(folder)) for source in recipe.sources]
         clips = [item for one in looks for item in one.pop("frames")]
         dropped = [item for one in looks for item in one.pop("dropped")]
+        for one in looks:
+            one.pop("seconds")
         counts = [one["rows"] for one in looks]
         rows = sum(counts) if all(isinstance(count, int) for count in counts) else None
         if rows is not None:
             check_enough(recipe, rows, dropped)
-        cost = _cost(recipe, clips)
+        cost = _cost(recipe, section, clips)
     frames = round(float(np.mean([len(item) for item in clips])), 1) if clips else NOT_SAMPLED
-    judged = f"{recipe.judge.model}@{recipe.judge.revision}" if recipe.judge else "none"
-    calls = {"at_least": 2 * recipe.stage1.triplets, "at_most": 2 * most}
+    calls = {"at_least": 2 * section.triplets, "at_most": 2 * most}
     captions = any(source.captions == "writer" for source in recipe.sources)
-    used = recipe.stage1.triplets if rows is None else min(rows, recipe.stage1.triplets)
+    used = section.triplets if rows is None else min(rows, section.triplets)
     return {
-        "recipe": recipe.name,
-        "hash": recipe_hash(recipe),
         "sources": looks,
-        "triplets": recipe.stage1.triplets,
-        "megabytes_to_write": round(recipe.stage1.triplets * KILOBYTES_A_TRIPLET / 1e3, 1),
+        "triplets": section.triplets,
         "clips_used": used,
         "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
-        "frame_budget": recipe.context.frame_budget,
         "frames_a_clip": frames,
-        "clips_a_block": block_size(recipe.video, recipe.writer.batch_size),
-        "writer": f"{recipe.writer.model}@{recipe.writer.revision}",
-        "judge": judged,
         "writer_calls": calls | ({"captions": used} if captions else {}),
         "judge_calls": {
-            "at_least": recipe.stage1.triplets if recipe.judge else 0,
+            "at_least": section.triplets if recipe.judge else 0,
             "at_most": most if recipe.judge else 0,
         },
         **cost,
     }
 
 
-def look(source: SourceSection, recipe: DatasetRecipe, folder: Path) -> dict[str, Any]:
+def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
+    """Long videos are opened, not cut: how many scenes they have is not known, but between which bounds it lies."""
+    most = int(section.triplets * section.attempts)
+    with tempfile.TemporaryDirectory() as folder:
+        looks = [look(source, recipe, section.triplets, Path(folder)) for source in section.sources]
+    for one, source in zip(looks, section.sources, strict=True):
+        one.pop("frames")
+        one.pop("dropped")
+        seconds = one.pop("seconds")
+        if seconds and source.scenes is not None:
+            one["scenes_a_video"] = {
+                "at_least": max(math.floor(float(np.mean(seconds)) / source.scenes.max_seconds), 1),
+                "at_most": math.ceil(float(np.mean(seconds)) / source.scenes.min_seconds),
+            }
+    return {
+        "long_videos": looks,
+        "stage2_triplets": section.triplets,
+        "stage2_question_writer": _name(question_writer(recipe, section)),
+        "stage2_tasks": sorted(name for name, weight in section.tasks.items() if weight),
+        # question, chosen and rejected, and the checks by asking with one scene at a time
+        "stage2_calls": {"at_least": 3 * section.triplets, "at_most": f"{3 * most} and a few a question to check it"},
+    }
+
+
+def look(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path) -> dict[str, Any]:
     """A source's columns checked, its rows counted, and a sample of its videos opened and decoded.
 
-    What must be fetched goes into `folder`.
+    Args:
+        wanted: clips, if the source has so many.
+        folder: what must be fetched goes there.
     """
     streamed = source.dataset is not None
     here = source.model_copy(update={"folder": folder / source.name}) if streamed else source
     candidates, dropped = list_candidates(here, recipe.seed, limit=ROWS if streamed else None)
     said: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped), "frames": []}
-    said["dropped"] = dropped
+    said |= {"dropped": dropped, "seconds": []}
     if dropped:
         said["first_dropped"] = dropped[0].reason
     if streamed:
@@ -87,7 +129,7 @@ def look(source: SourceSection, recipe: DatasetRecipe, folder: Path) -> dict[str
         said["rows"] = len(candidates) if all_read else count_rows(source) or f"at least {len(candidates)}"
     if source.clips is not None and isinstance(said["rows"], int):
         said["rows"] = min(said["rows"], source.clips)
-    if source.videos == "tar":
+    if source.tars is not None:
         return said | {"sampled": "none: the videos are in archives"}
     frames_of = ClipFrames(recipe.video, {source.name: here.folder})
     overlap = read_overlap(recipe.filters.overlap)
@@ -98,6 +140,7 @@ def look(source: SourceSection, recipe: DatasetRecipe, folder: Path) -> dict[str
             clip = open_clip(here, candidate, overlap)
             fetched = time.monotonic()
             said["frames"].append(frames_of(clip.reference))
+            said["seconds"].append(clip.end - clip.start)
         except VideoError as error:
             bad.append(str(error))
             continue
@@ -106,7 +149,7 @@ def look(source: SourceSection, recipe: DatasetRecipe, folder: Path) -> dict[str
     said["sampled"] = {"videos": len(seconds) + len(bad), "unreadable": bad}
     if seconds:
         said["seconds_to_decode_a_clip"] = round(float(np.mean(seconds)), 3)
-        used = min(said["rows"] if isinstance(said["rows"], int) else recipe.stage1.triplets, recipe.stage1.triplets)
+        used = min(said["rows"], wanted) if isinstance(said["rows"], int) else wanted
         said["hours_to_decode"] = round(float(np.mean(seconds)) * used / recipe.video.workers / 3600, 3)
         said["gigabytes_to_fetch"] = round(float(np.mean(megabytes)) * used / 1e3, 3) if streamed else 0.0
     return said
@@ -117,7 +160,7 @@ def _sample(candidates: list[Candidate]) -> list[Candidate]:
     return [candidates[place] for place in places]
 
 
-def _cost(recipe: DatasetRecipe, clips: list[np.ndarray]) -> dict[str, Any]:
+def _cost(recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray]) -> dict[str, Any]:
     """Prompt tokens and hours of the writer, from the sampled clips."""
     if not clips:
         return {"prompt_tokens_a_call": NOT_SAMPLED, "hours_to_write": NOT_SAMPLED}
@@ -144,5 +187,5 @@ def _cost(recipe: DatasetRecipe, clips: list[np.ndarray]) -> dict[str, Any]:
     batches = [[requests[index] for index in batch] for batch in writer.batches(requests)]
     started = time.monotonic()
     writer.write(batches, lambda number, answers: None)
-    hours = (time.monotonic() - started) / len(requests) * 2 * recipe.stage1.triplets / 3600
+    hours = (time.monotonic() - started) / len(requests) * 2 * section.triplets / 3600
     return {"prompt_tokens_a_call": tokens, "hours_to_write": round(hours, 3)}

@@ -23,12 +23,13 @@ from longvpo.chat import Chat, Messages, RefusedError, Reply
 from longvpo.errors import LongVPOError
 from longvpo.json_text import find_json, fits
 from longvpo.prompts import REPAIR
-from longvpo.recipe import EndpointSection, WriterSection
+from longvpo.sections import EndpointSection, WriterSection
 from longvpo.video import write_video
 from longvpo.writer import Answer, Keep, LocalWriter, Request, Writer
 
 FramesAs = Literal["images", "video_jpeg", "video_url"]
 
+STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
 SUSPECT = 8  # requests refused and none answered: the recipe is at fault, not the rows
 
 # Of the growth that the first frames announce, the least that the later ones must show. Images are counted one by
@@ -48,6 +49,10 @@ def make_writer(section: WriterSection, fps: float) -> Writer:
     Args:
         fps: frames a second at which clips are sampled.
     """
+    if section.model == STORY_QUESTIONS:
+        from longvpo.tiny.questions import StoryQuestions
+
+        return StoryQuestions()
     return LocalWriter(section, fps) if section.endpoint is None else EndpointWriter(section, section.endpoint)
 
 

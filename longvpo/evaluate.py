@@ -2,6 +2,8 @@
 
     longvpo evaluate my-recipe.yaml --adapter FOLDER
 
+Beside it, where a recipe has `multi`, questions about whole long videos that need several scenes (multi.py).
+
 Every model answers the same questions over the same contexts, greedily; an answer counts when it equals the true one
 after case and punctuation are taken away.
 """
@@ -10,7 +12,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
 from longvpo.folder import file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, join, load_model, load_processor
+from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe import ContextSection, EvaluateRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
@@ -42,13 +47,17 @@ class Needle:
 
 
 def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | None = None) -> dict[str, Any]:
-    """Run the grid for the base and for every adapter into the folder `output`, and return the results.
+    """Ask the base and every adapter, write the results into the folder `output`, and return them.
 
     Args:
         adapters: folders by the names under which results are shown.
 
+    Returns:
+        Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
+        and group. How many questions they are of: questions, multi_questions. Also dropped: reasons by clip or row.
+
     Raises:
-        LongVPOError: the source has too few clips, or an adapter is of another base.
+        LongVPOError: the source has too few clips, no long video can be asked about, or an adapter is of another base.
     """
     adapters = adapters or {}
     if "base" in adapters:
@@ -56,7 +65,10 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     for path in adapters.values():
         check_adapter(recipe.base, path)
     weights = [f"{name}={file_hash(path / ADAPTER_WEIGHTS)}" for name, path in adapters.items()]
-    key = ",".join([recipe_hash(recipe), fingerprint(recipe.source), *weights])
+    sources = [recipe.source, *([recipe.multi.source] if recipe.multi else [])]
+    if len({source.name for source in sources}) < len(sources):
+        raise LongVPOError(f"source and multi.source are both named {recipe.source.name}: rename one")
+    key = ",".join([recipe_hash(recipe), *map(fingerprint, sources), *weights])
     done = finished(output, "results.json", key)
     if done:
         return done
@@ -67,8 +79,9 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
             f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
             f"{max(recipe.grid.clips)}: add clips, or lower grid.clips"
         )
+    frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources})
+    questions, unusable = read_questions(recipe.multi, frames_of) if recipe.multi else ([], [])
     embedder = Embedder(recipe.filters)
-    frames_of = ClipFrames(recipe.video, {recipe.source.name: recipe.source.folder})
     pool, unreadable = make_pool(clips, frames_of, embedder)
     by_id = {clip.clip_id: (str(row["question"]), str(row["answer"])) for clip, row in zip(clips, rows, strict=True)}
     texts = [by_id[clip.clip_id] for clip in pool.clips]
@@ -77,10 +90,14 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
 
     processor = load_processor(recipe.base)
     grids: dict[str, Grid] = {}
+    multi: dict[str, dict[str, float]] = {}
     for name, adapter in {"base": None, **adapters}.items():
         model = load_model(recipe.base, adapter)
         grids[name] = run_grid(model, processor, recipe, pool, cells, frames_of, name)
+        if recipe.multi:
+            multi[name] = run_multi(model, processor, recipe, questions, frames_of, name)
         del model
+    counts = Counter(one.group for one in questions)
     results = {
         "key": key,
         "recipe": recipe_hash(recipe),
@@ -89,7 +106,8 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         },
         "grid": grids,
         "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
-        "dropped": {item.id: item.reason for item in dropped + unreadable},
+        **({"multi": multi, "multi_questions": {group: counts[group] for group in multi["base"]}} if multi else {}),
+        "dropped": {item.id: item.reason for item in dropped + unreadable + unusable},
         "seconds": round(time.monotonic() - started, 1),
     }
     with whole_folder(output) as folder:
@@ -162,14 +180,37 @@ def run_grid(
             grid[str(number)] = []
             for cell in row:
                 requests = [_request(pool, needle, frames_of) for needle in cell]
-                right = 0
-                for batch in alike(requests, recipe.batch_size):
-                    said = answer(
-                        model, processor, [requests[i] for i in batch], recipe.video.fps, recipe.max_new_tokens
-                    )
-                    right += sum(
-                        normalise(one.text) == normalise(cell[i].answer) for i, one in zip(batch, said, strict=True)
-                    )
-                grid[str(number)].append(round(100 * right / len(cell), 1))
-                bar.update(len(cell))
+                right = ask(model, processor, recipe, requests, [needle.answer for needle in cell], bar)
+                grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
     return grid
+
+
+def run_multi(
+    model: Any,
+    processor: Any,
+    recipe: EvaluateRecipe,
+    questions: list[LongQuestion],
+    frames_of: ClipFrames,
+    name: str,
+) -> dict[str, float]:
+    """Accuracy of one model, in percent, about the long videos of every group."""
+    requests = [
+        Request(one.question, times=tuple(range(one.frames)), frames=partial(frames_of, one.clip.reference))
+        for one in questions
+    ]
+    with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
+        right = ask(model, processor, recipe, requests, [one.answer for one in questions], bar)
+    return accuracy(questions, right)
+
+
+def ask(
+    model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Request], answers: list[str], bar: tqdm
+) -> list[bool]:
+    """Whether the model gives the true answer to each request."""
+    right = [False] * len(requests)
+    for batch in alike(requests, recipe.batch_size):
+        said = answer(model, processor, [requests[i] for i in batch], recipe.video.fps, recipe.max_new_tokens)
+        for i, one in zip(batch, said, strict=True):
+            right[i] = normalise(one.text) == normalise(answers[i])
+        bar.update(len(batch))
+    return right

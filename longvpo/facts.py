@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,23 @@ from longvpo.assemble import Outcome
 from longvpo.pool import Pool
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import recipe_hash
-from longvpo.triplet import Triplet
+from longvpo.stage2_rounds import Reasoned
+from longvpo.studio import Studio
+from longvpo.triplet import Clip, Triplet
 
 # the filters in the order in which they see a row
 ROW_FILTERS = ("table",)
 CLIP_FILTERS = ("video", "overlap")
-TRIPLET_FILTERS = (
-    "writer",
-    "form",
-    "frame_budget",
-    "visual_similarity",
-    "specificity",
-    "empty",
-    "refusal",
-    "equal",
-    "near_equal",
-    "length_ratio",
-    "near_duplicate",
+PAIR_FILTERS = ("empty", "refusal", "equal", "near_equal", "length_ratio")
+STAGE1_FILTERS = (
+    *("writer", "form", "frame_budget", "visual_similarity", "specificity"),
+    *PAIR_FILTERS,
+    *("near_duplicate", "judge"),
+)
+VIDEO_FILTERS = ("video", "overlap", "scenes")
+STAGE2_FILTERS = (
+    *("writer", "form", "too_few_scenes", "unknown_scene", "trace", "near_duplicate", "one_scene", "needed"),
+    *PAIR_FILTERS,
     "judge",
 )
 SIGMAS = 3  # by which length must predict chosen before it is called a bias
@@ -36,81 +37,143 @@ BIAS = 0.6  # of the rows, at least
 FIFTHS = 5
 
 
-def make_facts(recipe: DatasetRecipe, pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
-    """All numbers of a build.
+Stage1 = tuple[Pool, Outcome, int]  # clips, what became of them, rows of the sources' tables
+
+
+def make_facts(
+    recipe: DatasetRecipe, studio: Studio, stage1: Stage1 | None, reasoned: Reasoned, videos: int
+) -> dict[str, Any]:
+    """All numbers of a build: what both stages share, and `stage1` and `stage2`, null where there was none.
 
     Args:
-        rows: of the sources' tables.
+        videos: long videos of the sources' tables, those that could not be used included.
     """
-    triplets = outcome.triplets
-    lengths = Counter(len(triplet.context) for triplet in triplets)
-    anchors = Counter(t.context[t.anchors[0]]["clip_id"] for t in triplets)
-    words = answer_words(triplets)
-    return {
+    calls = (stage1[1].counts if stage1 else Counter()) + reasoned.counts
+    facts: dict[str, Any] = {
         "recipe": recipe_hash(recipe),
+        "writer": studio.writer.name,
+        "judge": studio.judge.name if studio.judge else "",
+        "prompts": recipe.prompts.model_dump(),
+        "calls": dict(sorted(calls.items())),
+        "stage1": stage1_facts(*stage1) if stage1 else None,
+        "stage2": stage2_facts(reasoned, videos, studio) if recipe.stage2 else None,
+        "sources": _sources(recipe, [*(stage1[0].clips if stage1 else []), *reasoned.scenes]),
+    }
+    facts["warnings"] = [
+        warning
+        for stage in ("stage1", "stage2")
+        if facts[stage]
+        for warning in warnings(stage, facts[stage]["answer_words"], facts[stage]["triplets"])
+    ]
+    return facts
+
+
+def stage1_facts(pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
+    triplets = outcome.triplets
+    anchors = Counter(t.context[t.anchors[0]]["clip_id"] for t in triplets)
+    return {
         "triplets": len(triplets),
         "clips": len(pool.clips),
         "clips_used_as_anchor": len(anchors),
         "times_an_anchor": {"most": max(anchors.values()), "mean": round(len(triplets) / len(pool.clips), 3)},
         "times_a_distractor": _spread([outcome.uses[clip.clip_id] for clip in pool.clips]),
         "anchors_tried": outcome.anchors,
-        "funnel": funnel(outcome, rows, len(pool.clips)),
-        "dropped": dict(Counter(item.filter for item in outcome.dropped)),
         "distractors_replaced": dict(outcome.replaced),
-        "clips_a_context": {str(n): lengths[n] for n in sorted(lengths)},
+        "clips_a_context": _histogram([len(triplet.context) for triplet in triplets]),
         "anchor_depth": anchor_depth(triplets),
-        "answer_words": words,
-        "warnings": warnings(words, len(triplets)),
-        "writer": triplets[0].writer,
-        "judge": triplets[0].judge,
-        "calls": dict(sorted(outcome.counts.items())),
-        "prompts": recipe.prompts.model_dump(),
-        "sources": [
-            {
-                "name": source.name,
-                "dataset": f"{source.dataset}@{source.revision}" if source.dataset else "",
-                "license": source.license,
-                "redistribution": source.redistribution,
-                "about": source.about,
-                "clips": sum(clip.source == source.name for clip in pool.clips),
-                "hours": round(sum(c.end - c.start for c in pool.clips if c.source == source.name) / 3600, 3),
-            }
-            for source in recipe.sources
-        ],
+        "answer_words": answer_words(triplets),
+        "dropped": dict(Counter(item.filter for item in outcome.dropped)),
+        "funnel": funnel(outcome, rows, len(pool.clips)),
     }
+
+
+def stage2_facts(reasoned: Reasoned, videos: int, studio: Studio) -> dict[str, Any]:
+    triplets, scenes = reasoned.triplets, reasoned.scenes
+    dropped = Counter(item.filter for item in reasoned.dropped)
+    of_videos = Counter(item.filter for item in reasoned.dropped if not item.triplet)
+    let_in = Counter(triplet.task for triplet in triplets)
+    left, tried = videos - of_videos["table"], reasoned.tried.total()
+    steps = [_step("long videos", 0, videos), _step("table", of_videos["table"], left)]
+    seen = len(reasoned.videos) + sum(of_videos[name] for name in (*VIDEO_FILTERS, "writer"))
+    steps.append(_step("videos opened", 0, seen))
+    steps += _steps(seen, (*VIDEO_FILTERS, "writer"), of_videos)
+    steps.append(_step("questions tried", 0, tried))
+    steps += _steps(tried, STAGE2_FILTERS, dropped - of_videos)
+    return {
+        "triplets": len(triplets),
+        "videos": len(reasoned.videos),
+        "scenes": len(scenes),
+        "folds": reasoned.counts["folds"],
+        "questions_tried": tried,
+        "question_writer": studio.question_writer.name,
+        "tasks": {name: {"tried": count, "triplets": let_in[name]} for name, count in sorted(reasoned.tried.items())},
+        "rejections": dict(sorted(Counter(triplet.rejection for triplet in triplets).items())),
+        "relevant_scenes": _histogram([len(triplet.anchors) for triplet in triplets]),
+        "scenes_a_context": _histogram([len(triplet.context) for triplet in triplets]),
+        "anchor_depth": anchor_depth(triplets),
+        "answer_words": answer_words(triplets),
+        "dropped": dict(dropped),
+        "funnel": steps,
+    }
+
+
+def _sources(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": source.name,
+            "stage": 1 if source in recipe.sources else 2,
+            "dataset": f"{source.dataset}@{source.revision}" if source.dataset else "",
+            "license": source.license,
+            "redistribution": source.redistribution,
+            "about": source.about,
+            "clips": sum(clip.source == source.name for clip in clips),
+            "hours": round(sum(c.end - c.start for c in clips if c.source == source.name) / 3600, 3),
+        }
+        for source in recipe.all_sources
+    ]
 
 
 def funnel(outcome: Outcome, rows: int, clips: int) -> list[dict[str, Any]]:
     """From rows to triplets: each step with what it dropped and what it left; those that dropped nothing too."""
     dropped = Counter(item.filter for item in outcome.dropped)
-    usable = rows - sum(dropped[name] for name in ROW_FILTERS)
-    steps = [{"step": "rows", "dropped": 0, "left": rows}]
-    steps += [{"step": name, "dropped": dropped[name], "left": usable} for name in ROW_FILTERS]
     seen = clips + sum(dropped[name] for name in CLIP_FILTERS)
-    steps.append({"step": "videos opened", "dropped": 0, "left": seen})
-    for name in CLIP_FILTERS:
-        seen -= dropped[name]
-        steps.append({"step": name, "dropped": dropped[name], "left": seen})
-    left = outcome.anchors
-    steps.append({"step": "anchors tried", "dropped": 0, "left": left})
-    for name in TRIPLET_FILTERS:
+    return [
+        _step("rows", 0, rows),
+        *_steps(rows, ROW_FILTERS, dropped),
+        _step("videos opened", 0, seen),
+        *_steps(seen, CLIP_FILTERS, dropped),
+        _step("anchors tried", 0, outcome.anchors),
+        *_steps(outcome.anchors, STAGE1_FILTERS, dropped),
+    ]
+
+
+def _steps(left: int, names: tuple[str, ...], dropped: Counter[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
         left -= dropped[name]
-        steps.append({"step": name, "dropped": dropped[name], "left": left})
-    return steps
+        yield _step(name, dropped[name], left)
+
+
+def _step(name: str, dropped: int, left: int) -> dict[str, Any]:
+    return {"step": name, "dropped": dropped, "left": left}
+
+
+def _histogram(values: list[int]) -> dict[str, int]:
+    return {str(value): count for value, count in sorted(Counter(values).items())}
 
 
 def anchor_depth(triplets: list[Triplet]) -> dict[str, list[float]]:
     """Where in their contexts the anchors stand, from the first fifth to the last.
 
     Returns:
-        observed: rows in each fifth; expected: rows if every place were as likely, which depends on the numbers of
-        clips: six places do not fill five fifths evenly.
+        observed: anchors in each fifth; expected: anchors if every place were as likely, which depends on the numbers
+        of clips: six places do not fill five fifths evenly.
     """
     observed, expected = np.zeros(FIFTHS), np.zeros(FIFTHS)
     for triplet in triplets:
         fifths = np.arange(len(triplet.context)) * FIFTHS // len(triplet.context)
-        observed[fifths[triplet.anchors[0]]] += 1
-        expected += np.bincount(fifths, minlength=FIFTHS) / len(fifths)
+        for anchor in triplet.anchors:
+            observed[fifths[anchor]] += 1
+        expected += len(triplet.anchors) * np.bincount(fifths, minlength=FIFTHS) / len(fifths)
     return {"observed": observed.tolist(), "expected": expected.round(2).tolist()}
 
 
@@ -124,7 +187,7 @@ def answer_words(triplets: list[Triplet]) -> dict[str, Any]:
     }
 
 
-def warnings(words: dict[str, Any], triplets: int) -> list[str]:
+def warnings(stage: str, words: dict[str, Any], triplets: int) -> list[str]:
     """What a user of the data should know before training."""
     share = words["chosen_is_longer"]
     guess = max(share, 1 - share)
@@ -132,7 +195,7 @@ def warnings(words: dict[str, Any], triplets: int) -> list[str]:
         return []
     which = "longer" if share > 0.5 else "shorter"
     return [
-        f"length alone predicts chosen: it is the {which} answer in {guess:.0%} of the rows. "
+        f"{stage}: length alone predicts chosen: it is the {which} answer in {guess:.0%} of the rows. "
         "Training may learn length; lower filters.length_ratio or change the prompts"
     ]
 

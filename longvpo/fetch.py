@@ -7,23 +7,40 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import lzma
+import re
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError, first_line
 from longvpo.folder import whole_file
-from longvpo.recipe import SourceSection
+from longvpo.sections import SourceSection
 
 TRIES = 3  # of an address
 TIMEOUT = 60.0  # seconds without a byte
 GONE = (404, 410)
 WAIT = 1.0  # seconds after the first failure, twice as many after the next
+TAR_BLOCK = 2**25  # bytes that are fetched at once of an archive on the Hub
+ZIP_BLOCK = 2**23  # less is wanted of it
+UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+SUFFIX = re.compile(r"(\.tar)?\.[^.]+$")
 SUFFIXES = {b"ftyp": ".mp4", b"\x1aE\xdf\xa3": ".mkv", b"RIFF": ".avi"}  # by the first bytes of a file
 
 
@@ -88,8 +105,10 @@ def name_of_url(address: str) -> str:
     return hashlib.sha256(address.encode()).hexdigest()[:16] + PurePosixPath(address.split("?")[0]).suffix
 
 
-def fetch_tars(source: SourceSection, videos: set[str]) -> set[str]:
+def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
     """Unpack the wanted videos out of the source's archives, reading each once and only while something is missing.
+
+    A tar is read from its start; of a zip, its table of contents and what is wanted.
 
     Returns:
         The videos that are in none of them.
@@ -101,16 +120,20 @@ def fetch_tars(source: SourceSection, videos: set[str]) -> set[str]:
     for name, archive in tqdm(list(_archives(source)) if missing else [], desc=f"archives of {source.name}"):
         if not missing:
             break
+        own_folder = SUFFIX.sub("", PurePosixPath(name).name) + "/"
         try:
-            with archive() as stream, tarfile.open(fileobj=stream, mode="r|*") as members:
-                for member in members:
-                    video = member.name.removeprefix("./")
-                    content = members.extractfile(member) if video in missing else None
+            with archive() as stream:
+                for member, opened in _members(source, stream):
+                    video = member.removeprefix("./")
+                    video = video if video in missing else video.removeprefix(own_folder)  # `zip -r a.zip a` adds it
+                    content = opened() if video in missing else None
                     if content is not None:
-                        with whole_file(source.folder / video) as file:
+                        with content, whole_file(source.folder / video) as file:  # named by the row, not by the member
                             shutil.copyfileobj(content, file)
                         missing.discard(video)
-        except (tarfile.TarError, EOFError, OSError) as error:
+                    if not missing:
+                        break
+        except (*UNREADABLE, OSError) as error:
             if isinstance(error, OSError) and error.errno:  # of this machine: its disk is full, or may not be written
                 raise
             raise LongVPOError(
@@ -119,11 +142,24 @@ def fetch_tars(source: SourceSection, videos: set[str]) -> set[str]:
     return missing
 
 
+def _members(source: SourceSection, stream: IO[bytes]) -> Iterator[tuple[str, Callable[[], IO[bytes] | None]]]:
+    """Names of an archive's members, in order, and a function that opens each: None where it is no file."""
+    if source.videos == "zip":
+        with zipfile.ZipFile(stream) as archive:
+            for member in archive.infolist():
+                yield member.filename, partial(archive.open, member)
+    else:
+        with tarfile.open(fileobj=stream, mode="r|*") as tar:
+            for entry in tar:
+                yield entry.name, partial(tar.extractfile, entry)
+
+
 def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
     """Names of the archives, in order, and a function that opens each for reading from its start to its end."""
     from huggingface_hub import HfFileSystem
 
     pattern = str(source.tars)
+    block = ZIP_BLOCK if source.videos == "zip" else TAR_BLOCK
     local = Path(str(source.dataset))
     if local.is_dir():
         names = sorted(str(path.relative_to(local)) for path in local.rglob("*") if path.is_file())
@@ -142,4 +178,4 @@ def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
         if local.is_dir():
             yield name, lambda name=name: (local / name).open("rb")
         else:
-            yield name, lambda name=name: hub.open(f"{root}/{name}", "rb", revision=source.revision, block_size=2**25)
+            yield name, lambda name=name: hub.open(f"{root}/{name}", "rb", revision=source.revision, block_size=block)

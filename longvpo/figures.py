@@ -24,7 +24,7 @@ def _pyplot() -> Any:
 def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None:
     """One real row: a line of frames a clip of the context, the question and both answers above.
 
-    The anchor has a green frame; the clip that the rejected answer was written from, a red one.
+    An anchor has a green frame; another clip that the rejected answer was written from, a red one.
 
     Args:
         clips: the sampled frames of every clip of the context, uint8 RGB of shape (frames, height, width, 3).
@@ -42,7 +42,8 @@ def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None
         top = title + place * (high + margin)
         anchor = place in triplet.anchors
         color = "green" if anchor else "red" if triplet.context[place] in triplet.rejected_clips else "white"
-        said = f"clip {place + 1}\n" + ("anchor" if anchor else f"cos {triplet.similarity[place]:.2f}")
+        score = f"cos {triplet.similarity[place]:.2f}" if triplet.similarity else ""
+        said = f"{'clip' if triplet.stage == 1 else 'scene'} {place + 1}\n" + ("anchor" if anchor else score)
         pen.text((margin, top + high // 3), said, "black", ImageFont.load_default(14))
         shown = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
         for column, index in enumerate(shown):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from longvpo.json_text import find_json
-from longvpo.recipe import FilterSection
+from longvpo.sections import FilterSection
 
 # answers that say nothing about the video; matched against normalised text
 SAYS_NOTHING = re.compile(
@@ -74,6 +74,60 @@ def parse_question(text: str) -> tuple[str, str] | Refusal:
     if not question or not answer:
         return Refusal("form", "the writer left the question or the answer empty", 0.0)
     return question, answer
+
+
+@dataclass(frozen=True)
+class ScenesQuestion:
+    """A question about several scenes of a long video."""
+
+    question: str
+    answer_type: str
+    trace: str
+    scenes: list[int]  # numbers, ascending
+
+
+def parse_scenes_question(text: str, count: int, check_trace: bool) -> ScenesQuestion | Refusal:
+    """A question under prompts.SCENES_QUESTION_SCHEMA.
+
+    Args:
+        count: of scenes that its writer read about, numbered from 1.
+        check_trace: whether the trace must cite the scenes that the question needs, and no others.
+    """
+    found = find_json(text) or {}
+    question, trace, scenes = (found.get(name) for name in ("question", "trace", "scenes"))
+    if not isinstance(question, str) or not isinstance(trace, str) or not isinstance(scenes, list):
+        return Refusal("form", f"the writer did not give question, trace and scenes: {text[:200]!r}", 0.0)
+    if not question.strip():
+        return Refusal("form", "the writer left the question empty", 0.0)
+    cited = sorted({int(number) for number in scenes if re.fullmatch(r"-?\d{1,9}", str(number))})
+    if len(cited) < 2:
+        return Refusal("too_few_scenes", f"the question cites {len(cited)} scenes: {scenes!r:.100}", len(cited))
+    unknown = [number for number in cited if not 1 <= number <= count]
+    if unknown:
+        return Refusal("unknown_scene", f"there is no scene #{unknown[0]} among 1 to {count}", 0.0)
+    traced = {int(number) for number in re.findall(r"scenes?\s*#?\s*(\d{1,9})", trace, re.IGNORECASE)}
+    if check_trace and traced != set(cited):
+        return Refusal("trace", f"the trace cites scenes {sorted(traced)}, the question {cited}", 0.0)
+    return ScenesQuestion(question.strip(), str(found.get("answer_type", "")), trace.strip(), cited)
+
+
+def parse_right(text: str) -> Refusal | None:
+    """The judge's verdict on a rejected answer, from a JSON object; one that is right after all is refused."""
+    found = find_json(text) or {}
+    verdict = found.get("right")
+    if not isinstance(verdict, bool):
+        return Refusal("judge", f"the judge gave no verdict: {text[:200]!r}", 0.0)
+    return Refusal("judge", f"the rejected answer is right: {found.get('reason') or ''}", 1.0) if verdict else None
+
+
+def agree(one: str, other: str, similarity: float, threshold: float | None) -> bool:
+    """Whether two answers say the same.
+
+    Args:
+        similarity: cosine of the answers.
+        threshold: above it they do; None: only equal ones do.
+    """
+    return normalise(one) == normalise(other) or (threshold is not None and similarity > threshold)
 
 
 def parse_verdict(text: str) -> Refusal | None:

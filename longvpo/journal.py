@@ -42,12 +42,15 @@ class Journal:
 
         A batch of which an answer is missing is asked again as a whole: a model's answers depend a little on what
         stands in the batch with them.
+
+        Args:
+            progress: name of a bar; empty for none.
         """
         keys = [request_key(writer, request) for request in requests]
         missing = [
             batch for batch in writer.batches(requests) if any(keys[index] not in self._answers for index in batch)
         ]
-        with tqdm(total=sum(map(len, missing)), desc=progress, disable=not missing, leave=False) as bar:
+        with tqdm(total=sum(map(len, missing)), desc=progress, disable=not (missing and progress), leave=False) as bar:
 
             def keep(number: int, answers: list[Answer]) -> None:
                 self._append(writer, {keys[i]: answer for i, answer in zip(missing[number], answers, strict=True)})
@@ -56,6 +59,10 @@ class Journal:
             if missing:
                 writer.write([[requests[index] for index in batch] for batch in missing], keep)
         return [self._answers[key] for key in keys]
+
+    def has(self, writer: Writer, request: Request) -> bool:
+        """Whether it was answered before."""
+        return request_key(writer, request) in self._answers
 
     def tokens(self) -> tuple[int, int]:
         """Prompt and completion tokens of all answers, as far as their writers counted them."""

@@ -15,7 +15,7 @@ import numpy as np
 from huggingface_hub.errors import HFValidationError
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.recipe import ModelSection
+from longvpo.sections import ModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
@@ -52,8 +52,11 @@ def tokenizer_of(processor: Any) -> Any:
     return processor if isinstance(processor, PreTrainedTokenizerBase) else processor.tokenizer
 
 
-def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrainedModel:
+def load_model(section: ModelSection, adapter: Path | None = None, trainable: bool = False) -> PreTrainedModel:
     """The model in evaluation mode, on the GPU where there is one; with `adapter`, a PeftModel around it.
+
+    Args:
+        trainable: the adapter's weights, which are float32, take gradients.
 
     Raises:
         LongVPOError: the model cannot be loaded, or the adapter was trained on another base.
@@ -82,7 +85,7 @@ def load_model(section: ModelSection, adapter: Path | None = None) -> PreTrained
             config.eos_token_id if config.pad_token_id is None else config.pad_token_id
         )
     if adapter is not None:
-        model = _load_adapter(model, section, adapter)
+        model = _load_adapter(model, section, adapter, trainable)
     return model.eval()
 
 
@@ -133,6 +136,33 @@ def _kind(section: ModelSection) -> tuple[Any, Any]:
     return AutoModelForImageTextToText if reads_video(config) else AutoModelForCausalLM, config
 
 
+def adapter_folder(adapter: str, revision: str) -> Path:
+    """The folder of an adapter; one on the Hub is fetched.
+
+    Args:
+        adapter: a folder or a Hub id.
+        revision: of the Hub id.
+
+    Raises:
+        LongVPOError: there is no such folder, and no such repository that can be reached.
+    """
+    from huggingface_hub import snapshot_download
+
+    if Path(adapter).is_dir():
+        return Path(adapter)
+    try:
+        return Path(
+            snapshot_download(adapter, revision=revision, allow_patterns=["adapter_config.json", ADAPTER_WEIGHTS])
+        )
+    except HFValidationError:  # it was meant as a path
+        raise LongVPOError(f"no such folder: {adapter}. Give the folder of an adapter, or a Hub id") from None
+    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+        raise LongVPOError(
+            f"there is no folder {adapter}, and no adapter {adapter}@{revision} on the Hub that can be reached: "
+            f"{first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
+        ) from error
+
+
 def check_adapter(section: ModelSection, adapter: Path) -> None:
     """Raises LongVPOError when the folder holds no adapter, or one that was trained on another base."""
     for name in ("adapter_config.json", ADAPTER_WEIGHTS):
@@ -149,14 +179,17 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
         )
 
 
-def _load_adapter(model: Any, section: ModelSection, adapter: Path) -> Any:
+def _load_adapter(model: Any, section: ModelSection, adapter: Path, trainable: bool) -> Any:
     from peft import PeftModel
 
     check_adapter(section, adapter)
     try:
-        return PeftModel.from_pretrained(model, str(adapter))
+        loaded = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
     except (RuntimeError, ValueError, OSError) as error:
         raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {first_line(error)}") from error
+    # where PEFT looks for the base's configuration at each checkpoint; it knows no `tiny`
+    loaded.peft_config["default"].base_model_name_or_path = model_path(section.model)
+    return loaded
 
 
 @contextmanager
@@ -254,3 +287,31 @@ def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:
         )
 
     return np.concatenate([fit(frames) for frames in clips])
+
+
+def thin(clips: list[np.ndarray], budget: int | None) -> list[np.ndarray]:
+    """The clips with at most `budget` frames together: every clip in proportion, one frame of each at least.
+
+    Args:
+        clips: arrays of shape (frames, ...), such as frames of shape (frames, height, width, 3) or their times.
+        budget: frames; None: all are kept.
+
+    Returns:
+        The same clips where they fit. Otherwise `budget` frames in all, those of a clip at even distances.
+
+    Raises:
+        LongVPOError: there are more clips than `budget`.
+    """
+    lengths = np.array([len(clip) for clip in clips])
+    if budget is None or lengths.sum() <= budget:
+        return clips
+    if len(clips) > budget:
+        raise LongVPOError(f"{len(clips)} clips do not fit into a budget of {budget} frames: raise frame_budget")
+    kept = np.ones_like(lengths)
+    for _ in range(budget - len(clips)):
+        # Sainte-Laguë's divisors: no clip is further from its share than whole frames ask for
+        kept[np.argmax(lengths / (2 * kept + 1))] += 1
+    return [
+        clip[((np.arange(count) + 0.5) * len(clip) / count).astype(int)]
+        for clip, count in zip(clips, kept, strict=True)
+    ]

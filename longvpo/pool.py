@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from longvpo.errors import VideoError
 from longvpo.filters import Refusal, not_specific, too_similar
-from longvpo.recipe import ContextSection, FilterSection
+from longvpo.recipe import ContextSection
+from longvpo.sections import FilterSection
 from longvpo.similarity import Embedder
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames

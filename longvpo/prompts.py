@@ -36,23 +36,82 @@ CAPTION = """\
 Describe this video clip in two to four sentences: who and what is seen, what happens, where it is, and which details \
 set it apart from similar clips."""
 
+SCENE = """\
+You watch a long video scene by scene. What happened before:
+{before}
+
+Describe the scene that you see now in two to four sentences: who and what is seen, what happens, where it is. \
+People, things and places that were seen before keep the names that they had; say what has changed about them. Do not \
+repeat what happened before."""
+
+SUMMARY = """\
+These are notes on the first scenes of a long video, in order:
+
+{before}
+
+Fold them into one summary of at most 120 words that keeps every person, thing and place with its name, and the order \
+of what happened."""
+
+SCENES_QUESTION = """\
+These are the scenes of one long video, in order:
+
+{scenes}
+
+Write one question about the video: {task}. It must need two or more scenes, and no single scene may answer it. It \
+may not mention scenes by number, captions or times.
+
+Reply with a JSON object and nothing else: {{"question": "...", "answer_type": one of {answer_types}, "trace": how \
+the answer follows, as in "Scene #N shows ... Scene #M shows ...", "scenes": [the numbers of the scenes that are \
+needed, and of no others]}}"""
+
+PAIR = """\
+A question about a long video, and the captions of the scenes that answer it:
+
+{scenes}
+
+Question: {question}
+
+Answer A: {chosen}
+Answer B: {rejected}
+
+Answer A was written by someone who saw these scenes. Is answer B right as well? Reply with a JSON object and nothing \
+else: {{"reason": "...", "right": true or false}}"""
+
+TASKS = {
+    "order": "about the order in which events of different scenes happen",
+    "before_after": "about what happens before or after an event that another scene shows",
+    "cause": "about the cause or the consequence, in one scene, of what another scene shows",
+    "count": "about how many times something is seen or happens over several scenes",
+    "change": "about how a person, a thing or a place changes from one scene to another",
+    "entity": "about a person or a thing that is recognised again in another scene",
+    "summary": "about what happens, taken together, over a span of several scenes",
+}
+
+ANSWER_TYPES = ("phrase", "number", "yes or no", "list", "sentence")
+
 # asked of a server once, after an answer that is no such object; not the recipe's to replace
 REPAIR = "That was not a JSON object with the keys {keys}. Reply again with that object alone."
 
-# what is filled into each; all but the caption of a question must be there
+# what is filled into each
 PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "question": ("caption",),
     "answer": ("question",),
     "judge": ("question", "caption", "others"),
     "caption": (),
+    "scene": ("before",),
+    "summary": ("before",),
+    "scenes_question": ("scenes", "task", "answer_types"),
+    "pair": ("question", "chosen", "rejected", "scenes"),
 }
+# a prompt may do without these; all others must be there
+MAY_BE_LEFT_OUT = {("question", "caption"), ("scene", "before"), ("scenes_question", "answer_types")}
 
 
-def _schema(**properties: str) -> dict[str, Any]:
+def _schema(**properties: str | dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of an object with these keys, all required, of these types."""
     return {
         "type": "object",
-        "properties": {name: {"type": kind} for name, kind in properties.items()},
+        "properties": {name: {"type": kind} if isinstance(kind, str) else kind for name, kind in properties.items()},
         "required": list(properties),
         "additionalProperties": False,
     }
@@ -60,3 +119,10 @@ def _schema(**properties: str) -> dict[str, Any]:
 
 QUESTION_SCHEMA = _schema(question="string", answer="string")
 JUDGE_SCHEMA = _schema(reason="string", specific="boolean")  # in this order: first think, then say
+SCENES_QUESTION_SCHEMA = _schema(
+    question="string",
+    answer_type={"type": "string", "enum": list(ANSWER_TYPES)},
+    trace="string",
+    scenes={"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 12},
+)
+PAIR_SCHEMA = _schema(reason="string", right="boolean")

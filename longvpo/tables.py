@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.recipe import SourceSection
+from longvpo.sections import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large
 SHUFFLED_TEXT = 20_000
 LONGEST_CELL = 2**30  # characters; csv's own limit is 131,072
+BRACES = re.compile(r"\{([^{}]+)\}")
 
 
 def find_table(source: SourceSection) -> Path:
@@ -64,9 +66,17 @@ def check_columns(source: SourceSection, row: dict[str, Any], columns: tuple[str
 
 
 def cell(row: dict[str, Any], column: str) -> Any:
-    """A row's value; a dot in the name goes into what the cell holds. None where there is no such place."""
+    """A row's value; a dot in the name goes into what the cell holds. None where there is no such place.
+
+    Several cells make one value where the name has them in braces, as in `{id}/{part.name}.mp4`.
+    """
     if column in row:
         return row[column]
+    if "{" in column:
+        cells = {name: cell(row, name) for name in BRACES.findall(column)}
+        if any(value is None or value == "" for value in cells.values()):
+            return None
+        return BRACES.sub(lambda found: str(cells[found[1]]), column)
     value: Any = row
     for part in column.split("."):
         try:
@@ -76,8 +86,13 @@ def cell(row: dict[str, Any], column: str) -> Any:
     return value
 
 
-def stream_rows(source: SourceSection, seed: int, limit: int | None = None) -> Iterator[dict[str, Any]]:
+def stream_rows(
+    source: SourceSection, seed: int, columns: tuple[str, ...] = (), limit: int | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows of a source's dataset, without decoding its videos; shuffled where the recipe uses a part of them.
+
+    Args:
+        columns: it must have these beside video and caption.
 
     Raises:
         LongVPOError: the dataset cannot be read, has no rows, or a column is missing.
@@ -97,7 +112,7 @@ def stream_rows(source: SourceSection, seed: int, limit: int | None = None) -> I
                 rows = rows.take(source.clips)
         for number, row in enumerate(rows if limit is None else rows.take(limit)):
             if number == 0:
-                check_columns(source, row, (), f"{source.dataset}")
+                check_columns(source, row, columns, f"{source.dataset}")
             yield row
     except LongVPOError:
         raise

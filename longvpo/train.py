@@ -1,4 +1,4 @@
-"""Run a TrainRecipe: triplets and a base, then a QLoRA adapter in a folder.
+"""Run a TrainRecipe: triplets and a base, or an adapter to go on from, then a QLoRA adapter in a folder.
 
     longvpo train my-recipe.yaml
 
@@ -12,14 +12,15 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, load_dataset
-from datasets.exceptions import DatasetNotFoundError
+import yaml
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -27,14 +28,20 @@ from trl import DPOConfig, TrlParser
 
 from longvpo.cards import render
 from longvpo.collator import AnchoredCollator, check_videos
-from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import finished, whole_folder
-from longvpo.model import load_model, load_processor
-from longvpo.recipe import DataSection, TrainRecipe
+from longvpo.errors import LongVPOError
+from longvpo.folder import file_hash, finished, whole_folder
+from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
+from longvpo.recipe import Reference, TrainRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
+from longvpo.rows import check_mix, load_triplets
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
 
+SEEN: dict[Reference, str] = {
+    "anchor": "the anchor clip",
+    "relevant": "the relevant clips",
+    "full": "the whole context",
+}
 SHOWN = {"loss": "loss", "nll_loss": "nll", "rewards/margins": "margin", "rewards/accuracies": "accuracy"}
 
 
@@ -45,12 +52,14 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     recipe again goes on from the last one.
 
     Raises:
-        LongVPOError: the recipe, the dataset, its videos or the base cannot be used.
+        LongVPOError: the recipe, the dataset, its videos, the base or the adapter to go on from cannot be used.
     """
     checkpoints = output.with_name(output.name + ".checkpoints")
     arguments = training_arguments(recipe.training, checkpoints)
-    rows = load_triplets(recipe.data)
-    key = f"{recipe_hash(recipe)},{_content_hash(rows)}"
+    start = _start(recipe)
+    rows = load_triplets(recipe, arguments.seed)
+    start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
+    key = ",".join([recipe_hash(recipe), _content_hash(rows), *([start_hash] if start_hash else [])])
     done = finished(output, "facts.json", key)
     if done:
         return done
@@ -59,12 +68,12 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     processor = load_processor(recipe.base)
     with _checkpoints_or_nothing(checkpoints):
         trainer = AnchoredDPOTrainer(
-            model=load_model(recipe.base),
+            model=load_model(recipe.base, start, trainable=True),
             args=arguments,
             train_dataset=rows,
             processing_class=processor,
-            data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.reference),
-            peft_config=LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
+            data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.frame_budget),
+            peft_config=None if start else LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
         )
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
@@ -75,7 +84,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     facts = {
         "key": key,
         "recipe": recipe_hash(recipe),
+        "adapter_sha256": start_hash,  # of the weights that training went on from
         "triplets": len(rows),
+        "configs": _configs(recipe, rows),
         "steps": trainer.state.global_step,
         "seconds": round(time.monotonic() - started, 1),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
@@ -89,28 +100,36 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         (folder / "README.md").write_text(_card(recipe, facts))  # over PEFT's template, with nothing filled in
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
-        (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+        (folder / "recipe.yaml").write_text(_resolved(recipe))
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(checkpoints, ignore_errors=True)
     return facts
 
 
 def plan(recipe: TrainRecipe) -> dict[str, Any]:
-    """What a training run would do, without loading a model."""
+    """What a training run would do, without loading a model.
+
+    Raises:
+        LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder.
+    """
     arguments = training_arguments(recipe.training, Path("unused"))
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    _check_start(recipe)
+    check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
-    rows = len(load_triplets(recipe.data)) if known else None
+    rows = load_triplets(recipe, arguments.seed) if known else None
     steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
     if steps is None and rows is not None:
-        steps = int(-(-rows // batch) * arguments.num_train_epochs)
+        steps = int(-(-len(rows) // batch) * arguments.num_train_epochs)
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
         "base": f"{recipe.base.model}@{recipe.base.revision}",
         "quantization": recipe.base.quantization,
+        "adapter": recipe.adapter,
         "dataset": recipe.data.dataset,
-        "triplets": rows,
+        "triplets": None if rows is None else len(rows),
+        "configs": _configs(recipe, rows),
         "triplets_a_step": batch,
         "steps": steps,
         "learning_rate": arguments.learning_rate,
@@ -118,6 +137,7 @@ def plan(recipe: TrainRecipe) -> dict[str, Any]:
         "loss": dict(
             zip(arguments.loss_type, arguments.loss_weights or [1.0] * len(arguments.loss_type), strict=True)
         ),
+        "frame_budget": recipe.frame_budget,
         "reference": recipe.reference,
     }
 
@@ -152,22 +172,44 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
     return arguments
 
 
-def load_triplets(section: DataSection) -> Dataset:
-    """The triplets of a folder that build-dataset made, or of a Hub dataset.
+def _check_start(recipe: TrainRecipe) -> None:
+    """Raises LongVPOError when `adapter` does not go with the rest of the recipe; one on the Hub is not looked at."""
+    if recipe.adapter is None:
+        return
+    if "lora" in recipe.model_fields_set:
+        raise LongVPOError("`lora` comes with the adapter that training goes on from: leave `lora` or `adapter` out")
+    if Path(recipe.adapter).is_dir():
+        check_adapter(recipe.base, Path(recipe.adapter))
 
-    Raises:
-        LongVPOError: there is no such dataset, or its columns are not those of triplets.
-    """
-    try:
-        rows = load_dataset(section.dataset, section.config, split=section.split, revision=_revision(section))
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError) as error:
-        raise LongVPOError(f"cannot load {section.dataset}, config {section.config}: {first_line(error)}") from error
-    missing = [
-        name for name in ("prompt", "chosen", "rejected", "context", "anchors") if name not in rows.column_names
+
+def _start(recipe: TrainRecipe) -> Path | None:
+    """Folder of the adapter that training goes on from, if there is one."""
+    _check_start(recipe)
+    if recipe.adapter is None:
+        return None
+    folder = adapter_folder(recipe.adapter, recipe.adapter_revision)
+    check_adapter(recipe.base, folder)
+    return folder
+
+
+def _configs(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
+    """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
+    references = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
+    counts = Counter(rows["config"]) if rows is not None else None
+    return [
+        {"config": config, "reference": reference, "triplets": counts[config] if counts else None}
+        for config, reference in references.items()
     ]
-    if missing:
-        raise LongVPOError(f"{section.dataset} holds no triplets: it has no column {missing[0]}")
-    return rows
+
+
+def _resolved(recipe: TrainRecipe) -> str:
+    """The recipe as YAML, for another run of it."""
+    text = dump_recipe(recipe)
+    if recipe.adapter is None:
+        return text
+    values = yaml.safe_load(text)
+    del values["lora"]  # it came with the adapter: a recipe with both is refused
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
 class Progress(ProgressCallback):
@@ -187,17 +229,12 @@ def _card(recipe: TrainRecipe, facts: dict[str, Any]) -> str:
         "pipeline_tag": "video-text-to-text",
         "tags": ["longvpo", "lora", "dpo", "trl"],
     }
-    return render("model", front, name=recipe.name, recipe=recipe, facts=facts)
+    return render("model", front, name=recipe.name, recipe=recipe, facts=facts, seen=SEEN)
 
 
 def _content_hash(rows: Dataset) -> str:
     """Twelve hexadecimal digits of what is trained on."""
-    columns = rows.select_columns(["prompt", "chosen", "rejected", "context", "anchors"])
-    return hashlib.sha256(json.dumps(columns.to_list()).encode()).hexdigest()[:12]
-
-
-def _revision(section: DataSection) -> str | None:
-    return None if Path(section.dataset).is_dir() else section.revision
+    return hashlib.sha256(json.dumps(rows.to_list()).encode()).hexdigest()[:12]
 
 
 @contextmanager
@@ -215,7 +252,8 @@ def _last_checkpoint(key: str, checkpoints: Path) -> str | None:
     mark = checkpoints / "key"
     if mark.is_file() and mark.read_text() != key:
         raise LongVPOError(
-            f"{checkpoints} holds a run of another recipe or dataset: delete it, or give another --output"
+            f"{checkpoints} holds a run of another recipe, dataset or starting adapter: delete it, or give another "
+            "--output"
         )
     checkpoints.mkdir(parents=True, exist_ok=True)
     mark.write_text(key)

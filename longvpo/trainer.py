@@ -1,7 +1,7 @@
-"""TRL's DPOTrainer for video, with the reference scored on the anchor clip.
+"""TRL's DPOTrainer for video, with the reference scored on what each triplet's row says, such as the anchor clip.
 
-The loss (paper, sections 3.3 and 3.5), with x the whole context, a the anchor clip, and alpha the weight of `sft` in
-TRL's loss_weights:
+The loss (paper, sections 3.3 to 3.5), with x the whole context, a what the reference sees, and alpha the weight of
+`sft` in TRL's loss_weights:
 
     -log sigmoid(beta * [log pi(y+|x) / ref(y+|a) - log pi(y-|x) / ref(y-|a)])  -  alpha * log pi(y+|x) / |y+|
 """
@@ -22,9 +22,11 @@ from longvpo.model import LANGUAGE, to_model
 class AnchoredDPOTrainer(DPOTrainer):
     """DPOTrainer for video whose reference log-probabilities come from a batch of their own, `reference`.
 
-    It takes AnchoredCollator's batches. TRL's losses, metrics and adapter handling stay; three things differ:
+    It takes AnchoredCollator's batches, and a base with `peft_config`, which is the reference, or a PeftModel, whose
+    adapter TRL copies as "ref": the copy is the reference, and stays as it is. TRL's losses, metrics and adapter
+    handling stay; three things differ:
 
-    - The reference is scored on `reference`, not on what the policy sees.
+    - The reference is scored on `reference`, where the batch has one, not on what the policy sees.
     - The frozen vision side encodes each triplet's video once, without gradients, for both answers.
     - `sft` in `loss_type` is the mean over triplets of the chosen answer's mean token loss, as the paper has it;
       TRL takes the mean over all tokens of the batch.
@@ -35,7 +37,7 @@ class AnchoredDPOTrainer(DPOTrainer):
         if self.args.precompute_ref_log_probs or self.args.sync_ref_model:
             raise LongVPOError(
                 "training.precompute_ref_log_probs and training.sync_ref_model do not work with a reference that is "
-                "scored on the anchor clip: remove them"
+                "scored on inputs of its own: remove them"
             )
         self.precompute_ref_logps = True  # TRL's loss reads the reference's log-probs from the batch
         self._is_vision_dataset = True  # evaluate() leaves the rows to the collator
@@ -43,16 +45,19 @@ class AnchoredDPOTrainer(DPOTrainer):
         self.nll_weight: float = weights.pop("sft", 0.0)
         self.loss_types: list[str] = list(weights)
         self.loss_weights: list[float] = list(weights.values())
-        for name, parameter in self.model.named_parameters():
+        parameters = dict(self.model.named_parameters())
+        for name, parameter in parameters.items():
             if not parameter.requires_grad:
                 continue
             if not any(f".{part}." in name for part in LANGUAGE):
                 raise LongVPOError(
                     f"{name} would be trained, but the vision side is computed once, without gradients: "
-                    "set lora.target_modules to modules of the language model"
+                    "set lora.target_modules to modules of the language model, or choose an adapter of these alone"
                 )
-            # TRL casts adapters of quantised models to bfloat16, whose rounding swallows updates of DPO's size
-            parameter.data = parameter.data.float()
+            # TRL casts adapters of quantised models to bfloat16, whose rounding swallows updates of DPO's size; of an
+            # adapter that goes on it loses what was trained, which its frozen copy still has
+            frozen = parameters.get(name.replace(".default.", ".ref."))
+            parameter.data = parameter.data.float() if frozen is None else frozen.data.clone()
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are rendered by the collator
@@ -64,11 +69,11 @@ class AnchoredDPOTrainer(DPOTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         batch = dict(inputs)
-        reference = batch.pop("reference")
+        reference = batch.pop("reference", None)
         batch = self.with_features(batch)
         scored_by = self.ref_model if self.ref_model is not None else self.model
         batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
-            scored_by, self.with_features(reference)
+            scored_by, batch if reference is None else self.with_features(reference)
         )
         forward = _Remember(model)
         result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)

@@ -32,6 +32,16 @@ class Clip:
         return {name: getattr(self, name) for name in CLIP_REFERENCE}
 
 
+@dataclass(frozen=True)
+class Scene(Clip):
+    """A clip of a long video, in order, with what was written about it."""
+
+    long_video: str = ""  # its name in the source: a file, or what groups the files of its scenes
+    scene: int = 0  # from 1
+    summary: str = ""  # of what came before the captions that `caption` was written beside; empty where all were
+    writer: str = ""  # model@revision
+
+
 CLIP_REFERENCE = ("clip_id", "source", "video", "start", "end")
 
 
@@ -48,12 +58,19 @@ class Triplet:
     context: list[dict[str, Any]]
     anchors: list[int]  # places in the context that hold the answer
     rejected_clips: list[dict[str, Any]]  # what the writer saw when it wrote `rejected`
-    similarity: list[float]  # cosine of the anchor's frames to each clip of the context
-    specificity: list[float]  # cosine of the prompt to each clip's caption
     writer: str  # model@revision
     judge: str  # model@revision; empty without a judge
     seed: int
     recipe: str  # hash of the recipe
+    # stage 1
+    similarity: list[float] = field(default_factory=list)  # cosine of the anchor's frames to each clip of the context
+    specificity: list[float] = field(default_factory=list)  # cosine of the prompt to each clip's caption
+    # stage 2
+    task: str = ""  # kind of question
+    answer_type: str = ""
+    trace: str = ""  # how the answer follows; its "Scene #1" is the first of the context
+    scenes: list[int] = field(default_factory=list)  # numbers of the context's scenes in their long video
+    question_writer: str = ""  # model@revision
 
 
 @dataclass(frozen=True)
@@ -73,25 +90,28 @@ class Dropped:
 
 
 def features(config: str) -> datasets.Features:
-    """The columns of a config: `clips`, `stage1` or `dropped`."""
+    """The columns of a config: `clips`, `scenes`, `stage1`, `stage2` or `dropped`."""
     from datasets import Features, List, Value
 
     text, number = Value("string"), Value("float32")
     clip = {"clip_id": text, "source": text, "video": text, "start": Value("float64"), "end": Value("float64")}
     pair = {"prompt": text, "chosen": text, "rejected": text}
     where = {"context": List(clip), "anchors": List(Value("int32"))}
+    about = clip | {"caption": text, "license": text, "sha256": text}
+    origin = {"writer": text, "judge": text, "seed": Value("int64"), "recipe": text}
+    triplet = (
+        {"id": text, "stage": Value("int8")} | pair | {"rejection": text} | where | {"rejected_clips": List(clip)}
+    )
     match config:
         case "clips":
-            return Features(clip | {"caption": text, "license": text, "sha256": text})
+            return Features(about)
+        case "scenes":
+            return Features(about | {"long_video": text, "scene": Value("int32"), "summary": text, "writer": text})
         case "stage1":
-            return Features(
-                {"id": text, "stage": Value("int8")}
-                | pair
-                | {"rejection": text}
-                | where
-                | {"rejected_clips": List(clip), "similarity": List(number), "specificity": List(number)}
-                | {"writer": text, "judge": text, "seed": Value("int64"), "recipe": text}
-            )
+            return Features(triplet | {"similarity": List(number), "specificity": List(number)} | origin)
+        case "stage2":
+            task = {"task": text, "answer_type": text, "trace": text, "scenes": List(Value("int32"))}
+            return Features(triplet | task | {"question_writer": text} | origin)
         case "dropped":
             return Features({"id": text, "filter": text, "reason": text, "score": number} | pair | where)
         case _:

@@ -18,12 +18,15 @@ import numpy as np
 from longvpo.decoders import read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.probe import SLACK, check_exists, header_seconds, probe, reason
-from longvpo.recipe import Backend, VideoSection
+from longvpo.sections import Backend, VideoSection
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3
 
 DECORD_MACHINES = ("x86_64", "AMD64")  # it has no wheels elsewhere
+# Pictures of a file above which PyAV reads it: decord lists them all each time that it opens the file (0.2 s for three
+# hours at 8 frames a second, where PyAV's seek takes 0.01 s), and a film is opened for every scene.
+DECORD_LONGEST = 10_000
 
 
 def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.ndarray:
@@ -62,7 +65,7 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
     Args:
         times: seconds, ascending, of shape (frames,).
         short_side: frames whose shorter side has more pixels than this are scaled down to it, aspect ratio kept.
-        backend: auto takes decord for files on which it is exact, and PyAV for all others.
+        backend: auto takes decord for files on which it is exact and not slow, and PyAV for all others.
 
     Returns:
         uint8 RGB of shape (frames, height, width, 3).
@@ -87,7 +90,8 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
         return read_torchcodec(path, file, places, size)
     if backend == "decord":
         return read_decord(path, file, places, size)
-    if backend == "auto" and platform.machine() in DECORD_MACHINES and not file.not_decord:
+    long = len(shown_from) > DECORD_LONGEST
+    if backend == "auto" and platform.machine() in DECORD_MACHINES and not file.not_decord and not long:
         try:
             return read_decord(path, file, places, size)
         except VideoError:  # damage, pictures narrower than 64 pixels: PyAV has the last word
@@ -111,7 +115,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         # the assembly of PyAV's x264 encodes equal frames to other bytes from run to run; seeded clips must be equal
-        stream.options = {"crf": "18", "preset": "veryfast", "g": str(fps), "x264-params": "open-gop=0:no-asm=1"}
+        stream.options = {"crf": "18", "preset": "ultrafast", "g": str(fps), "x264-params": "open-gop=0:no-asm=1"}
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from longvpo.model import encode, encode_texts, load_model, load_processor, to_model
-from longvpo.recipe import WriterSection
+from longvpo.sections import WriterSection
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,14 @@ class LocalWriter:
         return alike(requests, self.section.batch_size)
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
-        for number, batch in enumerate(batches):
-            keep(number, answer(self.model, self.processor, batch, self.fps, self.section.max_new_tokens))
+        with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # of the next batch, while one is answered
+            following = [ahead.submit(read, batch) for batch in batches[:1]]
+            for number, (batch, after) in enumerate(zip(batches, [*batches[1:], None], strict=True)):
+                videos = following.pop().result()
+                if after:
+                    following.append(ahead.submit(read, after))
+                answers = answer(self.model, self.processor, batch, self.fps, self.section.max_new_tokens, videos)
+                keep(number, answers)
 
 
 def alike(requests: list[Request], size: int) -> list[list[int]]:
@@ -94,17 +101,30 @@ def alike(requests: list[Request], size: int) -> list[list[int]]:
     return [indices[i : i + size] for indices in kinds.values() for i in range(0, len(indices), size)]
 
 
-def answer(model: Any, processor: Any, batch: list[Request], fps: float, max_new_tokens: int) -> list[Answer]:
+def read(batch: list[Request]) -> list[np.ndarray]:
+    """The frames of all requests that have some."""
+    return [request.frames() for request in batch if request.frames]
+
+
+def answer(
+    model: Any,
+    processor: Any,
+    batch: list[Request],
+    fps: float,
+    max_new_tokens: int,
+    videos: list[np.ndarray] | None = None,
+) -> list[Answer]:
     """A model's answers to one batch of `alike` requests.
 
     Args:
         fps: frames a second at which the requests' frames were sampled.
+        videos: the requests' frames, where they were read before.
     """
     import torch
     from transformers import LogitsProcessorList
 
     texts = [request.text for request in batch]
-    videos = [request.frames() for request in batch if request.frames]
+    videos = read(batch) if videos is None else videos
     inputs = encode(processor, texts, videos, fps) if videos else encode_texts(processor, texts)
     drawing = LogitsProcessorList([draw(batch)]) if batch[0].temperature > 0 else None
     with torch.no_grad():

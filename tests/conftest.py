@@ -19,8 +19,9 @@ os.environ.update(
 import pytest
 from real_servers import llama_cpp, transformers_serve
 
-from longvpo.recipe import DatasetRecipe, ModelSection
+from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe
+from longvpo.sections import ModelSection
 
 FOOTAGE = Path(__file__).parents[2] / "shared" / "videos"
 TINY = ModelSection(model="tiny", dtype="float32")
@@ -46,7 +47,17 @@ def test_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-SMALL = ["stage1.triplets=40", "context.clips=[1, 2, 4, 8]"]
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Long videos of 4 to 9 drawn scenes, with nothing said about them."""
+    from longvpo.tiny.stories import write_stories
+
+    folder = tmp_path_factory.mktemp("stories")
+    write_stories(folder, [4, 6, 9, 6, 5, 8], seed=13, split="train")
+    return folder
+
+
+SMALL = ["stage1.triplets=40", "context.clips=[1, 2, 4, 8]", "stage2=null"]
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,9 @@ from test_cli import Capture, check_mistake, run
 
 from longvpo import chat
 from longvpo.model import TINY, load_processor
-from longvpo.recipe import DatasetRecipe, ModelSection
+from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe, recipe_hash
+from longvpo.sections import ModelSection
 from longvpo.similarity import EMBEDDED
 from longvpo.sources import fingerprint
 from longvpo.tiny.world import write_world
@@ -104,7 +105,7 @@ def text_model(at: Path) -> None:
 
 def few(at: Path) -> list[str]:
     """The arguments of every build from the built-in recipe."""
-    return [f"sources.0.folder={at}/clips", "context.clips=[2]", "stage1.triplets=4"]
+    return [f"sources.0.folder={at}/clips", "context.clips=[2]", "stage1.triplets=4", "stage2=null"]
 
 
 def build_of(recipe: str, table: str = "0") -> Spoil:
@@ -134,7 +135,7 @@ BAD: dict[str, Bad] = {
     "a list as recipe": Bad(recipe("- a\n- b\n"), [], ["holds no recipe", "expected sections such as name, seed"]),
     "an empty recipe": Bad(recipe(""), [], ["recipe.yaml holds no recipe", "expected sections"]),
     "a binary recipe": Bad(recipe(b"\xff\xfe\x9c"), [], ["recipe.yaml is no YAML", "not a text in UTF-8"]),
-    "an incomplete recipe": Bad(recipe("name: a"), [], ["sources is missing", "writer is missing"]),
+    "an incomplete recipe": Bad(recipe("name: a"), [], ["writer is missing"]),
     "a closed recipe": Bad(all_of(recipe(""), closed("recipe.yaml")), [], ["recipe.yaml: Permission denied"]),
     # keys and values
     "unknown key": Bad(nothing, ["seeed=2"], ["unknown key seeed (did you mean seed?)"]),
@@ -147,7 +148,7 @@ BAD: dict[str, Bad] = {
     "no such choice": Bad(nothing, ["video.backend=opencv"], ["video.backend", "'decord', 'pyav'", "(got 'opencv')"]),
     "a negative number": Bad(nothing, ["video.fps=-1"], ["video.fps: must be greater than 0 (got -1)"]),
     "negative clips": Bad(nothing, ["context.clips=[2,-3]"], ["clips must be positive numbers, such as [8, 16, 32]"]),
-    "no sources": Bad(nothing, ["sources=[]"], ["sources: must have one item at least"]),
+    "no sources": Bad(nothing, ["sources=[]"], ["`sources` and `stage1` belong together: give both"]),
     "two sources of one name": Bad(
         nothing, ["sources=[{name: a, folder: b}, {name: a, folder: c}]"], ["dataset: two sources have the same name"]
     ),

@@ -122,7 +122,7 @@ def test_bad_input_to_evaluate(
 def test_a_grid_needs_enough_clips(
     test_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    arguments = [f"source.folder={test_world}", "grid.clips=[100]", "--output", tmp_path / "out"]
+    arguments = [f"source.folder={test_world}", "grid.clips=[100]", "multi=null", "--output", tmp_path / "out"]
     code = run(monkeypatch, "evaluate", "tiny/evaluate", *arguments)
     check_mistake(code, capsys, ["60 readable clips", "lower grid.clips"])
     assert list(tmp_path.iterdir()) == []
@@ -133,7 +133,8 @@ def test_an_output_that_holds_something_is_left_alone(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    code = run(monkeypatch, "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", "--output", tmp_path / "out")
+    arguments = [f"sources.0.folder={clips}", "stage2=null", "--output", tmp_path / "out"]
+    code = run(monkeypatch, "build-dataset", "tiny/dataset", *arguments)
     check_mistake(code, capsys, ["is not empty", "--output"])
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
 
@@ -151,11 +152,11 @@ def test_build_dataset_from_the_command_line(
     # one video of five is missing: it is data, dropped with its name and the reason
     with (clips / "metadata.jsonl").open("a") as table:
         table.write('{"file_name": "videos/gone.mp4", "caption": "a red disc moves up in the fog"}\n')
-    arguments = [f"sources.0.folder={clips}", "context.clips=[1, 2]", "stage1.triplets=3"]
+    arguments = [f"sources.0.folder={clips}", "context.clips=[1, 2]", "stage1.triplets=3", "stage2=null"]
     output = tmp_path / "out"
     assert run(monkeypatch, "build-dataset", "tiny/dataset", *arguments, "--output", output, "--json") == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert (facts["triplets"], facts["clips"], facts["dropped"]["video"]) == (3, 4, 1)
+    stage1 = json.loads(capsys.readouterr().out)["stage1"]
+    assert (stage1["triplets"], stage1["clips"], stage1["dropped"]["video"]) == (3, 4, 1)
     from datasets import load_dataset
 
     dropped = load_dataset(str(output), "dropped", split="train").to_list()
@@ -165,7 +166,7 @@ def test_build_dataset_from_the_command_line(
 
 
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(world: Path, tmp_path: Path) -> None:
-    small = [f"sources.0.folder={world}", "stage1.triplets=60", "context.clips=[2, 4]"]
+    small = [f"sources.0.folder={world}", "stage1.triplets=60", "context.clips=[2, 4]", "stage2=null"]
     command = [sys.executable, "-m", "longvpo", "build-dataset", "tiny/dataset", *small, "--output", tmp_path / "out"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -183,6 +184,6 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(world: Path, tmp_path:
 
     ended = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert json.loads(ended.stdout)["triplets"] == 60
+    assert json.loads(ended.stdout)["stage1"]["triplets"] == 60
     assert {path: path.stat().st_mtime_ns for path in blocks} == blocks, "what was done is kept"
     assert len(blocks) < len(list((tmp_path / "out" / "work" / "blocks").iterdir()))

@@ -1,8 +1,11 @@
 """The acceptance run: the whole loop as a newcomer starts it, on clips that no tuning has seen.
 
-It takes several minutes. The bars are those of the first release: on held-out combinations of attributes, 32-clip
-accuracy at least 40 points above the base, one and two clips at most 3 points below it, and no depth of the anchor
-under 45 %.
+It takes several minutes. The bars, on held-out combinations of attributes:
+
+- after stage 1, needle accuracy at 32 clips at least 40 points above the base, one and two clips at most 3 points
+  below it, and no depth of the anchor under 45 %;
+- after stage 2, questions about two of 32 scenes at least 40 points above the base and 15 above stage 1, and the
+  needles kept. (Stage 1 by itself carries those questions to 60 or 70 %: there are no 40 points above it to be had.)
 """
 
 from __future__ import annotations
@@ -38,11 +41,18 @@ def test_the_demo(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     print(json.dumps(result))  # shown when a bar is missed
 
-    base, stage1 = result["needle"]["base"], result["needle"]["stage1"]
-    assert list(base) == list(stage1) == ["1", "2", "4", "8", "16", "32"]
+    base, stage1, stage2 = (result["needle"][name] for name in ("base", "stage1", "stage2"))
+    assert list(base) == list(stage1) == list(stage2) == ["1", "2", "4", "8", "16", "32"]
     assert stage1["32"] >= base["32"] + 40
-    assert all(stage1[short] >= base[short] - 3 for short in ("1", "2"))
+    assert stage2["32"] >= stage1["32"] - 5
+    assert all(after[short] >= base[short] - 3 for after in (stage1, stage2) for short in ("1", "2"))
     assert min(result["depth32"]["stage1"]) >= 45
+    multi = result["multi"]
+    assert list(multi["base"]) == ["2", "4", "8", "16", "32"]
+    assert min(result["multi_questions"].values()) >= 200
+    assert multi["stage2"]["32"] >= multi["base"]["32"] + 40
+    assert multi["stage2"]["32"] >= multi["stage1"]["32"] + 15
+    assert multi["stage2"]["2"] >= multi["base"]["2"] - 3
     assert abs(np.mean(result["depth32"]["base"]) - base["32"]) < 0.1
     for name, path in result["paths"].items():
         assert Path(path).exists(), name

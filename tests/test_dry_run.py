@@ -26,7 +26,7 @@ from longvpo.model import encode, load_processor
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import builtin_recipes, load_recipe
 
-SMALL = ["stage1.triplets=6", "context.clips=[2, 3]"]
+SMALL = ["stage1.triplets=6", "context.clips=[2, 3]", "stage2=null"]
 TOKEN = "hf_" + "s" * 34
 
 
@@ -122,7 +122,9 @@ def tokens(frames: int) -> int:
 
 def test_costs_grow_with_the_recipe(world: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     arguments = [f"sources.0.folder={world}", "context.clips=null", "video.fps=2", "judge={model: some/judge}"]
-    plan = dry_run(monkeypatch, capsys, "tiny/dataset", *arguments, "stage1.triplets=2000", "stage1.attempts=2")
+    plan = dry_run(
+        monkeypatch, capsys, "tiny/dataset", *arguments, "stage1.triplets=2000", "stage1.attempts=2", "stage2=null"
+    )
     assert (plan["frames_a_clip"], plan["prompt_tokens_a_call"]) == (8, tokens(8))
     assert plan["clips_a_context"] == [2, 128]
     assert plan["clips_used"] == 60
@@ -214,14 +216,21 @@ def test_a_writer_that_is_not_here(clips: Path, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("name", [name for name in builtin_recipes() if name.endswith("/dataset")])
 def test_every_dataset_recipe_dry_runs(
-    name: str, world: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    name: str, world: Path, stories: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     recipe = load_recipe(DatasetRecipe, name)
+    assert recipe.stage1 is not None
+    assert recipe.stage2 is not None
     sources = [{"name": source.name, "folder": str(world)} for source in recipe.sources]
-    plan = dry_run(monkeypatch, capsys, name, f"sources={json.dumps(sources)}")
+    films = [{"name": source.name, "folder": str(stories)} for source in recipe.stage2.sources]
+    overrides = [f"sources={json.dumps(sources)}", f"stage2.sources={json.dumps(films)}"]
+    plan = dry_run(monkeypatch, capsys, name, *overrides)
     assert plan["recipe"] == recipe.name
     assert [source["rows"] for source in plan["sources"]] == [60] * len(sources)
+    assert [source["rows"] for source in plan["long_videos"]] == [6] * len(films)
     assert plan["triplets"] == recipe.stage1.triplets
+    assert plan["stage2_triplets"] == recipe.stage2.triplets
+    assert set(plan["stage2_tasks"]) == set(recipe.stage2.tasks)
     assert plan["writer"] == f"{recipe.writer.model}@{recipe.writer.revision}"
     assert isinstance(plan["prompt_tokens_a_call"], int) == (recipe.writer.model == "tiny")
     assert list(here.iterdir()) == []

@@ -23,7 +23,7 @@ from longvpo.errors import LongVPOError
 from longvpo.journal import Journal
 from longvpo.json_text import find_json, fits
 from longvpo.model import TINY
-from longvpo.recipe import EndpointSection, WriterSection
+from longvpo.sections import EndpointSection, WriterSection
 from longvpo.video import duration, read_frames
 from longvpo.writer import Answer, Request
 

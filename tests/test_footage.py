@@ -12,8 +12,9 @@ import pytest
 from datasets import load_dataset
 
 from longvpo.build import build
-from longvpo.recipe import DatasetRecipe, EndpointSection, WriterSection
+from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe
+from longvpo.sections import EndpointSection, WriterSection
 from longvpo.similarity import Embedder
 from longvpo.video import duration, read_frames, sample_times
 
@@ -84,24 +85,26 @@ def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: st
         "stage1.attempts=20",
         "context.clips=[2, 4, 6]",
         "context.frame_budget=256",
+        "stage2=null",
     ]
     recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides).model_copy(update={"judge": judge})
     facts = build(recipe, tmp_path / "out", embedder=embedder)
+    stage1 = facts["stage1"]
     rows = load_dataset(str(tmp_path / "out"), "stage1", split="train").to_list()
     dropped = load_dataset(str(tmp_path / "out"), "dropped", split="train").to_list()
-    for step in facts["funnel"]:
+    for step in stage1["funnel"]:
         print(f"{step['step']:20}{step['dropped']:>8}{step['left']:>8}")
-    assert facts["triplets"] == len(rows) == 200
+    assert stage1["triplets"] == len(rows) == 200
     assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 50_000
 
     refused = {Path(row["id"]).name: row["reason"] for row in dropped if row["filter"] == "video"}
     assert set(refused) == {path.name for path in (source / "videos" / "bad").iterdir()}
     assert len(refused) == 17
     assert all(name in reason and "\n" not in reason for name, reason in refused.items())
-    assert facts["clips"] + len(refused) == len((source / "metadata.jsonl").read_text().splitlines())
+    assert stage1["clips"] + len(refused) == len((source / "metadata.jsonl").read_text().splitlines())
 
     assert facts["judge"] == "SmolLM2-135M-Instruct@main"
-    assert facts["calls"]["judge_calls"] == 200 + facts["dropped"].get("judge", 0)
+    assert facts["calls"]["judge_calls"] == 200 + stage1["dropped"].get("judge", 0)
     assert facts["calls"]["judge_form_schema"] > 0.9 * facts["calls"]["judge_calls"]
     for row in rows:
         place = row["anchors"][0]

@@ -25,8 +25,9 @@ from longvpo.filters import (
     too_similar,
 )
 from longvpo.pool import Pool, choose_context, evenly, mixed
-from longvpo.recipe import ContextSection, DatasetRecipe, FilterSection, SourceSection
+from longvpo.recipe import ContextSection, DatasetRecipe
 from longvpo.recipe_file import load_recipe, recipe_hash
+from longvpo.sections import FilterSection, SourceSection
 from longvpo.sources import read_clips, read_table
 from longvpo.triplet import Clip, features
 
@@ -183,14 +184,15 @@ def test_a_question_that_was_asked_before() -> None:
 
 
 def test_length_that_predicts_chosen_is_said() -> None:
-    assert warnings({"chosen_is_longer": 0.8}, 200) != []
-    assert "shorter" in warnings({"chosen_is_longer": 0.1}, 200)[0]
-    assert warnings({"chosen_is_longer": 0.55}, 10_000) == [], "a small bias"
-    assert warnings({"chosen_is_longer": 0.8}, 10) == [], "ten rows prove nothing"
+    assert warnings("stage1", {"chosen_is_longer": 0.8}, 200) != []
+    assert "shorter" in warnings("stage1", {"chosen_is_longer": 0.1}, 200)[0]
+    assert warnings("stage1", {"chosen_is_longer": 0.55}, 10_000) == [], "a small bias"
+    assert warnings("stage1", {"chosen_is_longer": 0.8}, 10) == [], "ten rows prove nothing"
 
 
 def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]]) -> None:
-    facts = json.loads((dataset / "facts.json").read_text())
+    all_facts = json.loads((dataset / "facts.json").read_text())
+    facts = all_facts["stage1"]
     assert facts["triplets"] == len(rows) == 40
     clips = load_dataset(str(dataset), "clips", split="train")
     dropped = load_dataset(str(dataset), "dropped", split="train")
@@ -206,9 +208,9 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
     assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset"]
 
     card = (dataset / "README.md").read_text()
-    assert "40 preference triplets" in card
-    for prompt in facts["prompts"].values():
-        assert prompt in card
+    assert "**stage1**: 40 rows" in card
+    for prompt in all_facts["prompts"].values():
+        assert isinstance(prompt, dict) or prompt in card
     assert f"| equal | {facts['dropped'].get('equal', 0)} |" in card
     assert "None" not in card
 
@@ -233,8 +235,9 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
 
 
 def test_a_large_build_is_balanced(world: Path, tmp_path: Path) -> None:
-    overrides = [f"sources.0.folder={world}", "stage1.triplets=600", "context.clips=[2, 3, 6, 8]"]
-    facts = build(load_recipe(DatasetRecipe, "tiny/dataset", overrides), tmp_path / "out", Scribe(tmp_path / "asked"))
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=600", "context.clips=[2, 3, 6, 8]", "stage2=null"]
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides)
+    facts = build(recipe, tmp_path / "out", Scribe(tmp_path / "asked"))["stage1"]
     depth = facts["anchor_depth"]
     assert sum(depth["observed"]) == pytest.approx(sum(depth["expected"]), abs=0.1) == 600
     assert chisquare(depth["observed"], np.array(depth["expected"]) * 600 / sum(depth["expected"])).pvalue > 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,18 @@ from longvpo.model import TINY as CHECKPOINT
 from longvpo.model import encode, load_model, load_processor
 from longvpo.tiny import base
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor
-from longvpo.tiny.world import COLORS, SHAPES, Thing, draw, questions, random_thing, write_world
+from longvpo.tiny.tasks import every_thing
+from longvpo.tiny.world import (
+    COLORS,
+    PLACES,
+    SHAPES,
+    Thing,
+    draw,
+    pair_questions,
+    questions,
+    random_thing,
+    write_world,
+)
 from longvpo.video import read_frames
 from longvpo.writer import Request, answer
 
@@ -119,3 +131,32 @@ def test_questions_are_answered_by_the_thing() -> None:
     thing = Thing("ring", "red", "sand", "left")
     assert thing.caption == "a red ring moves left in the sand"
     assert questions(thing) == [("what color is the ring?", "red"), ("where is the ring?", "sand")]
+
+
+def test_questions_about_two_things_name_them_in_order() -> None:
+    ring, bar = Thing("ring", "red", "sand", "left"), Thing("bar", "blue", "sea", "up")
+    assert pair_questions(ring, bar) == [
+        ("what color are the ring and the bar?", "red and blue"),
+        ("where are the ring and the bar?", "sand and sea"),
+    ]
+    assert pair_questions(bar, ring)[0] == ("what color are the bar and the ring?", "blue and red")
+
+
+def test_any_three_colors_have_things_of_each_shape_in_each_place() -> None:
+    """Otherwise random_thing could search without end."""
+    things = every_thing()
+    for held_out in (True, False):
+        found = {(thing.shape, thing.place, thing.color) for thing in things if thing.held_out == held_out}
+        colors = Counter((shape, place) for shape, place, _ in found)
+        assert len(colors) == len(SHAPES) * len(PLACES)
+        assert min(colors.values()) >= len(COLORS) - 2
+
+
+def test_a_thing_is_drawn_out_of_the_values_given() -> None:
+    rng = np.random.default_rng(0)
+    things = {random_thing(rng, "test", ["ring", "bar"], ["red", "blue", "green"], ["sea"]) for _ in range(100)}
+    assert {thing[:3] for thing in things} <= {
+        (s, c, "sea") for s in ("ring", "bar") for c in ("red", "blue", "green")
+    }
+    assert {thing.shape for thing in things} == {"ring", "bar"}
+    assert all(thing.held_out for thing in things)

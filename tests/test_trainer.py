@@ -22,8 +22,9 @@ from trl import DPOTrainer
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, join, load_model, load_processor
-from longvpo.recipe import LoraSection, ModelSection, TrainRecipe, VideoSection
+from longvpo.recipe import LoraSection, TrainRecipe
 from longvpo.recipe_file import load_recipe
+from longvpo.sections import ModelSection, VideoSection
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
@@ -42,6 +43,12 @@ SECTION = {
 }
 
 
+@pytest.fixture(scope="module")
+def rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As training loads them."""
+    return [row | {"reference": "anchor"} for row in rows]
+
+
 def family(name: str) -> tuple[Any, Any]:
     return internvl() if name == "internvl" else (load_model(TINY), load_processor(TINY))
 
@@ -51,7 +58,6 @@ def make_trainer(
     world: Path,
     tmp_path: Path,
     name: str = "tiny",
-    reference: str = "anchor",
     kind: type = AnchoredDPOTrainer,
     **section: Any,
 ) -> Any:
@@ -62,7 +68,7 @@ def make_trainer(
         args=training_arguments(SECTION | section, tmp_path / "run"),
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
-        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0, reference),
+        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
         peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
     )
     generator = torch.Generator().manual_seed(0)
@@ -137,10 +143,11 @@ def test_loss_and_gradients_equal_stock_trl_when_the_anchor_is_the_whole_context
 ) -> None:
     # stock TRL stacks videos of one length, and its sft is a mean over tokens: answers of one length
     batch = [row for row in rows if len(row["context"]) == 4][:3]
-    ours = make_trainer(batch, world, tmp_path, reference="full")
+    ours = make_trainer(batch, world, tmp_path)
     stock = make_trainer(batch, world, tmp_path, kind=StockTrainer)
     collate = WholeContext(stock.processing_class, ours.data_collator.frames_of, 1.0)
-    our_loss = ours.compute_loss(ours.model, ours.data_collator(batch))
+    full = [row | {"reference": "full"} for row in batch]
+    our_loss = ours.compute_loss(ours.model, ours.data_collator(full))
     stock_loss = stock.compute_loss(stock.model, collate(batch))
     assert our_loss.item() == pytest.approx(stock_loss.item(), rel=1e-6)
     our_loss.backward()

@@ -16,7 +16,7 @@ import pytest
 from longvpo import probe
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import join
-from longvpo.recipe import VideoSection
+from longvpo.sections import VideoSection
 from longvpo.video import ClipFrames, duration, read_frames, sample_times, scaled_size, write_video
 
 

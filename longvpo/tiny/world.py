@@ -1,7 +1,5 @@
 """The drawn world: seeded clips of one moving shape, written as mp4 files with a caption table beside them.
 
-    python -m longvpo.tiny.world FOLDER --clips 100
-
 One combination of attributes in five is held out: it is drawn for the test split alone, so a model that answers
 about test clips has never seen such a thing.
 """
@@ -9,6 +7,7 @@ about test clips has never seen such a thing.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -43,6 +42,9 @@ PLACES = {
     "fog": (140, 140, 140),
 }
 MOTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+
+# by the attribute that they ask for; filled with two shapes
+PAIR_QUESTIONS = {"color": "what color are the {} and the {}?", "place": "where are the {} and the {}?"}
 
 Split = Literal["train", "test"]
 
@@ -79,9 +81,24 @@ def questions(thing: Thing) -> list[tuple[str, str]]:
     ]
 
 
-def random_thing(rng: np.random.Generator, split: Split) -> Thing:
+def pair_questions(first: Thing, second: Thing) -> list[tuple[str, str]]:
+    """Questions that name two shapes and need the clips of both; the words of the answer are in the same order."""
+    return [
+        (text.format(first.shape, second.shape), f"{getattr(first, attribute)} and {getattr(second, attribute)}")
+        for attribute, text in PAIR_QUESTIONS.items()
+    ]
+
+
+def random_thing(
+    rng: np.random.Generator,
+    split: Split,
+    shapes: Iterable[str] = SHAPES,
+    colors: Iterable[str] = COLORS,
+    places: Iterable[str] = PLACES,
+) -> Thing:
+    """A thing of the split out of these values; any three colors have one of every shape in every place."""
     while True:
-        thing = Thing(*(str(rng.choice(list(values))) for values in (SHAPES, COLORS, PLACES, MOTIONS)))
+        thing = Thing(*(str(rng.choice(list(values))) for values in (shapes, colors, places, MOTIONS)))
         if thing.held_out == (split == "test"):
             return thing
 
@@ -91,15 +108,14 @@ def draw(thing: Thing, rng: np.random.Generator) -> np.ndarray:
     radius = rng.uniform(21, 24)
     step = np.array(MOTIONS[thing.motion]) * rng.uniform(6, 10) / FPS
     middle = rng.uniform(0.42 * SIZE, 0.58 * SIZE, size=2)
-    light = rng.uniform(0.9, 1.05)
+    light = np.float32(rng.uniform(0.9, 1.05))
     count = FPS * SECONDS
-    frames = np.empty((count, SIZE, SIZE, 3), np.float32)
-    for index in range(count):
+    colors = np.array([PLACES[thing.place], COLORS[thing.color]], np.float32) * light
+    frames = rng.normal(0, 4, (count, SIZE, SIZE, 3))
+    for index, frame in enumerate(frames):
         x, y = middle + step * (index - (count - 1) / 2)
-        frames[index] = PLACES[thing.place]
-        frames[index, _mask(thing.shape, x, y, radius)] = COLORS[thing.color]
-    noise = rng.normal(0, 4, frames.shape)
-    return np.clip(frames * light + noise, 0, 255).astype(np.uint8)
+        frame += colors[_mask(thing.shape, x, y, radius).astype(int)]
+    return np.clip(frames, 0, 255, out=frames).astype(np.uint8)
 
 
 _ROWS, _COLUMNS = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)

@@ -1,0 +1,177 @@
+"""Recursive captions: a scene is described from its frames and from what was written about the scenes before it.
+
+The rule (paper, section 3.4; how the text is kept short is ours): what came before fits in a budget of tokens. The
+latest captions stand there whole; when they outgrow the budget, the older ones are folded, by the model that wrote
+them, into a summary, into which later ones are folded in turn. Every answer is kept by the journal, so that a build
+that is killed goes on at the scene where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+from tqdm import tqdm
+
+from longvpo.errors import VideoError
+from longvpo.filters import Refusal
+from longvpo.studio import Studio, clip_request, failed
+from longvpo.triplet import Clip, Scene
+from longvpo.writer import Request
+
+BYTES_A_TOKEN = 3  # of UTF-8, at least, in most texts and tokenizers: a server does not show us its own
+FIRST = "(this is the first scene)"
+HEADING = 12  # tokens before a summary
+TRIES = 2  # of a fold, before what is too long is cut
+
+
+@dataclass
+class Story:
+    """A long video while it is captioned."""
+
+    name: str
+    clips: list[Clip]
+    scenes: list[Scene] = field(default_factory=list)
+    summary: str = ""  # of scenes 1 to `folded`
+    folded: int = 0
+    refusal: Refusal | None = None
+
+    @property
+    def next(self) -> Clip:
+        """The clip of the scene that has no caption yet."""
+        return self.clips[len(self.scenes)]
+
+    @property
+    def done(self) -> bool:
+        return self.refusal is not None or len(self.scenes) == len(self.clips)
+
+    def before(self, last: int | None = None) -> str:
+        """What was written before, the scenes after number `last` left out."""
+        lines = [f"Summary of scenes 1 to {self.folded}: {self.summary}"] if self.folded else []
+        return "\n".join([*lines, *(scene_line(scene, scene.scene) for scene in self.scenes[self.folded : last])])
+
+
+def scene_line(scene: Scene, number: int) -> str:
+    return f"Scene #{number} ({scene.start:.1f}-{scene.end:.1f} s): {scene.caption}"
+
+
+def count_tokens(text: str) -> int:
+    """An estimate that is rarely too low."""
+    return math.ceil(len(text.encode()) / BYTES_A_TOKEN)
+
+
+def caption(stories: Iterable[Story], budget: int, studio: Studio, together: int, counts: Counter[str]) -> None:
+    """Give every story its scenes, or the refusal for which it has not all of them.
+
+    So many stories as stand `together` are asked about at a time, each one scene further; the next one takes the place
+    of one that is done.
+
+    Args:
+        budget: tokens of what came before.
+        counts: gains calls, tokens and folds.
+    """
+    waiting = iter(stories)
+    active: list[Story] = []
+    workers = studio.recipe.video.workers
+    with ThreadPoolExecutor(workers, "decode") as threads, tqdm(desc="scenes", leave=False) as bar:
+        while True:
+            active = [story for story in active if not story.done]
+            active += _some(waiting, together - len(active))
+            if not active:
+                return
+            if "{before}" in studio.recipe.prompts.scene:
+                _fold(active, budget, studio, counts)
+            _write(active, studio, threads, counts)
+            bar.update(len(active))
+
+
+def _some(stories: Iterator[Story], number: int) -> list[Story]:
+    found = (story for story in stories if not story.done)
+    return [story for _, story in zip(range(number), found, strict=False)]
+
+
+def _fold(stories: list[Story], budget: int, studio: Studio, counts: Counter[str]) -> None:
+    """Fold the older captions of every story whose text is over the budget, so that it fits in."""
+    for attempt in range(TRIES):
+        full = [story for story in stories if count_tokens(story.before()) > budget]
+        if not full:
+            return
+        counts["folds"] += len(full)
+        # all but the latest that fit beside a summary of half of the budget; at the second try, all
+        upto = [_oldest(story, budget // 2 - HEADING if attempt == 0 else 0) for story in full]
+        requests = [
+            Request(studio.recipe.prompts.summary.format(before=story.before(last)), studio.recipe.seed)
+            for story, last in zip(full, upto, strict=True)
+        ]
+        for story, last, answer in zip(full, upto, studio.ask(requests, "", counts), strict=True):
+            story.refusal = story.refusal or failed(answer)
+            story.summary, story.folded = _cut(answer.text or story.before(last), budget // 2), last
+    stories[:] = [story for story in stories if story.refusal is None]
+
+
+def _oldest(story: Story, room: int) -> int:
+    """Number of the last scene to fold: those after it fit in so many tokens."""
+    last = len(story.scenes)
+    used = 0
+    while last > story.folded + 1:
+        used += count_tokens(scene_line(story.scenes[last - 1], last))
+        if used > room:
+            break
+        last -= 1
+    return last
+
+
+def _cut(text: str, tokens: int) -> str:
+    """The text itself, or as many of its first words as fit."""
+    while count_tokens(text) > tokens and " " in text:
+        text = text.rsplit(" ", 1)[0]
+    return text.encode()[: tokens * BYTES_A_TOKEN].decode(errors="ignore")
+
+
+def _write(stories: list[Story], studio: Studio, threads: ThreadPoolExecutor, counts: Counter[str]) -> None:
+    """The next scene of every story."""
+    prompts = studio.recipe.prompts
+    requests = [
+        clip_request([story.next], studio, prompts.scene.format(before=story.before() or FIRST), studio.recipe.seed)
+        for story in stories
+    ]
+    new = decode(requests, stories, studio, threads)
+    asked = [(story, request) for story, request in zip(stories, requests, strict=True) if story.refusal is None]
+    if new:  # while the writer works, the scenes after these are decoded; what is wrong with one is said in its turn
+        for story, _ in asked:
+            if len(story.scenes) + 1 < len(story.clips):
+                threads.submit(studio.frames_of, story.clips[len(story.scenes) + 1].reference)
+    answers = studio.ask([request for _, request in asked], "", counts)
+    for (story, _), answer in zip(asked, answers, strict=True):
+        story.refusal = failed(answer)
+        scene = {
+            "caption": answer.text,
+            "long_video": story.name,
+            "scene": len(story.scenes) + 1,
+            "summary": story.summary,
+            "writer": studio.writer.name,
+        }
+        if story.refusal is None:
+            story.scenes.append(Scene(**asdict(story.next) | scene))
+
+
+def decode(requests: list[Request], stories: list[Story], studio: Studio, threads: ThreadPoolExecutor) -> bool:
+    """Read the frames of all requests that were not answered before, by several threads.
+
+    Returns:
+        Whether there was such a request.
+    """
+
+    def read(request: Request, story: Story) -> bool:
+        if request.frames is None or studio.journal.has(studio.writer, request):
+            return False
+        try:
+            request.frames()
+        except VideoError as error:
+            story.refusal = Refusal("video", str(error))
+        return True
+
+    return any(list(threads.map(read, requests, stories)))

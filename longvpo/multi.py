@@ -1,0 +1,107 @@
+"""Questions about whole long videos whose answers lie in several scenes: a table with a question a row.
+
+Several rows may be about the same video. Accuracy is counted for each value of one of the table's columns, such as the
+number of scenes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from tqdm import tqdm
+
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.recipe import MultiSection
+from longvpo.sources import Candidate, open_clip
+from longvpo.tables import cell, read_table
+from longvpo.triplet import Clip, Dropped
+from longvpo.video import ClipFrames
+
+
+@dataclass(frozen=True)
+class LongQuestion:
+    question: str
+    answer: str
+    group: str
+    clip: Clip  # the whole video
+    frames: int  # sampled from it
+
+
+def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[LongQuestion], list[Dropped]]:
+    """The questions of a table, and the rows that say too little or whose video cannot be read.
+
+    Every video is opened and decoded once.
+
+    Raises:
+        LongVPOError: the source is no folder of whole videos, its table cannot be read or lacks a column, or no row
+            can be used.
+    """
+    source = section.source
+    for name in ("dataset", "scenes", "clips"):
+        if getattr(source, name) is not None:
+            raise LongVPOError(f"multi.source.{name} is not built: multi.source is a folder of whole videos, all used")
+    # nobody reads captions here
+    rows = read_table(source.model_copy(update={"captions": "writer"}), ("question", "answer", section.group))
+    videos: dict[str, tuple[Clip, int] | VideoError] = {}
+    questions, dropped = [], []
+    for number, row in enumerate(tqdm(rows, desc=f"open {source.name}", leave=False)):
+        try:
+            video, question, answer, group = _texts(section, row)
+            if video not in videos:
+                videos[video] = _open(section, video, frames_of)
+            opened = videos[video]
+            if isinstance(opened, VideoError):
+                raise opened
+        except VideoError as error:
+            dropped.append(Dropped(f"{source.name} row {number}", "multi", str(error)))
+            continue
+        questions.append(LongQuestion(question, answer, group, *opened))
+    if not questions:
+        raise LongVPOError(
+            f"source {source.name}: none of its {len(rows)} questions can be used, the first: {dropped[0].reason}"
+        )
+    return questions, dropped
+
+
+def _texts(section: MultiSection, row: dict[str, Any]) -> list[str]:
+    """Video, question, answer and group of a row. Raises VideoError when one is missing or damaged."""
+    columns = (section.source.columns.video, "question", "answer", section.group)
+    texts = ["" if cell(row, column) is None else str(cell(row, column)).strip() for column in columns]
+    for column, text in zip(columns, texts, strict=True):
+        if not text:
+            raise VideoError(f"{texts[0] or 'it'} has no {column}")
+        if any(0xD800 <= ord(character) < 0xE000 for character in text):
+            raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
+    return texts
+
+
+def _open(section: MultiSection, video: str, frames_of: ClipFrames) -> tuple[Clip, int] | VideoError:
+    """A whole video and the number of its frames, or why it cannot be read."""
+    if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
+        return VideoError(f"{video} is no path inside the source's folder")
+    try:
+        clip = open_clip(section.source, Candidate(video, ""))
+        return clip, len(frames_of(clip.reference))
+    except VideoError as error:
+        return error
+    except OSError as error:  # such as a name that is too long
+        return VideoError(f"cannot read {video[:200]}: {error.strerror}")
+
+
+def accuracy(questions: list[LongQuestion], right: list[bool]) -> dict[str, float]:
+    """Percent of right answers in each group; groups that are numbers come in their order."""
+    groups: dict[str, list[bool]] = defaultdict(list)
+    for question, is_right in zip(questions, right, strict=True):
+        groups[question.group].append(is_right)
+    return {group: round(100 * sum(groups[group]) / len(groups[group]), 1) for group in sorted(groups, key=_order)}
+
+
+def _order(group: str) -> tuple[float, str]:
+    try:
+        return float(group), group
+    except ValueError:
+        return math.inf, group

@@ -1,0 +1,85 @@
+"""The triplets that a run trains on: those of one config, and others mixed in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+from datasets import Dataset, concatenate_datasets, load_dataset
+from datasets.exceptions import DatasetNotFoundError
+
+from longvpo.errors import LongVPOError, first_line
+from longvpo.recipe import DataSection, Reference, TrainRecipe
+
+COLUMNS = ["prompt", "chosen", "rejected", "context", "anchors"]  # of a dataset that are trained on
+
+
+def load_triplets(recipe: TrainRecipe, seed: int) -> Dataset:
+    """The triplets to train on: all of `data.config`, and those of `data.mix`, drawn at random and shuffled in.
+
+    Returns:
+        Of each triplet the columns prompt, chosen, rejected, context and anchors, where it comes from, as `config`,
+        and what the reference is scored on, as `reference`.
+
+    Raises:
+        LongVPOError: there is no such dataset, its rows are no triplets, a context has more clips than the frame
+            budget, or a config of the mix has too few rows.
+    """
+    data = recipe.data
+    check_mix(data)
+    rows = _load_config(recipe, data.config, recipe.reference)
+    rest = 1 - sum(mix.share for mix in data.mix)
+    parts = [rows]
+    for mix in data.mix:
+        others = _load_config(recipe, mix.config, mix.reference)
+        wanted = round(len(rows) * mix.share / rest)
+        if wanted > len(others):
+            largest = (rest + mix.share) * len(others) / (len(rows) + len(others))
+            raise LongVPOError(
+                f"data.mix: a share of {mix.share:g} beside {len(rows)} rows of {data.config} needs {wanted} rows of "
+                f"{mix.config}, which has {len(others)}: set its share to at most {math.floor(largest * 1e4) / 1e4:g}"
+            )
+        if others.features != rows.features:
+            raise LongVPOError(f"data.mix: the columns of {mix.config} have other types than those of {data.config}")
+        parts.append(others.shuffle(seed=seed, keep_in_memory=True).select(range(wanted)))
+    return concatenate_datasets(parts).shuffle(seed=seed, keep_in_memory=True) if data.mix else rows
+
+
+def _load_config(recipe: TrainRecipe, config: str, reference: Reference) -> Dataset:
+    data = recipe.data
+    revision = None if Path(data.dataset).is_dir() else data.revision
+    try:
+        rows = load_dataset(data.dataset, config, split=data.split, revision=revision)
+    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError) as error:
+        raise LongVPOError(f"cannot load {data.dataset}, config {config}: {first_line(error)}") from error
+    missing = [name for name in COLUMNS if name not in rows.column_names]
+    if missing:
+        raise LongVPOError(f"{data.dataset} holds no triplets: it has no column {missing[0]}")
+    rows = rows.select_columns(COLUMNS)  # those of configs differ, and one may be named as ours
+    _check_contexts(rows, config, recipe.frame_budget)
+    return rows.add_column("config", [config] * len(rows)).add_column("reference", [reference] * len(rows))
+
+
+def _check_contexts(rows: Dataset, config: str, budget: int | None) -> None:
+    for number, (context, anchors) in enumerate(zip(rows["context"], rows["anchors"], strict=True)):
+        if not anchors or min(anchors) < 0 or max(anchors) >= len(context):
+            raise LongVPOError(
+                f"row {number} of config {config}: its anchors {anchors} are not places in its context of "
+                f"{len(context)} clips; build the dataset again"
+            )
+        if budget is not None and len(context) > budget:
+            raise LongVPOError(
+                f"row {number} of config {config} has {len(context)} clips, which do not fit into a frame_budget of "
+                f"{budget}: set it to {len(context)} or more, or build the dataset with smaller contexts"
+            )
+
+
+def check_mix(data: DataSection) -> None:
+    """Raises LongVPOError when the configs and shares of a mix do not go together."""
+    names = [data.config, *(mix.config for mix in data.mix)]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise LongVPOError(f"data.mix: rows of {twice[0]} are asked for twice; name each config once")
+    if sum(mix.share for mix in data.mix) > 1 - 1e-9:
+        raise LongVPOError(f"data.mix: the shares leave nothing for {data.config}; their sum must be below 1")

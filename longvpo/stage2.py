@@ -1,0 +1,259 @@
+"""Self-reasoning: questions about long videos that need several scenes, and answers that miss some of them.
+
+A language model reads the captions of a part of a video and asks; the model that will be trained answers from the
+scenes that the question cites (chosen), and from too few of them or from others (rejected). Paper, section 3.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from longvpo.captions import scene_line
+from longvpo.filters import Refusal, agree, asked_before, no_pair, parse_right, parse_scenes_question
+from longvpo.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
+from longvpo.recipe import DatasetRecipe, Stage2Section
+from longvpo.recipe_file import recipe_hash
+from longvpo.sections import WriterSection
+from longvpo.studio import Studio, clip_request, failed
+from longvpo.triplet import Dropped, Scene, Triplet
+from longvpo.writer import Request
+
+
+@dataclass
+class Reasoning:
+    """A triplet of stage 2 in the making; once it has a refusal no later step touches it."""
+
+    number: int
+    seed: int
+    part: list[Scene]
+    task: str
+    question: str = ""
+    answer_type: str = ""
+    trace: str = ""
+    relevant: list[int] = field(default_factory=list)  # places in the part
+    prompt: str = ""
+    chosen: str = ""
+    rejected: str = ""
+    rejection: str = ""
+    outside: list[int] = field(default_factory=list)  # places that the rejected answer was written from
+    said: dict[tuple[int, ...], str] = field(default_factory=dict)  # answers from some of the relevant scenes
+    refusal: Refusal | None = None
+
+    @property
+    def id(self) -> str:
+        return f"stage2-{self.number:06d}"
+
+    def triplet(self, studio: Studio) -> Triplet:
+        return Triplet(
+            id=self.id,
+            stage=2,
+            prompt=self.prompt,
+            chosen=self.chosen,
+            rejected=self.rejected,
+            rejection=self.rejection,
+            context=[scene.reference for scene in self.part],
+            anchors=self.relevant,
+            rejected_clips=[self.part[place].reference for place in self.outside],
+            writer=studio.writer.name,
+            judge=studio.judge.name if studio.judge else "",
+            seed=self.seed,
+            recipe=recipe_hash(studio.recipe),
+            task=self.task,
+            answer_type=self.answer_type,
+            trace=self.trace,
+            scenes=[scene.scene for scene in self.part],
+            question_writer=studio.question_writer.name,
+        )
+
+    def dropped(self, refusal: Refusal) -> Dropped:
+        made = {
+            "prompt": self.prompt,
+            "chosen": self.chosen,
+            "rejected": self.rejected,
+            "context": [scene.reference for scene in self.part],
+            "anchors": self.relevant,
+        }
+        return Dropped(self.id, refusal.filter, refusal.reason, refusal.score, made)
+
+
+def parts(scenes: list[Scene], section: Stage2Section) -> list[list[Scene]]:
+    """A long video in parts of about equal numbers of consecutive scenes, none with more than max_scenes."""
+    number = -(-len(scenes) // section.max_scenes)
+    edges = np.linspace(0, len(scenes), number + 1).round().astype(int).tolist()
+    return [scenes[start:end] for start, end in pairwise(edges)]
+
+
+def write(
+    drafts: list[Reasoning], before: np.ndarray, studio: Studio, section: Stage2Section, counts: dict[str, int]
+) -> np.ndarray:
+    """All that makes a triplet of a draft, or gives it a refusal.
+
+    Args:
+        before: unit vectors of the questions that were asked before, of shape (n, dimension).
+
+    Returns:
+        The same with the new ones.
+    """
+    write_questions(drafts, studio, section, counts)
+    asked = check_new(drafts, before, studio)
+    write_chosen(drafts, studio, section, counts)
+    check_scenes(drafts, studio, section, counts)
+    write_rejected(drafts, studio, section, counts)
+    check_answers(drafts, studio, counts)
+    return asked
+
+
+def write_questions(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+    """Question, reasoning trace and relevant scenes, by a language model that reads the captions alone.
+
+    It sees the scenes of the context numbered from 1.
+    """
+    prompts = studio.recipe.prompts
+    temperature = question_writer(studio.recipe, section).temperature
+    requests = []
+    for draft in drafts:
+        text = prompts.scenes_question.format(
+            scenes="\n".join(scene_line(scene, number) for number, scene in enumerate(draft.part, 1)),
+            task=prompts.tasks[draft.task],
+            answer_types=", ".join(ANSWER_TYPES),
+        )
+        requests.append(Request(text, draft.seed, temperature, SCENES_QUESTION_SCHEMA))
+    answers = studio.ask(requests, "questions", counts, "question_writer")
+    for draft, answer in zip(drafts, answers, strict=True):
+        parsed = failed(answer) or parse_scenes_question(answer.text, len(draft.part), section.trace)
+        if isinstance(parsed, Refusal):
+            draft.refusal = parsed
+            continue
+        draft.question, draft.answer_type, draft.trace = parsed.question, parsed.answer_type, parsed.trace
+        draft.relevant = [number - 1 for number in parsed.scenes]
+        draft.prompt = prompts.answer.format(question=draft.question)
+
+
+def question_writer(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:
+    """Who writes the questions: the recipe's own choice, or a language model that is there, or the writer."""
+    return section.question_writer or recipe.judge or recipe.writer
+
+
+def check_new(drafts: list[Reasoning], before: np.ndarray, studio: Studio) -> np.ndarray:
+    """Refuse questions that were nearly asked before; returns `before` with the others."""
+    alive = _alive(drafts)
+    vectors = studio.embedder.texts([draft.question for draft in alive])
+    for draft, vector in zip(alive, vectors, strict=True):
+        draft.refusal = asked_before(vector, before, studio.recipe.filters.question_threshold)
+        if draft.refusal is None:
+            before = np.concatenate([before.reshape(-1, len(vector)), vector[None]])
+    return before
+
+
+def write_chosen(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+    """The answer from the relevant scenes alone, or from the whole context."""
+
+    def shown(draft: Reasoning) -> list[int]:
+        return draft.relevant if section.chosen == "relevant" else list(range(len(draft.part)))
+
+    alive = _alive(drafts)
+    for draft, answer in zip(alive, _answers(alive, shown, studio, "chosen answers", counts), strict=True):
+        draft.chosen = answer
+
+
+def check_scenes(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+    """Ask with one scene alone, and with one scene left out: neither may answer a question that needs them all."""
+    checks: list[tuple[str, bool, Callable[[list[int], int], list[int]]]] = [
+        ("one_scene", section.one_scene, lambda relevant, place: [place]),
+        ("needed", section.needed, lambda relevant, place: [other for other in relevant if other != place]),
+    ]
+    for name, active, subset in checks:
+        if not active:
+            continue
+        asked = [
+            (draft, place, subset(draft.relevant, place))
+            for draft in _alive(drafts)
+            for place in draft.relevant
+            if name == "one_scene" or len(draft.relevant) > 2  # of two, the other one was asked alone
+        ]
+        requests = [_request(draft, places, studio) for draft, _, places in asked]
+        answers = studio.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
+        said = studio.embedder.texts([answer.text for answer in answers])
+        chosen = studio.embedder.texts([draft.chosen for draft, _, _ in asked])
+        for (draft, place, places), answer, one, other in zip(asked, answers, said, chosen, strict=True):
+            draft.said[tuple(places)] = answer.text
+            draft.refusal = draft.refusal or failed(answer)
+            if draft.refusal is None and agree(
+                answer.text, draft.chosen, float(one @ other), studio.recipe.filters.answer_threshold
+            ):
+                how = f"scene #{place + 1} alone" if name == "one_scene" else f"the scenes without #{place + 1}"
+                draft.refusal = Refusal(name, f"{how} gave the same answer: {answer.text[:200]!r}", float(one @ other))
+
+
+def write_rejected(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+    """The answer from too few of the relevant scenes, or from as many that are not relevant."""
+    for draft in _alive(drafts):
+        draft.rejection, draft.outside = draw_outside(draft, section, studio.recipe.seed)
+        draft.rejected = draft.said.get(tuple(draft.outside), "")
+    missing = [draft for draft in _alive(drafts) if tuple(draft.outside) not in draft.said]
+    answers = _answers(missing, lambda draft: draft.outside, studio, "rejected answers", counts)
+    for draft, answer in zip(missing, answers, strict=True):
+        draft.rejected = answer
+
+
+def draw_outside(draft: Reasoning, section: Stage2Section, seed: int) -> tuple[str, list[int]]:
+    """Kind of the rejected answer, and the places it is written from, in order.
+
+    Where all scenes of a part are relevant there is no irrelevant one, and the answer is partial.
+    """
+    rng = np.random.default_rng([seed, draft.number, 2])
+    others = [place for place in range(len(draft.part)) if place not in draft.relevant]
+    if rng.random() < section.partial or not others:
+        size = int(rng.integers(1, len(draft.relevant)))
+        return "partial", sorted(rng.choice(draft.relevant, size, replace=False).tolist())
+    size = min(len(draft.relevant), len(others))
+    return "irrelevant", sorted(rng.choice(others, size, replace=False).tolist())
+
+
+def check_answers(drafts: list[Reasoning], studio: Studio, counts: dict[str, int]) -> None:
+    """Chosen and rejected must make a pair, and the rejected answer must be wrong."""
+    alive = _alive(drafts)
+    chosen = studio.embedder.texts([draft.chosen for draft in alive])
+    rejected = studio.embedder.texts([draft.rejected for draft in alive])
+    for draft, one, other in zip(alive, chosen, rejected, strict=True):
+        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
+    if studio.judge is None:
+        return
+    alive = _alive(drafts)
+    requests = []
+    for draft in alive:
+        text = studio.recipe.prompts.pair.format(
+            question=draft.question,
+            chosen=draft.chosen,
+            rejected=draft.rejected,
+            scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
+        )
+        requests.append(Request(text, draft.seed, schema=PAIR_SCHEMA))
+    for draft, answer in zip(alive, studio.ask(requests, "verdicts", counts, "judge"), strict=True):
+        draft.refusal = failed(answer) or parse_right(answer.text)
+
+
+def _answers(
+    drafts: list[Reasoning],
+    shown: Callable[[Reasoning], list[int]],
+    studio: Studio,
+    progress: str,
+    counts: dict[str, int],
+) -> Iterable[str]:
+    """Each draft's prompt answered from the scenes that are `shown`; a request that fails refuses its draft."""
+    answers = studio.ask([_request(draft, shown(draft), studio) for draft in drafts], progress, counts)
+    for draft, answer in zip(drafts, answers, strict=True):
+        draft.refusal = draft.refusal or failed(answer)
+    return [answer.text for answer in answers]
+
+
+def _request(draft: Reasoning, places: list[int], studio: Studio) -> Request:
+    return clip_request([draft.part[place] for place in places], studio, draft.prompt, draft.seed)
+
+
+def _alive(drafts: list[Reasoning]) -> list[Reasoning]:
+    return [draft for draft in drafts if draft.refusal is None]

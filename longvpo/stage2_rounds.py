@@ -1,0 +1,177 @@
+"""Stage 2 in rounds: long videos are cut, captioned and asked about, each as often as all others.
+
+Nothing here is kept but the cuts and, in the journal, the answers: a build that is killed goes through the same steps
+again and asks for what is missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.blocks import block_size
+from longvpo.captions import Story, caption
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.filters import Refusal
+from longvpo.longvideos import LongVideo, open_long_video
+from longvpo.pool import mixed
+from longvpo.recipe import Stage2Section
+from longvpo.sources import OverlapError
+from longvpo.stage2 import Reasoning, parts, write
+from longvpo.studio import Studio
+from longvpo.triplet import Dropped, Scene, Triplet
+
+
+@dataclass
+class Reasoned:
+    """The triplets so far, and what the next ones depend on."""
+
+    triplets: list[Triplet] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    tried: Counter[str] = field(default_factory=Counter)  # questions, by task
+    videos: dict[int, list[list[Scene]]] = field(default_factory=dict)  # parts of those that were captioned
+    questions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))  # unit vectors
+
+    @property
+    def scenes(self) -> list[Scene]:
+        """All that were captioned, in the order of their videos."""
+        return [scene for number in sorted(self.videos) for part in self.videos[number] for scene in part]
+
+
+def run(
+    studio: Studio,
+    section: Stage2Section,
+    videos: list[LongVideo],
+    kept: Path,
+    overlap: frozenset[str],
+    outcome: Reasoned,
+) -> None:
+    """Write triplets until the recipe's number is reached or its attempts are used up.
+
+    Args:
+        kept: folder of the cuts.
+
+    Raises:
+        LongVPOError: no video can be used.
+    """
+    wanted, most = section.triplets, int(section.triplets * section.attempts)
+    order = _order(section, videos, studio.recipe.seed)
+    bad: set[int] = set()
+    planned = 0
+    with tqdm(total=wanted, desc="stage 2") as bar:
+        while len(outcome.triplets) < wanted and planned < most:
+            need = min(wanted - len(outcome.triplets), most - planned)
+            picks = list(islice((pick for pick in order if pick not in bad), -(-need // section.questions)))
+            picks = list(dict.fromkeys(picks))  # each once a round
+            new = [pick for pick in picks if pick not in outcome.videos]
+            bad |= tell(studio, section, {pick: videos[pick] for pick in new}, kept, overlap, outcome)
+            if len(bad) == len(videos):
+                raise LongVPOError(_none_left(outcome.dropped))
+            drafts = plan(studio, section, [pick for pick in picks if pick not in bad], need, planned, outcome)
+            planned += len(drafts)
+            size = block_size(studio.recipe.video, studio.recipe.writer.batch_size)
+            for start in range(0, len(drafts), size):
+                some = drafts[start : start + size]
+                outcome.questions = write(some, outcome.questions, studio, section, outcome.counts)
+                for draft in some:
+                    if draft.refusal:
+                        outcome.dropped.append(draft.dropped(draft.refusal))
+                    else:
+                        outcome.triplets.append(draft.triplet(studio))
+                bar.update(len(outcome.triplets) - bar.n)
+
+
+def _order(section: Stage2Section, videos: list[LongVideo], seed: int) -> Iterator[int]:
+    sizes = [sum(video.source == source.name for video in videos) for source in section.sources]
+    return mixed(sizes, [source.weight for source in section.sources], np.random.default_rng([seed, 2]))
+
+
+def tell(
+    studio: Studio,
+    section: Stage2Section,
+    videos: dict[int, LongVideo],
+    kept: Path,
+    overlap: frozenset[str],
+    outcome: Reasoned,
+) -> set[int]:
+    """Cut and caption some videos; returns those that cannot be used, which are dropped with their reasons."""
+    sources = {source.name: source for source in section.sources}
+
+    def start(video: LongVideo) -> Story:
+        story = Story(video.name, [])
+        try:
+            story.clips = open_long_video(sources[video.source], video, kept, overlap)
+            if len(story.clips) < section.min_scenes:
+                reason = f"{video.name} has fewer scenes than stage2.min_scenes: {len(story.clips)}"
+                story.refusal = Refusal("scenes", reason, len(story.clips))
+        except OverlapError as error:
+            story.refusal = Refusal("overlap", str(error), 1.0)
+        except VideoError as error:
+            story.refusal = Refusal("video", str(error))
+        return story
+
+    bad = set()
+    together = block_size(studio.recipe.video, studio.recipe.writer.batch_size)
+    with ThreadPoolExecutor(studio.recipe.video.workers, thread_name_prefix="cut") as threads:
+        stories: list[Story] = []
+
+        def begun() -> Iterator[Story]:
+            for story in threads.map(start, videos.values()):
+                stories.append(story)
+                yield story
+
+        caption(begun(), section.caption_tokens, studio, together, outcome.counts)
+    for number, story in zip(videos, stories, strict=True):
+        if story.refusal:
+            bad.add(number)
+            named = f"{videos[number].source}/{story.name}"
+            outcome.dropped.append(Dropped(named, story.refusal.filter, story.refusal.reason, story.refusal.score))
+        else:
+            outcome.videos[number] = parts(story.scenes, section)
+    return bad
+
+
+def plan(
+    studio: Studio, section: Stage2Section, picks: list[int], need: int, planned: int, outcome: Reasoned
+) -> list[Reasoning]:
+    """The drafts of a round, at most `need`: one about each part of the videos, then a second one, and so on."""
+    asked = [part for pick in picks for part in outcome.videos[pick]]
+    if not asked:
+        return []
+    each = [len(some) for some in np.array_split(range(min(need, len(asked) * section.questions)), len(asked))]
+    tasks = _tasks(section, outcome)
+    drafts: list[Reasoning] = []
+    for part, count in zip(asked, each, strict=True):
+        for _ in range(count):
+            number = planned + len(drafts)
+            drafts.append(Reasoning(number, studio.recipe.seed + number, part, next(tasks)))
+            outcome.tried[drafts[-1].task] += 1
+    return drafts
+
+
+def _tasks(section: Stage2Section, outcome: Reasoned) -> Iterator[str]:
+    """Tasks, always the one that has the fewest triplets for its weight: what is dropped is asked for again."""
+    names = [name for name, weight in section.tasks.items() if weight > 0]
+    weights = np.array([section.tasks[name] for name in names])
+    have = Counter(triplet.task for triplet in outcome.triplets)
+    numbers = np.array([have[name] for name in names], float)
+    while True:
+        task = int(np.argmin((numbers + 1) / weights))
+        numbers[task] += 1
+        yield names[task]
+
+
+def _none_left(dropped: list[Dropped]) -> str:
+    first = min(dropped, key=lambda item: item.id)
+    return (
+        f"none of the {len(dropped)} long videos of stage2.sources can be used; the first: {first.reason}. "
+        "Add videos, or lower stage2.min_scenes"
+    )

