@@ -120,15 +120,18 @@ def tell(
 
     bad = set()
     together = block_size(studio.recipe.video, studio.recipe.writer.batch_size)
-    with ThreadPoolExecutor(studio.recipe.video.workers, thread_name_prefix="cut") as threads:
-        stories: list[Story] = []
+    stories: list[Story] = []
+    threads = ThreadPoolExecutor(studio.recipe.video.workers, thread_name_prefix="cut")
 
-        def begun() -> Iterator[Story]:
-            for story in threads.map(start, videos.values()):
-                stories.append(story)
-                yield story
+    def begun() -> Iterator[Story]:
+        for story in threads.map(start, videos.values()):
+            stories.append(story)
+            yield story
 
+    try:
         caption(begun(), section.caption_tokens, studio, together, outcome.counts)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)  # who stops a build does not wait for all cuts
     for number, story in zip(videos, stories, strict=True):
         if story.refusal:
             bad.add(number)

@@ -54,7 +54,7 @@ STAGES = {
 
 
 def recipe(world: Path, stage: str = "stage1") -> DatasetRecipe:
-    overrides = ["video.cache_gb=0.6", "filters.question_threshold=null"]
+    overrides = ["video.cache_gb=0.6", "video.short_side=448", "filters.question_threshold=null"]
     if stage == "stage2":  # captions that are written from what came before, and folded
         overrides += ['prompts.scene="{before}"', "stage2.caption_tokens=40", "writer.batch_size=4"]
     return load_recipe(

@@ -30,6 +30,7 @@ from pathlib import Path
 import datasets, matplotlib.pyplot, pyarrow.parquet
 from conftest import FOOTAGE
 from kills import killed
+from longvpo.build import build
 from test_footage import RealEmbedder
 from test_stage2_footage import Watcher, recipe
 
@@ -147,9 +148,8 @@ def check(facts: dict[str, Any], output: Path, joins: list[float]) -> None:
         print(f"{step['step']:20}{step['dropped']:>8}{step['left']:>8}")
     for row in [*rows[:2], *dropped[:6]]:
         print(row.get("filter", "let in"), row["prompt"], [place + 1 for place in row["anchors"]], row.get("reason"))
-    assert (
-        facts["questions_tried"] == len(rows) + len(dropped) == sum(row["filter"] != "" for row in dropped) + len(rows)
-    )
+    assert facts["questions_tried"] == len(rows) + len(dropped)
+    assert all(row["reason"] for row in dropped)
     assert facts["question_writer"] == "SmolLM2-135M-Instruct@main"
     assert 1 <= len(rows) <= 6
 
@@ -166,7 +166,7 @@ def check(facts: dict[str, Any], output: Path, joins: list[float]) -> None:
 
     # captions are a person's of the part that a scene lies in, and older ones were folded
     assert facts["folds"] >= 3
-    assert scenes[-1]["summary"].startswith("A film of many parts.")
+    assert scenes[-1]["summary"].startswith("A film of many parts")
     for row in rows:
         assert len(row["anchors"]) >= 2
         assert row["rejection"] in ("partial", "irrelevant")
