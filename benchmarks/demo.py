@@ -2,7 +2,7 @@
 
     python benchmarks/demo.py [--json] [--seeds 0 1 2] [--output FOLDER]
 
-The base is the same in all: the embedded checkpoint. A run takes some eight minutes on 2 cores; one that is finished
+The base is the same in all: the embedded checkpoint. A run takes some ten minutes on 2 cores; one that is finished
 in the folder is not made again.
 """
 
@@ -51,10 +51,11 @@ def main() -> None:
         print(json.dumps(said))
         return
     for measure, models in said["summary"].items():
-        print(f"{measure}, %: mean (least to most) of {len(results)} seeds")
+        print(f"{measure}, %: mean (least-most) of {len(results)} seeds")
+        print(" " * 8 + "".join(f"{number:>15}" for number in next(iter(models.values()))))
         for model, row in models.items():
-            cells = (f"{n}: {v['mean']:.1f} ({v['least']:.1f}-{v['most']:.1f})" for n, v in row.items())
-            print(f"  {model:8}" + "  ".join(cells))
+            cells = (f"{v['mean']:.0f} ({v['least']:.0f}-{v['most']:.0f})" for v in row.values())
+            print(f"{model:8}" + "".join(f"{cell:>15}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from longvpo.video import read_frames
 
 FPS, WIDTH, HEIGHT = 12, 160, 120
 
-Part = tuple[str, int, int]  # a file of ../shared/videos, the second that the part begins at, and its length
+Part = tuple[str, int, int]  # a file of the footage, the second that the part begins at, and its length
 
 # ten minutes in all
 PARTS: list[Part] = [

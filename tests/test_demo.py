@@ -5,7 +5,8 @@ It takes several minutes. The bars, on held-out combinations of attributes:
 - after stage 1, needle accuracy at 32 clips at least 40 points above the base, one and two clips at most 3 points
   below it, and no depth of the anchor under 45 %;
 - after stage 2, questions about two of 32 scenes at least 40 points above the base and 15 above stage 1, and the
-  needles kept. (Stage 1 by itself carries those questions to 60 or 70 %: there are no 40 points above it to be had.)
+  needles kept. (Stage 1 by itself carries those questions to somewhere between 40 and 75 %, so 40 points above it are
+  not always there to be had.)
 """
 
 from __future__ import annotations
