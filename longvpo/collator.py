@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.model import encode, join, thin
-from longvpo.video import ClipFrames, duration
+from longvpo.model import encode
+from longvpo.video import ClipFrames, duration, join, thin
 
 TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 

@@ -25,14 +25,14 @@ from longvpo.errors import LongVPOError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
 from longvpo.folder import file_hash, finished, whole_folder
-from longvpo.model import ADAPTER_WEIGHTS, check_adapter, join, load_model, load_processor
+from longvpo.model import ADAPTER_WEIGHTS, check_adapter, load_model, load_processor
 from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe import ContextSection, EvaluateRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
 from longvpo.sources import fingerprint, read_clips
-from longvpo.video import ClipFrames
+from longvpo.video import ClipFrames, join
 from longvpo.writer import Request, alike, answer
 
 Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip

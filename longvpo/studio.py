@@ -10,11 +10,10 @@ import numpy as np
 
 from longvpo.filters import Refusal
 from longvpo.journal import Journal
-from longvpo.model import join, thin
 from longvpo.recipe import DatasetRecipe
 from longvpo.similarity import Embedder
 from longvpo.triplet import Clip
-from longvpo.video import ClipFrames, sample_times
+from longvpo.video import ClipFrames, join, sample_times, thin
 from longvpo.writer import Answer, Request, Writer
 
 Role = Literal["writer", "judge", "question_writer"]

@@ -121,6 +121,53 @@ def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
         container.mux(stream.encode())
 
 
+def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:
+    """One video from several clips: frames of shape (sum of frames, height, width, 3).
+
+    Clips of another size than the anchor's are resized to it, so that the anchor's pixels stay as they are.
+    """
+    from PIL import Image
+
+    height, width = clips[anchor].shape[1:3]
+
+    def fit(frames: np.ndarray) -> np.ndarray:
+        if frames.shape[1:3] == (height, width):
+            return frames
+        return np.stack(
+            [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BICUBIC)) for f in frames]
+        )
+
+    return np.concatenate([fit(frames) for frames in clips])
+
+
+def thin(clips: list[np.ndarray], budget: int | None) -> list[np.ndarray]:
+    """The clips with at most `budget` frames together: every clip in proportion, one frame of each at least.
+
+    Args:
+        clips: arrays of shape (frames, ...), such as frames of shape (frames, height, width, 3) or their times.
+        budget: frames; None: all are kept.
+
+    Returns:
+        The same clips where they fit. Otherwise `budget` frames in all, those of a clip at even distances.
+
+    Raises:
+        LongVPOError: there are more clips than `budget`.
+    """
+    lengths = np.array([len(clip) for clip in clips])
+    if budget is None or lengths.sum() <= budget:
+        return clips
+    if len(clips) > budget:
+        raise LongVPOError(f"{len(clips)} clips do not fit into a budget of {budget} frames: raise frame_budget")
+    kept = np.ones_like(lengths)
+    for _ in range(budget - len(clips)):
+        # Sainte-Laguë's divisors: no clip is further from its share than whole frames ask for
+        kept[np.argmax(lengths / (2 * kept + 1))] += 1
+    return [
+        clip[((np.arange(count) + 0.5) * len(clip) / count).astype(int)]
+        for clip, count in zip(clips, kept, strict=True)
+    ]
+
+
 class ClipFrames:
     """Sampled frames of clips, each decoded once while it is in memory; the least recently used leaves first.
 

@@ -27,7 +27,7 @@ from test_trainer import FRESH, SECTION, log_prob
 from longvpo import model as models
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
-from longvpo.model import encode, join, load_model, load_processor, thin
+from longvpo.model import encode, load_model, load_processor
 from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import dump_recipe, load_recipe
 from longvpo.rows import load_triplets
@@ -35,7 +35,7 @@ from longvpo.sections import ModelSection, VideoSection
 from longvpo.train import plan, train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.triplet import features
-from longvpo.video import ClipFrames
+from longvpo.video import ClipFrames, join, thin
 
 ANSWERS = ("red", "red and blue", "in the sea", "in the sea and in the fog", "green")
 

@@ -21,13 +21,13 @@ from trl import DPOTrainer
 
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
-from longvpo.model import encode, join, load_model, load_processor
+from longvpo.model import encode, load_model, load_processor
 from longvpo.recipe import LoraSection, TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.sections import ModelSection, VideoSection
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.video import ClipFrames
+from longvpo.video import ClipFrames, join
 from longvpo.writer import Request, answer
 
 BETA, ALPHA = 0.3, 0.7

@@ -15,9 +15,8 @@ import pytest
 
 from longvpo import probe
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.model import join
 from longvpo.sections import VideoSection
-from longvpo.video import ClipFrames, duration, read_frames, sample_times, scaled_size, write_video
+from longvpo.video import ClipFrames, duration, join, read_frames, sample_times, scaled_size, write_video
 
 
 @pytest.fixture(scope="module")
