@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from longvpo.blocks import Block, Draft, Task
-from longvpo.filters import Refusal, no_pair, parse_question
+from longvpo.filters import Refusal, parse_question
 from longvpo.pool import EMBED_TOGETHER, Pool, refused_clips
 from longvpo.prompts import QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe
-from longvpo.studio import Studio, clip_request, failed
+from longvpo.studio import Studio, alive, check_pairs, clip_request, failed
 from longvpo.triplet import Clip, Dropped
 
 
@@ -37,7 +37,7 @@ def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, 
     write_questions(drafts, pool, studio, counts)
     questions = studio.embedder.texts([draft.question for draft in drafts])
     write_rejected(drafts, pool, questions, studio, counts)
-    check_answers(drafts, studio)
+    check_pairs(alive(drafts), studio)
     return Block(clips, pool.frames, pool.visual, pool.captions, drafts, questions, dropped, bad, dict(counts))
 
 
@@ -100,9 +100,9 @@ def write_rejected(
                 draft.refusal = drawn
             else:
                 draft.outside = drawn
-    alive = _alive(drafts)
-    requests = [clip_request([pool.clips[draft.outside]], studio, draft.prompt, draft.seed) for draft in alive]
-    for draft, answer in zip(alive, studio.ask(requests, "rejected answers", counts), strict=True):
+    written = alive(drafts)
+    requests = [clip_request([pool.clips[draft.outside]], studio, draft.prompt, draft.seed) for draft in written]
+    for draft, answer in zip(written, studio.ask(requests, "rejected answers", counts), strict=True):
         draft.refusal = failed(answer)
         draft.rejected = answer.text
 
@@ -127,15 +127,3 @@ def draw_distractor(draft: Draft, pool: Pool, question: np.ndarray, recipe: Data
         return Refusal("frame_budget", text, float(pool.frames[draft.anchor]))
     name = reasons.most_common(1)[0][0]
     return Refusal(name, f"none of {reasons.total()} clips may stand beside the anchor", 0.0)
-
-
-def check_answers(drafts: list[Draft], studio: Studio) -> None:
-    alive = _alive(drafts)
-    chosen = studio.embedder.texts([draft.chosen for draft in alive])
-    rejected = studio.embedder.texts([draft.rejected for draft in alive])
-    for draft, one, other in zip(alive, chosen, rejected, strict=True):
-        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
-
-
-def _alive(drafts: list[Draft]) -> list[Draft]:
-    return [draft for draft in drafts if draft.refusal is None]

@@ -13,12 +13,12 @@ from itertools import pairwise
 import numpy as np
 
 from longvpo.captions import scene_line
-from longvpo.filters import Refusal, agree, asked_before, no_pair, parse_right, parse_scenes_question
+from longvpo.filters import Refusal, agree, asked_before, parse_right, parse_scenes_question
 from longvpo.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe, Stage2Section
 from longvpo.recipe_file import recipe_hash
 from longvpo.sections import WriterSection
-from longvpo.studio import Studio, clip_request, failed
+from longvpo.studio import Studio, alive, check_pairs, clip_request, failed
 from longvpo.triplet import Dropped, Scene, Triplet
 from longvpo.writer import Request
 
@@ -140,13 +140,19 @@ def question_writer(recipe: DatasetRecipe, section: Stage2Section) -> WriterSect
 
 def check_new(drafts: list[Reasoning], before: np.ndarray, studio: Studio) -> np.ndarray:
     """Refuse questions that were nearly asked before; returns `before` with the others."""
-    alive = _alive(drafts)
-    vectors = studio.embedder.texts([draft.question for draft in alive])
-    for draft, vector in zip(alive, vectors, strict=True):
-        draft.refusal = asked_before(vector, before, studio.recipe.filters.question_threshold)
+    new = alive(drafts)
+    if not new:
+        return before
+    vectors = studio.embedder.texts([draft.question for draft in new])
+    asked = len(before)
+    # room for all, filled as they are let in: to stack them anew for each draft would copy gigabytes
+    questions = np.concatenate([before, vectors]) if asked else vectors.copy()
+    for draft, vector in zip(new, vectors, strict=True):
+        draft.refusal = asked_before(vector, questions[:asked], studio.recipe.filters.question_threshold)
         if draft.refusal is None:
-            before = np.concatenate([before.reshape(-1, len(vector)), vector[None]])
-    return before
+            questions[asked] = vector
+            asked += 1
+    return questions[:asked].copy()
 
 
 def write_chosen(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
@@ -155,8 +161,8 @@ def write_chosen(drafts: list[Reasoning], studio: Studio, section: Stage2Section
     def shown(draft: Reasoning) -> list[int]:
         return draft.relevant if section.chosen == "relevant" else list(range(len(draft.part)))
 
-    alive = _alive(drafts)
-    for draft, answer in zip(alive, _answers(alive, shown, studio, "chosen answers", counts), strict=True):
+    asked = alive(drafts)
+    for draft, answer in zip(asked, _answers(asked, shown, studio, "chosen answers", counts), strict=True):
         draft.chosen = answer
 
 
@@ -171,7 +177,7 @@ def check_scenes(drafts: list[Reasoning], studio: Studio, section: Stage2Section
             continue
         asked = [
             (draft, place, subset(draft.relevant, place))
-            for draft in _alive(drafts)
+            for draft in alive(drafts)
             for place in draft.relevant
             if name == "one_scene" or len(draft.relevant) > 2  # of two, the other one was asked alone
         ]
@@ -191,10 +197,10 @@ def check_scenes(drafts: list[Reasoning], studio: Studio, section: Stage2Section
 
 def write_rejected(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
     """The answer from too few of the relevant scenes, or from as many that are not relevant."""
-    for draft in _alive(drafts):
+    for draft in alive(drafts):
         draft.rejection, draft.outside = draw_outside(draft, section, studio.recipe.seed)
         draft.rejected = draft.said.get(tuple(draft.outside), "")
-    missing = [draft for draft in _alive(drafts) if tuple(draft.outside) not in draft.said]
+    missing = [draft for draft in alive(drafts) if tuple(draft.outside) not in draft.said]
     answers = _answers(missing, lambda draft: draft.outside, studio, "rejected answers", counts)
     for draft, answer in zip(missing, answers, strict=True):
         draft.rejected = answer
@@ -216,16 +222,12 @@ def draw_outside(draft: Reasoning, section: Stage2Section, seed: int) -> tuple[s
 
 def check_answers(drafts: list[Reasoning], studio: Studio, counts: dict[str, int]) -> None:
     """Chosen and rejected must make a pair, and the rejected answer must be wrong."""
-    alive = _alive(drafts)
-    chosen = studio.embedder.texts([draft.chosen for draft in alive])
-    rejected = studio.embedder.texts([draft.rejected for draft in alive])
-    for draft, one, other in zip(alive, chosen, rejected, strict=True):
-        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
+    check_pairs(alive(drafts), studio)
     if studio.judge is None:
         return
-    alive = _alive(drafts)
+    judged = alive(drafts)
     requests = []
-    for draft in alive:
+    for draft in judged:
         text = studio.recipe.prompts.pair.format(
             question=draft.question,
             chosen=draft.chosen,
@@ -233,7 +235,7 @@ def check_answers(drafts: list[Reasoning], studio: Studio, counts: dict[str, int
             scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
         )
         requests.append(Request(text, draft.seed, schema=PAIR_SCHEMA))
-    for draft, answer in zip(alive, studio.ask(requests, "verdicts", counts, "judge"), strict=True):
+    for draft, answer in zip(judged, studio.ask(requests, "verdicts", counts, "judge"), strict=True):
         draft.refusal = failed(answer) or parse_right(answer.text)
 
 
@@ -253,7 +255,3 @@ def _answers(
 
 def _request(draft: Reasoning, places: list[int], studio: Studio) -> Request:
     return clip_request([draft.part[place] for place in places], studio, draft.prompt, draft.seed)
-
-
-def _alive(drafts: list[Reasoning]) -> list[Reasoning]:
-    return [draft for draft in drafts if draft.refusal is None]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from longvpo.filters import Refusal
+from longvpo.filters import Refusal, no_pair
 from longvpo.journal import Journal
 from longvpo.recipe import DatasetRecipe
 from longvpo.similarity import Embedder
@@ -83,3 +83,27 @@ def clip_request(
 def failed(answer: Answer) -> Refusal | None:
     """The refusal of a request that its server will not answer."""
     return Refusal("writer", f"the request was refused: {answer.error}", 0.0) if answer.error else None
+
+
+class Made(Protocol):
+    """A draft of either stage."""
+
+    chosen: str
+    rejected: str
+    refusal: Refusal | None
+
+
+MadeType = TypeVar("MadeType", bound=Made)
+
+
+def alive(drafts: Sequence[MadeType]) -> list[MadeType]:
+    """Those that no filter has refused."""
+    return [draft for draft in drafts if draft.refusal is None]
+
+
+def check_pairs(drafts: Sequence[Made], studio: Studio) -> None:
+    """Refuse drafts whose two answers make no pair."""
+    chosen = studio.embedder.texts([draft.chosen for draft in drafts])
+    rejected = studio.embedder.texts([draft.rejected for draft in drafts])
+    for draft, one, other in zip(drafts, chosen, rejected, strict=True):
+        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from longvpo.tiny.world import COLORS, MOTIONS, PLACES, SHAPES, Thing, questions
+from longvpo.tiny.world import COLORS, MOTIONS, PLACES, SHAPES, Thing, pair_questions, questions
 
 ASK = "caption: {caption}. write a question and its answer."
 DESCRIBE = "describe the video."
@@ -27,9 +27,7 @@ def single_clip_tasks(thing: Thing) -> list[tuple[int, str, str]]:
 
 def pair_question(first: Thing, second: Thing, rng: np.random.Generator) -> tuple[str, str]:
     """A question about two clips at once; both words of the answer must be right."""
-    if rng.random() < 0.5:
-        return f"what color are the {first.shape} and the {second.shape}?", f"{first.color} and {second.color}"
-    return f"where are the {first.shape} and the {second.shape}?", f"{first.place} and {second.place}"
+    return pair_questions(first, second)[0 if rng.random() < 0.5 else 1]
 
 
 def short_task(
