@@ -7,8 +7,9 @@ A row's `reference` is `anchor`: the first clip of `anchors`; `relevant`: all of
     attention_mask    (2n, T)
     completion_mask   (2n, T)   1 on the tokens of the answers, their end token included
     vision            n dicts   the processor's pixels, once a triplet: {"pixel_values_videos": (1, 128, 3, H, W)}
-    reference         a dict    the same four keys, (2n, t), made from what the reference sees; it is left out where
-                                that is the whole context in every row: the reference is scored on the four above
+    clips             n lists   the clips of each video: what names the frames of a clip, and their number
+    reference         a dict    the same five keys, (2n, t), made from what the reference sees; it is left out where
+                                that is the whole context in every row: the reference is scored on the five above
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode
 from longvpo.video import ClipFrames, duration, join, thin
 
+NAMES = ("source", "video", "start", "end")  # of a clip
+Clip = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 
 
@@ -30,6 +33,7 @@ class Video(NamedTuple):
 
     frames: np.ndarray  # (frames, height, width, 3)
     fps: float  # of the frames that are left
+    clips: list[Clip]
 
 
 @dataclass
@@ -53,19 +57,23 @@ class AnchoredCollator:
             clips, anchors = [self.frames_of(clip) for clip in row["context"]], row["anchors"]
             whole = list(range(len(clips)))
             seen = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": whole}[row["reference"]]
-            contexts.append(self._video(clips, whole, anchors[0]))
-            references.append(self._video(clips, seen, anchors[0]))
+            contexts.append(self._video(row["context"], clips, whole, anchors[0]))
+            references.append(self._video(row["context"], clips, seen, anchors[0]))
         batch = self.side(rows, contexts)
         if any(row["reference"] != "full" for row in rows):
             batch["reference"] = self.side(rows, references)
         return batch
 
-    def _video(self, clips: list[np.ndarray], places: list[int], anchor: int) -> Video:
+    def _video(self, context: list[dict[str, Any]], clips: list[np.ndarray], places: list[int], anchor: int) -> Video:
         """The clips at these places as one video, with the pixels of the clip at place `anchor` as they are."""
         shown = [clips[place] for place in places]
         kept = thin(shown, self.frame_budget)
         share = sum(map(len, kept)) / sum(map(len, shown))
-        return Video(join(kept, places.index(anchor)), share * self.fps)
+        names = [tuple(context[place][part] for part in NAMES) for place in places]
+        # how many of a clip's frames are left, and at which size, decides which pixels they have
+        size = clips[anchor].shape[1:3]
+        named = [((*name, len(some), *size), len(some)) for name, some in zip(names, kept, strict=True)]
+        return Video(join(kept, places.index(anchor)), share * self.fps, named)
 
     def side(self, rows: list[dict[str, Any]], videos: list[Video]) -> dict[str, Any]:
         """One model's inputs: each triplet's prompt over its video, with both answers."""
@@ -82,6 +90,7 @@ class AnchoredCollator:
         pad = {"input_ids": self.processor.tokenizer.pad_token_id}
         batch: dict[str, Any] = {name: _pad(values, pad.get(name, 0)) for name, values in sequences.items()}
         batch["vision"] = [{name: value for name, value in prompt.items() if name not in TEXT} for prompt in prompts]
+        batch["clips"] = [video.clips for video in videos]
         return batch
 
     def _append(self, sequences: dict[str, list[Any]], prompt: dict[str, Any], answer: str) -> None:

@@ -231,14 +231,17 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
     """
     if getattr(processor, "video_processor", None) is None:
         raise LongVPOError(_no_video(tokenizer_of(processor).name_or_path))
+    # Qwen's encoders join frames in pairs, and repeat the last of an odd number; Qwen3-VL's refuses a lone one
+    joined = getattr(processor.video_processor, "temporal_patch_size", 1)
+    shown = [[min(place, len(video) - 1) for place in range(max(len(video), joined))] for video in videos]
     metadata = [
-        {"fps": fps, "frames_indices": list(range(len(v))), "total_num_frames": len(v), "duration": len(v) / fps}
-        for v in videos
+        {"fps": fps, "frames_indices": places, "total_num_frames": len(places), "duration": len(video) / fps}
+        for video, places in zip(videos, shown, strict=True)
     ]
     return dict(
         processor(
             text=[prompt_text(processor, question) for question in questions],
-            videos=list(videos),
+            videos=[video[places] for video, places in zip(videos, shown, strict=True)],
             video_metadata=metadata,
             do_sample_frames=False,
             add_special_tokens=False,
@@ -263,8 +266,9 @@ def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:
 
 
 def to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Inputs on the model's device; pixels take its precision, token ids keep theirs."""
+    """Inputs on the model's device; pixels take its precision, token ids and times keep theirs."""
     return {
-        name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        # Qwen2.5-VL computes positions from second_per_grid_ts: in bfloat16 the later ones come out wrong
+        name: value.to(model.device, model.dtype) if name.startswith("pixel_values") else value.to(model.device)
         for name, value in inputs.items()
     }

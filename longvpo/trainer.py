@@ -8,15 +8,17 @@ The loss (paper, sections 3.3 to 3.5), with x the whole context, a what the refe
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import DPOTrainer
 
 from longvpo.errors import LongVPOError
-from longvpo.model import LANGUAGE, to_model
+from longvpo.model import LANGUAGE
+from longvpo.packing import Forward, install
+from longvpo.vision import Vision
 
 
 class AnchoredDPOTrainer(DPOTrainer):
@@ -24,20 +26,26 @@ class AnchoredDPOTrainer(DPOTrainer):
 
     It takes AnchoredCollator's batches, and a base with `peft_config`, which is the reference, or a PeftModel, whose
     adapter TRL copies as "ref": the copy is the reference, and stays as it is. TRL's losses, metrics and adapter
-    handling stay; three things differ:
+    handling stay; these things differ:
 
-    - The reference is scored on `reference`, where the batch has one, not on what the policy sees.
-    - The frozen vision side encodes each triplet's video once, without gradients, for both answers.
+    - The reference is scored on `reference`, where the batch has one, not on what the policy sees. A batch that brings
+      `ref_chosen_logps` and `ref_rejected_logps` is not scored at all.
+    - Both answers share one computation of their prompt (packing.py); where a model cannot do that, one warning says
+      so. Only tokens of answers are scored.
+    - The frozen vision side encodes each triplet's video once, without gradients, for both answers (vision.py).
     - `sft` in `loss_type` is the mean over triplets of the chosen answer's mean token loss, as the paper has it;
       TRL takes the mean over all tokens of the batch.
+
+    Args:
+        vision_cache_gb: memory for the vision features of clips.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, vision_cache_gb: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.args.precompute_ref_log_probs or self.args.sync_ref_model:
             raise LongVPOError(
                 "training.precompute_ref_log_probs and training.sync_ref_model do not work with a reference that is "
-                "scored on inputs of its own: remove them"
+                "scored on inputs of its own: remove them; `reference_log_probs: precomputed` scores it beforehand"
             )
         self.precompute_ref_logps = True  # TRL's loss reads the reference's log-probs from the batch
         self._is_vision_dataset = True  # evaluate() leaves the rows to the collator
@@ -58,6 +66,16 @@ class AnchoredDPOTrainer(DPOTrainer):
             # adapter that goes on it loses what was trained, which its frozen copy still has
             frozen = parameters.get(name.replace(".default.", ".ref."))
             parameter.data = parameter.data.float() if frozen is None else frozen.data.clone()
+        core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        self.vision = Vision(core, vision_cache_gb)
+        why_not = install(core)
+        self.packed = why_not is None
+        if why_not:
+            warnings.warn(
+                f"the prompt is computed twice, for chosen and for rejected: {type(core).__name__} cannot share it, "
+                f"because {why_not}",
+                stacklevel=2,
+            )
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are rendered by the collator
@@ -71,53 +89,41 @@ class AnchoredDPOTrainer(DPOTrainer):
         batch = dict(inputs)
         reference = batch.pop("reference", None)
         batch = self.with_features(batch)
-        scored_by = self.ref_model if self.ref_model is not None else self.model
-        batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
-            scored_by, batch if reference is None else self.with_features(reference)
-        )
-        forward = _Remember(model)
+        if "ref_chosen_logps" not in batch:
+            scored_by = self.ref_model if self.ref_model is not None else self.model
+            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
+                scored_by, batch if reference is None else self.with_features(reference)
+            )
+        forward = Forward(model, self.vision, self.packed)
         result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
         if not self.nll_weight:
             return result
         loss, *outputs = result if return_outputs else (result,)
-        loss = loss + self.nll_weight * self._nll(forward.outputs[0], batch["completion_mask"])
+        loss = loss + self.nll_weight * self._nll(forward.outputs.log_probs, batch["completion_mask"])
         return (loss, *outputs) if return_outputs else loss
 
-    def _nll(self, outputs: Any, completion_mask: torch.Tensor) -> torch.Tensor:
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of chosen and of rejected, each of shape (n,), by the frozen reference, on a batch with features."""
+        chosen, rejected = super().compute_ref_log_probs(Forward(model, self.vision, self.packed), inputs)
+        return chosen, rejected
+
+    def _nll(self, log_probs: torch.Tensor, completion_mask: torch.Tensor) -> torch.Tensor:
         """Mean over triplets of -log pi(chosen) / tokens of chosen."""
-        mask = completion_mask.chunk(2)[0][:, 1:]
-        log_probs = outputs.log_probs[:, -mask.shape[1] :].chunk(2)[0]
-        nll = (-(log_probs * mask).sum(1) / mask.sum(1)).mean()
+        tokens = completion_mask.chunk(2)[0].sum(1)
+        nll = (-log_probs.chunk(2)[0].sum(1) / tokens).mean()
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["nll_loss"].append(self.accelerator.gather(nll.detach()).mean().item())
         return nll
 
     def with_features(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with `vision` encoded: features once a triplet, laid out for chosen and for rejected."""
+        """The batch with `vision` encoded, once a triplet, and with the positions of models that have M-RoPE."""
         batch = dict(batch)
-        model = self.accelerator.unwrap_model(self.model)
-        core = model.get_base_model() if isinstance(model, PeftModel) else model
-        features, kind = [], "image"
+        vision, clips = batch.pop("vision"), batch.pop("clips")
         with torch.no_grad(), self.accelerator.autocast():
-            for pixels in batch.pop("vision"):
-                pixels = to_model(pixels, core)
-                if "pixel_values_videos" in pixels:
-                    kind, encoded = "video", core.get_video_features(**pixels, return_dict=True)
-                else:
-                    encoded = core.get_image_features(**pixels, return_dict=True)
-                features.append(encoded.pooler_output.flatten(0, 1))
-        both = torch.cat([*features, *features])[None]
-        batch["mm_encoder_outputs"] = {kind: BaseModelOutputWithPooling(pooler_output=both)}
+            batch["features"] = [
+                self.vision.encode(pixels, of, tokens)
+                for pixels, of, tokens in zip(vision, clips, batch["input_ids"], strict=False)  # of the chosen rows
+            ]
+        batch["position_ids"] = self.vision.positions(batch, vision)
+        batch.pop("mm_token_type_ids", None)
         return batch
-
-
-class _Remember:
-    """Calls the model and keeps what it returned: TRL's loss does not hand it out."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.outputs: list[Any] = []
-
-    def __call__(self, **inputs: Any) -> Any:
-        self.outputs.append(self.model(**inputs))
-        return self.outputs[-1]

@@ -22,6 +22,7 @@ from trl import DPOTrainer
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, load_model, load_processor
+from longvpo.packing import Forward
 from longvpo.recipe import LoraSection, TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.sections import ModelSection, VideoSection
@@ -126,7 +127,7 @@ class WholeContext(AnchoredCollator):
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().__call__(rows)
-        del batch["reference"]
+        del batch["reference"], batch["clips"]
         pixels = [item["pixel_values_videos"] for item in batch.pop("vision")]
         return batch | {"pixel_values_videos": torch.cat([*pixels, *pixels])}
 
@@ -195,7 +196,8 @@ def test_a_distractors_pixels_reach_the_policy_and_not_the_reference(
         mask = batch.pop("completion_mask")
         with torch.no_grad():
             labels = batch["input_ids"].masked_fill(mask == 0, -100)
-            policy = trainer.model(**batch, labels=labels, fused_lm_head=True).log_probs.sum(1)
+            forward = Forward(trainer.model, trainer.vision, packed=True)
+            policy = forward(**batch, labels=labels, fused_lm_head=True).log_probs.sum(1)
         return policy, reference
 
     policy, reference = scores()

@@ -1,0 +1,311 @@
+"""What a step of DPO on a long video costs against stock TRL: seconds, arithmetic and memory, as ratios.
+
+    python benchmarks/dpo_step.py [--frames 8 16 32 64 128] [--json]
+
+A small InternVL, made from its configuration, sees 16 tokens a frame. One triplet whose context is made of clips of 8
+frames; the reference is scored on one of them. Stock TRL's DPOTrainer and ours take turns on the same rows in one run,
+each step with forward, reference and backward, in float32 on one thread. Seconds are the process's own. Memory is how
+far the peak of a step lies above what was resident before it. With the reference on the whole context ours computes
+what stock TRL computes: `loss_difference` is relative to stock's loss there.
+
+    stock          TRL's own, gradient checkpointing on
+    ours           the same setting; the reference is scored at each step
+    precomputed    the same setting; the reference was scored before
+    full           the same setting; the reference is scored on the whole context: the loss of stock
+    selective      what matrices give is kept, the rest is computed again; the reference was scored before, and the
+                   vision features of the clips are kept
+    plain, stock_plain   ours and stock without checkpointing
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from datasets import Dataset
+from peft import LoraConfig
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from trl import DPOTrainer
+
+from longvpo.collator import AnchoredCollator
+from longvpo.recipe import LoraSection
+from longvpo.train import training_arguments
+from longvpo.trainer import AnchoredDPOTrainer
+
+CLIP = 8  # frames
+SIDE = 112  # pixels
+STEPS = 3
+CHECKPOINTED = {
+    "stock": True,
+    "ours": True,
+    "precomputed": True,
+    "full": True,
+    "plain": False,
+    "stock_plain": False,
+}
+
+
+def small_internvl() -> tuple[Any, Any]:
+    """Four layers of 256 columns over a vision tower of two, and its processor."""
+    names = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<pad>", "<|im_end|>", *names.values()],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(
+        ["what happens in the video?", "the red ball rolls", *map("Frame{}: ".format, range(128))], trainer
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<pad>", extra_special_tokens=names
+    )
+    size, tokens = {"height": SIDE, "width": SIDE}, (SIDE // 14) ** 2 // 4
+    template = (
+        "{% for m in messages %}{% for part in m.content %}{% if part.type == 'video' %}<video>\n"
+        "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endfor %}"
+    )
+    processor = transformers.InternVLProcessor(
+        image_processor=transformers.GotOcr2ImageProcessor(size=size, crop_to_patches=False),
+        video_processor=transformers.InternVLVideoProcessor(size=size),
+        tokenizer=fast,
+        image_seq_length=tokens,
+        chat_template=template,
+    )
+    config = transformers.InternVLConfig(
+        vision_config={
+            "hidden_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 256,
+            "image_size": [SIDE, SIDE],
+            "patch_size": [14, 14],
+        },
+        text_config={
+            "model_type": "qwen2",
+            "vocab_size": len(fast),
+            "hidden_size": 256,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "intermediate_size": 768,
+            "pad_token_id": fast.pad_token_id,
+            "eos_token_id": fast.eos_token_id,
+            "bos_token_id": None,
+            "tie_word_embeddings": False,
+        },
+        image_token_id=fast.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=tokens,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    return transformers.InternVLForConditionalGeneration(config), processor
+
+
+class StockTrainer(DPOTrainer):
+    """TRL's own; only the preparation of rows, which knows no video, is left out."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
+
+
+class StockCollator(AnchoredCollator):
+    """The same rows as stock TRL takes them: pixels for every sequence."""
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super().__call__([row | {"reference": "full"} for row in rows])
+        del batch["clips"]
+        (pixels,) = batch.pop("vision")
+        return batch | {name: torch.cat([value, value]) for name, value in pixels.items()}
+
+
+def noise(clip: dict[str, Any]) -> np.ndarray:
+    return np.random.default_rng(int(clip["start"])).integers(0, 256, (CLIP, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def row(frames: int) -> dict[str, Any]:
+    clips = [
+        {"source": "noise", "video": "noise", "start": float(start), "end": float(start + CLIP)}
+        for start in range(0, frames, CLIP)
+    ]
+    return {
+        "prompt": "what happens in the video after the red ball rolls?",
+        "chosen": "a dog runs across the green field while the sun sets",
+        "rejected": "the person picks up a blue cup",
+        "context": clips,
+        "anchors": [len(clips) // 2],
+        "reference": "anchor",
+    }
+
+
+class Side:
+    """One way to compute a step of one triplet."""
+
+    def __init__(self, name: str, frames: int, folder: str) -> None:
+        model, processor = small_internvl()
+        stock = name.startswith("stock")
+        self.row = row(frames) | ({"reference": "full"} if name == "full" else {})
+        checkpointing = CHECKPOINTED[name]
+        section = {
+            "beta": 0.1,
+            "bf16": False,
+            "per_device_train_batch_size": 1,
+            "gradient_checkpointing": bool(checkpointing),
+            "save_strategy": "no",
+        }
+        options: dict[str, Any] = {}
+        if name == "selective":
+            options = {"selective": True, "vision_cache_gb": 1.0}
+        self.trainer = (StockTrainer if stock else AnchoredDPOTrainer)(
+            model=model,
+            args=training_arguments(section, Path(folder)),
+            train_dataset=Dataset.from_list([self.row]),
+            processing_class=processor,
+            data_collator=(StockCollator if stock else AnchoredCollator)(processor, noise, 1.0),
+            peft_config=LoraConfig(**LoraSection().model_dump(), task_type="CAUSAL_LM"),
+            **options,
+        )
+        generator = torch.Generator().manual_seed(0)
+        for key, parameter in self.trainer.model.named_parameters():
+            if "lora_B" in key:
+                parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
+        self.trainer.model.train()
+        if checkpointing:
+            self.trainer.model.get_base_model().gradient_checkpointing_enable(
+                self.trainer.args.gradient_checkpointing_kwargs
+            )
+        self.batch = self.trainer.data_collator([self.row])
+        if name in ("precomputed", "selective"):
+            seen = self.trainer.with_features(self.batch.pop("reference"))
+            chosen, rejected = self.trainer.compute_ref_log_probs(self.trainer.model, seen)
+            self.batch |= {"ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
+
+    def step(self) -> float:
+        loss = self.trainer.compute_loss(self.trainer.model, dict(self.batch))
+        loss.backward()
+        self.trainer.model.zero_grad()
+        return float(loss)
+
+    def timed(self) -> float:
+        gc.collect()
+        start = time.process_time()
+        self.step()
+        return time.process_time() - start
+
+    def flops(self) -> int:
+        """Of one step; attention on a CPU is counted as on a GPU: as if not causal."""
+        attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        counted = {
+            attention: lambda q, k, v, *args, out_shape=None, **kwargs: sdpa_flop_count(q, k, v),
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+                lambda g, q, k, v, *args, out_shape=None, **kwargs: sdpa_backward_flop_count(g, q, k, v)
+            ),
+        }
+        with FlopCounterMode(display=False, custom_mapping=counted) as counter:
+            self.step()
+        return counter.get_total_flops()
+
+    def memory(self) -> float:
+        """MB by which the peak of a step lies above what was resident before it."""
+        gc.collect()
+        Path("/proc/self/clear_refs").write_text("5")
+        before = resident("VmRSS")
+        self.step()
+        return resident("VmHWM") - before
+
+
+def resident(name: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1000
+    raise KeyError(name)
+
+
+def memories(frames: int, folder: str) -> dict[str, float]:
+    """Of each side, the least of some steps after the first."""
+    found = {}
+    for name in CHECKPOINTED:
+        side = Side(name, frames, folder)
+        side.step()
+        found[name] = min(side.memory() for _ in range(STEPS))
+    return found
+
+
+def measure(frames: int, folder: str) -> dict[str, Any]:
+    # in a process of its own, whose freed tensors are not resident: each has a mapping of its own, which is slow
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
+    command = [sys.executable, "-W", "ignore", __file__, "--memory", "--frames", str(frames)]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if child.returncode:
+        raise RuntimeError(child.stderr)
+    memory_of = json.loads(child.stdout)
+    sides = {name: Side(name, frames, folder) for name in CHECKPOINTED}
+    losses = {name: side.step() for name, side in sides.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(STEPS):
+        for name, side in sides.items():
+            seconds[name].append(side.timed())
+    flops = {name: side.flops() for name, side in sides.items()}
+    time_of = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "frames": frames,
+        "tokens": int(sides["stock"].batch["attention_mask"][0].sum()),
+        "time_ratio": time_of["ours"] / time_of["stock"],
+        "flop_ratio": flops["ours"] / flops["stock"],
+        "memory_ratio": memory_of["ours"] / memory_of["stock"],
+        "loss_difference": abs(losses["full"] - losses["stock"]) / abs(losses["stock"]),
+        "seconds": time_of,
+        "gflop": {name: value / 1e9 for name, value in flops.items()},
+        "memory_mb": memory_of,
+        "loss": losses,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32, 64, 128])
+    parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.memory:
+            print(json.dumps(memories(arguments.frames[0], folder)))
+            return
+        results = [measure(frames, folder) for frames in arguments.frames]
+    if arguments.json:
+        print(json.dumps({"results": results}))
+        return
+    for result in results:
+        print(f"{result['frames']} frames, {result['tokens']} tokens; loss differs by {result['loss_difference']:.1e}")
+        for name in CHECKPOINTED:
+            cells = []
+            for part, unit in (("seconds", "s"), ("gflop", "GFLOP"), ("memory_mb", "MB")):
+                value, stock = result[part][name], result[part]["stock"]
+                cells.append(f"{value:9.2f} {unit:5} {value / stock:5.2f}x")
+            print(f"  {name:12}" + "   ".join(cells))
+
+
+if __name__ == "__main__":
+    main()

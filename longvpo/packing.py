@@ -1,0 +1,227 @@
+"""One row for both answers of a triplet: the prompt is computed once, and only the answers are scored.
+
+A pair whose prompt has p + 1 tokens, chosen c and rejected r, is laid out as
+
+    prompt without its last token | last, chosen without its end | last, rejected without its end
+    p tokens                      | c tokens                     | r tokens
+
+so that each answer's first token is predicted from a last prompt token of its own. Rejected does not see chosen, and
+both have the positions that they would have alone. The pairs of a batch follow each other in one row, without padding.
+
+transformers' attention interface does the rest, with no mask of tokens x tokens: the prompt is causal and goes through
+the model's own attention; the few answer tokens attend to prompt and answer through a mask of answer tokens x tokens.
+Sharing a prefix between the answers of a preference pair: arXiv 2410.20305, there for text.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import repeat_kv
+from transformers.masking_utils import AttentionMaskInterface
+
+from longvpo.vision import Features, Vision
+
+NAME = "longvpo_pairs_"  # before the name of the attention that does the prompt
+IGNORED = -100  # TRL's label of tokens that are not scored
+
+
+class Pair(NamedTuple):
+    """Where a pair lies in the row."""
+
+    start: int
+    prompt: int  # tokens, without the last
+    end: int
+    mask: torch.Tensor  # (chosen + rejected, prompt + chosen + rejected), True where an answer token may look
+
+
+def pair_mask(prompt: int, chosen: int, rejected: int, device: torch.device) -> torch.Tensor:
+    """What the answer tokens of a pair see: all of the prompt, and of their own answer what comes before."""
+    answers = chosen + rejected
+    mask = torch.zeros(answers, prompt + answers, dtype=torch.bool, device=device)
+    mask[:, :prompt] = True
+    for first, last in ((0, chosen), (chosen, answers)):
+        mask[first:last, prompt + first : prompt + last] = torch.ones_like(mask[first:last, : last - first]).tril()
+    return mask
+
+
+def install(model: Any) -> str | None:
+    """Let a video model hand on answers alone to its LM head, and its language model take packed rows.
+
+    Its attention without `pairs` stays what it was. A short text is computed both ways to see that they agree.
+
+    Returns:
+        None, or why the model cannot take packed rows.
+    """
+    model.base_model.register_forward_hook(_answers_alone, with_kwargs=True)
+    config = model.config.get_text_config()
+    inner = config._attn_implementation
+    if inner != "sdpa" and not inner.startswith("flash_attention"):
+        return f"its attention is {inner}, not sdpa or flash_attention"
+    if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+        return "not all of its layers attend to everything before"
+    plain = AttentionInterface()[inner]
+
+    def attend(
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        pairs: list[Pair] | None = None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attention over (1, heads, tokens, size); the result is (1, tokens, heads, size)."""
+        options = {"scaling": scaling, "dropout": dropout}
+        if pairs is None:
+            result, _ = plain(module, query, key, value, attention_mask, **options, **kwargs)
+            return result, None
+        parts = []
+        for start, prompt, end, mask in pairs:
+            q, k, v = (states[:, :, start:end] for states in (query, key, value))
+            parts.append(plain(module, *(s[:, :, :prompt] for s in (q, k, v)), None, **options)[0])
+            grouped = q.device.type == "cpu"  # elsewhere the kernels that take a mask take no grouped heads
+            if not grouped:
+                k, v = (repeat_kv(states, q.shape[1] // states.shape[1]) for states in (k, v))
+            answers = scaled_dot_product_attention(
+                q[:, :, prompt:], k, v, attn_mask=mask, scale=scaling, dropout_p=dropout, enable_gqa=grouped
+            )
+            parts.append(answers.transpose(1, 2))
+        return torch.cat(parts, 1), None
+
+    name = NAME + inner
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, AttentionMaskInterface()[inner])
+    key = next(key for key in model.config.sub_configs if getattr(model.config, key) is config)
+    model.set_attn_implementation({key: name})
+    return None if _agrees(model) else "its answers change when they share one"
+
+
+@torch.no_grad()
+def _agrees(model: Any) -> bool:
+    """Whether a short text gives the same packed and apart: a family may not hand `pairs` on to its attention."""
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6, 0], [1, 2, 3, 4, 6, 5, 7]], device=model.device)
+    seen, scored = (ids > 0).long(), ((ids > 0) & (torch.arange(7, device=model.device) > 3)).long()
+    before = model.training
+    model.train()  # in evaluation, bitsandbytes packs NF4 on some CPUs for good, so that no gradient passes
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    try:
+        packed = pack(ids, scored, seen, torch.arange(7, device=model.device).expand(1, 2, 7))
+        together = model.base_model(**packed, use_cache=False).last_hidden_state
+        places = {"answers": scored.flatten().nonzero()[:, 0] - 1}
+        apart = model.base_model(input_ids=ids, attention_mask=seen, **places, use_cache=False).last_hidden_state
+    finally:
+        model.train(before)
+    # the noise of bfloat16 through many layers is some hundredths; a token more or less in sight is far above
+    return bool((together - apart).norm() < 0.1 * apart.norm())
+
+
+def _answers_alone(module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+    """The backbone hands on the hidden states from which answers are predicted: the LM head never sees the others."""
+    answers = kwargs.get("answers")
+    if answers is not None:
+        output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[answers][None]
+    return output
+
+
+def pack(
+    input_ids: torch.Tensor, completion_mask: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
+) -> dict[str, Any]:
+    """One row from n rows of prompt + chosen and n rows of prompt + rejected, padded on the right.
+
+    Args:
+        input_ids, completion_mask, attention_mask: (2n, T).
+        position_ids: (k, 2n, T), k kinds of positions: 3 for a model with M-RoPE, otherwise 1.
+
+    Returns:
+        input_ids (1, S); position_ids (k, 1, S), or (1, S) when k is 1; pairs; answers: (A,) places in the row from
+        which the answers' tokens are predicted, chosen's of all pairs before rejected's.
+    """
+    device = input_ids.device
+    prompts = (attention_mask - completion_mask).sum(1).tolist()
+    lengths = completion_mask.sum(1).tolist()
+    number = len(input_ids) // 2
+    ids, positions, pairs = [], [], []
+    places: list[torch.Tensor] = [torch.empty(0)] * (2 * number)
+    start = 0
+    for pair in range(number):
+        prompt = prompts[pair] - 1
+        spans = [(pair, 0, prompt)]
+        middle = start + prompt
+        for row in (pair, pair + number):
+            spans.append((row, prompt, prompt + lengths[row]))
+            places[row] = torch.arange(middle, middle + lengths[row], device=device)
+            middle += lengths[row]
+        ids += [input_ids[row, first:last] for row, first, last in spans]
+        positions += [position_ids[:, row, first:last] for row, first, last in spans]
+        mask = pair_mask(prompt, lengths[pair], lengths[pair + number], device)
+        pairs.append(Pair(start, prompt, middle, mask))
+        start = middle
+    row_positions = torch.cat(positions, 1)[:, None]
+    return {
+        "input_ids": torch.cat(ids)[None],
+        "position_ids": row_positions if len(row_positions) > 1 else row_positions[0],
+        # transformers takes a mask of four dimensions as it is, and builds none of tokens x tokens
+        "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),
+        "pairs": pairs,
+        "answers": torch.cat(places),
+    }
+
+
+class Forward:
+    """Calls a model on TRL's rows of prompt + chosen and prompt + rejected, packed where the model can be.
+
+    It stands for the model in TRL's DPO loss: same call, same result, but the prompt is computed once, and only tokens
+    of answers are scored, on every device. The last result is kept: TRL's loss does not hand it out.
+    """
+
+    def __init__(self, model: Any, vision: Vision, packed: bool) -> None:
+        self.model, self.vision, self.packed = model, vision, packed
+        self.outputs = SimpleNamespace()
+
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        labels: torch.Tensor,
+        features: list[Features],
+        position_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SimpleNamespace:
+        """As the fused LM head of TRL: fields of shape (2n, T - 1), zero where the label is none.
+
+        Args:
+            input_ids, attention_mask, labels: (2n, T), padded on the right.
+            features: of the n videos.
+            position_ids: (3, 2n, T) for a model with M-RoPE; None: they are counted.
+        """
+        scored = labels != IGNORED
+        if self.packed:
+            counted = torch.arange(input_ids.shape[1], device=input_ids.device).expand(1, *input_ids.shape)
+            inputs = pack(input_ids, scored.long(), attention_mask, counted if position_ids is None else position_ids)
+        else:
+            inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+            # the place before each scored token, in the rows laid end to end
+            inputs["answers"] = scored.flatten().nonzero()[:, 0] - 1
+        inputs["mm_encoder_outputs"] = self.vision.outputs(features if self.packed else features * 2)
+        found = self.model(**inputs, **kwargs, shift_labels=labels[scored][None])
+
+        def in_rows(values: torch.Tensor | None) -> torch.Tensor | None:
+            """Values of the answers' tokens, in TRL's rows."""
+            if values is None:
+                return None
+            return values.new_zeros(labels.shape[0], labels.shape[1] - 1).masked_scatter(scored[:, 1:], values[0])
+
+        fields = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
+        self.outputs = SimpleNamespace(
+            **{name: in_rows(getattr(found, name)) for name in fields}, aux_loss=found.aux_loss
+        )
+        return self.outputs

@@ -1,0 +1,160 @@
+"""Vision features of a triplet's video, computed once, without gradients, and kept clip by clip where memory is given.
+
+The rule: no table of families. A model says by its own methods what it makes of pixels, and by its placeholder tokens
+how many features it expects; both numbers are held against each other for every triplet.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from longvpo.collator import Clip
+from longvpo.errors import LongVPOError
+from longvpo.model import to_model
+
+
+class Features(NamedTuple):
+    """Of one video, or one clip."""
+
+    rows: torch.Tensor  # (tokens, size)
+    deeper: list[torch.Tensor]  # of models that feed later layers too (Qwen3-VL), each (tokens, size)
+
+
+class Vision:
+    """The frozen vision side of a video model.
+
+    Args:
+        core: the model around vision tower and language model, without adapters.
+        cache_gb: for the features of clips, on the CPU; the least recently used leave first. 0: a video is encoded
+            whole, and nothing is kept. Otherwise a clip is always encoded alone, so that its features do not depend
+            on what is kept.
+    """
+
+    def __init__(self, core: Any, cache_gb: float = 0.0) -> None:
+        self.core, self.limit = core, cache_gb * 1e9
+        self.listed = False  # whether the model gives, and takes, a list with the features of each video
+        self.kind = "image"
+        self.hits = self.misses = 0
+        self._kept: OrderedDict[tuple[Any, ...], Features] = OrderedDict()
+        self._bytes = 0
+
+    def encode(self, pixels: dict[str, Any], clips: Sequence[Clip], tokens: torch.Tensor) -> Features:
+        """Features of one triplet's video.
+
+        Args:
+            pixels: the processor's, such as {"pixel_values_videos": (1, frames, 3, H, W)}.
+            clips: of which the video consists.
+            tokens: (T,) ids of its prompt.
+
+        Raises:
+            LongVPOError: the prompt has another number of places for video tokens than there are features.
+        """
+        parts = self._by_clip(pixels, clips) if self.limit else None
+        if parts is None:
+            found = self._encode(pixels)
+            expected = self._places(tokens)
+        else:
+            each = [self._clip((*name, *_shape(part)), part) for (name, _), part in zip(clips, parts, strict=True)]
+            expected = self._places(tokens)
+            # some models close every video with a token; within a video, those of its clips are left out
+            closing = (sum(len(one.rows) for one in each) - expected) // max(len(each) - 1, 1)
+            each = [_cut(one, closing) for one in each[:-1]] + each[-1:]
+            found = Features(
+                torch.cat([one.rows for one in each]),
+                [torch.cat(layer) for layer in zip(*(one.deeper for one in each), strict=True)],
+            )
+        if len(found.rows) != expected:
+            raise LongVPOError(
+                f"a prompt has places for {expected} video tokens, but its video of "
+                f"{sum(count for _, count in clips)} frames has {len(found.rows)}: the processor and the model do not "
+                "belong together; load both from the same repository and revision"
+            )
+        return found
+
+    def outputs(self, features: list[Features]) -> dict[str, Any]:
+        """What the model takes as `mm_encoder_outputs`: the features of several videos, one after another."""
+        rows = [one.rows for one in features]
+        found = BaseModelOutputWithPooling(pooler_output=rows if self.listed else torch.cat(rows)[None])
+        if features[0].deeper:
+            layers = zip(*(one.deeper for one in features), strict=True)
+            found["deepstack_features"] = [list(layer) for layer in layers]
+        return {self.kind: found}
+
+    def positions(self, batch: dict[str, torch.Tensor], vision: list[dict[str, Any]]) -> torch.Tensor | None:
+        """Positions (3, 2n, T) of the rows of a batch, for a model with M-RoPE; None for one that counts."""
+        rope_index = getattr(self.core.base_model, "get_rope_index", None)
+        if rope_index is None:
+            return None
+        names = [name for name in vision[0] if not name.startswith("pixel")]
+        grids = {name: torch.cat([torch.as_tensor(one[name]) for one in vision] * 2) for name in names}
+        texts = {name: batch[name] for name in ("input_ids", "attention_mask", "mm_token_type_ids")}
+        positions: torch.Tensor = rope_index(**texts, **grids)[0]
+        return positions
+
+    def _encode(self, pixels: dict[str, Any]) -> Features:
+        inputs = {name: value for name, value in pixels.items() if name.startswith("pixel") or "grid_thw" in name}
+        inputs = to_model(inputs, self.core)
+        if "pixel_values_videos" in inputs:
+            self.kind, found = "video", self.core.get_video_features(**inputs, return_dict=True)
+        else:
+            self.kind, found = "image", self.core.get_image_features(**inputs, return_dict=True)
+        self.listed = not isinstance(found.pooler_output, torch.Tensor)
+        deeper = [torch.cat(tuple(layer)) for layer in getattr(found, "deepstack_features", None) or []]
+        rows = torch.cat(tuple(found.pooler_output)) if self.listed else found.pooler_output.flatten(0, 1)
+        return Features(rows, deeper)
+
+    def _places(self, tokens: torch.Tensor) -> int:
+        config = self.core.config
+        return int((tokens == (config.video_token_id if self.kind == "video" else config.image_token_id)).sum())
+
+    def _clip(self, key: tuple[Any, ...], pixels: dict[str, Any]) -> Features:
+        """Features of a clip, kept or computed."""
+        if key in self._kept:
+            self.hits += 1
+            self._kept.move_to_end(key)
+            kept = self._kept[key]
+            return Features(kept.rows.to(self.core.device), [layer.to(self.core.device) for layer in kept.deeper])
+        self.misses += 1
+        found = self._encode(pixels)
+        kept = Features(found.rows.cpu(), [layer.cpu() for layer in found.deeper])
+        self._kept[key] = kept
+        self._bytes += _size(kept)
+        while self._bytes > self.limit:
+            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return found
+
+    def _by_clip(self, pixels: dict[str, Any], clips: Sequence[Clip]) -> list[dict[str, Any]] | None:
+        """The pixels of each clip; None where a model merges frames of two clips."""
+        counts = [count for _, count in clips]
+        grid = pixels.get("video_grid_thw")
+        if grid is None:
+            axis = {4: 0}.get(pixels["pixel_values"].ndim, 1) if "pixel_values" in pixels else 1
+            split = {name: value.split(counts, axis) for name, value in pixels.items()}
+            return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
+        merged = -(-sum(counts) // int(grid[0, 0]))  # frames a row of the grid
+        if any(count % merged for count in counts):
+            return None
+        grids = [torch.tensor([[count // merged, *grid[0, 1:].tolist()]]) for count in counts]
+        patches = pixels["pixel_values_videos"].split([int(one.prod()) for one in grids])
+        return [{"pixel_values_videos": part, "video_grid_thw": one} for part, one in zip(patches, grids, strict=True)]
+
+
+def _shape(pixels: dict[str, Any]) -> Iterator[Any]:
+    """A model may give the frames of a longer video fewer pixels (Qwen3-VL)."""
+    for name, value in pixels.items():
+        yield tuple(value.shape) if name.startswith("pixel") else tuple(value.flatten().tolist())
+
+
+def _cut(features: Features, rows: int) -> Features:
+    """Without the last rows."""
+    end = len(features.rows) - rows
+    return Features(features.rows[:end], [layer[:end] for layer in features.deeper])
+
+
+def _size(features: Features) -> int:
+    return sum(layer.nbytes for layer in (features.rows, *features.deeper))
