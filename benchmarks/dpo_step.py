@@ -8,13 +8,12 @@ each step with forward, reference and backward, in float32 on one thread. Second
 far the peak of a step lies above what was resident before it. With the reference on the whole context ours computes
 what stock TRL computes: `loss_difference` is relative to stock's loss there.
 
-    stock          TRL's own, gradient checkpointing on
-    ours           the same setting; the reference is scored at each step
-    precomputed    the same setting; the reference was scored before
-    full           the same setting; the reference is scored on the whole context: the loss of stock
-    selective      what matrices give is kept, the rest is computed again; the reference was scored before, and the
-                   vision features of the clips are kept
-    plain, stock_plain   ours and stock without checkpointing
+    stock         TRL's own, gradient checkpointing on
+    ours          the same setting; the reference is scored at each step
+    precomputed   the same setting; the reference was scored before
+    full          the same setting; the reference is scored on the whole context, so that the loss is stock's
+    stock_plain, ours_plain   without checkpointing
+    ours_kept     without checkpointing; the reference was scored before, and the clips' vision features are kept
 """
 
 from __future__ import annotations
@@ -48,14 +47,8 @@ from longvpo.trainer import AnchoredDPOTrainer
 CLIP = 8  # frames
 SIDE = 112  # pixels
 STEPS = 3
-CHECKPOINTED = {
-    "stock": True,
-    "ours": True,
-    "precomputed": True,
-    "full": True,
-    "plain": False,
-    "stock_plain": False,
-}
+SIDES = ("stock", "ours", "precomputed", "full", "stock_plain", "ours_plain", "ours_kept")
+PLAIN = ("stock_plain", "ours_plain", "ours_kept")  # without gradient checkpointing
 
 
 def small_internvl() -> tuple[Any, Any]:
@@ -166,17 +159,14 @@ class Side:
         model, processor = small_internvl()
         stock = name.startswith("stock")
         self.row = row(frames) | ({"reference": "full"} if name == "full" else {})
-        checkpointing = CHECKPOINTED[name]
         section = {
             "beta": 0.1,
             "bf16": False,
             "per_device_train_batch_size": 1,
-            "gradient_checkpointing": bool(checkpointing),
+            "gradient_checkpointing": name not in PLAIN,
             "save_strategy": "no",
         }
-        options: dict[str, Any] = {}
-        if name == "selective":
-            options = {"selective": True, "vision_cache_gb": 1.0}
+        options = {"vision_cache_gb": 1.0} if name == "ours_kept" else {}
         self.trainer = (StockTrainer if stock else AnchoredDPOTrainer)(
             model=model,
             args=training_arguments(section, Path(folder)),
@@ -191,12 +181,12 @@ class Side:
             if "lora_B" in key:
                 parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
         self.trainer.model.train()
-        if checkpointing:
+        if name not in PLAIN:
             self.trainer.model.get_base_model().gradient_checkpointing_enable(
                 self.trainer.args.gradient_checkpointing_kwargs
             )
         self.batch = self.trainer.data_collator([self.row])
-        if name in ("precomputed", "selective"):
+        if name in ("precomputed", "ours_kept"):
             seen = self.trainer.with_features(self.batch.pop("reference"))
             chosen, rejected = self.trainer.compute_ref_log_probs(self.trainer.model, seen)
             self.batch |= {"ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
@@ -205,7 +195,7 @@ class Side:
         loss = self.trainer.compute_loss(self.trainer.model, dict(self.batch))
         loss.backward()
         self.trainer.model.zero_grad()
-        return float(loss)
+        return loss.item()
 
     def timed(self) -> float:
         gc.collect()
@@ -245,7 +235,7 @@ def resident(name: str) -> float:
 def memories(frames: int, folder: str) -> dict[str, float]:
     """Of each side, the least of some steps after the first."""
     found = {}
-    for name in CHECKPOINTED:
+    for name in SIDES:
         side = Side(name, frames, folder)
         side.step()
         found[name] = min(side.memory() for _ in range(STEPS))
@@ -260,7 +250,7 @@ def measure(frames: int, folder: str) -> dict[str, Any]:
     if child.returncode:
         raise RuntimeError(child.stderr)
     memory_of = json.loads(child.stdout)
-    sides = {name: Side(name, frames, folder) for name in CHECKPOINTED}
+    sides = {name: Side(name, frames, folder) for name in SIDES}
     losses = {name: side.step() for name, side in sides.items()}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(STEPS):
@@ -299,7 +289,7 @@ def main() -> None:
         return
     for result in results:
         print(f"{result['frames']} frames, {result['tokens']} tokens; loss differs by {result['loss_difference']:.1e}")
-        for name in CHECKPOINTED:
+        for name in SIDES:
             cells = []
             for part, unit in (("seconds", "s"), ("gflop", "GFLOP"), ("memory_mb", "MB")):
                 value, stock = result[part][name], result[part]["stock"]

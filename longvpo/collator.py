@@ -10,6 +10,8 @@ A row's `reference` is `anchor`: the first clip of `anchors`; `relevant`: all of
     clips             n lists   the clips of each video: what names the frames of a clip, and their number
     reference         a dict    the same five keys, (2n, t), made from what the reference sees; it is left out where
                                 that is the whole context in every row: the reference is scored on the five above
+
+Rows that bring `ref_chosen_logps` and `ref_rejected_logps` give these, (n,) each, in place of `reference`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode
+from longvpo.recipe import Reference
 from longvpo.video import ClipFrames, duration, join, thin
 
+SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
 NAMES = ("source", "video", "start", "end")  # of a clip
 Clip = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
@@ -43,37 +47,48 @@ class AnchoredCollator:
     frames_of: gives the sampled frames of a clip.
     fps: frames a second at which clips were sampled.
     frame_budget: frames a video, the policy's as the reference's; one with more is thinned evenly. None: all.
+    token_budget: tokens of a prompt with both answers; one with more is an error. None: any number.
     """
 
     processor: Any
     frames_of: ClipFrames
     fps: float
     frame_budget: int | None = None
+    token_budget: int | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Raises LongVPOError when a video of a triplet cannot be read, or its clips do not fit into the budget."""
-        contexts, references = [], []
-        for row in rows:
-            clips, anchors = [self.frames_of(clip) for clip in row["context"]], row["anchors"]
-            whole = list(range(len(clips)))
-            seen = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": whole}[row["reference"]]
-            contexts.append(self._video(row["context"], clips, whole, anchors[0]))
-            references.append(self._video(row["context"], clips, seen, anchors[0]))
-        batch = self.side(rows, contexts)
+        batch = self._side(rows, ["full"] * len(rows))
+        if SCORES[0] in rows[0]:
+            import torch
+
+            return batch | {name: torch.tensor([row[name] for row in rows]) for name in SCORES}
         if any(row["reference"] != "full" for row in rows):
-            batch["reference"] = self.side(rows, references)
+            batch["reference"] = self.reference(rows)
         return batch
 
-    def _video(self, context: list[dict[str, Any]], clips: list[np.ndarray], places: list[int], anchor: int) -> Video:
-        """The clips at these places as one video, with the pixels of the clip at place `anchor` as they are."""
-        shown = [clips[place] for place in places]
-        kept = thin(shown, self.frame_budget)
-        share = sum(map(len, kept)) / sum(map(len, shown))
-        names = [tuple(context[place][part] for part in NAMES) for place in places]
+    def reference(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the reference sees of the rows, with both answers."""
+        return self._side(rows, [row["reference"] for row in rows])
+
+    def _side(self, rows: list[dict[str, Any]], shown: list[Reference]) -> dict[str, Any]:
+        videos = []
+        for row, kind in zip(rows, shown, strict=True):
+            anchors = row["anchors"]
+            places = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}
+            videos.append(self._video([row["context"][place] for place in places[kind]], row["context"][anchors[0]]))
+        return self.side(rows, videos)
+
+    def _video(self, named: list[dict[str, Any]], anchor: dict[str, Any]) -> Video:
+        """These clips as one video, with the pixels of the anchor, which is one of them, as they are."""
+        clips = [self.frames_of(clip) for clip in named]
+        kept = thin(clips, self.frame_budget)
+        share = sum(map(len, kept)) / sum(map(len, clips))
+        place = named.index(anchor)
         # how many of a clip's frames are left, and at which size, decides which pixels they have
-        size = clips[anchor].shape[1:3]
-        named = [((*name, len(some), *size), len(some)) for name, some in zip(names, kept, strict=True)]
-        return Video(join(kept, places.index(anchor)), share * self.fps, named)
+        size = clips[place].shape[1:3]
+        names = [(*(clip[part] for part in NAMES), len(some), *size) for clip, some in zip(named, kept, strict=True)]
+        return Video(join(kept, place), share * self.fps, list(zip(names, map(len, kept), strict=True)))
 
     def side(self, rows: list[dict[str, Any]], videos: list[Video]) -> dict[str, Any]:
         """One model's inputs: each triplet's prompt over its video, with both answers."""
@@ -87,6 +102,13 @@ class AnchoredCollator:
         for answer in ("chosen", "rejected"):
             for row, prompt in zip(rows, prompts, strict=True):
                 self._append(sequences, prompt, row[answer])
+        for row, video, first, second in zip(rows, videos, *_halves(sequences["completion_mask"]), strict=True):
+            tokens = len(first) + int(second.sum())
+            if self.token_budget is not None and tokens > self.token_budget:
+                raise LongVPOError(
+                    f"the triplet {row['prompt']!r}, of {len(video.frames)} frames, has {tokens} tokens, above the "
+                    f"token_budget of {self.token_budget}: set a smaller frame_budget, or a larger token_budget"
+                )
         pad = {"input_ids": self.processor.tokenizer.pad_token_id}
         batch: dict[str, Any] = {name: _pad(values, pad.get(name, 0)) for name, values in sequences.items()}
         batch["vision"] = [{name: value for name, value in prompt.items() if name not in TEXT} for prompt in prompts]
@@ -106,6 +128,11 @@ class AnchoredCollator:
             if name in prompt:
                 filled = torch.ones_like(completion) if name == "attention_mask" else torch.zeros_like(completion)
                 sequences[name].append(torch.cat([prompt[name][0], filled]))
+
+
+def _halves(values: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Those of chosen, and those of rejected."""
+    return values[: len(values) // 2], values[len(values) // 2 :]
 
 
 def check_videos(rows: Any, frames_of: ClipFrames) -> None:

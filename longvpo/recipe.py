@@ -190,11 +190,19 @@ class TrainRecipe(Section):
     frame_budget: int | None = Field(
         None, gt=0, description="frames a context; one with more is thinned evenly; null: all"
     )
+    token_budget: int | None = Field(
+        None, gt=0, description="tokens of a prompt with both answers; one with more is an error; null: no limit"
+    )
     lora: LoraSection = LoraSection()
     reference: Reference = Field(
         "anchor",
         description="what the frozen reference is scored on: the first clip of `anchors`, all of them, or the context",
     )
+    reference_log_probs: Literal["each_step", "precomputed", "dataset"] = Field(
+        "each_step",
+        description="when the reference is scored: at each step; once, before training; or when the dataset was made",
+    )
+    vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
     training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")
 
 

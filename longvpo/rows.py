@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetNotFoundError
 
+from longvpo.collator import SCORES
 from longvpo.errors import LongVPOError, first_line
 from longvpo.recipe import DataSection, Reference, TrainRecipe
 
+SCORED_BY = "ref_scored_by"  # says what the log-probabilities of a published dataset are of
+OTHERWISE = "Set reference_log_probs=precomputed to score it before training"
 COLUMNS = ["prompt", "chosen", "rejected", "context", "anchors"]  # of a dataset that are trained on
 
 
@@ -56,7 +61,14 @@ def _load_config(recipe: TrainRecipe, config: str, reference: Reference) -> Data
     missing = [name for name in COLUMNS if name not in rows.column_names]
     if missing:
         raise LongVPOError(f"{data.dataset} holds no triplets: it has no column {missing[0]}")
-    rows = rows.select_columns(COLUMNS)  # those of configs differ, and one may be named as ours
+    brought = [name for name in (*SCORES, SCORED_BY) if recipe.reference_log_probs == "dataset"]
+    missing = [name for name in brought if name not in rows.column_names]
+    if missing:
+        raise LongVPOError(
+            f"{data.dataset}, config {config}, brings no log-probabilities of a reference: it has no column "
+            f"{missing[0]}. {OTHERWISE}, or add them with `longvpo score`"
+        )
+    rows = rows.select_columns(COLUMNS + brought)  # those of configs differ, and one may be named as ours
     _check_contexts(rows, config, recipe.frame_budget)
     return rows.add_column("config", [config] * len(rows)).add_column("reference", [reference] * len(rows))
 
@@ -83,3 +95,39 @@ def check_mix(data: DataSection) -> None:
         raise LongVPOError(f"data.mix: rows of {twice[0]} are asked for twice; name each config once")
     if sum(mix.share for mix in data.mix) > 1 - 1e-9:
         raise LongVPOError(f"data.mix: the shares leave nothing for {data.config}; their sum must be below 1")
+
+
+def scored_by(recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None) -> dict[str, Any]:
+    """What a reference's log-probabilities are of: equal answers mean equal numbers, up to rounding.
+
+    Args:
+        adapter_sha256: of the weights that are the reference, over the base; None: the base is.
+    """
+    return {
+        "base": recipe.base.model,
+        "revision": recipe.base.revision,
+        "quantization": recipe.base.quantization,
+        "dtype": recipe.base.dtype,
+        "adapter": adapter_sha256,
+        "reference": reference,
+        "fps": recipe.video.fps,
+        "max_frames": recipe.video.max_frames,
+        "short_side": recipe.video.short_side,
+        "frame_budget": recipe.frame_budget,
+    }
+
+
+def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None) -> None:
+    """Of rows that bring their reference's log-probabilities.
+
+    Raises:
+        LongVPOError: they are those of another reference, or of another revision of it.
+    """
+    for said, reference in sorted(set(zip(rows[SCORED_BY], rows["reference"], strict=True))):
+        found, expected = json.loads(said), scored_by(recipe, reference, adapter_sha256)
+        different = [name for name in expected if found.get(name) != expected[name]]
+        if different:
+            what = ", ".join(f"{name} {found.get(name)}, not {expected[name]}" for name in different)
+            raise LongVPOError(
+                f"{recipe.data.dataset} brings log-probabilities of another reference: {what}. {OTHERWISE}"
+            )

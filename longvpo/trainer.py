@@ -38,9 +38,14 @@ class AnchoredDPOTrainer(DPOTrainer):
 
     Args:
         vision_cache_gb: memory for the vision features of clips.
+        longest: the row that needs most memory. It is computed before the first step, without taking one, so that a
+            run that would end for want of memory ends at once.
     """
 
-    def __init__(self, *args: Any, vision_cache_gb: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, vision_cache_gb: float = 0.0, longest: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        self.longest = longest
         super().__init__(*args, **kwargs)
         if self.args.precompute_ref_log_probs or self.args.sync_ref_model:
             raise LongVPOError(
@@ -82,6 +87,36 @@ class AnchoredDPOTrainer(DPOTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """One writer of the README: not TRL."""
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        # not under DeepSpeed, whose backward pass counts as a step
+        if self.longest is not None and not self.is_deepspeed_enabled:
+            self._rehearse(model, self.longest)
+        self.longest = None
+        step: torch.Tensor = super().training_step(model, *args, **kwargs)
+        return step
+
+    def _rehearse(self, model: Any, row: dict[str, Any]) -> None:
+        """A batch of this row alone, forward and backward, with nothing left of it."""
+        model.train()
+        tokens = self._total_train_tokens
+        try:
+            with torch.random.fork_rng():
+                batch = self._prepare_inputs(self.data_collator([row] * self.args.per_device_train_batch_size))
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, batch)
+                self.accelerator.backward(loss)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            batched = "" if self.args.per_device_train_batch_size == 1 else "training.per_device_train_batch_size=1, "
+            raise LongVPOError(
+                f"out of memory on the longest triplet, {row['prompt']!r} over {len(row['context'])} clips: set "
+                f"{batched}training.gradient_checkpointing=true or a smaller frame_budget"
+            ) from error
+        model.zero_grad()
+        self._metrics["train"].clear()
+        self._total_train_tokens = tokens
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -83,6 +83,15 @@ def rows(dataset: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def batch(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Contexts of three lengths, answers of different lengths, each kind of reference."""
+    picked = [dict(next(row for row in rows if len(row["context"]) == length)) for length in (4, 1, 2)]
+    picked[0]["chosen"] = "red and blue, in the sea"
+    picked[2]["rejected"] = "in the sea and in the fog"
+    return [row | {"reference": kind} for row, kind in zip(picked, ("anchor", "full", "anchor"), strict=True)]
+
+
+@pytest.fixture(scope="session")
 def footage() -> Path:
     if not FOOTAGE.is_dir():
         pytest.skip("the folder ../shared/videos with real footage is not here")

@@ -1,0 +1,104 @@
+"""The reference's log-probabilities before training: scored in one pass and kept, or brought by the dataset.
+
+The numbers do not change while the policy is trained, so `reference_log_probs: precomputed` scores each triplet once.
+They are kept under all that decides them, in the cache of huggingface_hub (`assets/longvpo/reference`): another epoch,
+a restart, another learning rate or beta finds them, and a pass that was killed goes on. A dataset that was published
+with them, `reference_log_probs: dataset`, needs no pass at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from huggingface_hub import cached_assets_path
+from tqdm import tqdm
+
+from longvpo.collator import SCORES
+from longvpo.trainer import AnchoredDPOTrainer
+
+
+def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
+    """The rows with the reference's log-probabilities of chosen and of rejected, as two columns more.
+
+    A triplet is scored alone, so that its numbers do not depend on the others, on the number of processes, or on
+    where an earlier pass ended.
+    """
+    folder = cached_assets_path("longvpo", namespace="reference", subfolder=_model_key(trainer))
+    keys = [_row_key(trainer, row) for row in rows]
+    kept = _kept(folder)
+    missing = [index for index, key in enumerate(keys) if key not in kept]
+    mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
+    scores = {}
+    with (folder / f"{trainer.accelerator.process_index}.jsonl").open("a") as file:
+        for index, found in _score(trainer, rows, mine):
+            scores[keys[index]] = found
+            file.write(json.dumps([keys[index], *found]) + "\n")
+            file.flush()
+    for one in gather_object([scores]):
+        kept |= one
+    for place, name in enumerate(SCORES):
+        rows = rows.add_column(name, [kept[key][place] for key in keys])
+    return rows
+
+
+def _score(trainer: AnchoredDPOTrainer, rows: Dataset, chosen: list[int]) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Of each of these rows its place and its two numbers."""
+    loader = torch.utils.data.DataLoader(
+        rows.select(chosen),
+        collate_fn=trainer.data_collator.reference,
+        num_workers=trainer.args.dataloader_num_workers,
+        generator=torch.Generator(),  # the sampler's own, and training's, must not notice
+    )
+    scored_by = trainer.ref_model if trainer.ref_model is not None else trainer.model
+    quiet = not trainer.accelerator.is_main_process or not chosen
+    training = trainer.model.training
+    trainer.model.train()  # in evaluation, bitsandbytes packs NF4 on some CPUs for good, so that no gradient passes
+    for index, batch in zip(chosen, tqdm(loader, desc="reference", disable=quiet, file=sys.stderr), strict=True):
+        batch = trainer.with_features(trainer._prepare_inputs(batch))
+        first, second = trainer.compute_ref_log_probs(scored_by, batch)
+        yield index, (first.item(), second.item())
+    trainer.model.train(training)
+
+
+def _kept(folder: Path) -> dict[str, tuple[float, float]]:
+    """What earlier passes scored; the last line of one that was killed may be torn."""
+    kept = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text().splitlines():
+            try:
+                key, first, second = json.loads(line)
+            except ValueError:
+                continue
+            kept[key] = (first, second)
+    return kept
+
+
+def _model_key(trainer: AnchoredDPOTrainer) -> str:
+    """Changes with the frozen weights, the precision, and how a question and frames become inputs."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(trainer.model.named_parameters()):
+        if not parameter.requires_grad:
+            digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
+            digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    processor, collator = trainer.data_collator.processor, trainer.data_collator
+    section = collator.frames_of.section.model_dump(mode="json", exclude={"cache_gb"})
+    settings = [trainer.args.bf16, trainer.args.fp16, trainer.ld_alpha, section, collator.fps, collator.frame_budget]
+    written = [processor.to_json_string(), processor.chat_template, processor.tokenizer.eos_token]
+    digest.update(json.dumps([settings, written, sorted(processor.tokenizer.get_vocab().items())]).encode())
+    return digest.hexdigest()[:32]
+
+
+def _row_key(trainer: AnchoredDPOTrainer, row: dict[str, Any]) -> str:
+    """Changes with the row and with the files of its videos, told by their sizes and times."""
+    folders = trainer.data_collator.frames_of.folders
+    files = [(folders[clip["source"]] / clip["video"]).stat() for clip in row["context"]]
+    content = [row, [(file.st_size, file.st_mtime_ns) for file in files]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,68 @@
+"""Trainers on the small models of five families, and one step of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from families import FAMILIES
+from peft import LoraConfig
+
+from longvpo.collator import AnchoredCollator
+from longvpo.recipe import LoraSection
+from longvpo.sections import VideoSection
+from longvpo.train import training_arguments
+from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.video import ClipFrames
+
+SECTION = {
+    "beta": 0.3,
+    "loss_type": ["sigmoid", "sft"],
+    "loss_weights": [1.0, 0.7],
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "per_device_train_batch_size": 3,
+    "save_strategy": "no",
+}
+
+
+def make_trainer(name: str, rows: list[dict[str, Any]], world: Path, output: Path, **section: Any) -> Any:
+    """A trainer on the small model of a family, whose adapter is not nothing."""
+    model, processor = FAMILIES[name]()
+    options = {key: section.pop(key) for key in ("vision_cache_gb",) if key in section}
+    trainer = AnchoredDPOTrainer(
+        model=model,
+        args=training_arguments(SECTION | section, output / "run"),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=processor,
+        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
+        peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
+        **options,
+    )
+    generator = torch.Generator().manual_seed(0)
+    for key, parameter in trainer.model.named_parameters():
+        if "lora_B" in key:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    return trainer
+
+
+def step(trainer: Any, rows: list[dict[str, Any]], packed: bool) -> tuple[float, dict[str, Any], dict[str, Any]]:
+    """Loss, gradients and metrics of one batch."""
+    trainer.packed = packed
+    trainer._metrics["train"].clear()
+    trainer.model.train()
+    trainer.model.zero_grad()
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+    loss.backward()
+    gradients = {key: p.grad.clone() for key, p in trainer.model.named_parameters() if p.grad is not None}
+    metrics = {key: values[-1] for key, values in trainer._metrics["train"].items() if key != "num_tokens"}
+    return loss.item(), gradients, metrics
+
+
+def difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
+    """Of all gradients together, relative to their length."""
+    assert ours.keys() == theirs.keys()
+    square = sum((ours[key] - theirs[key]).float().square().sum() for key in ours)
+    return float((square / sum(value.float().square().sum() for value in theirs.values())).sqrt())
