@@ -1,6 +1,6 @@
 """What a step of DPO on a long video costs against stock TRL: seconds, arithmetic and memory, as ratios.
 
-    python benchmarks/dpo_step.py [--frames 8 16 32 64 128] [--json]
+    python benchmarks/dpo_step.py [--frames 8 16 32 64 128] [--json] [--peers]
 
 A small InternVL, made from its configuration, sees 16 tokens a frame. One triplet whose context is made of clips of 8
 frames; the reference is scored on one of them. Stock TRL's DPOTrainer and ours take turns on the same rows in one run,
@@ -14,6 +14,9 @@ what stock TRL computes: `loss_difference` is relative to stock's loss there.
     full          the same setting; the reference is scored on the whole context, so that the loss is stock's
     stock_plain, ours_plain   without checkpointing
     ours_kept     without checkpointing; the reference was scored before, and the clips' vision features are kept
+
+`--peers` adds the case of peer_case.py, a small Qwen2.5-VL with its 151,936 token ids, at 64 and 256 frames: ours and
+ms-swift, which is installed into an environment of its own, take turns in processes of their own.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ import numpy as np
 import torch
 import transformers
 from datasets import Dataset
+from peer_case import ms_swift_environment, write_case
 from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
@@ -47,6 +51,8 @@ from longvpo.trainer import AnchoredDPOTrainer
 CLIP = 8  # frames
 SIDE = 112  # pixels
 STEPS = 3
+TURNS = 3
+PEER_FRAMES = (64, 256)
 SIDES = ("stock", "ours", "precomputed", "full", "stock_plain", "ours_plain", "ours_kept")
 PLAIN = ("stock_plain", "ours_plain", "ours_kept")  # without gradient checkpointing
 
@@ -272,10 +278,42 @@ def measure(frames: int, folder: str) -> dict[str, Any]:
     }
 
 
+def against_ms_swift(frames: int, folder: Path) -> dict[str, Any]:
+    """Medians of a few turns each, with gradient checkpointing on, as is ms-swift's default."""
+    write_case(folder, frames)
+    here = Path(__file__).parent
+    commands = {
+        "ours": [sys.executable, "-W", "ignore", str(here / "peer_longvpo.py"), str(folder)],
+        "ms_swift": [str(ms_swift_environment()), str(here / "peer_ms_swift.py"), str(folder)],
+    }
+    commands["ours_full"] = [*commands["ours"], "--reference", "full"]
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
+    for _ in range(TURNS):
+        for name, command in commands.items():
+            child = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+            if child.returncode:
+                raise RuntimeError(child.stderr[-3000:])
+            turns[name].append(json.loads(child.stdout.splitlines()[-1]))
+    seconds, memory = (
+        {name: statistics.median(turn[part] for turn in each) for name, each in turns.items()}
+        for part in ("cpu_seconds", "peak_mb")
+    )
+    return {
+        "frames": frames,
+        "video_tokens": turns["ours"][0]["video_tokens"],
+        "version": turns["ms_swift"][0]["version"],
+        "time_ratio": seconds["ours"] / seconds["ms_swift"],
+        "memory_ratio": memory["ours"] / memory["ms_swift"],
+        "seconds": seconds,
+        "memory_mb": memory,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32, 64, 128])
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+    parser.add_argument("--peers", action="store_true", help="Against ms-swift too, which is installed: 6.5 GB.")
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -284,17 +322,26 @@ def main() -> None:
             print(json.dumps(memories(arguments.frames[0], folder)))
             return
         results = [measure(frames, folder) for frames in arguments.frames]
+        cases = [against_ms_swift(frames, Path(folder) / str(frames)) for frames in PEER_FRAMES if arguments.peers]
     if arguments.json:
-        print(json.dumps({"results": results}))
+        print(json.dumps({"results": results, "ms_swift": cases}))
         return
     for result in results:
         print(f"{result['frames']} frames, {result['tokens']} tokens; loss differs by {result['loss_difference']:.1e}")
         for name in SIDES:
-            cells = []
-            for part, unit in (("seconds", "s"), ("gflop", "GFLOP"), ("memory_mb", "MB")):
-                value, stock = result[part][name], result[part]["stock"]
-                cells.append(f"{value:9.2f} {unit:5} {value / stock:5.2f}x")
-            print(f"  {name:12}" + "   ".join(cells))
+            _print(name, result, "stock", (("seconds", "s"), ("gflop", "GFLOP"), ("memory_mb", "MB")))
+    for case in cases:
+        print(f"ms-swift {case['version']}, {case['frames']} frames, {case['video_tokens']} video tokens")
+        for name in case["seconds"]:
+            _print(name, case, "ms_swift", (("seconds", "s"), ("memory_mb", "MB")))
+
+
+def _print(name: str, result: dict[str, Any], other: str, parts: tuple[tuple[str, str], ...]) -> None:
+    """A line of values, each with its ratio to another's."""
+    cells = [
+        f"{result[part][name]:9.2f} {unit:5} {result[part][name] / result[part][other]:5.2f}x" for part, unit in parts
+    ]
+    print(f"  {name:12}" + "   ".join(cells))
 
 
 if __name__ == "__main__":

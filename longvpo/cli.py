@@ -12,6 +12,8 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,6 +176,8 @@ def _print(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None =
         return
     for key in keys or values:
         value, label = values[key], f"{key.replace('_', ' ')}:"
+        if isinstance(value, dict) and len(value) > 3:  # too much for a line
+            value = [value]
         if not (isinstance(value, list) and value and isinstance(value[0], dict)):
             print(f"{label:27} {_text(value)}")
             continue
@@ -223,6 +227,23 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of the processes that `accelerate launch` starts, the first alone speaks.
+
+    Another one does when it fails: after a while, because most often the first one fails likewise, which ends all.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        yield
+        return
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+        try:
+            yield
+        except Exception:
+            time.sleep(5)  # the launcher looks ten times a second
+            raise
+
+
 def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -233,7 +254,8 @@ def main() -> None:
         warnings.simplefilter("ignore", FutureWarning)
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
-        app()
+        with _one_voice():
+            app()
     except LongVPOError as error:
         if debug:
             raise

@@ -10,6 +10,16 @@ import numpy as np
 from longvpo.triplet import Triplet
 
 COLUMNS = 8  # frames of a clip on a contact sheet
+CURVES = (  # of the log entries of a training run
+    "loss",
+    "nll_loss",
+    "rewards/margins",
+    "rewards/accuracies",
+    "reference/margins",
+    "learning_rate",
+    "grad_norm",
+    "tokens_per_second",
+)
 
 
 def _pyplot() -> Any:
@@ -77,6 +87,42 @@ def heat_map(path: Path, grids: dict[str, dict[str, list[float]]]) -> None:
     figure.colorbar(image, ax=axes, label="accuracy, %")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def curves(path: Path, log_history: list[dict[str, float]]) -> bool:
+    """A curve for each of CURVES over the steps of a run.
+
+    Args:
+        log_history: of trainer_state.json.
+
+    Returns:
+        Whether there was anything to draw: a run that is shorter than its `logging_steps` has no entries.
+    """
+    found = {
+        name: [(entry["step"], entry[name]) for entry in log_history if "loss" in entry and name in entry]
+        for name in CURVES
+    }
+    drawn = {name: points for name, points in found.items() if points}
+    if not drawn:
+        return False
+    pyplot = _pyplot()
+    columns = min(len(drawn), 4)
+    rows = -(-len(drawn) // columns)
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=(3.2 * columns, 2.4 * rows), squeeze=False, layout="constrained"
+    )
+    for axis, (name, points) in zip(axes.flat, drawn.items(), strict=False):
+        axis.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else "")  # one point makes no line
+        axis.set_title(name, fontsize=10)
+        axis.tick_params(labelsize=8)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes.flat[len(drawn) :]:
+        axis.axis("off")
+    for axis in axes[-1]:
+        axis.set_xlabel("step", fontsize=8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return True
 
 
 def _short(text: str, length: int) -> str:

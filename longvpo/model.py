@@ -6,6 +6,7 @@ The rule: no table of model families. Which modules are vision and which are lan
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,8 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=dtype,
                 llm_int8_skip_modules=_not_language(section),
+                # the same bits; FSDP leaves integers whole on every GPU
+                bnb_4bit_quant_storage=dtype if os.environ.get("ACCELERATE_USE_FSDP") == "true" else None,
             )
         kind, _ = _kind(section)
         model = kind.from_pretrained(model_path(section.model), **options)

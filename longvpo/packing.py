@@ -183,8 +183,9 @@ class Forward:
     of answers are scored, on every device. The last result is kept: TRL's loss does not hand it out.
     """
 
-    def __init__(self, model: Any, vision: Vision, packed: bool) -> None:
+    def __init__(self, model: Any, vision: Vision, packed: bool, **options: bool) -> None:
         self.model, self.vision, self.packed = model, vision, packed
+        self.options = options  # of scoring.py
         self.outputs = SimpleNamespace()
 
     def __call__(
@@ -212,7 +213,7 @@ class Forward:
             # the place before each scored token, in the rows laid end to end
             inputs["answers"] = scored.flatten().nonzero()[:, 0] - 1
         inputs["mm_encoder_outputs"] = self.vision.outputs(features if self.packed else features * 2)
-        found = self.model(**inputs, **kwargs, shift_labels=labels[scored][None])
+        found = self.model(**inputs, **kwargs, **self.options, shift_labels=labels[scored][None])
 
         def in_rows(values: torch.Tensor | None) -> torch.Tensor | None:
             """Values of the answers' tokens, in TRL's rows."""

@@ -32,7 +32,8 @@ RecipeType = TypeVar("RecipeType", bound=Section)
 def builtin_recipes() -> list[str]:
     """Names of the built-in recipes, such as `tiny/dataset`."""
     folder = shipped("recipes")
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+    names = (str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+    return sorted(name for name in names if not name.startswith("accelerate/"))  # which are for `accelerate launch`
 
 
 def find_recipe(name: str) -> Path:

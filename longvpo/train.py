@@ -2,8 +2,10 @@
 
     longvpo train my-recipe.yaml
 
-The folder holds the adapter, the processor, a card, recipe.yaml, facts.json and trainer_state.json. It appears whole,
-when training is done.
+    accelerate launch --config_file recipes/accelerate/ddp.yaml -m longvpo train my-recipe.yaml
+
+The folder holds the adapter, the processor, a card, recipe.yaml, facts.json, trainer_state.json and its curves. It
+appears whole, when training is done.
 """
 
 from __future__ import annotations
@@ -11,106 +13,142 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
-from trl import DPOConfig, TrlParser
 
+from longvpo.arguments import training_arguments
 from longvpo.cards import render
+from longvpo.checkpoints import Checkpoints, delete, kept_if_whole, last_checkpoint
 from longvpo.collator import AnchoredCollator, check_videos
+from longvpo.cost import check_budget, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
+from longvpo.figures import curves
 from longvpo.folder import file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
+from longvpo.processes import Gathered, check_processes, together, whole_weights
 from longvpo.recipe import Reference, TrainRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
-from longvpo.rows import check_mix, load_triplets
+from longvpo.reference import score
+from longvpo.rows import check_mix, check_scores, load_triplets
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
+from longvpo.watching import Progress
 
 SEEN: dict[Reference, str] = {
     "anchor": "the anchor clip",
     "relevant": "the relevant clips",
     "full": "the whole context",
 }
-SHOWN = {"loss": "loss", "nll_loss": "nll", "rewards/margins": "margin", "rewards/accuracies": "accuracy"}
 
 
 def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     """Train the adapter into the folder `output`, and return the run's facts.
 
     Checkpoints, if the recipe asks for them, lie beside it in `output`.checkpoints until the end; running the same
-    recipe again goes on from the last one.
+    recipe again goes on from the last one. Of several processes the first one writes, and all return the facts.
 
     Raises:
         LongVPOError: the recipe, the dataset, its videos, the base or the adapter to go on from cannot be used.
     """
     checkpoints = output.with_name(output.name + ".checkpoints")
     arguments = training_arguments(recipe.training, checkpoints)
+    arguments.run_name = arguments.run_name or output.name
+    processes = arguments.distributed_state
+    check_processes(arguments)
     start = _start(recipe)
     rows = load_triplets(recipe, arguments.seed)
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
+    if recipe.reference_log_probs == "dataset":
+        check_scores(recipe, rows, start_hash)
     key = ",".join([recipe_hash(recipe), _content_hash(rows), *([start_hash] if start_hash else [])])
+    if arguments.world_size > 1:  # a step takes more triplets
+        key += f",{arguments.world_size} processes"
     done = finished(output, "facts.json", key)
     if done:
+        if processes.is_main_process:
+            delete(checkpoints, key)
         return done
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
     check_videos(rows, frames_of)
     processor = load_processor(recipe.base)
-    with _checkpoints_or_nothing(checkpoints):
+    lengths = row_lengths(recipe, rows, processor)
+    check_budget(recipe, rows, lengths, processor)
+    limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
+    # what TRL and trackers print is no result
+    with kept_if_whole(checkpoints, processes), together(arguments), redirect_stdout(sys.stderr):
         trainer = AnchoredDPOTrainer(
             model=load_model(recipe.base, start, trainable=True),
             args=arguments,
             train_dataset=rows,
             processing_class=processor,
-            data_collator=AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.frame_budget),
+            data_collator=AnchoredCollator(
+                processor, frames_of, recipe.video.fps, recipe.frame_budget, recipe.token_budget
+            ),
             peft_config=None if start else LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
+            vision_cache_gb=recipe.vision_cache_gb,
+            longest=rows[longest(lengths)],
         )
+        if recipe.reference_log_probs == "precomputed":
+            trainer.train_dataset = score(trainer, rows)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Progress)
-        resume = _last_checkpoint(key, checkpoints)
+        for callback in (Progress(), Checkpoints(limit), Gathered(trainer.vision.core)):
+            trainer.add_callback(callback)
+        last = last_checkpoint(checkpoints, key, processes)
         started = time.monotonic()
-        trainer.train(resume_from_checkpoint=resume)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    seconds = time.monotonic() - started
+    weights = whole_weights(trainer.model)
     facts = {
         "key": key,
         "recipe": recipe_hash(recipe),
         "adapter_sha256": start_hash,  # of the weights that training went on from
         "triplets": len(rows),
         "configs": _configs(recipe, rows),
+        "processes": arguments.world_size,
+        "triplets_a_step": trainer.get_total_train_batch_size(arguments),
         "steps": trainer.state.global_step,
-        "seconds": round(time.monotonic() - started, 1),
+        "resumed_from_step": int(last.name.rpartition("-")[2]) if last else None,
+        "seconds": round(seconds, 1),  # since that step
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "last_log": next((entry for entry in reversed(trainer.state.log_history) if "loss" in entry), {}),
     }
+    processes.wait_for_everyone()  # all have written what they had to write
+    if not processes.is_main_process:
+        return facts
     with whole_folder(output) as folder:
         # the name that finds the base again, not the path it was loaded from
         trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.model
         trainer.model.peft_config["default"].revision = recipe.base.revision
-        trainer.model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
-        (folder / "README.md").write_text(_card(recipe, facts))  # over PEFT's template, with nothing filled in
+        trainer.model.save_pretrained(
+            folder, selected_adapters=["default"], save_embedding_layers=False, state_dict=weights
+        )
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
+        drawn = curves(folder / "curves.png", trainer.state.log_history)
+        (folder / "README.md").write_text(_card(recipe, facts, drawn))  # over PEFT's template, with nothing filled in
         (folder / "recipe.yaml").write_text(_resolved(recipe))
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        if (checkpoints / "runs").is_dir():  # TensorBoard's
+            shutil.move(checkpoints / "runs", folder / "runs")
+    delete(checkpoints, key)
     return facts
 
 
 def plan(recipe: TrainRecipe) -> dict[str, Any]:
-    """What a training run would do, without loading a model.
+    """What a training run would do and cost, without loading a model.
 
     Raises:
-        LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder.
+        LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder, or a triplet is too long.
     """
     arguments = training_arguments(recipe.training, Path("unused"))
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
@@ -138,38 +176,10 @@ def plan(recipe: TrainRecipe) -> dict[str, Any]:
             zip(arguments.loss_type, arguments.loss_weights or [1.0] * len(arguments.loss_type), strict=True)
         ),
         "frame_budget": recipe.frame_budget,
+        "token_budget": recipe.token_budget,
         "reference": recipe.reference,
-    }
-
-
-def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
-    """`training:` of a recipe, read by TRL's own parser.
-
-    Raises:
-        LongVPOError: a key that DPOConfig does not know, a value it refuses, or one that is not the recipe's to set.
-    """
-    ours = {
-        "output_dir": str(output_dir),
-        "remove_unused_columns": False,  # the collator reads the columns
-        "max_length": None,  # cutting would drop video tokens
-        "model_init_kwargs": None,
-    }
-    clash = sorted(set(section) & set(ours))
-    if clash:
-        raise LongVPOError(f"training.{clash[0]} is set by longvpo: remove it from the recipe")
-    # without a GPU the CPU is meant: TRL refuses bfloat16 unless it is told so
-    defaults = {"use_cpu": not torch.cuda.is_available(), "report_to": "none", "logging_steps": 10}
-    parser = TrlParser(DPOConfig)
-    try:
-        unknown = parser.set_defaults_with_config(**defaults | section | ours)
-        (arguments,) = parser.parse_args_into_dataclasses(args=[])
-    except (ValueError, TypeError, SystemExit) as error:
-        raise LongVPOError(f"training: TRL refuses it: {error}") from error
-    unknown = [str(item) for item in unknown][::2]  # --key value --key value ...
-    if unknown:
-        names = ", ".join(f"training.{name.removeprefix('--')}" for name in unknown)
-        raise LongVPOError(f"trl.DPOConfig does not know {names}: see its documentation for the names")
-    return arguments
+        "reference_log_probs": recipe.reference_log_probs,
+    } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing)
 
 
 def _check_start(recipe: TrainRecipe) -> None:
@@ -212,16 +222,7 @@ def _resolved(recipe: TrainRecipe) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
-class Progress(ProgressCallback):
-    """The training bar, with the last logged values beside it; Trainer's own prints them to stdout, line by line."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        shown = {short: round(logs[name], 3) for name, short in SHOWN.items() if logs and name in logs}
-        if state.is_world_process_zero and self.training_bar is not None and shown:
-            self.training_bar.set_postfix(shown)
-
-
-def _card(recipe: TrainRecipe, facts: dict[str, Any]) -> str:
+def _card(recipe: TrainRecipe, facts: dict[str, Any], drawn: bool) -> str:
     front = {
         "library_name": "peft",
         "base_model": recipe.base.model,
@@ -229,33 +230,9 @@ def _card(recipe: TrainRecipe, facts: dict[str, Any]) -> str:
         "pipeline_tag": "video-text-to-text",
         "tags": ["longvpo", "lora", "dpo", "trl"],
     }
-    return render("model", front, name=recipe.name, recipe=recipe, facts=facts, seen=SEEN)
+    return render("model", front, name=recipe.name, recipe=recipe, facts=facts, seen=SEEN, curves=drawn)
 
 
 def _content_hash(rows: Dataset) -> str:
     """Twelve hexadecimal digits of what is trained on."""
     return hashlib.sha256(json.dumps(rows.to_list()).encode()).hexdigest()[:12]
-
-
-@contextmanager
-def _checkpoints_or_nothing(checkpoints: Path) -> Iterator[None]:
-    """A run that fails before its first checkpoint leaves no folder behind: there is nothing to go on from."""
-    try:
-        yield
-    except BaseException:
-        if checkpoints.is_dir() and get_last_checkpoint(str(checkpoints)) is None:
-            shutil.rmtree(checkpoints)
-        raise
-
-
-def _last_checkpoint(key: str, checkpoints: Path) -> str | None:
-    mark = checkpoints / "key"
-    if mark.is_file() and mark.read_text() != key:
-        raise LongVPOError(
-            f"{checkpoints} holds a run of another recipe, dataset or starting adapter: delete it, or give another "
-            "--output"
-        )
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    mark.write_text(key)
-    last: str | None = get_last_checkpoint(str(checkpoints))
-    return last

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from trl import DPOTrainer
 
+from longvpo import packing, scoring
 from longvpo.errors import LongVPOError
 from longvpo.model import LANGUAGE
-from longvpo.packing import Forward, install
+from longvpo.packing import Forward
 from longvpo.vision import Vision
+from longvpo.watching import WatchedDPOTrainer
 
 
-class AnchoredDPOTrainer(DPOTrainer):
+class AnchoredDPOTrainer(WatchedDPOTrainer):
     """DPOTrainer for video whose reference log-probabilities come from a batch of their own, `reference`.
 
     It takes AnchoredCollator's batches, and a base with `peft_config`, which is the reference, or a PeftModel, whose
@@ -41,6 +42,8 @@ class AnchoredDPOTrainer(DPOTrainer):
         longest: the row that needs most memory. It is computed before the first step, without taking one, so that a
             run that would end for want of memory ends at once.
     """
+
+    _total_train_tokens: int  # TRL's
 
     def __init__(
         self, *args: Any, vision_cache_gb: float = 0.0, longest: dict[str, Any] | None = None, **kwargs: Any
@@ -73,7 +76,8 @@ class AnchoredDPOTrainer(DPOTrainer):
             parameter.data = parameter.data.float() if frozen is None else frozen.data.clone()
         core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self.vision = Vision(core, vision_cache_gb)
-        why_not = install(core)
+        scoring.install(core)
+        why_not = packing.install(core)
         self.packed = why_not is None
         if why_not:
             warnings.warn(
@@ -99,7 +103,7 @@ class AnchoredDPOTrainer(DPOTrainer):
     def _rehearse(self, model: Any, row: dict[str, Any]) -> None:
         """A batch of this row alone, forward and backward, with nothing left of it."""
         model.train()
-        tokens = self._total_train_tokens
+        tokens = self._total_train_tokens, self._tokens
         try:
             with torch.random.fork_rng():
                 batch = self._prepare_inputs(self.data_collator([row] * self.args.per_device_train_batch_size))
@@ -116,7 +120,7 @@ class AnchoredDPOTrainer(DPOTrainer):
             ) from error
         model.zero_grad()
         self._metrics["train"].clear()
-        self._total_train_tokens = tokens
+        self._total_train_tokens, self._tokens = tokens
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -129,7 +133,8 @@ class AnchoredDPOTrainer(DPOTrainer):
             batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
                 scored_by, batch if reference is None else self.with_features(reference)
             )
-        forward = Forward(model, self.vision, self.packed)
+        self.watch(batch, self.packed)
+        forward = Forward(model, self.vision, self.packed, squares=self.use_weighting)
         result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
         if not self.nll_weight:
             return result
@@ -139,7 +144,9 @@ class AnchoredDPOTrainer(DPOTrainer):
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Of chosen and of rejected, each of shape (n,), by the frozen reference, on a batch with features."""
-        chosen, rejected = super().compute_ref_log_probs(Forward(model, self.vision, self.packed), inputs)
+        chosen, rejected = super().compute_ref_log_probs(
+            Forward(model, self.vision, self.packed, statistics=False), inputs
+        )
         return chosen, rejected
 
     def _nll(self, log_probs: torch.Tensor, completion_mask: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,202 @@
+"""What training costs in tokens and bytes, found before any weight is loaded.
+
+The rule: no table of families. Tokens are counted by the base's own processor, from frames without pixels (torch's
+meta device), so that hundreds of frames take milliseconds. Bytes are an estimate, from memory.py.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.memory import Skeleton, step_memory
+from longvpo.model import encode, encode_texts, load_processor, loading, model_path, tokenizer_of
+from longvpo.probe import probe
+from longvpo.recipe import TrainRecipe
+from longvpo.video import sample_times, scaled_size
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SMALL = (64, 64)  # width and height of pictures where only what is written between them counts
+WIDE = (1920, 1080)  # width and height, before scaling, that a video which cannot be read is taken to have
+
+
+class Row(NamedTuple):
+    """One triplet as it is trained on: its prompt with the video, chosen and rejected, one after another."""
+
+    frames: int
+    size: tuple[int, int]  # width and height of the frames, in pixels
+    pixels: int  # numbers that the processor makes of them
+    video: int  # tokens of the frames, and of what is written between them
+    tokens: int  # of the whole row
+    answers: int = 0  # tokens of chosen and rejected
+
+
+def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, question: str = "") -> Row:
+    """What the processor makes of a prompt over a video, without an answer.
+
+    Args:
+        size: (width, height) of the frames, in pixels.
+        fps: of the frames: some families write their times between them.
+    """
+    import torch
+
+    width, height = size
+    blank: Any = torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")
+    try:
+        inputs = encode(processor, [question], [blank], fps)
+    except (NotImplementedError, RuntimeError, TypeError):  # a processor that looks at the pixels gets some
+        inputs = encode(processor, [question], [np.full((frames, height, width, 3), 127, np.uint8)], fps)
+    pixels = sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))
+    tokens = inputs["input_ids"].shape[1]
+    return Row(frames, size, pixels, tokens - encode_texts(processor, [question])["input_ids"].shape[1], tokens)
+
+
+def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[Row]:
+    """Length of every triplet, in the order of `rows`, which are load_triplets'.
+
+    The processor counts once for each number of frames with each size, and with each fps, to two digits: times written
+    between the frames of a thinned context may be a digit off. A video that cannot be read is taken to be WIDE.
+    """
+    tokenizer, video = tokenizer_of(processor), recipe.video
+    ends = {"prompt": "", "chosen": tokenizer.eos_token, "rejected": tokenizer.eos_token}
+    texts = {
+        name: tokenizer([text + end for text in rows[name]], add_special_tokens=False) for name, end in ends.items()
+    }
+    prompts, chosen, rejected = ([len(ids) for ids in texts[name]["input_ids"]] for name in ends)
+    contexts = rows["context"]
+    # all clips of a context take the size of the first anchor: video.join
+    videos = [(c[at[0]]["source"], c[at[0]]["video"]) for c, at in zip(contexts, rows["anchors"], strict=True)]
+    each = list(dict.fromkeys(videos))
+    with ThreadPoolExecutor(video.workers) as pool:
+        sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one), each), strict=True))
+
+    @cache
+    def sampled(start: float, end: float) -> int:
+        return len(sample_times(start, end, video.fps, video.max_frames))
+
+    @cache
+    def counted(frames: int, size: tuple[int, int], fps: float) -> Row:
+        return video_row(processor, frames, size, fps)
+
+    found = []
+    for number, context in enumerate(tqdm(contexts, "tokens", leave=False, disable=None)):
+        total = sum(sampled(clip["start"], clip["end"]) for clip in context)
+        frames = min(total, recipe.frame_budget or total)  # video.thin keeps as many as the budget
+        fps = float(f"{video.fps * frames / total:.2g}")
+        one = counted(frames, sizes[videos[number]], video.fps)
+        longer = counted(frames, SMALL, fps).video - counted(frames, SMALL, video.fps).video
+        answers = chosen[number] + rejected[number]
+        tokens = one.tokens + longer + prompts[number] + answers
+        found.append(one._replace(video=one.video + longer, tokens=tokens, answers=answers))
+    return found
+
+
+def picture_size(recipe: TrainRecipe, source: str, video: str) -> tuple[int, int]:
+    """(width, height) of a video's frames as they are sampled."""
+    try:
+        file = probe(recipe.data.videos[source] / video)
+        width, height = file.width, file.height
+    except (VideoError, KeyError):
+        width, height = WIDE
+    return scaled_size(width, height, recipe.video.short_side)
+
+
+def longest(lengths: list[Row]) -> int:
+    """Place of the triplet with the most tokens: run first, it shows in the first minute whether memory suffices."""
+    return max(range(len(lengths)), key=lambda place: lengths[place].tokens)
+
+
+def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[Row], processor: Any) -> None:
+    """Raises LongVPOError when a triplet has more tokens than `token_budget`; it names the longest."""
+    budget, place = recipe.token_budget, longest(lengths)
+    row = lengths[place]
+    if budget is None or row.tokens <= budget:
+        return
+    over = sum(one.tokens > budget for one in lengths)
+    room = budget - max(one.tokens - one.video for one in lengths)
+    fps = recipe.video.fps / row.frames
+    # so many frames fit beside the longest texts
+    fit = bisect_right(range(1, row.frames), room, key=lambda n: video_row(processor, n, row.size, n * fps).video)
+    fewer = f"frame_budget to {fit} or less, or " if fit > 0 else ""
+    raise LongVPOError(
+        f"{over} of {len(lengths)} triplets have more tokens than the token_budget of {budget}. The longest is row "
+        f'{place} ("{rows[place]["prompt"][:60]}", config {rows[place]["config"]}): {row.tokens} tokens, '
+        f"{row.frames} frames. Set {fewer}token_budget to {row.tokens}"
+    )
+
+
+def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointing: bool) -> dict[str, Any]:
+    """What `longvpo train --dry-run` says of tokens and memory.
+
+    Args:
+        rows: load_triplets'; None where they are not known: then a context of `frame_budget` frames stands for them.
+        batch: triplets a device.
+        checkpointing: of gradients.
+
+    Returns:
+        Tokens and frames of the longest triplet, and the memory that it asks for, in GB of 10^9 bytes; or, under
+        `cost`, one sentence on why there is no estimate.
+
+    Raises:
+        LongVPOError: a triplet has more tokens than `token_budget`.
+    """
+    from peft import LoraConfig
+    from transformers import AutoConfig
+
+    try:
+        processor = load_processor(recipe.base)
+        with loading(recipe.base.model):
+            config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
+    except LongVPOError as error:
+        return {"cost": f"not estimated: {error}"}
+    found: dict[str, Any] = {}
+    if rows:
+        lengths = row_lengths(recipe, rows, processor)
+        check_budget(recipe, rows, lengths, processor)
+        found["longest_row"] = longest(lengths)
+        found["tokens_mean"] = round(sum(row.tokens for row in lengths) / len(lengths))
+        row = lengths[found["longest_row"]]
+    elif recipe.frame_budget is not None:
+        row = video_row(processor, recipe.frame_budget, scaled_size(*WIDE, recipe.video.short_side), recipe.video.fps)
+    else:
+        return {"cost": "not estimated: there are no triplets in a folder here, and no frame_budget is set"}
+    here = recipe.adapter is not None and Path(recipe.adapter).is_dir()
+    # of an adapter on the Hub, which is not fetched, the rank is taken to be the recipe's default
+    lora = LoraConfig.from_pretrained(recipe.adapter) if here else LoraConfig(**recipe.lora.model_dump())
+    skeleton, bytes_of = Skeleton(config), {}
+    for on in (True, False):
+        bytes_of[on] = step_memory(
+            skeleton,
+            recipe.base,
+            lora,
+            row.tokens,
+            row.answers,
+            row.pixels,
+            checkpointing=on,
+            batch=batch,
+            frozen_copy=recipe.adapter is not None,
+            encoded=min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0,
+        )
+    memory = {part: gigabytes(count) for part, count in bytes_of[checkpointing].items()}
+    other = f"total_{'without' if checkpointing else 'with'}_checkpointing"
+    memory[other] = gigabytes(bytes_of[not checkpointing]["total"])
+    return found | {
+        "frames_longest": row.frames,
+        "tokens_longest": row.tokens,
+        "tokens_a_frame": round(row.video / row.frames, 1),
+        "memory_gb_estimate": memory,
+    }
+
+
+def gigabytes(count: int) -> float:
+    """Of 10^9 bytes, to three digits."""
+    return float(f"{count / 1e9:.3g}")

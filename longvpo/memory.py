@@ -1,0 +1,150 @@
+"""Memory of a training step, from arithmetic: a base's configuration and the length of a row, and no weights.
+
+Parameters are counted on a skeleton of the base on torch's meta device. With b the bytes of the base's `dtype`;
+d, L, i the language model's width, layers and MLP width; q, k the widths of all its query heads and of all its key
+heads; r the adapter's rank; v, w the widths of the vision blocks and of their MLPs; and a row of T tokens, A of them
+in its answers, the parts in bytes are:
+
+    weights       NF4: n/2 + n/64 + n/4096 for a linear layer of n weights in the language model (4 bits, a byte of
+                  scale for 64 of them, a float32 for 256 of these); n b for all others
+    adapter       16 a parameter: weight, gradient and AdamW's two moments in float32; 4 more for a frozen copy
+    pixels        4 each: float32, there for the whole step
+    vision        b a pixel, and for each patch b max(m w + 6 v, 8 v), with m = 2, or 3 where MLPs are gated, and 20
+                  in place of 8 where positions are rotary: those are computed in float32. The vision side runs
+                  without gradients and before the language model
+    layer         T (8 d + 2 b d + 3 b q + 2 b k + 4 b i + 7 b r + b A): what autograd keeps of a layer. Its norms in
+                  float32 and their outputs; queries, keys, values, what attention returns and a copy; four tensors
+                  of the MLP; what lies between the adapter's matrices; the answers' mask. Norms of queries and keys,
+                  where there are some: T (4 q + 4 k). Where heads share keys, a GPU has keys and values once more,
+                  repeated for the answers: T 2 b q
+    activations   with gradient checkpointing T b d L + layer: the layers' inputs, and one layer made anew. Without,
+                  L layer. In both T 2 b d for embeddings and features of the video, T 2 b i for two gradients and, in
+                  NF4, b d i for the weights of one linear layer in full
+    head          min(A V, 2^23) c, with V the vocabulary, and c = 4, or 4 + b where b is less: answers alone are
+                  scored, tile by tile (scoring.py). Activations have it in place of T 2 b i, and of the layer made
+                  anew, where it is larger
+    total         weights + adapter + pixels + the larger of vision and activations
+
+Attention is taken to hold no tokens x tokens, as sdpa on a GPU does not. CUDA itself, fragments of memory, optimisers
+other than AdamW in float32, and `training.bf16: false` over another dtype than float32 are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from longvpo.model import LANGUAGE
+from longvpo.sections import ModelSection
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+TILE = 2**23  # logits that are computed at once: 32 MB in float32
+
+
+class Skeleton:
+    """A base without weights: its modules by name, those of the language model apart."""
+
+    def __init__(self, config: Any) -> None:
+        import torch
+        from transformers import AutoModelForImageTextToText
+
+        with torch.device("meta"):
+            self.model = AutoModelForImageTextToText.from_config(config)
+        self.config, self.text = config, config.get_text_config()
+        modules = dict(self.model.named_modules())
+        # such as model.language_model.layers.0.self_attn.q_proj
+        self.language = {name: module for name, module in modules.items() if {*name.split(".")[:2]} & {*LANGUAGE}}
+        self.vision = {name: module for name, module in modules.items() if name not in self.language}
+
+
+def step_memory(
+    skeleton: Skeleton,
+    base: ModelSection,
+    lora: LoraConfig,
+    tokens: int,
+    answers: int,
+    pixels: int,
+    *,
+    checkpointing: bool,
+    batch: int = 1,
+    frozen_copy: bool = False,
+    encoded: float = 1.0,
+) -> dict[str, int]:
+    """Bytes on the device in a training step: weights, adapter, pixels, vision, activations and the total.
+
+    Args:
+        lora: the adapter's peft.LoraConfig.
+        tokens, answers, pixels: of the longest row; pixels are the numbers that the processor makes of its frames.
+        checkpointing: of gradients.
+        batch: rows a step, all taken to be as long as this one.
+        frozen_copy: training goes on from an adapter, whose copy is the reference.
+        encoded: share of a row's frames that the vision side encodes at once.
+    """
+    import torch
+
+    b = getattr(torch, base.dtype).itemsize
+    text, tokens = skeleton.text, tokens * batch
+    d, i, layers = text.hidden_size, text.intermediate_size, text.num_hidden_layers
+    size = getattr(text, "head_dim", None) or d // text.num_attention_heads
+    q, k = size * text.num_attention_heads, size * text.num_key_value_heads
+    layer = 8 * d + b * (2 * d + 3 * q + 2 * k + 4 * i + 7 * lora.r + answers)
+    layer += 4 * (q + k) * any(name.endswith("q_norm") for name in skeleton.language)
+    layer += 2 * b * q * (q != k)
+    # models that feed features to later layers too (Qwen3-VL) have one more of each
+    features = 1 + len(getattr(skeleton.config.vision_config, "deepstack_visual_indexes", ()))
+    inputs, anew = (b * d * layers, layer) if checkpointing else (layer * layers, 0)
+    head = min(answers * batch * text.vocab_size, TILE) * (4 if b == 4 else 4 + b)
+    parts = {
+        "weights": weight_bytes(skeleton, base),
+        "adapter": adapter_parameters(skeleton, lora) * (20 if frozen_copy else 16),
+        "pixels": 4 * pixels * batch,
+    }
+    vision = round(pixels * encoded * vision_bytes(skeleton, b))
+    activations = tokens * (inputs + b * d * (1 + features)) + max(tokens * (anew + 2 * b * i), head)
+    activations += b * d * i * (base.quantization == "nf4")
+    total = sum(parts.values()) + max(vision, activations)
+    return parts | {"vision": vision, "activations": activations, "total": total}
+
+
+def weight_bytes(skeleton: Skeleton, base: ModelSection) -> int:
+    """Of the frozen base; NF4's lookup tables, a kilobyte a layer, are left out."""
+    import torch
+
+    b = getattr(torch, base.dtype).itemsize
+    found: int = b * sum(parameter.numel() for parameter in skeleton.model.parameters())
+    if base.quantization == "nf4":
+        for module in _linear(skeleton.language).values():
+            n = module.weight.numel()
+            found += n // 2 + -(-n // 64) + 4 * -(-n // (64 * 256)) - b * n
+    return found
+
+
+def adapter_parameters(skeleton: Skeleton, lora: LoraConfig) -> int:
+    """r (inputs + outputs) of every linear layer that PEFT adapts."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    linear = _linear(skeleton.language | skeleton.vision)
+    adapted = [module for name, module in linear.items() if check_target_module_exists(lora, name)]
+    return sum(lora.r * (module.in_features + module.out_features) for module in adapted)
+
+
+def vision_bytes(skeleton: Skeleton, b: int) -> float:
+    """At the vision side's peak, for each number in the pixels. Widths are read from the modules themselves."""
+    from torch.nn import Conv2d, Conv3d
+
+    patch = next(module for module in skeleton.vision.values() if isinstance(module, Conv2d | Conv3d))
+    v = patch.out_channels
+    shapes = Counter(tuple(module.weight.shape) for module in _linear(skeleton.vision).values())
+    # the pair of linear layers that widen and narrow again, in every block
+    w = max((out for out, into in shapes if out > into == v and (into, out) in shapes), default=v)
+    m = 1 + shapes[w, v] // max(shapes[v, w], 1)
+    attention = 20 if any("rotary" in name for name in skeleton.vision) else 8
+    return b + b * max(m * w + 6 * v, attention * v) / patch.weight[0].numel()
+
+
+def _linear(modules: dict[str, Any]) -> dict[str, Any]:
+    from torch.nn import Linear
+
+    return {name: module for name, module in modules.items() if isinstance(module, Linear)}
