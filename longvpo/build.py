@@ -24,7 +24,7 @@ from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import make_facts
 from longvpo.figures import contact_sheet
-from longvpo.folder import claimed, file_hash, whole_file
+from longvpo.folder import claimed, named_by_content, whole_file
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
@@ -241,11 +241,7 @@ def publish(
 
 
 def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> str:
-    """One parquet file of a config; returns its path in the folder, which changes with its content.
-
-    load_dataset caches a local folder by its name and its README alone (datasets 5.2): with a constant file name, a
-    dataset that was built again would be answered from the cache of the old one.
-    """
+    """One parquet file of a config; returns its path in the folder."""
     import datasets
 
     columns = features(config)
@@ -255,5 +251,4 @@ def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> str:
     datasets.disable_progress_bars()
     data.to_parquet(unnamed)
     datasets.enable_progress_bars()
-    named = unnamed.rename(folder / config / f"train-00000-of-00001-{file_hash(unnamed)[:16]}.parquet")
-    return str(named.relative_to(folder))
+    return str(named_by_content(unnamed).relative_to(folder))

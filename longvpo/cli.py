@@ -113,6 +113,25 @@ def train(
 
 
 @app.command()
+def score(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the dataset.  [default: its name, -scored]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add the log-probabilities of a training recipe's reference to its dataset, so that training need not score."""
+    from longvpo.recipe import TrainRecipe
+    from longvpo.recipe_file import load_recipe
+
+    loaded = load_recipe(TrainRecipe, recipe, overrides)
+    from longvpo.scored import score_dataset
+
+    folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
+    _print(score_dataset(loaded, folder), as_json)
+    _say(f"next:    longvpo train {recipe} data.dataset={folder} reference_log_probs=dataset")
+
+
+@app.command()
 def evaluate(
     recipe: RecipeName,
     overrides: Overrides = None,

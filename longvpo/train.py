@@ -24,6 +24,7 @@ import yaml
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
+from trl import DPOConfig
 
 from longvpo.arguments import training_arguments
 from longvpo.cards import render
@@ -64,7 +65,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     arguments.run_name = arguments.run_name or output.name
     processes = arguments.distributed_state
     check_processes(arguments)
-    start = _start(recipe)
+    start = start_folder(recipe)
     rows = load_triplets(recipe, arguments.seed)
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
@@ -77,26 +78,14 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         if processes.is_main_process:
             delete(checkpoints, key)
         return done
-    frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    check_videos(rows, frames_of)
+    check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor)
     check_budget(recipe, rows, lengths, processor)
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is no result
     with kept_if_whole(checkpoints, processes), together(arguments), redirect_stdout(sys.stderr):
-        trainer = AnchoredDPOTrainer(
-            model=load_model(recipe.base, start, trainable=True),
-            args=arguments,
-            train_dataset=rows,
-            processing_class=processor,
-            data_collator=AnchoredCollator(
-                processor, frames_of, recipe.video.fps, recipe.frame_budget, recipe.token_budget
-            ),
-            peft_config=None if start else LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
-            vision_cache_gb=recipe.vision_cache_gb,
-            longest=rows[longest(lengths)],
-        )
+        trainer = make_trainer(recipe, arguments, rows, start, processor, longest=rows[longest(lengths)])
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score(trainer, rows)
         trainer.remove_callback(ProgressCallback)
@@ -142,6 +131,30 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             shutil.move(checkpoints / "runs", folder / "runs")
     delete(checkpoints, key)
     return facts
+
+
+def make_trainer(
+    recipe: TrainRecipe,
+    arguments: DPOConfig,
+    rows: Dataset,
+    start: Path | None,
+    processor: Any,
+    longest: dict[str, Any] | None = None,
+) -> AnchoredDPOTrainer:
+    """The base in memory, under a new adapter or the one in the folder `start`."""
+    frames_of = ClipFrames(recipe.video, recipe.data.videos)
+    return AnchoredDPOTrainer(
+        model=load_model(recipe.base, start, trainable=True),
+        args=arguments,
+        train_dataset=rows,
+        processing_class=processor,
+        data_collator=AnchoredCollator(
+            processor, frames_of, recipe.video.fps, recipe.frame_budget, recipe.token_budget
+        ),
+        peft_config=None if start else LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
+        vision_cache_gb=recipe.vision_cache_gb,
+        longest=longest,
+    )
 
 
 def plan(recipe: TrainRecipe) -> dict[str, Any]:
@@ -192,7 +205,7 @@ def _check_start(recipe: TrainRecipe) -> None:
         check_adapter(recipe.base, Path(recipe.adapter))
 
 
-def _start(recipe: TrainRecipe) -> Path | None:
+def start_folder(recipe: TrainRecipe) -> Path | None:
     """Folder of the adapter that training goes on from, if there is one."""
     _check_start(recipe)
     if recipe.adapter is None:

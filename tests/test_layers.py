@@ -29,7 +29,7 @@ LAYERS = [
     ["stage1_rounds", "stage2_rounds"],
     ["facts"],
     ["build", "dry_run", "multi", "train"],
-    ["evaluate"],
+    ["evaluate", "scored"],
     ["tiny.tasks", "demo"],
     ["tiny.architecture"],
     ["tiny.base"],

@@ -1,20 +1,23 @@
-"""The reference scored at each step, once beforehand, or when the dataset was made: the same numbers, the same loss."""
+"""The reference scored at each step, once beforehand, or with the dataset: the same numbers, the same loss."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, load_dataset
 from safetensors.torch import load_file
 from trainers import make_trainer
 
+from longvpo.errors import LongVPOError
 from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.reference import score
+from longvpo.scored import score_dataset
 from longvpo.train import train
 from longvpo.trainer import AnchoredDPOTrainer
 
@@ -83,14 +86,14 @@ def test_another_reference_is_scored_anew(
     other.model.get_submodule("base_model.model.model.language_model.norm").weight.data[7] += 0.5
     scores.append(score(other, rows)["ref_chosen_logps"][:])
     thinned = make_trainer("internvl", batch, world, tmp_path)
-    thinned.data_collator.frame_budget = 4
+    thinned.data_collator.frame_budget = 2
     scores.append(score(thinned, rows)["ref_chosen_logps"][:])
     seen = make_trainer("internvl", batch, world, tmp_path)
     scores.append(score(seen, Dataset.from_list([r | {"reference": "full"} for r in batch]))["ref_chosen_logps"][:])
     assert len({tuple(one) for one in scores}) == 4
-    # videos of the same names, with other pixels
+    # other videos under the same names
     moved = tmp_path / "moved"
-    shutil.copytree(world, moved)
+    shutil.copytree(world, moved, copy_function=shutil.copyfile)
     calls = counted(monkeypatch)
     score(make_trainer("internvl", batch, moved, tmp_path), rows)
     assert calls == [1, 1, 1]
@@ -101,7 +104,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def stages(dataset: Path, world: Path) -> list[str]:
-    steps = ["max_steps=3", "per_device_train_batch_size=2", "gradient_accumulation_steps=1"]
+    steps = ["max_steps=3", "logging_steps=1", "per_device_train_batch_size=2", "gradient_accumulation_steps=1"]
     return [f"data.dataset={dataset}", f"data.videos.drawn={world}", *(f"training.{step}" for step in steps)]
 
 
@@ -116,3 +119,62 @@ def test_a_run_is_the_same_whenever_its_reference_is_scored(
     ours, theirs = weights(tmp_path / "each_step"), weights(tmp_path / "precomputed")
     for key, value in ours.items():
         torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=2e-5)
+
+
+def test_a_dataset_that_brings_its_scores(dataset: Path, world: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    overrides, scored = stages(dataset, world), tmp_path / "scored"
+    facts = score_dataset(load_recipe(TrainRecipe, "tiny/stage1", overrides), scored)
+    assert facts["triplets"] == {"stage1": 40}
+    rows = load_dataset(str(scored), "stage1", split="train")
+    plain = load_dataset(str(dataset), "stage1", split="train")
+    assert (
+        rows.remove_columns(["ref_chosen_logps", "ref_rejected_logps", "ref_scored_by"]).to_list() == plain.to_list()
+    )
+    assert json.loads(rows[0]["ref_scored_by"])["base"] == "tiny"
+    assert all(value < 0 for value in rows["ref_chosen_logps"])
+    for config in ("clips", "dropped"):
+        assert load_dataset(str(scored), config, split="train").num_rows
+
+    train(load_recipe(TrainRecipe, "tiny/stage1", [*overrides, "reference_log_probs=precomputed"]), tmp_path / "a")
+    calls = counted(monkeypatch)
+    brought = [*stages(scored, world), "reference_log_probs=dataset"]
+    train(load_recipe(TrainRecipe, "tiny/stage1", brought), tmp_path / "b")
+    assert calls == [], "the reference is not scored"
+    ours, theirs = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+    for override, said in (
+        ("base.revision=v2", r"revision main, not v2"),
+        ("reference=full", r"reference anchor, not full"),
+        ("base.quantization=null", r"quantization nf4, not None"),
+        ("video.fps=2", r"fps 1\.0, not 2\.0"),
+    ):
+        with pytest.raises(LongVPOError, match=rf"log-probabilities of another reference: {said}.*precomputed"):
+            train(load_recipe(TrainRecipe, "tiny/stage1", [*brought, override]), tmp_path / "c")
+    without = [*overrides, "reference_log_probs=dataset"]
+    with pytest.raises(LongVPOError, match=r"brings no log-probabilities.*ref_chosen_logps.*longvpo score"):
+        train(load_recipe(TrainRecipe, "tiny/stage1", without), tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_scores_of_stage_2_are_its_adapters(
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = stages(dataset, world)
+    adapters = []
+    for seed in (0, 1):
+        first = load_recipe(TrainRecipe, "tiny/stage1", [*overrides, f"training.seed={seed}"])
+        train(first, tmp_path / f"first{seed}")
+        adapters.append(tmp_path / f"first{seed}")
+    second = [*overrides, "data.config=stage1", "data.mix=[]", "data.videos={drawn: " + str(world) + "}"]
+    recipe = load_recipe(TrainRecipe, "tiny/stage2", [*second, f"adapter={adapters[0]}"])
+    facts = score_dataset(recipe, tmp_path / "scored")
+    assert facts["scored_by"]["stage1"]["adapter"] is not None
+    brought = [*second, f"data.dataset={tmp_path / 'scored'}", "reference_log_probs=dataset"]
+    plain = train(recipe, tmp_path / "plain")
+    calls = counted(monkeypatch)
+    result = train(load_recipe(TrainRecipe, "tiny/stage2", [*brought, f"adapter={adapters[0]}"]), tmp_path / "brought")
+    assert calls == []
+    assert result["last_log"]["loss"] == pytest.approx(plain["last_log"]["loss"], rel=1e-3)
+    with pytest.raises(LongVPOError, match=r"log-probabilities of another reference: adapter \w+, not \w+"):
+        train(load_recipe(TrainRecipe, "tiny/stage2", [*brought, f"adapter={adapters[1]}"]), tmp_path / "other")

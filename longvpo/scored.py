@@ -1,0 +1,76 @@
+"""A dataset with the log-probabilities of a reference as columns, for others to train on without scoring it.
+
+    longvpo score RECIPE data.dataset=FOLDER --output FOLDER
+
+Each config that the recipe trains on gains `ref_chosen_logps` and `ref_rejected_logps`, which are TRL's names, and
+`ref_scored_by`, a JSON object that says of which base, revision, adapter and frames they are. Training with
+`reference_log_probs: dataset` takes them, and refuses them where its own reference is another.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from longvpo.arguments import training_arguments
+from longvpo.collator import SCORES, check_videos
+from longvpo.errors import LongVPOError
+from longvpo.folder import file_hash, named_by_content, whole_folder
+from longvpo.model import ADAPTER_WEIGHTS, load_processor
+from longvpo.recipe import TrainRecipe
+from longvpo.reference import score
+from longvpo.rows import SCORED_BY, load_triplets, scored_by
+from longvpo.train import make_trainer, start_folder
+from longvpo.video import ClipFrames
+
+
+def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
+    """Copy the recipe's dataset into the folder `output`, scored.
+
+    Returns:
+        dataset; triplets, of each config that was scored; scored_by, of each of them.
+
+    Raises:
+        LongVPOError: the dataset is no folder, or it, its videos, the base or the adapter cannot be used.
+    """
+    folder = Path(recipe.data.dataset)
+    if not folder.is_dir():
+        raise LongVPOError(f"{folder} is no folder: download the dataset first, `hf download` does it")
+    start = start_folder(recipe)
+    adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
+    arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)
+    configs = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
+    facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
+    with whole_folder(output) as copy:
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work"))
+        for config, reference in configs.items():
+            data = recipe.data.model_copy(update={"config": config, "mix": ()})
+            alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
+            rows = load_triplets(recipe.model_copy(update=alone), arguments.seed)
+            check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
+            scores = score(make_trainer(recipe, arguments, rows, start, processor), rows)
+            said = scored_by(recipe, reference, adapter)
+            _add(
+                copy, config, {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
+            )
+            facts["triplets"][config], facts["scored_by"][config] = len(rows), said
+    return facts
+
+
+def _add(folder: Path, config: str, columns: dict[str, list[Any]]) -> None:
+    """Write the config's parquet file with these columns, and name it so in the card."""
+    (old,) = (folder / config).glob("*.parquet")
+    rows = datasets.Dataset.from_parquet(str(old), keep_in_memory=True, cache_dir=str(folder / ".cache"))
+    rows = rows.remove_columns([name for name in columns if name in rows.column_names])
+    for name, values in columns.items():
+        rows = rows.add_column(name, values)
+    old.unlink()
+    rows.to_parquet(old.with_name("train.parquet"))
+    new = named_by_content(old.with_name("train.parquet"))
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace(str(old.relative_to(folder)), str(new.relative_to(folder))))
+    shutil.rmtree(folder / ".cache")
