@@ -17,6 +17,7 @@ os.environ.update(
 )
 
 import pytest
+from families import FAMILIES
 from real_servers import llama_cpp, transformers_serve
 
 from longvpo.recipe import DatasetRecipe
@@ -89,6 +90,21 @@ def batch(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     picked[0]["chosen"] = "red and blue, in the sea"
     picked[2]["rejected"] = "in the sea and in the fog"
     return [row | {"reference": kind} for row, kind in zip(picked, ("anchor", "full", "anchor"), strict=True)]
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Of a family of models."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def base(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the family."""
+    folder = tmp_path_factory.mktemp(name) / "base"
+    for part in FAMILIES[name]():
+        part.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

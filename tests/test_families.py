@@ -60,20 +60,6 @@ def video_tokens(name: str, frames: int) -> int:
     }[name]
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def base(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of the family."""
-    folder = tmp_path_factory.mktemp(name) / "base"
-    for part in FAMILIES[name]():
-        part.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def mixed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of three triplets, whose contexts have one, two and four clips."""

@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
 from datasets import Dataset
-from families import internvl
+from families import FAMILIES, internvl
 from peft import LoraConfig
 from safetensors.torch import load_file
 from torch.nn import functional as F
-from trainers import difference
+from trainers import ALPHA, BETA, SECTION, difference, family, make_trainer
 from trl import DPOTrainer
 
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, load_model, load_processor
 from longvpo.packing import Forward
-from longvpo.recipe import LoraSection, TrainRecipe
+from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.sections import ModelSection, VideoSection
 from longvpo.train import train, training_arguments
@@ -32,52 +31,11 @@ from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames, join
 from longvpo.writer import Request, answer
 
-BETA, ALPHA = 0.3, 0.7
-SECTION = {
-    "beta": BETA,
-    "loss_type": ["sigmoid", "sft"],
-    "loss_weights": [1.0, ALPHA],
-    "bf16": False,
-    "gradient_checkpointing": False,
-    "per_device_train_batch_size": 4,
-    "max_steps": 2,
-    "save_strategy": "no",
-}
-
 
 @pytest.fixture(scope="module")
 def rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As training loads them."""
     return [row | {"reference": "anchor"} for row in rows]
-
-
-def family(name: str) -> tuple[Any, Any]:
-    return internvl() if name == "internvl" else (load_model(TINY), load_processor(TINY))
-
-
-def make_trainer(
-    rows: list[dict[str, Any]],
-    world: Path,
-    tmp_path: Path,
-    name: str = "tiny",
-    kind: type = AnchoredDPOTrainer,
-    **section: Any,
-) -> Any:
-    """A trainer whose adapter already differs from nothing, so that policy and reference differ."""
-    model, processor = family(name)
-    trainer = kind(
-        model=model,
-        args=training_arguments(SECTION | section, tmp_path / "run"),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=processor,
-        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
-        peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
-    )
-    generator = torch.Generator().manual_seed(0)
-    for key, parameter in trainer.model.named_parameters():
-        if "lora_B" in key:
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
-    return trainer
 
 
 def picked(rows: list[dict[str, Any]], lengths: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -95,6 +53,8 @@ def log_prob(model: Any, processor: Any, question: str, frames: np.ndarray, answ
     start = inputs["input_ids"].shape[1]
     inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    if "mm_token_type_ids" in inputs:
+        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(ids)], 1)
     logits = model(**inputs).logits[0, start - 1 : -1]
     return logits.log_softmax(-1).gather(1, ids[0][:, None])[:, 0]
 
@@ -115,10 +75,10 @@ def by_hand(trainer: Any, rows: list[dict[str, Any]], world: Path) -> float:
     return torch.stack(losses).mean().item()
 
 
-@pytest.mark.parametrize("name", ["tiny", "internvl"])
+@pytest.mark.parametrize("name", ["tiny", *FAMILIES])
 def test_loss_equals_a_computation_by_hand(name: str, rows: list[dict[str, Any]], world: Path, tmp_path: Path) -> None:
     batch = picked(rows, (8, 1, 2, 4))
-    trainer = make_trainer(batch, world, tmp_path, name)
+    trainer = make_trainer(name, batch, world, tmp_path)
     loss = trainer.compute_loss(trainer.model, trainer.data_collator(batch)).item()
     assert loss == pytest.approx(by_hand(trainer, batch, world), rel=1e-5)
 
@@ -145,8 +105,8 @@ def test_loss_and_gradients_equal_stock_trl_when_the_anchor_is_the_whole_context
 ) -> None:
     # stock TRL stacks videos of one length, and its sft is a mean over tokens: answers of one length
     batch = [row for row in rows if len(row["context"]) == 4][:3]
-    ours = make_trainer(batch, world, tmp_path)
-    stock = make_trainer(batch, world, tmp_path, kind=StockTrainer)
+    ours = make_trainer("tiny", batch, world, tmp_path)
+    stock = make_trainer("tiny", batch, world, tmp_path, kind=StockTrainer)
     collate = WholeContext(stock.processing_class, ours.data_collator.frames_of, 1.0)
     full = [row | {"reference": "full"} for row in batch]
     our_loss = ours.compute_loss(ours.model, ours.data_collator(full))
@@ -160,23 +120,23 @@ def test_loss_and_gradients_equal_stock_trl_when_the_anchor_is_the_whole_context
     assert len(gradients[0]) == 42  # A and B of 7 linear layers in 3 blocks
     assert difference(*gradients) < 1e-5
     # and the anchored reference is another loss
-    anchored = make_trainer(batch, world, tmp_path)
+    anchored = make_trainer("tiny", batch, world, tmp_path)
     assert anchored.compute_loss(anchored.model, anchored.data_collator(batch)).item() != pytest.approx(
         stock_loss.item(), rel=1e-3
     )
 
 
-@pytest.mark.parametrize("name", ["tiny", "internvl"])
+@pytest.mark.parametrize("name", ["tiny", *FAMILIES])
 def test_only_adapter_weights_get_gradients(
     name: str, rows: list[dict[str, Any]], world: Path, tmp_path: Path
 ) -> None:
     batch = picked(rows, (2, 4))
-    trainer = make_trainer(batch, world, tmp_path, name)
+    trainer = make_trainer(name, batch, world, tmp_path)
     trainer.compute_loss(trainer.model, trainer.data_collator(batch)).backward()
     touched = {key for key, parameter in trainer.model.named_parameters() if parameter.grad is not None}
     adapters = {key for key, _ in trainer.model.named_parameters() if "lora_" in key}
     assert touched == adapters
-    assert all("language_model" in key for key in touched)
+    assert all("language_model" in key or "text_model" in key for key in touched)
     assert any(parameter.grad.abs().sum() > 0 for key, parameter in trainer.model.named_parameters() if key in touched)
 
 
@@ -184,7 +144,7 @@ def test_a_distractors_pixels_reach_the_policy_and_not_the_reference(
     rows: list[dict[str, Any]], world: Path, tmp_path: Path
 ) -> None:
     row = next(row for row in rows if len(row["context"]) == 4)
-    trainer = make_trainer([row], world, tmp_path)
+    trainer = make_trainer("tiny", [row], world, tmp_path)
     frames_of = trainer.data_collator.frames_of
 
     def scores() -> tuple[torch.Tensor, torch.Tensor]:

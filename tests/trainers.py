@@ -6,21 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from conftest import TINY
 from datasets import Dataset
 from families import FAMILIES
 from peft import LoraConfig
 
 from longvpo.collator import AnchoredCollator
+from longvpo.model import load_model, load_processor
 from longvpo.recipe import LoraSection
 from longvpo.sections import VideoSection
 from longvpo.train import training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
 
+BETA, ALPHA = 0.3, 0.7
 SECTION = {
-    "beta": 0.3,
+    "beta": BETA,
     "loss_type": ["sigmoid", "sft"],
-    "loss_weights": [1.0, 0.7],
+    "loss_weights": [1.0, ALPHA],
     "bf16": False,
     "gradient_checkpointing": False,
     "per_device_train_batch_size": 3,
@@ -28,18 +31,30 @@ SECTION = {
 }
 
 
-def make_trainer(name: str, rows: list[dict[str, Any]], world: Path, output: Path, **section: Any) -> Any:
-    """A trainer on the small model of a family, whose adapter is not nothing."""
-    model, processor = FAMILIES[name]()
-    options = {key: section.pop(key) for key in ("vision_cache_gb",) if key in section}
-    trainer = AnchoredDPOTrainer(
+def family(name: str) -> tuple[Any, Any]:
+    """(model, processor) of a family, or of the embedded model."""
+    return (load_model(TINY), load_processor(TINY)) if name == "tiny" else FAMILIES[name]()
+
+
+def make_trainer(
+    name: str,
+    rows: list[dict[str, Any]],
+    world: Path,
+    output: Path,
+    kind: type = AnchoredDPOTrainer,
+    vision_cache_gb: float | None = None,
+    **section: Any,
+) -> Any:
+    """A trainer whose adapter is not nothing, so that policy and reference differ."""
+    model, processor = family(name)
+    trainer = kind(
         model=model,
         args=training_arguments(SECTION | section, output / "run"),
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
         data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
         peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
-        **options,
+        **({} if vision_cache_gb is None else {"vision_cache_gb": vision_cache_gb}),
     )
     generator = torch.Generator().manual_seed(0)
     for key, parameter in trainer.model.named_parameters():
