@@ -105,7 +105,7 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         model.train()
         tokens = self._total_train_tokens, self._tokens
         try:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(), self.maybe_activation_offload_context:
                 batch = self._prepare_inputs(self.data_collator([row] * self.args.per_device_train_batch_size))
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, batch)

@@ -187,3 +187,18 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(world: Path, tmp_path:
     assert json.loads(ended.stdout)["stage1"]["triplets"] == 60
     assert {path: path.stat().st_mtime_ns for path in blocks} == blocks, "what was done is kept"
     assert len(blocks) < len(list((tmp_path / "out" / "work" / "blocks").iterdir()))
+
+
+def test_score_says_what_it_scored_and_what_comes_next(
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    overrides = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]
+    scored = tmp_path / "scored"
+    assert run(monkeypatch, "score", "tiny/stage1", *overrides, "--output", scored, "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["triplets"] == {"stage1": 40}
+    assert f"data.dataset={scored} reference_log_probs=dataset" in captured.err
+    assert run(monkeypatch, "score", "tiny/stage1", "data.dataset=someone/triplets", *overrides[1:]) == 1
+    check_mistake(1, capsys, ["someone/triplets is no folder", "hf download"])
+    assert run(monkeypatch, "score", "tiny/stage1", *overrides, "--output", scored) == 1
+    check_mistake(1, capsys, ["is not empty"])
