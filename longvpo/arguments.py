@@ -46,7 +46,7 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
     try:
         unknown = parser.set_defaults_with_config(**defaults | section | ours)
         (arguments,) = parser.parse_args_into_dataclasses(args=[])
-    except (ValueError, TypeError, SystemExit) as error:
+    except (ValueError, TypeError, ImportError, SystemExit) as error:
         raise LongVPOError(f"training: TRL refuses it: {error}") from error
     unknown = [str(item) for item in unknown][::2]  # --key value --key value ...
     if unknown:

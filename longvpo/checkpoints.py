@@ -60,8 +60,8 @@ def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | N
     mark, whole = folder / KEY, whole_checkpoints(folder)
     if mark.is_file() and mark.read_text() != key and whole:
         raise LongVPOError(
-            f"{folder} holds a run of another recipe, dataset, starting adapter or number of processes: delete it, or "
-            "give another --output"
+            f"{folder} holds a run of another recipe, dataset or starting adapter, or one in another number of "
+            "processes: delete it, or give another --output"
         )
     if not mark.is_file() and any(folder.glob("checkpoint-*")):
         raise LongVPOError(f"{folder} holds checkpoints that are not longvpo's: give another --output, or move them")

@@ -1,7 +1,7 @@
 """One run in several processes, started by `accelerate launch`: what is refused, and what sharded weights need.
 
-Under DDP and DeepSpeed's ZeRO-1 and 2 every process holds the whole base. Under FSDP2 each holds a part of it, and the
-rest is gathered while a module's forward runs; the vision side is called outside the model's forward (vision.py).
+Under DDP and DeepSpeed's ZeRO-1 and 2 every process holds the whole base. Under FSDP2 each holds a part of the
+language model, and gathers the rest while a layer's forward runs.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from typing import Any
 
 import torch
 from accelerate import ParallelismConfig
-from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
-from transformers import TrainerCallback
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError
-
-FEATURES = ("get_image_features", "get_video_features")  # what vision.py calls of a model
+from longvpo.model import LANGUAGE
 
 
 def check_processes(arguments: DPOConfig) -> None:
@@ -53,17 +50,27 @@ def together(arguments: DPOConfig) -> Iterator[None]:
         raise LongVPOError("another process of this run ended before this one: see what it said") from error
 
 
-class Gathered(TrainerCallback):
-    """Under FSDP2, the weights are gathered for the calls that vision.py makes, too; otherwise nothing changes."""
+def shard_language_alone(trainer: Any) -> None:
+    """Tell FSDP, where it is used, which weights every process keeps whole; before training starts.
 
-    def __init__(self, core: Any) -> None:
-        self.core = core  # the model inside the PeftModel
+    Processes encode different numbers of clips (vision.py), but must gather weights equally often.
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        for name in FEATURES:
-            if hasattr(self.core, name):
-                register_fsdp_forward_method(model, name)
-                setattr(self.core, name, getattr(model, name))
+    Args:
+        trainer: an AnchoredDPOTrainer.
+    """
+    if not trainer.is_fsdp_enabled:
+        return
+    core, plugin = trainer.vision.core, trainer.accelerator.state.fsdp_plugin
+    head = core.get_output_embeddings()
+    language = {
+        weight for name, part in core.named_modules() if name.endswith(LANGUAGE) for weight in part.parameters()
+    } | set(head.parameters())
+    kept = [weight for weight in core.parameters() if weight not in language]
+    plugin.ignored_modules = [torch.nn.ParameterList(kept)]
+    # a model's own list names layers of the vision side, and such as another model of its kind has
+    here = {type(part).__name__ for name, part in core.named_modules() if any(f".{one}." in name for one in LANGUAGE)}
+    layers = [name for name in core._no_split_modules if name in here]
+    plugin.transformer_cls_names_to_wrap = plugin.transformer_cls_names_to_wrap or layers
 
 
 def whole_weights(model: Any) -> dict[str, torch.Tensor] | None:

@@ -35,6 +35,7 @@ def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     keys = [_row_key(trainer, row) for row in rows]
     kept = _kept(folder)
     missing = [index for index, key in enumerate(keys) if key not in kept]
+    trainer.accelerator.wait_for_everyone()  # until all have read, and so share the same rows
     mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
     scores = {}
     with (folder / f"{trainer.accelerator.process_index}.jsonl").open("a") as file:

@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from longvpo.errors import LongVPOError
 from longvpo.figures import curves
 from longvpo.folder import file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
-from longvpo.processes import Gathered, check_processes, together, whole_weights
+from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.recipe import Reference, TrainRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.reference import score
@@ -84,14 +84,16 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     check_budget(recipe, rows, lengths, processor)
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is no result
-    with kept_if_whole(checkpoints, processes), together(arguments), redirect_stdout(sys.stderr):
+    bar = Progress()
+    with kept_if_whole(checkpoints, processes), together(arguments), closing(bar), redirect_stdout(sys.stderr):
         trainer = make_trainer(recipe, arguments, rows, start, processor, longest=rows[longest(lengths)])
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score(trainer, rows)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
-        for callback in (Progress(), Checkpoints(limit), Gathered(trainer.vision.core)):
-            trainer.add_callback(callback)
+        trainer.add_callback(bar)
+        trainer.add_callback(Checkpoints(limit))
+        shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=str(last) if last else None)

@@ -73,3 +73,8 @@ class Progress(ProgressCallback):
         shown = {short: round(logs[name], 3) for name, short in SHOWN.items() if logs and name in logs}
         if state.is_world_process_zero and self.training_bar is not None and shown:
             self.training_bar.set_postfix(shown)
+
+    def close(self) -> None:
+        """Of a run that fails: what is said next begins a line of its own."""
+        if self.training_bar is not None:
+            self.training_bar.close()

@@ -1,0 +1,179 @@
+"""Runs of `longvpo train`, one process or several, forked from one that has loaded everything, and killed if asked to.
+
+A forked run does not load torch again, which takes ten seconds. The forge itself must not have trained: autograd does
+not survive a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Forge:
+    """Asks the forge, which is a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def __call__(self, arguments: list[str], log: Path, **options: Any) -> dict[str, Any]:
+        """Runs `longvpo` with these arguments; see `run` and `kill_and_run`."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"arguments": arguments, "log": str(log)} | options) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, "the forge has ended"
+        return json.loads(answer)
+
+
+@contextmanager
+def forge() -> Iterator[Forge]:
+    command = [sys.executable, __file__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Forge(process)
+        process.stdin.close()
+
+
+def start(
+    arguments: list[str], log: str, processes: int = 1, environment: dict[str, str] | None = None, patch: str = ""
+) -> list[int]:
+    """Process ids; the first is also their group's.
+
+    Args:
+        log: gets what process N writes to `log`.N.out and `log`.N.err.
+        environment: of the run, in addition.
+        patch: a file that is run first, for a machine or a failure that is not at hand.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children: list[int] = []
+    for rank in range(processes):
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, children[0] if children else 0)
+            if processes > 1:
+                os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+                os.environ |= {
+                    "LOCAL_WORLD_SIZE": str(processes),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(port),
+                }
+            os.environ |= environment or {}
+            _run(arguments, f"{log}.{rank}", patch)
+        os.setpgid(child, children[0] if children else child)  # whoever is first
+        children.append(child)
+    return children
+
+
+def _run(arguments: list[str], log: str, patch: str) -> None:
+    """What the child does, and never returns from."""
+    code = 70
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{log}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        if patch:
+            runpy.run_path(patch)
+        from longvpo.cli import main
+
+        sys.argv = ["longvpo", *arguments]
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def wait(children: list[int]) -> list[int]:
+    """Exit codes; a signal's are negative."""
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def run(**options: Any) -> dict[str, Any]:
+    started = time.monotonic()
+    return {"codes": wait(start(**options)), "seconds": time.monotonic() - started}
+
+
+def kill_and_run(output: str, kills: int, seconds: float, **options: Any) -> dict[str, Any]:
+    """Start the same run again and again, kill all its processes at a random moment, and let the last one end.
+
+    Every second kill is aimed at a checkpoint that is being written.
+
+    Args:
+        output: the run's folder, which is deleted when a run ended before it was killed.
+        seconds: that an uninterrupted run takes.
+
+    Returns:
+        codes: of the last run; half: how many kills left a checkpoint half-written; whole: how many whole ones lay
+        there after each kill.
+    """
+    draw, folder = random.Random(0), Path(output + ".checkpoints")
+    whole: list[int] = []
+    half = 0
+
+    def unmarked() -> set[str]:
+        return {path.name for path in folder.glob("checkpoint-*") if not (path / "whole").is_file()}
+
+    while len(whole) < kills:
+        aimed = draw.randint(1, 4) if len(whole) % 2 else 0  # at the checkpoint of this number
+        left, begun = unmarked(), set()
+        children = start(**options)
+        until = time.monotonic() + (60 if aimed else draw.uniform(0.2, 1) * seconds)
+        while time.monotonic() < until and _alive(children[0]):
+            left &= unmarked()  # what an earlier kill left is deleted before a new one begins
+            begun |= unmarked() - left
+            if aimed and len(begun) == aimed:
+                time.sleep(draw.uniform(0, 0.01))
+                break
+            time.sleep(0.0005)
+        if not _alive(children[0]):
+            codes = wait(children)
+            if any(codes):
+                return {"codes": codes, "half": half, "whole": whole}
+            shutil.rmtree(output)
+            seconds *= 0.8
+            continue
+        os.killpg(children[0], signal.SIGKILL)
+        wait(children)
+        half += bool(unmarked())
+        whole.append(len(list(folder.glob("checkpoint-*/whole"))))
+    return {"codes": wait(start(**options)), "half": half, "whole": whole}
+
+
+def _alive(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def main() -> None:
+    import datasets  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import tqdm
+
+    tqdm.tqdm.monitor_interval = 0  # its thread's lock must not be taken while a process is forked
+    import longvpo.train  # noqa: F401
+
+    for line in sys.stdin:
+        options = json.loads(line)
+        print(json.dumps((kill_and_run if "kills" in options else run)(**options)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

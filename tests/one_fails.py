@@ -1,0 +1,18 @@
+"""Run before longvpo: in the second process, the third batch cannot be read."""
+
+import os
+
+from longvpo.collator import AnchoredCollator
+from longvpo.errors import LongVPOError
+
+collate, batches = AnchoredCollator.__call__, []
+
+
+def fail(self, rows):
+    batches.append(rows)
+    if os.environ["RANK"] == "1" and len(batches) == 3:
+        raise LongVPOError("clip 7 cannot be read: mount the videos")
+    return collate(self, rows)
+
+
+AnchoredCollator.__call__ = fail
