@@ -21,7 +21,12 @@ from longvpo.model import LANGUAGE
 
 
 def check_processes(arguments: DPOConfig) -> None:
-    """Raises LongVPOError when `accelerate launch` was told to share the work in a way that training cannot."""
+    """Raises LongVPOError when the work is to be shared in a way that training cannot."""
+    if arguments.n_gpu > 1:
+        raise LongVPOError(
+            f"one process sees {arguments.n_gpu} GPUs: start it with `accelerate launch --config_file "
+            "recipes/accelerate/ddp.yaml -m longvpo train ...`, or set CUDA_VISIBLE_DEVICES to one of them"
+        )
     sizes = ParallelismConfig()  # from the variables that accelerate sets
     cut = [name for name in ("cp_size", "sp_size", "tp_size") if getattr(sizes, name) > 1]
     if cut:

@@ -217,6 +217,18 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert again["codes"] == [1] * other, "another number of processes would have made another adapter"
 
 
+def test_checkpoints_that_a_kill_left_of_a_finished_run_go_away(
+    data: Path, world: Path, one: Path, forged: Forge, tmp_path: Path
+) -> None:
+    section = ("per_device_train_batch_size=2", "num_train_epochs=2", "dataloader_drop_last=true")
+    left = one.with_name("adapter.checkpoints")
+    checkpoint(left, 10)
+    (left / KEY).write_text(facts_of(one)["key"])
+    assert forged(command(data, world, one, *section), tmp_path / "log")["codes"] == [0]
+    assert "is finished already" in (tmp_path / "log.0.err").read_text()
+    assert not left.exists()
+
+
 def test_a_mistake_is_said_once_and_ends_both(tmp_path: Path) -> None:
     done = launch_two("train", "tiny/stage1", "trainin.beta=1", "--output", str(tmp_path / "x"))
     assert done.returncode == 1
@@ -290,6 +302,13 @@ def test_what_would_be_silently_wrong_is_refused(environment: dict[str, str], me
     assert message in (training_environment(environment) or "")
 
 
+def test_one_process_that_sees_several_gpus_is_refused() -> None:
+    arguments = training_arguments({}, Path("unused"))
+    arguments._n_gpu = 2
+    with pytest.raises(LongVPOError, match="start it with `accelerate launch --config_file"):
+        check_processes(arguments)
+
+
 def test_zero_3_is_refused() -> None:
     arguments = training_arguments({}, Path("unused"))
     arguments.deepspeed_plugin = type("Plugin", (), {"zero_stage": 3})
@@ -324,7 +343,7 @@ def test_a_half_written_checkpoint_is_not_the_last_one(tmp_path: Path) -> None:
     assert [path.name for path in whole_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-10"]
     assert last_checkpoint(tmp_path, "this", processes) == tmp_path / "checkpoint-10"
     assert not (tmp_path / "checkpoint-12").exists()
-    with pytest.raises(LongVPOError, match="another recipe, dataset or starting adapter, or one in another number of processes"):
+    with pytest.raises(LongVPOError, match="or starting adapter, or one in another number of processes"):
         last_checkpoint(tmp_path, "other", processes)
 
 
