@@ -166,7 +166,7 @@ def plan(recipe: TrainRecipe) -> dict[str, Any]:
         LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder, or a triplet is too long.
     """
     arguments = training_arguments(recipe.training, Path("unused"))
-    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     _check_start(recipe)
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()

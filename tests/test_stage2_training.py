@@ -446,7 +446,7 @@ def test_a_run_of_stage_2(
     monkeypatch.setattr(AnchoredDPOTrainer, "compute_loss", watched)
     output = tmp_path / "stage2"
     facts = train(recipe, output)
-    assert calls == [True] * 4, "one step of four batches, each with the reference that stage 1 left"
+    assert calls == [True] * 5, "the longest row, and one step of four batches, with the reference that stage 1 left"
     assert (facts["steps"], facts["triplets"], facts["trained_parameters"]) == (
         1,
         16,
@@ -476,7 +476,7 @@ def test_a_run_of_stage_2(
 
     assert train(recipe, output) == facts, "the same command again does nothing"
     assert train(load_recipe(TrainRecipe, str(output / "recipe.yaml")), output) == facts
-    assert len(calls) == 4
+    assert len(calls) == 5
 
 
 def test_the_saved_adapter_loads_over_the_base_in_a_fresh_process(
@@ -510,7 +510,7 @@ calls, compute_loss = [], AnchoredDPOTrainer.compute_loss
 
 def killed(self, *args, **kwargs):
     calls.append(1)
-    if len(calls) == 4:
+    if len(calls) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return compute_loss(self, *args, **kwargs)
 
@@ -548,7 +548,7 @@ def test_a_killed_run_goes_on_to_the_same_adapter_with_the_same_reference(
 
     monkeypatch.setattr(AnchoredDPOTrainer, "compute_loss", watched)
     assert train(recipe, tmp_path / "killed")["steps"] == 4
-    assert len(references) == 2, "steps 3 and 4"
+    assert len(references) == 3, "the longest row, steps 3 and 4"
     assert all(equal(reference, saved) for reference in references)
     assert not any(equal(policy, saved) for policy in policies)
     assert equal(*(load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "killed")))
@@ -608,7 +608,7 @@ def test_the_internvl_recipes_train_a_small_internvl_in_two_stages(
     recipe = load_recipe(TrainRecipe, "internvl3-1b/stage2", [*common, *rate, f"adapter={first}", "frame_budget=16"])
     facts = train(recipe, tmp_path / "stage2")
     assert facts["steps"] == 2
-    assert before == [True] * 8 + [False] * 8
+    assert before == [True] * 9 + [False] * 8, "the longest row, and two steps"
     after = weights_of(load_model(recipe.base, tmp_path / "stage2"), "default")
     assert after.keys() == saved.keys()
     assert not any(torch.equal(after[key], saved[key]) for key in saved)
