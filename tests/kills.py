@@ -45,7 +45,7 @@ def killed(build: Callable[[], object], output: Path, asked: Path, kills: int, a
         child = start()
         while alive(child) and not ((output / "work" / "final").is_dir() if last else lines() >= target):
             time.sleep(0.005)
-        time.sleep(draw.uniform(0, 0.3 if last else 0.05))
+        time.sleep(draw.uniform(0, 0.05))
         if not alive(child):
             break
         os.kill(child, signal.SIGKILL)

@@ -195,7 +195,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
         *("per_device_train_batch_size=1", "max_steps=12", "save_strategy=steps", "save_steps=1"),
         *("save_total_limit=2", "disable_dropout=false"),  # of the adapter: its random numbers must go on, too
     ]
-    made, options = {}, {"processes": processes}
+    made, options = {}, {"processes": processes, "patch": str(Path(__file__).with_name("slow_saves.py"))}
     for name in ("whole", "killed"):
         arguments = [*command(data, world, tmp_path / name, *section), "lora.lora_dropout=0.1"]
         if name == "killed":
