@@ -58,13 +58,12 @@ def _score(trainer: AnchoredDPOTrainer, rows: Dataset, chosen: list[int]) -> Ite
         num_workers=trainer.args.dataloader_num_workers,
         generator=torch.Generator(),  # the sampler's own, and training's, must not notice
     )
-    scored_by = trainer.ref_model if trainer.ref_model is not None else trainer.model
     quiet = not trainer.accelerator.is_main_process or not chosen
     training = trainer.model.training
     trainer.model.train()  # in evaluation, bitsandbytes packs NF4 on some CPUs for good, so that no gradient passes
     for index, batch in zip(chosen, tqdm(loader, desc="reference", disable=quiet, file=sys.stderr), strict=True):
         batch = trainer.with_features(trainer._prepare_inputs(batch))
-        first, second = trainer.compute_ref_log_probs(scored_by, batch)
+        first, second = trainer.compute_ref_log_probs(trainer.frozen, batch)
         yield index, (first.item(), second.item())
     trainer.model.train(training)
 

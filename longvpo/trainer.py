@@ -9,6 +9,8 @@ The loss (paper, sections 3.3 to 3.5), with x the whole context, a what the refe
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from longvpo import packing, scoring
 from longvpo.errors import LongVPOError
 from longvpo.model import LANGUAGE
 from longvpo.packing import Forward
-from longvpo.vision import Vision
+from longvpo.vision import Features, Vision
 from longvpo.watching import WatchedDPOTrainer
 
 
@@ -129,10 +131,8 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         reference = batch.pop("reference", None)
         batch = self.with_features(batch)
         if "ref_chosen_logps" not in batch:
-            scored_by = self.ref_model if self.ref_model is not None else self.model
-            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
-                scored_by, batch if reference is None else self.with_features(reference)
-            )
+            shown = batch if reference is None else self.with_features(reference, inputs["clips"], batch["features"])
+            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(self.frozen, shown)
         self.watch(batch, self.packed)
         forward = Forward(model, self.vision, self.packed, squares=self.use_weighting)
         result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
@@ -141,6 +141,11 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         loss, *outputs = result if return_outputs else (result,)
         loss = loss + self.nll_weight * self._nll(forward.outputs.log_probs, batch["completion_mask"])
         return (loss, *outputs) if return_outputs else loss
+
+    @property
+    def frozen(self) -> Any:
+        """The model that is the reference; a policy with an adapter is its own, without it or with the frozen one."""
+        return self.ref_model if self.ref_model is not None else self.model
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Of chosen and of rejected, each of shape (n,), by the frozen reference, on a batch with features."""
@@ -157,14 +162,23 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         self._metrics[mode]["nll_loss"].append(self.accelerator.gather(nll.detach()).mean().item())
         return nll
 
-    def with_features(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with `vision` encoded, once a triplet, and with the positions of models that have M-RoPE."""
+    def with_features(
+        self, batch: dict[str, Any], known_clips: Sequence[Any] = (), known: Sequence[Features] = ()
+    ) -> dict[str, Any]:
+        """The batch with `vision` encoded, once a triplet, and with the positions of models that have M-RoPE.
+
+        Args:
+            known_clips, known: `clips` and `features` of another batch of the same triplets; a video of the same clips
+                is not encoded again.
+        """
         batch = dict(batch)
         vision, clips = batch.pop("vision"), batch.pop("clips")
         with torch.no_grad(), self.accelerator.autocast():
             batch["features"] = [
-                self.vision.encode(pixels, of, tokens)
-                for pixels, of, tokens in zip(vision, clips, batch["input_ids"], strict=False)  # of the chosen rows
+                features if of == others else self.vision.encode(pixels, of, tokens)
+                for pixels, of, tokens, others, features in zip_longest(
+                    vision, clips, batch["input_ids"][: len(clips)], known_clips, known
+                )
             ]
         batch["position_ids"] = self.vision.positions(batch, vision)
         batch.pop("mm_token_type_ids", None)

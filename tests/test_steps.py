@@ -181,3 +181,13 @@ def test_trls_options_are_the_same_packed(
     expected, expected_gradients, _ = step(trainer, batch, packed=False)
     assert loss == pytest.approx(expected, rel=1e-5)
     assert difference(gradients, expected_gradients) < 1e-5
+
+
+def test_a_video_that_both_see_is_encoded_once(
+    batch: list[dict[str, Any]], world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer("internvl", batch, world, tmp_path)
+    encode, seen = Vision.encode, []
+    monkeypatch.setattr(Vision, "encode", lambda self, *given: seen.append(len(given[1])) or encode(self, *given))
+    trainer.compute_loss(trainer.model, trainer.data_collator(batch))
+    assert seen == [4, 1, 2, 1, 1], "three contexts, and the anchors of the first and the last"
