@@ -11,8 +11,6 @@ import os
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -21,7 +19,8 @@ import httpx2
 from huggingface_hub import AsyncInferenceClient, get_token, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError, first_line, hide
+from longvpo.retry import SAYS_LATER, asked_wait
 from longvpo.sections import EndpointSection, WriterSection
 from longvpo.writer import Request
 
@@ -29,7 +28,6 @@ FIRST_WAIT = 1.0  # seconds before the first retry; it doubles
 LONGEST_WAIT = 60.0
 LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is left alone
 
-SAYS_LATER = (408, 409, 425, 429)
 WRONG_KEY = (401, 403)
 WRONG_PLACE = (404, 405)
 
@@ -180,8 +178,8 @@ class Chat:
             return LongVPOError(f"{self.place} knows no {model} ({what}): check the model and endpoint.url")
         if status == 402:
             return LongVPOError(f"{self.place} asks for payment ({what})")
-        if status in SAYS_LATER or status >= 500:
-            return _AgainError(what, _asked_wait(response.headers.get("retry-after")))
+        if status == 409 or status in SAYS_LATER or status >= 500:
+            return _AgainError(what, asked_wait(response.headers.get("retry-after")))
         return RefusedError(what)
 
     def _count(self, reply: Reply) -> Reply:
@@ -191,9 +189,7 @@ class Chat:
         return reply
 
     def _clean(self, text: str) -> str:
-        """Some servers repeat the key in their errors."""
-        secret = self.key or get_token()
-        return text.replace(secret, "***") if secret else text
+        return hide(text, self.key or get_token())
 
 
 def _held(schema: dict[str, Any]) -> _HeldFormat:
@@ -258,18 +254,3 @@ def _reason(response: httpx2.Response) -> str:
         said = said.get(key, said) if isinstance(said, dict) else said
     lines = str(said).strip().splitlines()
     return lines[0][:300] if lines else response.reason_phrase
-
-
-def _asked_wait(header: str | None) -> float | None:
-    """Seconds that a Retry-After asks for: it holds a number of them, or a date."""
-    if header is None:
-        return None
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        pass
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -13,3 +13,8 @@ def first_line(error: BaseException) -> str:
     """What a library's error says, in one line: some append a stack trace, some say nothing at all."""
     text = str(error).strip()
     return text.splitlines()[0].strip() if text else type(error).__name__
+
+
+def hide(text: str, secret: str | None) -> str:
+    """The text without a key or a token: some servers repeat it in their errors."""
+    return text.replace(secret, "***") if secret else text
