@@ -15,11 +15,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from longvpo.errors import LongVPOError
+from longvpo.printing import print_funnel, print_tables, print_values, say
 
 app = typer.Typer(
     name="longvpo",
@@ -39,6 +40,15 @@ Overrides = Annotated[
 Output = Annotated[Path | None, typer.Option(help="Folder for the result.  [default: the recipe's name]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
+Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]
+RepoId = Annotated[str | None, typer.Option(help="Repository on the Hub.  [default: you/the recipe's name]")]
+Tag = Annotated[str, typer.Option(help="Of the release; a tag never moves.")]
+Private = Annotated[
+    bool | None,
+    typer.Option("--private/--public", help="[default: a new repository is private, another stays as it is]"),
+]
+Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
+FIRST_TAG = "v0.1.0"
 
 
 @app.command("build-dataset")
@@ -49,8 +59,11 @@ def build_dataset(
     journal: Annotated[
         Path | None, typer.Option(help="Folder of answers to use and add to; builds may share one.")
     ] = None,
-    push: Annotated[bool, typer.Option("--push", help="With --dry-run: check that you may publish.")] = False,
-    repo_id: Annotated[str | None, typer.Option(help="Where --push would publish.  [default: you/the name]")] = None,
+    push: Push = False,
+    repo_id: RepoId = None,
+    tag: Tag = FIRST_TAG,
+    private: Private = None,
+    collection: Collection = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -61,31 +74,28 @@ def build_dataset(
     if "=" in recipe:  # the default recipe with overrides
         recipe, overrides = DEFAULT, [recipe, *(overrides or [])]
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
-    if push:
-        from longvpo.hub import check_push
-
-        repo_id = check_push(repo_id or loaded.name)
-        if not dry_run:
-            raise LongVPOError(f"you may publish {repo_id}, but publishing is not built yet: leave --push out")
+    target = _target("dataset", loaded, repo_id, tag, private, collection) if push else None
     if dry_run:
         from longvpo.dry_run import plan
 
-        return _print(plan(loaded) | ({"push": repo_id} if push else {}), as_json)
+        return print_values(plan(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
     from longvpo.build import build
 
     started = time.monotonic()
     folder = output or Path(loaded.name)
     facts = build(loaded, folder, journal=journal)
+    published = _publish(folder, target)
     if as_json:
-        print(json.dumps(facts))
+        print(json.dumps(facts | published))
     else:
-        _funnel(facts)
+        print_funnel(facts)
     for warning in facts["warnings"]:
-        _say(f"warning: {warning}")
-    _say(f"seconds: {time.monotonic() - started:.0f}")
+        say(f"warning: {warning}")
+    say(f"seconds: {time.monotonic() - started:.0f}")
     config = "stage1" if facts["stage1"] else "stage2"
-    _say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
-    _say(f"next:    longvpo train RECIPE data.dataset={folder} data.config={config}")
+    say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
+    _say_where(published)
+    say(f"next:    longvpo train RECIPE data.dataset={folder} data.config={config}")
 
 
 @app.command()
@@ -93,23 +103,33 @@ def train(
     recipe: RecipeName,
     overrides: Overrides = None,
     output: Output = None,
+    push: Push = False,
+    repo_id: RepoId = None,
+    tag: Tag = FIRST_TAG,
+    private: Private = None,
+    collection: Collection = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a QLoRA adapter on triplets."""
+    """Train a QLoRA adapter on triplets. The same command again goes on from the last checkpoint."""
     from longvpo.recipe import TrainRecipe
     from longvpo.recipe_file import load_recipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
+    target = _target("model", loaded, repo_id, tag, private, collection) if push else None
     from longvpo.train import plan
     from longvpo.train import train as run
 
     if dry_run:
-        return _print(plan(loaded), as_json)
+        return print_values(plan(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
     folder = output or Path(loaded.name)
     facts = run(loaded, folder)
-    _print(facts, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
-    _say(f"adapter: {folder}\nnext:    longvpo evaluate RECIPE --adapter {folder}")
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, one publishes
+    published = _publish(folder, target if first else None)
+    print_values(facts | published, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
+    say(f"adapter: {folder}")
+    _say_where(published)
+    say(f"next:    longvpo evaluate RECIPE --adapter {folder}")
 
 
 @app.command()
@@ -127,8 +147,8 @@ def score(
     from longvpo.scored import score_dataset
 
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
-    _print(score_dataset(loaded, folder), as_json)
-    _say(f"next:    longvpo train {recipe} data.dataset={folder} reference_log_probs=dataset")
+    print_values(score_dataset(loaded, folder), as_json)
+    say(f"next:    longvpo train {recipe} data.dataset={folder} reference_log_probs=dataset")
 
 
 @app.command()
@@ -154,8 +174,39 @@ def evaluate(
     if as_json:
         print(json.dumps(results))
     else:
-        _tables(results)
-    _say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
+        print_tables(results)
+    say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="What build-dataset, train or score made.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Of an adapter: what evaluate found, to be published too.")
+    ] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="Of an adapter: the whole model, merged.")] = False,
+    repo_id: RepoId = None,
+    tag: Tag = FIRST_TAG,
+    private: Private = None,
+    collection: Collection = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a dataset or an adapter. The same command again does what is left to do."""
+    from longvpo.release import push_folder
+
+    published = push_folder(folder, repo_id, tag, private, collection, results, merged)
+    print_values(published, as_json)
+    _say_where({"published": published})
+
+
+@app.command()
+def card(
+    folder: Annotated[Path, typer.Argument(help="What build-dataset, train or score made.")],
+) -> None:
+    """Render the card of a dataset or an adapter again, from the files beside it."""
+    from longvpo.cards import write_card
+
+    print(write_card(folder))
 
 
 @app.command()
@@ -171,11 +222,11 @@ def demo(
     if as_json:
         print(json.dumps(result))
     else:
-        _tables(result)
+        print_tables(result)
     for name, path in result["paths"].items():
-        _say(f"{name + ':':16} {path}")
-    _say(f"{'seconds:':16} {result['seconds']:.0f}")
-    _say("next:            longvpo recipes tiny/dataset   (the recipe to start your own from)")
+        say(f"{name + ':':16} {path}")
+    say(f"{'seconds:':16} {result['seconds']:.0f}")
+    say("next:            longvpo recipes tiny/dataset   (the recipe to start your own from)")
 
 
 @app.command()
@@ -189,61 +240,35 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
     )
 
 
-def _print(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
-    if as_json:
-        print(json.dumps(values))
-        return
-    for key in keys or values:
-        value, label = values[key], f"{key.replace('_', ' ')}:"
-        if isinstance(value, dict) and len(value) > 3:  # too much for a line
-            value = [value]
-        if not (isinstance(value, list) and value and isinstance(value[0], dict)):
-            print(f"{label:27} {_text(value)}")
-            continue
-        print(label)
-        for item in value:
-            for mark, (name, part) in zip("-" + " " * len(item), item.items(), strict=False):
-                print(f"{mark} {name.replace('_', ' ') + ':':25} {_text(part)}")
+def _target(
+    kind: Literal["dataset", "model"],
+    recipe: Any,
+    repo_id: str | None,
+    tag: str,
+    private: bool | None,
+    collection: str | None,
+) -> Any:
+    """Where a recipe's result will be published, when the user may do that."""
+    from longvpo.recipe_file import recipe_hash
+    from longvpo.release import before_work
+    from longvpo.target import Target
+
+    return before_work(Target(kind, repo_id or recipe.name, tag, private, collection), recipe, recipe_hash(recipe))
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        value = [f"{key.replace('_', ' ')} {_text(part)}" for key, part in value.items()]
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+def _publish(folder: Path, target: Any) -> dict[str, Any]:
+    """What was published, under that key; empty without a target."""
+    if target is None:
+        return {}
+    from longvpo.release import push
+
+    return {"published": push(folder, target)}
 
 
-def _funnel(facts: dict[str, Any]) -> None:
-    """What each step dropped and what it left."""
-    for stage in ("stage1", "stage2"):
-        if facts[stage] is None:
-            continue
-        print(f"{stage:20}{'dropped':>9}{'left':>9}")
-        for step in facts[stage]["funnel"]:
-            dropped = str(step["dropped"] or "")
-            print(f"{step['step'].replace('_', ' '):20}{dropped:>9}{step['left']:>9}")
-        print(f"{'triplets':20}{'':>9}{facts[stage]['triplets']:>9}")
-
-
-def _tables(results: dict[str, Any]) -> None:
-    """Accuracy by number of clips, and by number of scenes where that was asked."""
-    _table("needle accuracy, %", "clips", results["needle"])
-    if "multi" in results:
-        print()
-        _table("accuracy of questions about several scenes, %", "scenes", results["multi"])
-
-
-def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> None:
-    """A line a model."""
-    groups = list(next(iter(accuracy.values())))
-    width = max(len(column), *map(len, accuracy))
-    print(title)
-    print(f"{column:{width}}" + "".join(f"{group:>8}" for group in groups))
-    for name, row in accuracy.items():
-        print(f"{name:{width}}" + "".join(f"{row[group]:8.1f}" for group in groups))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+def _say_where(published: dict[str, Any]) -> None:
+    for release in published.values():
+        done = "published" if release["new"] else "published before"
+        say(f"{done}: {release['repo_id']} at {release['tag']}, commit {release['commit']}")
 
 
 @contextmanager
@@ -278,14 +303,14 @@ def main() -> None:
     except LongVPOError as error:
         if debug:
             raise
-        _say(f"error: {' '.join(str(error).split())}")
+        say(f"error: {' '.join(str(error).split())}")
         sys.exit(1)
     except OSError as error:  # such as a full disk, or a folder that may not be written
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
         said = f"{where}{error.strerror or error}; when that is mended, the same command goes on"
-        _say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
+        say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)
 
 

@@ -14,6 +14,9 @@ from typing import IO, Any
 
 from longvpo.errors import LongVPOError
 
+PROVENANCE = "provenance.json"  # beside every result: what made it
+RELEASE = "release.json"  # beside a result that was published: where
+
 
 def finished(output: Path, name: str, key: str) -> dict[str, Any] | None:
     """What the JSON file `name` of a finished run with this key says, or None where `output` is free.
@@ -151,12 +154,3 @@ def file_hash(path: Path) -> str:
     """sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def named_by_content(parquet: Path) -> Path:
-    """The only file of a split, under a name that changes with its content.
-
-    load_dataset caches a local folder by its name and its README alone (datasets 5.2): with a constant file name, a
-    dataset that was made again would be answered from the cache of the old one.
-    """
-    return parquet.rename(parquet.with_name(f"train-00000-of-00001-{file_hash(parquet)[:16]}.parquet"))

@@ -1,41 +1,255 @@
-"""Talk to the Hub as somebody who publishes."""
+"""Publish to the Hub; nothing else in longvpo writes there.
+
+The rule: a release is one commit, a tag on it, and a look from outside. A tag never moves: what it holds already is a
+success where it is the same, and an error where it is not. Whatever fails on the way, and whoever else publishes at
+the same time, a tag is whole and right or it is absent. So nothing is repeated blindly: after a reply that was lost,
+the repository is looked at first.
+
+The ready-made pushes of datasets and peft cannot do that: they need several commits for several configs, or write a
+card of their own.
+"""
 
 from __future__ import annotations
 
-from longvpo.errors import LongVPOError, first_line
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from longvpo.errors import LongVPOError
+from longvpo.folder import PROVENANCE
+from longvpo.retry import again, may_pass, reason
+from longvpo.target import Target, head_of, provenance_of, read, tags_of, tree_of
+
+MANY = 100  # files of one commit; the Hub's documentation advises 50 to 100. More go through a pull request
+CHANGELOG = "CHANGELOG.md"
+STAGED = "A release that is too large for one commit, staged here. It is merged when it is whole."
 
 
-def check_push(repo_id: str) -> str:
-    """The full id under which the user may publish.
+class File:
+    """A file of a release, and the two hashes by which the Hub may know it: of its content, or of its git blob."""
 
-    Args:
-        repo_id: `namespace/name`, or a name in the user's own namespace.
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, path.stat().st_size
+        sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % self.size)
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                sha256.update(part)
+                sha1.update(part)
+        self.sha256 = sha256.hexdigest()
+        self.hashes = (self.sha256, sha1.hexdigest())
+
+
+@dataclass(frozen=True)
+class Release:
+    """Everything that a release is, made on this machine before the first request."""
+
+    target: Target
+    files: dict[str, File]  # by path in the repository; all but the changelog, which depends on what is there
+    changelog: Callable[[str], str]  # from the old one's text
+    check: Callable[[Target], None]  # reads the release from outside; raises LongVPOError
+
+    def held_by(self, tree: dict[str, str]) -> bool:
+        """Whether a tree (path -> hash) has all files as they are."""
+        return all(tree.get(path) in file.hashes for path, file in self.files.items())
+
+
+def publish(release: Release) -> dict[str, Any]:
+    """Publish the release, or find that it is there. The same call again does what is left to do.
+
+    Returns:
+        repo_id, kind, tag, commit; new: whether the tag was set now.
 
     Raises:
-        LongVPOError: not logged in, a token that may only read, or a namespace that is not the user's.
+        LongVPOError: the tag holds another release, somebody else published in between, or the Hub failed; the text
+            says what is published and what is not.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import LocalTokenNotFoundError
-    from huggingface_hub.utils._validators import validate_repo_id
+    api, target = HfApi(), release.target
+    try:
+        again(lambda: api.create_repo(**target.at, private=target.private is not False, exist_ok=True))
+        tags = tags_of(api, target)
+        new = target.tag not in tags
+        if not new and not release.held_by(tree_of(api, target, tags[target.tag])):
+            raise LongVPOError(
+                f"{target} has a release {target.tag} with other content, and a tag never moves: nothing was "
+                "published; give another --tag"
+            )
+        commit = _committed(api, release) if new else tags[target.tag]
+    except LongVPOError:
+        raise
+    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+        raise LongVPOError(
+            f"nothing was published to {target}: {reason(error)}. Run the same command again: it goes on from there"
+        ) from None
+    if new:
+        _set_tag(api, release, commit)
+    try:
+        release.check(target)
+        _settle(api, target)
+    except Exception as error:
+        raise LongVPOError(
+            f"{target} is published at {target.tag}, but what comes after failed: {reason(error)}. "
+            "Run the same command again"
+        ) from None
+    return {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag, "commit": commit, "new": new}
+
+
+def _committed(api: HfApi, release: Release) -> str:
+    """The commit of main that is the release: a run before this may have made it, or it is made now."""
+    target = release.target
+    head = head_of(api, target)
+    tree = tree_of(api, target, head)
+    if release.held_by(tree):
+        return head
+    done = _landed(api, release)
+    if done:
+        return done
+    ours = provenance_of(api, target, head).get("files", {})
+    stale = sorted((set(ours) | {PROVENANCE}) & set(tree) - set(release.files))
+    changelog = release.changelog(read(api, target, CHANGELOG, head) or "").encode()
+    adds = {path: CommitOperationAdd(path, str(file.path)) for path, file in release.files.items()}
+    adds[CHANGELOG] = CommitOperationAdd(CHANGELOG, changelog)
+    operations: list[Any] = [*(CommitOperationDelete(path, is_folder=False) for path in stale), *adds.values()]
+    if len(operations) > MANY:
+        return _merged(api, release, operations, head)
+
+    def commit() -> str:
+        try:
+            return api.create_commit(
+                **target.at, operations=operations, commit_message=target.title, parent_commit=head
+            ).oid
+        except Exception as error:
+            there = _landed(api, release) if _maybe(error) else None  # the reply alone may be lost
+            if there:
+                return there
+            if head_of(api, target) != head:
+                raise LongVPOError(
+                    f"somebody else published to {target} in this moment: nothing of {target.tag} was published; "
+                    "run the same command again"
+                ) from None
+            raise
+
+    return again(commit)
+
+
+def _landed(api: HfApi, release: Release) -> str | None:
+    """The commit of main that is this release, if there is one.
+
+    Raises:
+        LongVPOError: another release of the same tag is there, whose tag is still to come.
+    """
+    target = release.target
+    for one in again(lambda: list(api.list_repo_commits(**target.at))):
+        if one.title == target.title or one.title.startswith(target.title + " "):  # the Hub adds (#1) to merges
+            if release.held_by(tree_of(api, target, one.commit_id)):
+                return one.commit_id
+            raise LongVPOError(
+                f"another release {target.tag} of {target} is on its way, or was cut off: nothing was published; give "
+                "another --tag, or run again the command that published that one"
+            )
+    return None
+
+
+def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> str:
+    """The merge commit of a pull request on which a large release was staged; a run before this may have begun it."""
+    target = release.target
+    title = f"{target.title} ({_digest(release)})"
+    me = again(api.whoami)["name"]  # anybody may open a pull request, and under any title
+    mine = again(lambda: list(api.get_repo_discussions(**target.at, author=me, discussion_type="pull_request")))
+    number = next((one.num for one in mine if one.title == title and one.status in ("draft", "open")), None)
+    if number is None:
+        number = again(lambda: api.create_pull_request(**target.at, title=title, description=STAGED)).num
+    branch = f"refs/pr/{number}"
+    for start in range(0, len(operations), MANY):
+        part = operations[start : start + MANY]
+        said = f"Files {start + 1} to {start + len(part)} of {len(operations)} of {target.tag}"
+        again(partial(_stage, api, target, part, said, branch))
+    if not release.held_by(tree_of(api, target, branch)):
+        raise LongVPOError(f"{branch} of {target} is not what was sent: nothing was published; close it and run again")
+    if head_of(api, target) != head:
+        raise LongVPOError(
+            f"somebody else published to {target} in this moment: nothing of {target.tag} was published; close its "
+            f"pull request {number} and run the same command again"
+        )
+    _merge(api, release, number)
+    commit = head_of(api, target)
+    if not release.held_by(tree_of(api, target, commit)):
+        raise LongVPOError(
+            f"somebody else published to {target} in this moment: its main is mixed, and {target.tag} is not set; run "
+            "the same command again"
+        )
+    return commit
+
+
+def _merge(api: HfApi, release: Release, number: int) -> None:
+    def call() -> None:
+        details = again(lambda: api.get_discussion_details(**release.target.at, discussion_num=number))
+        if details.status == "merged":
+            return
+        if details.status == "draft":
+            api.change_discussion_status(**release.target.at, discussion_num=number, new_status="open")
+        api.merge_pull_request(**release.target.at, discussion_num=number)
+
+    again(call)
+
+
+def _stage(api: HfApi, target: Target, operations: list[Any], message: str, branch: str) -> None:
+    """One part of a large release on its branch; files that are there already make no commit."""
+    tree = tree_of(api, target, branch)
+    left = [one for one in operations if isinstance(one, CommitOperationAdd) or one.path_in_repo in tree]
+    api.create_commit(**target.at, operations=left, commit_message=message, revision=branch)
+
+
+def _set_tag(api: HfApi, release: Release, commit: str) -> None:
+    """Raises LongVPOError when the tag is not on the release in the end."""
+    target = release.target
+
+    def tag() -> None:
+        try:
+            api.create_tag(**target.at, tag=target.tag, tag_message=target.title, revision=commit)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise  # 409: it is there, set by a request whose reply was lost, or by somebody else
 
     try:
-        me = HfApi().whoami()
-    except LocalTokenNotFoundError:
-        raise LongVPOError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN") from None
-    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
-        said = first_line(error).rstrip(".")
-        if getattr(getattr(error, "response", None), "status_code", None) == 401:
-            raise LongVPOError(f"the Hub does not know you: {said}. Run `hf auth login` again") from None
-        raise LongVPOError(f"the Hub cannot be asked who you are: {said}. Try again later") from None
-    namespace, _, name = repo_id.rpartition("/")
-    namespace = namespace or me["name"]
-    try:
-        validate_repo_id(f"{namespace}/{name}")
-    except ValueError as error:
-        raise LongVPOError(f"--repo-id {repo_id}: {first_line(error)}") from None
-    allowed = [me["name"], *(organisation["name"] for organisation in me.get("orgs", []))]
-    if namespace not in allowed:
-        raise LongVPOError(f"{namespace} is not yours: publish as one of {', '.join(allowed)}, with --repo-id")
-    if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
-        raise LongVPOError("your Hub token may only read: make one that may write, and run `hf auth login`")
-    return f"{namespace}/{name}"
+        again(tag)
+        there = tags_of(api, target)[target.tag]
+        right = there == commit or release.held_by(tree_of(api, target, there))
+    except Exception as error:
+        raise LongVPOError(
+            f"the files of {target.tag} are in main of {target}, but its tag is not set: {reason(error)}. Run the "
+            "same command again: it sets the tag and sends nothing twice"
+        ) from None
+    if not right:
+        raise LongVPOError(
+            f"somebody else set the tag {target.tag} of {target} on another release: give another --tag"
+        )
+
+
+def _settle(api: HfApi, target: Target) -> None:
+    """Visibility and collection, after the release itself is there."""
+    private = bool(again(lambda: api.repo_info(**target.at)).private)
+    if target.private is not None and target.private != private:
+        again(lambda: api.update_repo_settings(**target.at, private=target.private))
+    if target.collection:
+        namespace, title = target.repo_id.split("/")[0], target.collection
+        made = again(lambda: api.create_collection(title, namespace=namespace, private=private, exists_ok=True))
+        again(lambda: api.add_collection_item(made.slug, target.repo_id, target.kind, exists_ok=True))
+
+
+def _maybe(error: Exception) -> bool:
+    """Whether a commit may have landed although its request failed."""
+    stale = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
+    return stale or may_pass(error) is not None
+
+
+def _digest(release: Release) -> str:
+    """Eight hexadecimal digits that change with every file."""
+    text = json.dumps({path: file.sha256 for path, file in sorted(release.files.items())})
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -245,84 +238,3 @@ def test_the_plan_for_people(clips: Path, here: Path, monkeypatch: pytest.Monkey
     assert "writer calls: at least 12, at most 36" in lines
     assert [line for line in lines if line.startswith("sampled: videos 8, unreadable cannot read 00000.mp4: ")]
     assert not [line for line in lines if "{" in line or "[" in line]
-
-
-ME = {"type": "user", "name": "me", "orgs": [{"type": "org", "name": "lab"}]}
-
-
-@contextmanager
-def hub(status: int, role: str) -> Iterator[str]:
-    """The address of a Hub that knows one user."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            known = status == 200 and self.headers["authorization"] == f"Bearer {TOKEN}"
-            said = ME | {"auth": {"accessToken": {"role": role}}} if known else {"error": "Invalid credentials"}
-            body = json.dumps(said if self.path == "/api/whoami-v2" else {}).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("token", "status", "role", "repo_id", "says"),
-    [
-        ("", 200, "write", None, "you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN"),
-        (TOKEN, 401, "write", None, "the Hub does not know you: "),
-        (TOKEN, 503, "write", None, "the Hub cannot be asked who you are: Server error '503"),
-        (TOKEN, 200, "read", None, "your Hub token may only read: make one that may write"),
-        (TOKEN, 200, "write", "you/data", "you is not yours: publish as one of me, lab, with --repo-id"),
-        (TOKEN, 200, "write", "lab/my data", "--repo-id lab/my data: "),
-        (TOKEN, 200, "write", "lab/data", ""),
-        (TOKEN, 200, "write", "data", ""),
-        (TOKEN, 200, "write", None, ""),
-    ],
-)
-def test_push_checks_that_you_may_publish(
-    token: str, status: int, role: str, repo_id: str | None, says: str, clips: Path, here: Path
-) -> None:
-    with hub(status, role) as address:
-        ended = push(clips, here, address, token, repo_id, "--dry-run", "--json")
-    assert TOKEN not in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert list(here.iterdir()) == []
-    if says:
-        assert (ended.returncode, ended.stdout) == (1, "")
-        assert ended.stderr.startswith(f"error: {says}")
-        assert len(ended.stderr.splitlines()) == 1
-    else:
-        assert ended.returncode == 0, ended.stderr
-        expected = {"lab/data": "lab/data", "data": "me/data", None: "me/longvpo-tiny"}[repo_id]
-        assert json.loads(ended.stdout)["push"] == expected
-
-
-def test_publishing_is_not_built_yet(clips: Path, here: Path) -> None:
-    with hub(200, "write") as address:
-        ended = push(clips, here, address, TOKEN, None)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("error: you may publish me/longvpo-tiny, but publishing is not built yet")
-    assert list(here.iterdir()) == []
-
-
-def push(
-    clips: Path, here: Path, address: str, token: str, repo_id: str | None, *more: str
-) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: huggingface_hub reads its settings when it is imported."""
-    command = [sys.executable, "-m", "longvpo", "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", *SMALL]
-    command += ["writer.endpoint={url: http://127.0.0.1:1/v1}", "--push", *more]
-    command += ["--repo-id", repo_id] if repo_id else []
-    own = {"HF_ENDPOINT": address, "HF_HOME": str(here.parent / "hf"), "HF_HUB_OFFLINE": "0"}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | own
-    if token:
-        environment["HF_TOKEN"] = token
-    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here, timeout=120)

@@ -1,0 +1,40 @@
+"""The licence ids that a card may name, as the Hub's documentation lists them (its page "Licenses")."""
+
+from __future__ import annotations
+
+import difflib
+
+from longvpo.errors import LongVPOError
+
+IDS = """
+    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
+    afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5
+    cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0
+    cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0
+    cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl
+    gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr
+    mpl-2.0 odc-by odbl open-mdw openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr
+    deepfloyd-if-license fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4
+    grok2-community gemma other
+"""  # `unknown` is one too, but nobody can say yes to that
+HUB_LICENSES = frozenset(IDS.split())
+
+
+def check_license(license_id: str | None, key: str) -> str:
+    """The id, if the Hub knows it.
+
+    Args:
+        key: of the recipe, for the message.
+
+    Raises:
+        LongVPOError: it does not, or no licence is named.
+    """
+    if license_id in HUB_LICENSES:
+        return license_id
+    if license_id in (None, "", "unknown"):
+        raise LongVPOError(f"{key} is not given: say under which licence it is before you publish, such as cc-by-4.0")
+    close = difflib.get_close_matches(str(license_id).lower(), HUB_LICENSES, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    raise LongVPOError(
+        f"{key}: {license_id} is no licence id of the Hub{meant}; `other` stands for what is not in its list"
+    )

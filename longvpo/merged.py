@@ -1,0 +1,40 @@
+"""An adapter merged into its base: weights that need no PEFT, in a folder that can be published.
+
+longvpo push FOLDER --merged
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from longvpo.cards import kind_of
+from longvpo.errors import LongVPOError
+from longvpo.folder import PROVENANCE
+from longvpo.model import load_model, load_processor
+from longvpo.sections import ModelSection
+
+KEPT = ("facts.json", "recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")
+
+
+def merge(adapter: Path, output: Path) -> None:
+    """Write the whole model, its processor and the adapter's own records into the folder `output`.
+
+    The base is loaded in the precision of its recipe and not quantised: an adapter that was trained on an NF4 base
+    meets slightly other weights here.
+
+    Raises:
+        LongVPOError: the folder holds no adapter that was trained by longvpo, or its base cannot be loaded.
+    """
+    if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
+        raise LongVPOError(f"{adapter} holds no adapter to merge")
+    base = ModelSection(**yaml.safe_load((adapter / "recipe.yaml").read_text())["base"] | {"quantization": None})
+    model = load_model(base, adapter).merge_and_unload()
+    output.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(output)
+    load_processor(base).save_pretrained(output)
+    for name in KEPT:
+        if (adapter / name).is_file():
+            shutil.copy(adapter / name, output / name)

@@ -1,0 +1,64 @@
+"""What commands print: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
+    if as_json:
+        print(json.dumps(values))
+        return
+    for key in keys or values:
+        value, label = values[key], f"{key.replace('_', ' ')}:"
+        if isinstance(value, dict) and len(value) > 3:  # too much for a line
+            value = [value]
+        if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+            print(f"{label:27} {_text(value)}")
+            continue
+        print(label)
+        for item in value:
+            for mark, (name, part) in zip("-" + " " * len(item), item.items(), strict=False):
+                print(f"{mark} {name.replace('_', ' ') + ':':25} {_text(part)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        value = [f"{key.replace('_', ' ')} {_text(part)}" for key, part in value.items()]
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def print_funnel(facts: dict[str, Any]) -> None:
+    """What each step dropped and what it left."""
+    for stage in ("stage1", "stage2"):
+        if facts[stage] is None:
+            continue
+        print(f"{stage:20}{'dropped':>9}{'left':>9}")
+        for step in facts[stage]["funnel"]:
+            dropped = str(step["dropped"] or "")
+            print(f"{step['step'].replace('_', ' '):20}{dropped:>9}{step['left']:>9}")
+        print(f"{'triplets':20}{'':>9}{facts[stage]['triplets']:>9}")
+
+
+def print_tables(results: dict[str, Any]) -> None:
+    """Accuracy by number of clips, and by number of scenes where that was asked."""
+    _table("needle accuracy, %", "clips", results["needle"])
+    if "multi" in results:
+        print()
+        _table("accuracy of questions about several scenes, %", "scenes", results["multi"])
+
+
+def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> None:
+    """A line a model."""
+    groups = list(next(iter(accuracy.values())))
+    width = max(len(column), *map(len, accuracy))
+    print(title)
+    print(f"{column:{width}}" + "".join(f"{group:>8}" for group in groups))
+    for name, row in accuracy.items():
+        print(f"{name:{width}}" + "".join(f"{row[group]:8.1f}" for group in groups))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)

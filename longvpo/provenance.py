@@ -1,0 +1,101 @@
+"""What made a dataset or an adapter: versions and revisions, as provenance.json beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from longvpo.folder import RELEASE
+from longvpo.retry import again
+from longvpo.sections import ModelSection
+
+PACKAGES = (
+    *("accelerate", "av", "bitsandbytes", "datasets", "decord", "huggingface_hub", "numpy", "peft"),
+    *("sentence-transformers", "torch", "torchvision", "transformers", "trl"),
+)
+
+
+def made_by(recipe: str, key: str, **more: Any) -> dict[str, Any]:
+    """Nothing in it changes from run to run on one installation.
+
+    Args:
+        recipe: the recipe's hash.
+        key: changes with everything that decided the result.
+        more: what else to record, by name.
+    """
+    return {
+        "longvpo": {"version": version("longvpo"), "git": _git()},
+        "recipe": recipe,
+        "key": key,
+        **more,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dict[str, Any]:
+    """Where a dataset or an adapter comes from: its repository, tag or branch, and commit.
+
+    A folder that was published knows where; another is named alone.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        file = folder / RELEASE
+        if file.is_file():
+            said = json.loads(file.read_text())
+            return {"repo_id": said["repo_id"], "revision": said["tag"], "commit": said["commit"]}
+        return {"folder": folder.resolve().name}
+    from huggingface_hub import HfApi
+
+    try:
+        commit = again(lambda: HfApi().repo_info(name, repo_type=kind, revision=revision).sha, waits=())
+    except Exception:  # of huggingface_hub and its HTTP client: it was read from the cache, without a network
+        commit = None
+    return {"repo_id": name, "revision": revision, "commit": commit}
+
+
+def about_base(model: Any, section: ModelSection) -> dict[str, Any]:
+    """A loaded base: its revision, which is a commit where it came from the Hub, its parameters and its bytes."""
+    adapters = [one for name, one in model.named_parameters() if "lora_" in name]
+    return {
+        "revision": getattr(model.config, "_commit_hash", None) or section.revision,
+        "parameters": model.num_parameters() - sum(one.numel() for one in adapters),
+        "bytes": model.get_memory_footprint() - sum(one.nbytes for one in adapters),  # as it was trained on
+    }
+
+
+def hardware(processes: int) -> str:
+    """What a run has run on, of the first process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git() -> str | None:
+    """The commit of a checkout, with `+changes` where files differ from it; None of an installed package."""
+    folder = Path(__file__).parents[1]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        said = [
+            subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=20)
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):  # no git, or not the owner's
+        return None
+    return said[0].stdout.strip() + ("+changes" if said[1].stdout else "")

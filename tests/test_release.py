@@ -1,0 +1,511 @@
+"""Releases against a Hub on this machine: what strangers read at a tag, and what a fault, a kill or a race leaves."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hub_server import hub
+from pushes import Pushes, environment, forking
+
+from longvpo.build import build
+from longvpo.cards import kind_of
+from longvpo.folder import RELEASE
+from longvpo.recipe import DatasetRecipe, TrainRecipe
+from longvpo.recipe_file import load_recipe
+from longvpo.release import changelog, public
+from longvpo.train import train
+
+KINDS = ("429", "500", "503", "reset", "lost", "slow")
+KILLS = 20
+RACERS = 3
+ALICE = "hf_alice_write_"
+
+
+@pytest.fixture(scope="module")
+def pushes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushes]:
+    folder = tmp_path_factory.mktemp("pushes")
+    with hub(folder / "hub") as address, forking(address, folder) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def first(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of forty triplets."""
+    return Path(shutil.copytree(dataset, tmp_path_factory.mktemp("first") / "dataset"))
+
+
+@pytest.fixture(scope="module")
+def second(world: Path, stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one under the same name, of both stages, with its frames."""
+    folder = tmp_path_factory.mktemp("second") / "dataset"
+    sources = [f"sources.0.folder={world}", f"stage2.sources.0.folder={stories}", "embed=frames", "seed=5"]
+    small = ["stage1.triplets=30", "stage2.triplets=20", "context.clips=[2, 4]", "stage2.max_scenes=9"]
+    build(load_recipe(DatasetRecipe, "tiny", [*sources, *small]), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(first: Path, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "adapter"
+    data = [f"data.dataset={first}", f"data.videos.drawn={world}"]
+    train(load_recipe(TrainRecipe, "tiny", [*data, "training.max_steps=2", "training.logging_steps=1"]), folder)
+    return folder
+
+
+def stranger(pushes: Pushes, home: Path, program: str, *arguments: object, token: str | None = ALICE + "s") -> Any:
+    """What a program prints as JSON, in a process with an empty cache that does not import longvpo."""
+    program = f"import json, sys\n{program}\nassert not [name for name in sys.modules if 'longvpo' in name]"
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)],
+        env=environment(pushes.address, token, home),
+        capture_output=True,
+        text=True,
+        cwd=Path(sys.executable).parent,  # a checkout in the current folder could be imported
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+LOAD = """
+from datasets import load_dataset
+repo, config, revision, streaming = sys.argv[1:5]
+rows = load_dataset(repo, config, split="train", revision=revision, streaming=streaming == "True")
+names = [name for name in rows.features if name != "frames"]
+print(json.dumps([{name: row[name] for name in names} for row in rows]))
+"""
+
+
+def rows_of(folder: Path, config: str) -> list[dict[str, Any]]:
+    """What the parquet files of a folder hold."""
+    from pyarrow import parquet
+
+    tables = [parquet.read_table(path) for path in sorted((folder / config).glob("*.parquet"))]
+    return [
+        row for table in tables for row in table.drop_columns([*({"frames"} & set(table.column_names))]).to_pylist()
+    ]
+
+
+def test_a_dataset_is_built_released_twice_and_read_by_a_stranger(
+    pushes: Pushes, world: Path, second: Path, tmp_path: Path
+) -> None:
+    recipe = ["tiny", f"sources.0.folder={world}", "stage1.triplets=40", "context.clips=[1, 2, 4]", "stage2=null"]
+    options = ["--repo-id", "twice", "--output", tmp_path / "built", "--push", "--json"]
+    code, said = pushes.run("build-dataset", *recipe, *options, token=ALICE + "0")
+    assert code == 0, said
+    published = json.loads(next(line for line in said.splitlines() if line.startswith("{")))["published"]
+    assert published | {"commit": ""} == {
+        "repo_id": "alice/twice",
+        "kind": "dataset",
+        "tag": "v0.1.0",
+        "commit": "",
+        "new": True,
+    }
+    code, said = pushes.run("push", second, "--repo-id", "twice", "--tag", "v0.2.0", token=ALICE + "0")
+    assert code == 0, said
+    for revision, folder, configs in (
+        ("v0.1.0", tmp_path / "built", ["stage1", "clips", "dropped"]),
+        ("v0.2.0", second, ["stage1", "stage2", "scenes", "clips", "dropped"]),
+    ):
+        for streaming in (False, True):
+            for config in configs if not streaming else configs[:2]:
+                home = tmp_path / f"{revision}-{streaming}"
+                read = stranger(pushes, home, LOAD, "alice/twice", config, revision, streaming)
+                assert read == rows_of(folder, config), (revision, config)
+    state = pushes.state()["datasets/alice/twice"]
+    one, two = (state["trees"][state["tags"][tag]] for tag in ("v0.1.0", "v0.2.0"))
+    assert len([path for path in two if path.startswith("stage1/")]) == 1, "the old file went with the same commit"
+    assert set(one) - {path for path in one if path.endswith(".parquet")} <= set(two)
+    assert state["private"], "a new repository is private"
+    assert len(state["commits"]) == 3, "one for each release, after the Hub's own"
+    # the same again does nothing, and other content under that tag is refused
+    code, said = pushes.run("push", second, "--repo-id", "twice", "--tag", "v0.2.0", token=ALICE + "0")
+    assert (code, "published before: alice/twice at v0.2.0" in said) == (0, True), said
+    code, said = pushes.run("push", second, "--repo-id", "twice", "--tag", "v0.1.0", token=ALICE + "0")
+    assert (code, "a tag never moves: give another --tag" in said) == (1, True), said
+    assert pushes.state()["datasets/alice/twice"] == state
+
+
+LOGITS = """
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+base, adapter, revision, inputs = sys.argv[1:5]
+model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+extra = {"revision": revision} if revision != "None" else {}
+model = PeftModel.from_pretrained(model, adapter, **extra) if adapter != "None" else model
+with torch.no_grad():
+    logits = model.eval()(**load_file(inputs)).logits
+print(json.dumps(logits[0, -1].tolist()))
+"""
+
+
+@pytest.fixture
+def inputs(world: Path, tmp_path: Path) -> Path:
+    """A question about a clip, as the tiny model takes it."""
+    import numpy as np
+    from conftest import TINY
+    from safetensors.torch import save_file
+
+    from longvpo.model import encode, load_processor
+    from longvpo.video import read_frames
+
+    frames = read_frames(world / "videos" / "00000.mp4", np.arange(4) + 0.5)
+    encoded = encode(load_processor(TINY), ["what color is the ring?"], [frames], 1.0)
+    save_file({name: value.contiguous() for name, value in encoded.items()}, tmp_path / "inputs.safetensors")
+    return tmp_path / "inputs.safetensors"
+
+
+def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
+    pushes: Pushes, first: Path, world: Path, inputs: Path, tmp_path: Path
+) -> None:
+    from longvpo.model import TINY
+
+    data = [f"data.dataset={first}", f"data.videos.drawn={world}", "training.max_steps=2"]
+    options = ["--repo-id", "stage1", "--output", tmp_path / "out", "--push", "--collection", "All of it"]
+    code, said = pushes.run("train", "tiny", *data, *options, token=ALICE + "1")
+    assert code == 0, said
+    assert "published: alice/stage1 at v0.1.0, commit " in said
+    here = stranger(pushes, tmp_path / "a", LOGITS, TINY, tmp_path / "out", None, inputs)
+    there = stranger(pushes, tmp_path / "b", LOGITS, TINY, "alice/stage1", "v0.1.0", inputs)
+    base = stranger(pushes, tmp_path / "c", LOGITS, TINY, None, None, inputs)
+    assert there == here
+    assert there != base, "two steps changed something"
+    # the whole model, merged: the base is not in NF4 there either
+    code, said = pushes.run("push", tmp_path / "out", "--merged", "--repo-id", "whole", token=ALICE + "1")
+    assert code == 0, said
+    code, said = pushes.run("push", first, "--repo-id", "data", "--collection", "All of it", token=ALICE + "1")
+    assert code == 0, said
+    home = tmp_path / "d"
+    download = "from huggingface_hub import snapshot_download\nprint(json.dumps(snapshot_download(*sys.argv[1:3])))"
+    merged = stranger(pushes, home, LOGITS, stranger(pushes, home, download, "alice/whole"), None, None, inputs)
+    assert merged == pytest.approx(here, abs=1e-4)
+    card = (Path(stranger(pushes, home, download, "alice/whole")) / "README.md").read_text()
+    assert 'AutoModelForImageTextToText.from_pretrained("alice/whole", revision="v0.1.0")' in card
+    assert "PeftModel" not in card
+    (collection,) = pushes.state()["collections"].values()
+    assert [(item["type"], item["id"]) for item in collection["items"]] == [
+        ("model", "alice/stage1"),
+        ("dataset", "alice/data"),
+    ]
+    # what is trained on published data names it, and its recipe finds it again: from the folder, or from the Hub
+    commit = json.loads((first / RELEASE).read_text())["commit"]
+    upload = """
+from huggingface_hub import create_repo, upload_folder
+create_repo("base")
+print(json.dumps(upload_folder(folder_path=sys.argv[1], repo_id="alice/base").oid))
+"""
+    base_commit = stranger(pushes, home, upload, TINY)
+    hub_data = [
+        "data.dataset=alice/data",
+        "data.revision=v0.1.0",
+        "base.model=alice/base",
+        "--output",
+        tmp_path / "hub",
+    ]
+    for number, (more, expected) in enumerate([([], ("tiny", "main")), (hub_data, ("alice/base", base_commit))]):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        tag = ["--tag", f"v0.{number + 2}.0"]
+        code, said = pushes.run("train", "tiny", *data, *options, *tag, *more, token=ALICE + "1")
+        assert code == 0, said
+        files = Path(stranger(pushes, home, download, "alice/stage1"))
+        recipe, config = (files / "recipe.yaml").read_text(), json.loads((files / "adapter_config.json").read_text())
+        assert yaml.safe_load(recipe)["data"]["dataset"] == "alice/data"
+        assert (config["base_model_name_or_path"], config["revision"]) == expected, "the base is pinned"
+        card = (files / "README.md").read_text()
+        assert f"| data | `alice/data`, `v0.1.0`, commit `{commit}` |" in card
+    assert f'from_pretrained("alice/base", revision="{base_commit}")' in card
+    assert "\nbase_model: alice/base\nbase_model_relation: adapter\n" in card
+    assert "\n- base_model:adapter:alice/base\n" in card
+    assert re.findall(r"## (v\S+)", (files / "CHANGELOG.md").read_text()) == ["v0.3.0", "v0.2.0", "v0.1.0"]
+    (first / RELEASE).unlink()
+
+
+def whole(pushes: Pushes, name: str, tag: str, folder: Path) -> bool:
+    """Whether the tag is there; it must be whole and right then, and it is no half of anything else."""
+    state = pushes.state().get(name)
+    if state is None or tag not in state["tags"]:
+        return False
+    tree = state["trees"][state["tags"][tag]]
+    # the hashes that the release states, of every file but those that state them
+    assert {"README.md", "provenance.json", "CHANGELOG.md", "facts.json", "recipe.yaml"} < set(tree)
+    kept = "adapter_model.safetensors" if kind_of(folder) == "model" else "stage1"
+    for path in folder.rglob("*"):
+        if path.is_file() and str(path.relative_to(folder)).startswith(kept):
+            assert str(path.relative_to(folder)) in tree
+    return True
+
+
+def checked(pushes: Pushes, folder: Path, run: str, repo: str) -> str:
+    """Push with a fault set, look, push again; returns what the first push came to."""
+    kind = "models" if kind_of(folder) == "model" else "datasets"
+    prefix = "datasets/" if kind == "datasets" else "models/"
+    code, said = pushes.run("push", folder, "--repo-id", repo, token=ALICE + run)
+    fired = pushes.control(run)["fired"]
+    assert "Traceback" not in said, said
+    name = f"{prefix}alice/{repo}"
+    there = whole(pushes, name, "v0.1.0", folder)
+    assert code in (0, 1), said
+    assert there or code == 1, said
+    assert code == 0 or len([line for line in said.splitlines() if line.startswith("error: ")]) == 1, said
+    before = pushes.state().get(name)
+    code_again, said = pushes.run("push", folder, "--repo-id", repo, token=ALICE + run)
+    assert code_again == 0, said
+    state = pushes.state()[name]
+    assert whole(pushes, name, "v0.1.0", folder)
+    assert state["tags"]["v0.1.0"] == state["commits"][0], "no commit that the tag does not need"
+    assert len(state["commits"]) == 2, "one release is one commit"
+    assert not there or before == state, "what is whole is left alone"
+    if not fired:
+        return "that request did not come"
+    return "released" if code == 0 else "tagged, then an error" if there else "an error, no tag"
+
+
+@pytest.mark.parametrize("what", ["dataset", "adapter"])
+def test_a_fault_at_any_request_leaves_a_whole_tag_or_none(
+    what: str, pushes: Pushes, first: Path, adapter: Path
+) -> None:
+    folder = first if what == "dataset" else adapter
+    assert pushes.run("push", folder, "--repo-id", f"clean-{what}", token=f"{ALICE}clean{what}")[0] == 0
+    requests = pushes.control(f"clean{what}")["requests"]
+
+    def one(kind: str, at: int) -> str:
+        run = f"{what}x{kind}x{at}"
+        pushes.control(run, at=at, kind=kind)
+        return checked(pushes, folder, run, f"fault-{what}-{kind}-{at}")
+
+    cases = [(kind, at) for kind in KINDS for at in range(1, len(requests) + 1)]
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda case: one(*case), cases))
+    counts = {kind: dict(Counter(end for (k, _), end in zip(cases, ends, strict=True) if k == kind)) for kind in KINDS}
+    print(f"\n{what}: {len(requests)} requests, {len(cases)} faults: {json.dumps(counts)}")
+    assert len(cases) - Counter(ends)["that request did not come"] > 0.97 * len(cases)
+    assert len(cases) > 100
+    assert Counter(ends)["released"] > 0.95 * len(cases), "one fault is no reason to fail"
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_tag_or_none(pushes: Pushes, second: Path) -> None:
+    draw = random.Random(0)
+    assert pushes.run("push", second, "--repo-id", "unkilled", token=ALICE + "unkilled")[0] == 0
+    requests = pushes.control("unkilled")["requests"]
+    (commit,) = (number for number, request in enumerate(requests, 1) if "/commit/" in request)
+    moments: Counter[str] = Counter()
+    for number in range(KILLS):
+        run, name = f"kill{number}", f"datasets/alice/kill-{number}"
+        # moments of requests, not of a clock: at any, and every other time about the commit, where most is at stake
+        target = draw.randint(1, len(requests)) if number % 2 else commit
+        pushes.control(run, kind="late", at=0)  # or it would be over before it can be killed
+        command = pushes.start("push", second, "--repo-id", f"kill-{number}", token=ALICE + run)
+        while len(pushes.control(run)["requests"]) < target and command.process.is_alive():
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.03))
+        command.process.kill()
+        command.process.join()
+        there = whole(pushes, name, "v0.1.0", second)
+        commits = len((pushes.state().get(name) or {"commits": []})["commits"])
+        moments["tagged" if there else f"no tag, {max(commits - 1, 0)} commits"] += 1
+        code, said = pushes.run("push", second, "--repo-id", f"kill-{number}", token=f"{ALICE}after{number}")
+        assert code == 0, said
+        assert whole(pushes, name, "v0.1.0", second)
+        assert len(pushes.state()[name]["commits"]) == 2, "what a kill left was taken up"
+    print(f"\n{KILLS} kills: {json.dumps(moments)}")
+    assert set(moments) == {"no tag, 0 commits", "no tag, 1 commits", "tagged"}
+
+
+def test_of_racing_releasers_one_wins_and_the_others_say_so(pushes: Pushes, first: Path, tmp_path: Path) -> None:
+    contenders = []
+    for number in range(RACERS):
+        folder = Path(shutil.copytree(first, tmp_path / f"racer{number}"))
+        facts = json.loads((folder / "facts.json").read_text())
+        (folder / "facts.json").write_text(json.dumps(facts | {"name": f"of racer {number}"}))
+        contenders.append(folder)
+    ends: Counter[str] = Counter()
+    for race in range(6):
+        options = ["--repo-id", f"race-{race}"]
+        started = [
+            pushes.start("push", folder, *options, token=f"{ALICE}race{race}x{number}")
+            for number, folder in enumerate(contenders)
+        ]
+        codes, texts = zip(*(command.end() for command in started), strict=True)
+        assert sorted(codes) == [0, 1, 1], texts
+        for code, text in zip(codes, texts, strict=True):
+            if code == 1:
+                (error,) = [line for line in text.splitlines() if line.startswith("error: ")]
+                assert "nothing of v0.1.0 was published" in error or "nothing was published" in error
+                ends[error.split(":")[1].split(" alice")[0].split(" of datasets")[0].strip()] += 1
+        state = pushes.state()[f"datasets/alice/race-{race}"]
+        assert len(state["commits"]) == 2, "the losers published nothing"
+        winner = contenders[codes.index(0)]
+        assert state["tags"] == {"v0.1.0": json.loads((winner / RELEASE).read_text())["commit"]}
+    print(f"\n6 races of {RACERS}; what the losers were told: {json.dumps(ends)}")
+
+
+@pytest.mark.parametrize("fault", [None, *KINDS])
+def test_a_large_release_is_staged_on_a_pull_request(fault: str | None, pushes: Pushes, second: Path) -> None:
+    run, repo = f"large{fault or ''}", f"large-{fault}"
+    if fault:
+        count = len(pushes.control("large")["requests"])
+        at = random.Random(fault).randrange(count // 4, count * 3 // 4)
+        pushes.control(run, at=at, kind=fault)
+    code, said = pushes.run("push", second, "--repo-id", repo, token=ALICE + run, MANY=5)
+    if code:  # what is on the pull request is taken up
+        assert "Traceback" not in said
+        assert "v0.1.0" not in pushes.state()[f"datasets/alice/{repo}"]["tags"]
+        code, said = pushes.run("push", second, "--repo-id", repo, token=ALICE + run, MANY=5)
+    assert code == 0, said
+    state = pushes.state()[f"datasets/alice/{repo}"]
+    assert whole(pushes, f"datasets/alice/{repo}", "v0.1.0", second)
+    assert state["tags"]["v0.1.0"] == state["branches"]["main"]
+    assert [one["status"] for one in state["prs"]] == ["merged"]
+    code, said = pushes.run("push", second, "--repo-id", repo, token=ALICE + run, MANY=5)
+    assert (code, "published before" in said) == (0, True), said
+
+
+def test_visibility_is_what_was_asked_for(pushes: Pushes, first: Path, tmp_path: Path) -> None:
+    for options, private in (([], True), (["--public"], False), ([], False), (["--private"], True)):
+        tag = f"v{len(pushes.state().get('datasets/alice/seen', {'tags': []})['tags'])}.0"
+        code, said = pushes.run("push", first, "--repo-id", "seen", "--tag", tag, *options, token=ALICE + "seen")
+        assert code == 0, said
+        assert pushes.state()["datasets/alice/seen"]["private"] == private
+    pushes.run("push", first, "--repo-id", "open", "--public", token=ALICE + "open")
+    read = stranger(pushes, tmp_path, LOAD, "alice/open", "stage1", "v0.1.0", False, token=None)
+    assert len(read) == 40
+
+
+@pytest.mark.parametrize(
+    ("token", "change", "options", "says"),
+    [
+        ("", [], [], "you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN"),
+        ("hf_wrong", [], [], "the Hub does not know you: "),
+        ("hf_echo_token_of_mine", [], [], "the Hub does not know you: "),
+        ("hf_alice_read_r", [], [], "your Hub token may only read: make one that may write"),
+        ("hf_alice_fine_r", [], [], "your Hub token may not write to repositories of alice: give it that permission"),
+        (ALICE, [], ["--repo-id", "you/data"], "you is not yours: publish as one of alice, alice-lab, with --repo-id"),
+        (ALICE, [], ["--repo-id", "alice/my data"], "--repo-id alice/my data: "),
+        (ALICE, [], ["--tag", "v 1"], "--tag v 1: give letters, digits"),
+        (ALICE, [], ["--tag", "main"], "--tag main: give letters, digits"),
+        (ALICE, ["sources.0.license=apache2"], [], "the license of source drawn: apache2 is no licence id of the Hub"),
+        (ALICE, ["sources.0.license=unknown"], [], "the license of source drawn is not given: say under which"),
+        (ALICE, ["license=cc-by-4"], [], "license: cc-by-4 is no licence id of the Hub (did you mean cc-by-4.0?)"),
+        (ALICE, ["seed=7"], ["--repo-id", "taken"], "datasets/alice/taken has a release v0.1.0 already, of another"),
+        (ALICE, [], ["--repo-id", "theirs"], "datasets/alice/theirs holds something that longvpo did not publish"),
+    ],
+)
+def test_refused_before_any_work(
+    token: str,
+    change: list[str],
+    options: list[str],
+    says: str,
+    pushes: Pushes,
+    first: Path,
+    world: Path,
+    tmp_path: Path,
+) -> None:
+    if "taken" in options:
+        assert pushes.run("push", first, "--repo-id", "taken", token=ALICE + "t")[0] == 0
+    if "theirs" in options:
+        program = """
+from huggingface_hub import HfApi
+api = HfApi()
+api.create_repo("theirs", repo_type="dataset", exist_ok=True)
+api.upload_file(path_or_fileobj=b"1", path_in_repo="a.csv", repo_id="alice/theirs", repo_type="dataset")
+print(1)
+"""
+        stranger(pushes, tmp_path / "home", program)
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "longvpo", "build-dataset", "tiny", f"sources.0.folder={world}", "stage2=null"]
+    command += ["writer.endpoint={url: http://127.0.0.1:1/v1}", *change, "--push", "--output", str(output), *options]
+    said = environment(pushes.address, token + "refused" if token == ALICE else token, tmp_path / "home")
+    ended = subprocess.run(command, env=said, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"error: {says}"), ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not token or token not in ended.stderr
+    assert not output.exists()
+
+
+def test_an_organisation_a_fine_grained_token_and_a_dry_run(pushes: Pushes, first: Path, world: Path) -> None:
+    code, said = pushes.run("push", first, "--repo-id", "alice-lab/data", token=ALICE + "org")
+    assert code == 0, said
+    code, said = pushes.run("push", first, "--repo-id", "fine", token="hf_alice_fine_w1")
+    assert code == 0, said
+    recipe = ["tiny", f"sources.0.folder={world}", "stage2=null", "stage1.triplets=4", "context.clips=[2]"]
+    repositories = set(pushes.state())
+    code, said = pushes.run("build-dataset", *recipe, "--push", "--dry-run", "--json", token=ALICE + "dry")
+    assert code == 0, said
+    plan = json.loads(said.splitlines()[-1])
+    assert (plan["push"], plan["tag"]) == ("alice/longvpo-tiny", "v0.1.0")
+    assert set(pushes.state()) == repositories, "nothing was made"
+
+
+def test_an_adapter_without_a_licence_is_refused_before_training(pushes: Pushes, first: Path, world: Path) -> None:
+    data = [f"data.dataset={first}", f"data.videos.drawn={world}", "base.license=unknown"]
+    code, said = pushes.run("train", "tiny", *data, "--push", token=ALICE + "nolicense")
+    assert (code, "error: license, or base.license, is not given: say under which licence" in said) == (1, True), said
+
+
+def test_no_token_and_no_path_of_this_machine_is_published(pushes: Pushes, first: Path, tmp_path: Path) -> None:
+    token = ALICE + "secret"
+    code, said = pushes.run("push", first, "--repo-id", "clean", token=token)
+    assert code == 0
+    assert token not in said
+    download = """
+from huggingface_hub import snapshot_download
+print(json.dumps(snapshot_download("alice/clean", repo_type="dataset", revision="v0.1.0")))
+"""
+    folder = Path(stranger(pushes, tmp_path / "home", download))
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert token.encode() not in content, path
+            assert str(first.parent).encode() not in content, path
+            assert b"/world0" not in content, path
+
+
+def test_public_values() -> None:
+    values = {
+        "folder": "/home/somebody/clips",
+        "home": "~/clips/",
+        "windows": "C:\\Users\\somebody\\clips",
+        "url": "https://user:password@host:8000/v1",
+        "repo": "someone/model",
+        "glob": "train/*.tar.gz",
+        "prompt": "/ two\n/lines",
+        "list": [{"a": "/x/y"}],
+        "number": 3,
+    }
+    assert public(values) == {
+        "folder": "clips",
+        "home": "clips",
+        "windows": "clips",
+        "url": "https://host:8000/v1",
+        "repo": "someone/model",
+        "glob": "train/*.tar.gz",
+        "prompt": "/ two\n/lines",
+        "list": [{"a": "y"}],
+        "number": 3,
+    }
+
+
+def test_the_changelog_keeps_what_is_there() -> None:
+    facts = {"stage1": {"triplets": 1200}, "stage2": None, "recipe": "abc"}
+    one = changelog("", "v0.1.0", facts)
+    two = changelog(one, "v0.2.0", facts)
+    assert one.startswith("# Changelog\n\n## v0.1.0 (2")
+    assert "- 1,200 triplets of stage1; recipe `abc`\n" in one
+    assert two.endswith(one.partition("\n\n")[2])
+    assert [line[:9] for line in two.splitlines() if line.startswith("## ")] == ["## v0.2.0", "## v0.1.0"]
+    assert changelog(two, "v0.1.0", facts) == two
