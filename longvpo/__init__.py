@@ -1,1 +1,19 @@
 """A kit for LongVPO: a recipe turns clips into preference triplets, TRL trains on them, and the result is measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from longvpo.contexts import load_triplets
+
+__all__ = ["load_triplets"]
+
+
+def __getattr__(name: str) -> Any:
+    """`longvpo --help` must not wait for torch: what needs it is imported when it is asked for."""
+    if name == "load_triplets":
+        from longvpo.contexts import load_triplets
+
+        return load_triplets
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

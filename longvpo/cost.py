@@ -61,7 +61,7 @@ def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, qu
 
 
 def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[Row]:
-    """Length of every triplet, in the order of `rows`, which are load_triplets'.
+    """Length of every triplet, in the order of `rows`, which are training_rows'.
 
     The processor counts once for each number of frames with each size, and with each fps, to two digits: times written
     between the frames of a thinned context may be a digit off. A video that cannot be read is taken to be WIDE.
@@ -138,7 +138,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     """What `longvpo train --dry-run` says of tokens and memory.
 
     Args:
-        rows: load_triplets'; None where they are not known: then a context of `frame_budget` frames stands for them.
+        rows: training_rows'; None where they are not known: then a context of `frame_budget` frames stands for them.
         batch: triplets a device.
         checkpointing: of gradients.
 

@@ -1,7 +1,8 @@
-"""Pictures from what was measured. Every function writes one PNG."""
+"""Pictures from what was measured."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from longvpo.triplet import Triplet
 
+JPEG_QUALITY = 90  # of embedded frames
 COLUMNS = 8  # frames of a clip on a contact sheet
 CURVES = (  # of the log entries of a training run
     "loss",
@@ -62,6 +64,18 @@ def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None
             left = label + column * (wide + margin)
             sheet.paste(cell, (left + (wide - cell.width) // 2, top + (high - cell.height) // 2))
     sheet.save(path)
+
+
+def jpegs(frames: np.ndarray) -> list[dict[str, Any]]:
+    """uint8 RGB frames of shape (frames, height, width, 3), as datasets.Image stores pictures."""
+    from PIL import Image
+
+    pictures = []
+    for frame in frames:
+        file = io.BytesIO()
+        Image.fromarray(frame).save(file, "JPEG", quality=JPEG_QUALITY)
+        pictures.append({"bytes": file.getvalue(), "path": None})
+    return pictures
 
 
 def heat_map(path: Path, grids: dict[str, dict[str, list[float]]]) -> None:

@@ -20,7 +20,7 @@ OTHERWISE = "Set reference_log_probs=precomputed to score it before training"
 COLUMNS = ["prompt", "chosen", "rejected", "context", "anchors"]  # of a dataset that are trained on
 
 
-def load_triplets(recipe: TrainRecipe, seed: int) -> Dataset:
+def training_rows(recipe: TrainRecipe, seed: int) -> Dataset:
     """The triplets to train on: all of `data.config`, and those of `data.mix`, drawn at random and shuffled in.
 
     Returns:

@@ -17,13 +17,15 @@ from typing import Any
 import datasets
 
 from longvpo.arguments import training_arguments
+from longvpo.cards import dataset_card
 from longvpo.collator import SCORES, check_videos
 from longvpo.errors import LongVPOError
-from longvpo.folder import file_hash, named_by_content, whole_folder
+from longvpo.folder import file_hash, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, load_processor
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
-from longvpo.rows import SCORED_BY, load_triplets, scored_by
+from longvpo.rows import SCORED_BY, scored_by, training_rows
+from longvpo.shards import write_shards
 from longvpo.train import make_trainer, start_folder
 from longvpo.video import ClipFrames
 
@@ -50,7 +52,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         for config, reference in configs.items():
             data = recipe.data.model_copy(update={"config": config, "mix": ()})
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
-            rows = load_triplets(recipe.model_copy(update=alone), arguments.seed)
+            rows = training_rows(recipe.model_copy(update=alone), arguments.seed)
             check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
             scores = score(make_trainer(recipe, arguments, rows, start, processor), rows)
             said = scored_by(recipe, reference, adapter)
@@ -58,19 +60,20 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
                 copy, config, {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             )
             facts["triplets"][config], facts["scored_by"][config] = len(rows), said
+        (copy / "README.md").write_text(dataset_card(copy))
     return facts
 
 
 def _add(folder: Path, config: str, columns: dict[str, list[Any]]) -> None:
-    """Write the config's parquet file with these columns, and name it so in the card."""
-    (old,) = (folder / config).glob("*.parquet")
-    rows = datasets.Dataset.from_parquet(str(old), keep_in_memory=True, cache_dir=str(folder / ".cache"))
+    """Write the config's parquet files anew with these columns."""
+    old = folder / "old"
+    (folder / config).rename(old)
+    rows = datasets.Dataset.from_parquet(
+        [str(path) for path in sorted(old.glob("*.parquet"))], keep_in_memory=True, cache_dir=str(folder / ".cache")
+    )
     rows = rows.remove_columns([name for name in columns if name in rows.column_names])
     for name, values in columns.items():
         rows = rows.add_column(name, values)
-    old.unlink()
-    rows.to_parquet(old.with_name("train.parquet"))
-    new = named_by_content(old.with_name("train.parquet"))
-    card = folder / "README.md"
-    card.write_text(card.read_text().replace(str(old.relative_to(folder)), str(new.relative_to(folder))))
-    shutil.rmtree(folder / ".cache")
+    write_shards(folder / config, rows, rows.features)
+    for path in (old, folder / ".cache"):
+        shutil.rmtree(path)

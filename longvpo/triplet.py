@@ -89,15 +89,20 @@ class Dropped:
         return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
 
 
-def features(config: str) -> datasets.Features:
-    """The columns of a config: `clips`, `scenes`, `stage1`, `stage2` or `dropped`."""
-    from datasets import Features, List, Value
+def features(config: str, frames: bool = False) -> datasets.Features:
+    """The columns of a config: `clips`, `scenes`, `stage1`, `stage2` or `dropped`.
+
+    Args:
+        frames: the clips' sampled frames are in it.
+    """
+    from datasets import Features, Image, List, Value
 
     text, number = Value("string"), Value("float32")
     clip = {"clip_id": text, "source": text, "video": text, "start": Value("float64"), "end": Value("float64")}
     pair = {"prompt": text, "chosen": text, "rejected": text}
     where = {"context": List(clip), "anchors": List(Value("int32"))}
     about = clip | {"caption": text, "license": text, "sha256": text}
+    about |= {"frames": List(Image())} if frames else {}
     origin = {"writer": text, "judge": text, "seed": Value("int64"), "recipe": text}
     triplet = (
         {"id": text, "stage": Value("int8")} | pair | {"rejection": text} | where | {"rejected_clips": List(clip)}

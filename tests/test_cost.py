@@ -29,7 +29,7 @@ from longvpo.model import encode, load_model, load_processor
 from longvpo.packing import install, pack
 from longvpo.recipe import LoraSection, TrainRecipe
 from longvpo.recipe_file import builtin_recipes, load_recipe
-from longvpo.rows import load_triplets
+from longvpo.rows import training_rows
 from longvpo.sections import ModelSection
 from longvpo.train import plan, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
@@ -95,7 +95,7 @@ def test_rows_are_as_long_as_training_makes_them(
     name: str, base: Path, dataset: Path, world: Path, overrides: list[str]
 ) -> None:
     recipe = train_recipe(dataset, world, f"base.model={base}", *overrides)
-    rows, processor = load_triplets(recipe, 0), load_processor(recipe.base)
+    rows, processor = training_rows(recipe, 0), load_processor(recipe.base)
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
     collator = AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.frame_budget)
     lengths = row_lengths(recipe, rows, processor)
@@ -115,7 +115,7 @@ def test_rows_are_as_long_as_training_makes_them(
 
 def test_the_size_of_pictures_is_that_of_the_sampled_frames(dataset: Path, world: Path) -> None:
     recipe = train_recipe(dataset, world, "video.short_side=64")
-    clip = load_triplets(recipe, 0)[0]["context"][0]
+    clip = training_rows(recipe, 0)[0]["context"][0]
     width, height = picture_size(recipe, clip["source"], clip["video"])
     assert ClipFrames(recipe.video, recipe.data.videos)(clip).shape[1:3] == (height, width) == (64, 64)
     for gone in (("drawn", "videos/gone.mp4"), ("elsewhere", clip["video"])):
@@ -129,7 +129,7 @@ def test_a_row_beyond_the_token_budget_is_named(name: str, base: Path, dataset: 
     def recipe(*overrides: str) -> TrainRecipe:
         return train_recipe(dataset, world, f"base.model={base}", *overrides)
 
-    rows, processor = load_triplets(recipe(), 0), load_processor(recipe().base)
+    rows, processor = training_rows(recipe(), 0), load_processor(recipe().base)
     lengths = row_lengths(recipe(), rows, processor)
     place = longest(lengths)
     tokens = lengths[place].tokens
@@ -151,7 +151,7 @@ def test_a_row_beyond_the_token_budget_is_named(name: str, base: Path, dataset: 
 
 def test_no_frame_budget_helps_against_long_texts(dataset: Path, world: Path) -> None:
     recipe = train_recipe(dataset, world, "token_budget=10")
-    rows, processor = load_triplets(recipe, 0), load_processor(recipe.base)
+    rows, processor = training_rows(recipe, 0), load_processor(recipe.base)
     lengths = [Row(frames=4, size=(64, 64), pixels=0, video=8, tokens=40)] * len(rows)
     with pytest.raises(LongVPOError, match=r"4 frames\. Set token_budget to 40$"):
         check_budget(recipe, rows, lengths, processor)
@@ -455,7 +455,7 @@ def test_without_the_dataset_a_full_frame_budget_stands_for_it(dataset: Path, wo
 
 def test_without_the_videos_their_pictures_are_taken_to_be_wide(name: str, base: Path, dataset: Path) -> None:
     recipe = train_recipe(dataset, Path("/no/where"), f"base.model={base}")
-    rows, processor = load_triplets(recipe, 0), load_processor(recipe.base)
+    rows, processor = training_rows(recipe, 0), load_processor(recipe.base)
     row = max(row_lengths(recipe, rows, processor), key=lambda row: row.tokens)
     assert row.pixels == video_row(processor, 32, (796, 448), 1.0).pixels
 
@@ -463,7 +463,7 @@ def test_without_the_videos_their_pictures_are_taken_to_be_wide(name: str, base:
 def test_what_changes_the_estimate(dataset: Path, world: Path, tmp_path: Path) -> None:
     def memory(*overrides: str, **options: Any) -> dict[str, float]:
         recipe = train_recipe(dataset, world, *overrides)
-        rows = load_triplets(recipe, 0)
+        rows = training_rows(recipe, 0)
         found: dict[str, float] = estimate(recipe, rows, **{"batch": 1, "checkpointing": True} | options)[
             "memory_gb_estimate"
         ]
@@ -476,7 +476,7 @@ def test_what_changes_the_estimate(dataset: Path, world: Path, tmp_path: Path) -
     assert memory("vision_cache_gb=1", "video.max_frames=1")["vision"] < usual["vision"] / 4
     lora(r=8).save_pretrained(tmp_path)
     on = train_recipe(dataset, world).model_copy(update={"adapter": str(tmp_path)})
-    found = estimate(on, None, 1, True) | estimate(on, load_triplets(on, 0), 1, True)
+    found = estimate(on, None, 1, True) | estimate(on, training_rows(on, 0), 1, True)
     # half the rank, and a frozen copy
     assert found["memory_gb_estimate"]["adapter"] == pytest.approx(usual["adapter"] / 2 * 20 / 16, rel=0.01)
 

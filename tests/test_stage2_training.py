@@ -30,7 +30,7 @@ from longvpo.errors import LongVPOError
 from longvpo.model import encode, load_model, load_processor
 from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import dump_recipe, load_recipe
-from longvpo.rows import load_triplets
+from longvpo.rows import training_rows
 from longvpo.sections import ModelSection, VideoSection
 from longvpo.train import plan, train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
@@ -280,7 +280,7 @@ def test_rows_of_several_references_in_one_batch(
 
 def test_rows_of_other_configs_make_up_their_share(stage1: Path, dataset: Path, world: Path) -> None:
     recipe = stage2_recipe(stage1, dataset, world)  # a quarter of stage 1
-    rows = load_triplets(recipe, 0)
+    rows = training_rows(recipe, 0)
     assert rows.column_names == ["prompt", "chosen", "rejected", "context", "anchors", "config", "reference"]
     assert Counter(zip(rows["config"], rows["reference"], strict=True)) == {
         ("stage2", "full"): 12,
@@ -294,12 +294,12 @@ def test_rows_of_other_configs_make_up_their_share(stage1: Path, dataset: Path, 
     assert len(set(drawn)) == 16, "no row twice"
     assert all(text in known[config] for text, config in zip(drawn, rows["config"], strict=True))
     assert list(rows["config"]) != sorted(rows["config"], reverse=True), "they are shuffled"
-    assert load_triplets(recipe, 0).to_list() == rows.to_list()
-    other = load_triplets(recipe, 1)
+    assert training_rows(recipe, 0).to_list() == rows.to_list()
+    other = training_rows(recipe, 1)
     assert {row["prompt"] for row in other if row["config"] == "stage1"} != {
         row["prompt"] for row in rows if row["config"] == "stage1"
     }
-    assert load_triplets(stage2_recipe(stage1, dataset, world, "data.mix=[]"), 0).to_list() == [
+    assert training_rows(stage2_recipe(stage1, dataset, world, "data.mix=[]"), 0).to_list() == [
         {name: row[name] for name in ("prompt", "chosen", "rejected", "context", "anchors")}
         | {"config": "stage2", "reference": "full"}
         for row in triplets("stage2", 12, 8)
@@ -314,7 +314,7 @@ def test_a_mix_of_three_configs(stage1: Path, world: Path, tmp_path: Path) -> No
         short=rows_of("stage1", 20, 2),
     )
     mix = "data.mix=[{config: stage1, share: 0.3}, {config: short, share: 0.1, reference: full}]"
-    rows = load_triplets(stage2_recipe(stage1, more, world, mix, "reference=relevant"), 0)
+    rows = training_rows(stage2_recipe(stage1, more, world, mix, "reference=relevant"), 0)
     assert Counter(zip(rows["config"], rows["reference"], strict=True)) == {
         ("stage2", "relevant"): 30,
         ("stage1", "anchor"): 15,
@@ -325,9 +325,9 @@ def test_a_mix_of_three_configs(stage1: Path, world: Path, tmp_path: Path) -> No
 def test_too_few_rows_for_the_mix(stage1: Path, dataset: Path, world: Path) -> None:
     share = "data.mix=[{{config: stage1, share: {}}}]"
     with pytest.raises(LongVPOError) as error:
-        load_triplets(stage2_recipe(stage1, dataset, world, share.format(0.5)), 0)
+        training_rows(stage2_recipe(stage1, dataset, world, share.format(0.5)), 0)
     assert "needs 12 rows of stage1, which has 10: set its share to at most 0.4545" in str(error.value)
-    rows = load_triplets(stage2_recipe(stage1, dataset, world, share.format(0.4545)), 0)
+    rows = training_rows(stage2_recipe(stage1, dataset, world, share.format(0.4545)), 0)
     assert Counter(rows["config"]) == {"stage2": 12, "stage1": 10}
 
 
@@ -337,7 +337,7 @@ def test_a_column_of_the_dataset_that_is_named_as_ours(stage1: Path, world: Path
     kinds = {"reference": Value("string"), "config": Value("int64")}
     made = Dataset.from_dict(made.to_dict() | named, features=Features(made.features | kinds))
     other = write_dataset(tmp_path / "other", stage2=made, stage1=rows_of("stage1", 10, 4))
-    rows = load_triplets(stage2_recipe(stage1, other, world), 0)
+    rows = training_rows(stage2_recipe(stage1, other, world), 0)
     assert Counter(rows["reference"]) == {"full": 12, "anchor": 4}
     assert Counter(rows["config"]) == {"stage2": 12, "stage1": 4}
 
@@ -349,12 +349,12 @@ def test_rows_that_cannot_be_trained_on(stage1: Path, world: Path, tmp_path: Pat
     wide = rows_of("stage1", 10, 4).cast_column("anchors", List(Value("int64")))
     other = write_dataset(tmp_path / "other", stage2=beyond, good=rows_of("stage2", 3, 3), stage1=wide)
     with pytest.raises(LongVPOError, match=r"row 2 of config stage2: its anchors \[0, 3\] are not places"):
-        load_triplets(stage2_recipe(stage1, other, world), 0)
+        training_rows(stage2_recipe(stage1, other, world), 0)
     with pytest.raises(LongVPOError, match="the columns of stage1 have other types than those of good"):
-        load_triplets(stage2_recipe(stage1, other, world, "data.config=good"), 0)
+        training_rows(stage2_recipe(stage1, other, world, "data.config=good"), 0)
     none = write_dataset(tmp_path / "none", stage2=rows_of("stage2", 3, 3).select(range(0)))
     with pytest.raises(LongVPOError, match=r"config stage2: .* corresponds to no data"):
-        load_triplets(stage2_recipe(stage1, none, world), 0)
+        training_rows(stage2_recipe(stage1, none, world), 0)
 
 
 # --- frames

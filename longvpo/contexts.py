@@ -1,0 +1,123 @@
+"""Published triplets with their frames, one context at a time and only when asked.
+
+rows = longvpo.load_triplets("someone/longvpo-16k", "stage1", revision="v1.0.0", videos={"clips": "my-clips"})
+rows[0].frames()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from longvpo.errors import LongVPOError, first_line
+from longvpo.sections import VideoSection
+from longvpo.video import ClipFrames
+
+
+@dataclass(frozen=True)
+class Row(Mapping[str, Any]):
+    """A triplet: its columns by name, and its frames."""
+
+    columns: dict[str, Any]
+    source: Frames
+
+    def __getitem__(self, name: str) -> Any:
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def frames(self) -> list[np.ndarray]:
+        """Of each clip of the context, in order: uint8 RGB of shape (frames, height, width, 3).
+
+        Raises:
+            LongVPOError: the videos are neither in the dataset nor in a folder that was given.
+        """
+        return [self.source(clip) for clip in self["context"]]
+
+    def anchor_frames(self) -> list[np.ndarray]:
+        """Of the clips that hold the answer alone."""
+        return [self.source(self["context"][place]) for place in self["anchors"]]
+
+
+class Triplets(Sequence[Row]):
+    """The rows of a config, as load_dataset gives them in `dataset`, each with its frames."""
+
+    def __init__(self, dataset: Any, frames: Frames) -> None:
+        self.dataset, self._frames = dataset, frames
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Triplets(self.dataset.select(range(*place.indices(len(self)))), self._frames)
+        return Row(self.dataset[place], self._frames)
+
+
+class Frames:
+    """The frames of clips: those in the dataset, or those of videos in folders."""
+
+    def __init__(self, embedded: Any | None, decode: ClipFrames) -> None:
+        self.embedded, self.decode = embedded, decode
+        self.places = {name: place for place, name in enumerate(embedded["clip_id"])} if embedded else {}
+
+    def __call__(self, clip: Mapping[str, Any]) -> np.ndarray:
+        if clip["source"] in self.decode.folders:
+            return self.decode(clip)
+        if self.embedded is None or clip["clip_id"] not in self.places:
+            raise LongVPOError(
+                f"the videos of source {clip['source']} are not in the dataset: give their folder, "
+                f"videos={{{clip['source']!r}: FOLDER}}; the dataset's card says where they come from"
+            )
+        return np.stack([np.asarray(picture) for picture in self.embedded[self.places[clip["clip_id"]]]["frames"]])
+
+
+def load_triplets(
+    dataset: str,
+    config: str = "stage1",
+    revision: str | None = None,
+    videos: Mapping[str, str | Path] | None = None,
+) -> Triplets:
+    """The triplets of a dataset that longvpo built, with frames at the rate and size at which they were written.
+
+    Args:
+        dataset: a Hub id, or a folder.
+        config: stage1 or stage2.
+        revision: tag, branch or commit of a Hub id.
+        videos: folder of the videos of each source; a source that is not named takes the frames in the dataset.
+
+    Raises:
+        LongVPOError: there is no such dataset or config, or longvpo did not build it.
+    """
+    from datasets import get_dataset_config_names, load_dataset
+
+    try:
+        configs = get_dataset_config_names(dataset, revision=revision)
+        recipe = yaml.safe_load(_recipe(dataset, revision).read_text(encoding="utf-8"))
+        video = VideoSection(**recipe["video"])
+        rows = load_dataset(dataset, config, split="train", revision=revision)
+        about = {"stage1": "clips", "stage2": "scenes"}[config]
+        clips = load_dataset(dataset, about, split="train", revision=revision) if about in configs else None
+    except Exception as error:  # of datasets, huggingface_hub and its HTTP client: no common base
+        raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error
+    embedded = clips if clips is not None and "frames" in clips.column_names else None
+    return Triplets(
+        rows, Frames(embedded, ClipFrames(video, {name: Path(path) for name, path in (videos or {}).items()}))
+    )
+
+
+def _recipe(dataset: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    if Path(dataset).is_dir():
+        return Path(dataset) / "recipe.yaml"
+    return Path(hf_hub_download(dataset, "recipe.yaml", repo_type="dataset", revision=revision))

@@ -1,0 +1,68 @@
+"""Rows as parquet files in the form that the Hub's viewer and its storage like best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longvpo.folder import file_hash
+
+if TYPE_CHECKING:
+    import datasets
+
+SHARD_BYTES = 1 << 30  # a file is closed above it; the Hub's documentation advises 0.5 to 5 GB
+GROUP_ROWS = 1000  # a row group at most; of rows with pictures, as many as make GROUP_BYTES
+GROUP_BYTES = 64 << 20
+
+
+def write_shards(folder: Path, rows: Iterable[dict[str, Any]], columns: datasets.Features) -> list[Path]:
+    """Write the rows into `folder`, which is made, a row group at a time: all of them need not fit in memory.
+
+    Content-defined chunks and a page index let the Hub store what two versions share once, and its viewer read a
+    page alone. A file's name changes with its content: load_dataset caches a local folder by its name and its README
+    alone (datasets 5.2), and would answer from the cache of a dataset that was made again.
+
+    Returns:
+        The files, at least one.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    folder.mkdir(parents=True)
+    schema = columns.arrow_schema
+    written: list[Path] = []
+    left = _groups(rows)
+    group: list[dict[str, Any]] | None = next(left, [])  # no rows are one file all the same
+    while group is not None:
+        path = folder / f"{len(written):05d}.parquet"
+        with (
+            path.open("wb") as file,
+            parquet.ParquetWriter(file, schema, use_content_defined_chunking=True, write_page_index=True) as writer,
+        ):
+            while group is not None and file.tell() <= SHARD_BYTES:
+                writer.write_table(pyarrow.Table.from_pylist(group, schema))
+                group = next(left, None)
+        written.append(path)
+    return [
+        path.rename(folder / f"train-{number:05d}-of-{len(written):05d}-{file_hash(path)[:16]}.parquet")
+        for number, path in enumerate(written)
+    ]
+
+
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The rows in groups that are written together."""
+    rows = iter(rows)
+    for first in rows:
+        group, size = [first], _picture_bytes(first)
+        for row in islice(rows, GROUP_ROWS - 1):
+            group.append(row)
+            size += _picture_bytes(row)
+            if size > GROUP_BYTES:
+                break
+        yield group
+
+
+def _picture_bytes(row: dict[str, Any]) -> int:
+    return sum(len(picture["bytes"]) for picture in row.get("frames") or ())
