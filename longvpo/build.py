@@ -3,8 +3,8 @@
     longvpo build-dataset my-recipe.yaml
 
 The folder holds the configs `stage1` and `clips`, `stage2` and `scenes`, and `dropped`, a card, facts.json,
-recipe.yaml and contact sheets, and in `work/` the journal of all answers and every finished block. A build that was
-killed goes on from there, and ends with the same bytes as one that was not; facts.json comes last.
+recipe.yaml, provenance.json and contact sheets, and in `work/` the journal of all answers and every finished block. A
+build that was killed goes on from there, and ends with the same bytes as one that was not; facts.json comes last.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ import json
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from longvpo.assemble import Outcome
 from longvpo.blocks import Material
-from longvpo.cards import dataset_card
+from longvpo.cards import SHEETS, dataset_card
 from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
-from longvpo.facts import make_facts
-from longvpo.figures import contact_sheet
-from longvpo.folder import claimed, named_by_content, whole_file
+from longvpo.facts import example, make_facts
+from longvpo.figures import contact_sheet, jpegs
+from longvpo.folder import PROVENANCE, claimed, whole_file
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
 from longvpo.pool import Pool
+from longvpo.provenance import made_by
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.sections import SourceSection, WriterSection
+from longvpo.shards import write_shards
 from longvpo.similarity import Embedder
 from longvpo.sources import Candidate, check_enough, fingerprint, list_candidates, prepare, read_overlap
 from longvpo.stage1_rounds import run as run_stage1
@@ -86,8 +89,10 @@ def build(
         if recipe.stage2:
             run_stage2(studio, recipe.stage2, videos, working / "scenes", overlap, reasoned)
             _check_some(2, reasoned.triplets, reasoned.dropped, studio.journal.folder)
-        facts = make_facts(recipe, studio, (pool, outcome, rows) if pool else None, reasoned, long_rows)
-        publish(output, working / "final", recipe, pool, outcome, reasoned, facts, frames_of)
+        stage1 = (pool, outcome, rows) if pool else None
+        facts = make_facts(recipe, studio, stage1, reasoned, long_rows, overlap)
+        provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
+        put_out(output, working / "final", recipe, pool, outcome, reasoned, facts, provenance, frames_of)
     return facts
 
 
@@ -202,7 +207,7 @@ def _check_some(stage: int, triplets: list[Triplet], dropped: list[Dropped], jou
     )
 
 
-def publish(
+def put_out(
     output: Path,
     unfinished: Path,
     recipe: DatasetRecipe,
@@ -210,45 +215,37 @@ def publish(
     outcome: Outcome,
     reasoned: Reasoned,
     facts: dict[str, Any],
+    provenance: dict[str, Any],
     frames_of: ClipFrames,
 ) -> None:
     """Write the dataset into `unfinished`, then move it into `output`, facts.json last."""
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    configs: dict[str, list[dict[str, Any]]] = {}
+    configs: dict[str, Sequence[Any]] = {}
     if pool:
-        configs["stage1"] = [asdict(triplet) for triplet in outcome.triplets]
-        configs["clips"] = [asdict(clip) for clip in pool.clips]
+        configs |= {"stage1": outcome.triplets, "clips": pool.clips}
     if recipe.stage2:
-        configs["stage2"] = [asdict(triplet) for triplet in reasoned.triplets]
-        configs["scenes"] = [asdict(scene) for scene in reasoned.scenes]
-    configs["dropped"] = [item.row() for item in outcome.dropped + reasoned.dropped]
-    files = {config: _write(unfinished, config, rows) for config, rows in configs.items()}
+        configs |= {"stage2": reasoned.triplets, "scenes": reasoned.scenes}
+    for config, items in configs.items():
+        embedded = recipe.embed is not None and config in ("clips", "scenes")
+        rows = (asdict(item) for item in items)
+        if embedded:
+            rows = (row | {"frames": jpegs(frames_of(row))} for row in rows)
+        write_shards(unfinished / config, rows, features(config, frames=embedded))
+    write_shards(
+        unfinished / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped")
+    )
     (unfinished / "recipe.yaml").write_text(dump_recipe(recipe))
-    (unfinished / "README.md").write_text(dataset_card(recipe, facts, files))
-    for triplets in (outcome.triplets, reasoned.triplets):
-        if triplets:
-            sheet = next((t for t in triplets if 4 <= len(t.context) <= 8), triplets[0])
-            name = "contact_sheet.png" if sheet.stage == 1 else "contact_sheet_stage2.png"
-            contact_sheet(unfinished / name, sheet, [frames_of(clip) for clip in sheet.context])
     (unfinished / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (unfinished / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
+    for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
+        if triplets:
+            shown = example(triplets)
+            contact_sheet(unfinished / name, shown, [frames_of(clip) for clip in shown.context])
+    (unfinished / "README.md").write_text(dataset_card(unfinished))
     for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "facts.json"):
         target = output / path.name
         if target.is_dir():
             shutil.rmtree(target)
         path.rename(target)
     unfinished.rmdir()
-
-
-def _write(folder: Path, config: str, rows: list[dict[str, Any]]) -> str:
-    """One parquet file of a config; returns its path in the folder."""
-    import datasets
-
-    columns = features(config)
-    data = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=columns)
-    (folder / config).mkdir()
-    unnamed = folder / config / "train.parquet"
-    datasets.disable_progress_bars()
-    data.to_parquet(unnamed)
-    datasets.enable_progress_bars()
-    return str(named_by_content(unnamed).relative_to(folder))

@@ -1,44 +1,295 @@
-"""Facts and a template to README.md. A card states no number that no file beside it has."""
+"""Files of a result and a template to its README.md.
+
+    longvpo card FOLDER
+
+The rule: a card states no number that no file beside it has, and says `not run` of what was not run. So it can be made
+again anywhere, from recipe.yaml, facts.json, provenance.json and, of an adapter, results.json.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from longvpo.folder import shipped
-from longvpo.recipe import DatasetRecipe
+from longvpo.errors import LongVPOError
+from longvpo.folder import PROVENANCE, shipped
+
+SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
+CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
+BAR = 40  # characters of the longest bar of a histogram
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "the whole context"}
+FIELDS = {
+    "id": "names the row",
+    "stage": "1 or 2",
+    "prompt": "the question; this and the next two are named as TRL names them",
+    "chosen": "the answer of a writer that saw the anchors",
+    "rejected": "the answer of a writer that saw other clips, or too few",
+    "rejection": "why it is wrong: `distractor`, `partial` or `irrelevant`",
+    "context": "the clips that the policy sees, in order; `start` and `end` in seconds of `video`",
+    "anchors": "places in `context`, from 0, that hold the answer: one in stage 1, the relevant scenes in stage 2",
+    "rejected_clips": "the clips from which `rejected` was written",
+    "similarity": "cosine of the anchor's frames to those of each clip of the context",
+    "specificity": "cosine of the question to each clip's caption",
+    "task": "kind of question",
+    "answer_type": "kind of answer",
+    "trace": "how the answer follows; its `Scene #1` is the first of the context",
+    "scenes": "numbers of the context's scenes in their long video, from 1",
+    "question_writer": "model@revision that wrote the question",
+    "writer": "model@revision that wrote the answers",
+    "judge": "model@revision that checked them; empty without one",
+    "seed": "from which the writer's tokens were drawn",
+    "recipe": "hash of `recipe.yaml`",
+    "ref_chosen_logps": "log-probability of `chosen` under the reference that `ref_scored_by` names",
+    "ref_rejected_logps": "log-probability of `rejected` under it",
+    "ref_scored_by": "base, revision, adapter and frames of the reference, as JSON",
+}
 
 
-def render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
-    """The card of a dataset or of an adapter.
+def write_card(folder: Path) -> Path:
+    """Render the card of a finished dataset or adapter again, in its folder.
 
-    Args:
-        front: the YAML front matter, which the Hub and load_dataset read.
-        values: what the template names; a name that is not given is an error.
+    Raises:
+        LongVPOError: the folder holds neither.
     """
-    environment = Environment(
-        loader=FileSystemLoader(shipped(f"{kind}_cards")), undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return environment.get_template("README.md.jinja").render(front=text, **values)
+    card = folder / "README.md"
+    card.write_text(model_card(folder) if kind_of(folder) == "model" else dataset_card(folder))
+    return card
 
 
-def dataset_card(recipe: DatasetRecipe, facts: dict[str, Any], files: dict[str, str]) -> str:
-    """The card of a built dataset.
+def kind_of(folder: Path) -> Literal["dataset", "model"]:
+    """What a folder holds. Raises LongVPOError when it is no finished dataset or adapter of ours."""
+    missing = [name for name in ("facts.json", "recipe.yaml", PROVENANCE) if not (folder / name).is_file()]
+    if missing:
+        raise LongVPOError(
+            f"{folder} holds no finished dataset or adapter: it has no {missing[0]}. Give the folder that "
+            "`longvpo build-dataset` or `longvpo train` made"
+        )
+    return "model" if "trained_parameters" in json.loads((folder / "facts.json").read_text()) else "dataset"
 
-    Args:
-        files: path of the parquet file of each config; the first is the default one.
-    """
-    configs: list[dict[str, Any]] = [
-        {"config_name": config, "data_files": [{"split": "train", "path": path}]} for config, path in files.items()
-    ]
-    configs[0]["default"] = True
+
+def dataset_card(folder: Path) -> str:
+    """The card of a built dataset, as text; where provenance.json names a release, it says how to load that."""
+    values = _read(folder)
+    facts, recipe = values["facts"], values["recipe"]
+    files = {config: sorted((folder / config).glob("*.parquet")) for config in CONFIGS}
+    files = {config: paths for config, paths in files.items() if paths}
+    rows = {config: sum(map(_rows, paths)) for config, paths in files.items()}
+    sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     front = {
-        "pretty_name": recipe.name,
+        "pretty_name": facts["name"],
+        **_license(facts["license"] or common_license(facts["sources"]) or "unknown"),
+        "language": list(recipe["language"]),
         "task_categories": ["video-text-to-text"],
-        "tags": ["longvpo", "dpo", "preference", "video"],
-        "configs": configs,
+        "size_categories": [_size(sum(rows.get(stage, 0) for stage in SHEETS))],
+        "annotations_creators": ["machine-generated"],
+        "source_datasets": [f"extended|{source}" for source in sorted(sources)] or ["original"],
+        "tags": ["longvpo", "video", "preference", "dpo", "trl", "long-video"],
+        "configs": [
+            {
+                "config_name": config,
+                "data_files": [{"split": "train", "path": _paths(folder, paths)}],
+                **({"default": True} if number == 0 else {}),
+            }
+            for number, (config, paths) in enumerate(files.items())
+        ],
+        "dataset_info": [_info(config, paths) for config, paths in files.items()],
     }
-    return render("dataset", front, name=recipe.name, facts=facts, configs=list(files))
+    stages = [stage for stage in SHEETS if facts[stage]]
+    return _render(
+        "dataset",
+        front,
+        **values,
+        stages=stages,
+        rows=rows,
+        columns={stage: _columns(files[stage]) for stage in stages},
+        fields=FIELDS,
+        sheets=SHEETS,
+    )
+
+
+def model_card(folder: Path) -> str:
+    """The card of an adapter, or of a base with an adapter merged into it, as text."""
+    values = _read(folder)
+    facts, recipe, provenance = values["facts"], values["recipe"], values["provenance"]
+    results = folder / "results.json"
+    merged = not (folder / "adapter_config.json").is_file()
+    base = recipe["base"]["model"]
+    on_hub = base.count("/") == 1 and not Path(base).exists()
+    tags = ["longvpo", "dpo", "trl", "video", "long-video", *(() if merged else ("lora", "peft"))]
+    front = {
+        "library_name": "transformers" if merged else "peft",
+        **_license(facts["license"]),
+        "language": list(recipe["language"]),
+        "pipeline_tag": "video-text-to-text",
+        **({"base_model": base, "base_model_relation": "finetune" if merged else "adapter"} if on_hub else {}),
+        **({"datasets": [provenance["dataset"]["repo_id"]]} if "repo_id" in provenance["dataset"] else {}),
+        "tags": [*tags, *([f"base_model:adapter:{base}"] if on_hub and not merged else [])],
+    }
+    return _render(
+        "model",
+        front,
+        **values,
+        merged=merged,
+        seen=SEEN,
+        benchmarks=(folder / ".eval_results").is_dir(),
+        curves=(folder / "curves.png").is_file(),
+        results=_results(json.loads(results.read_text()), facts) if results.is_file() else None,
+    )
+
+
+def common_license(sources: list[dict[str, Any]]) -> str | None:
+    """The licence of all sources, where they have one."""
+    each = {source["license"] for source in sources}
+    return each.pop() if len(each) == 1 else None
+
+
+def bars(histogram: dict[str, float]) -> str:
+    """A histogram as lines of text."""
+    longest, width = max(histogram.values()), max(map(len, histogram))
+    return "\n".join(
+        f"{name:>{width}}  {'█' * round(BAR * count / longest) or '▏'} {count:,g}" for name, count in histogram.items()
+    )
+
+
+def pretty(row: dict[str, Any]) -> str:
+    """A row as JSON with a line for each column, and one for each item of a list of objects; numbers to 4 digits."""
+
+    def text(value: Any) -> str:
+        value = (
+            [round(one, 4) if isinstance(one, float) else one for one in value] if isinstance(value, list) else value
+        )
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return "[\n" + ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in value) + "\n  ]"
+        return json.dumps(value, ensure_ascii=False)
+
+    return "{\n" + ",\n".join(f'  "{name}": {text(value)}' for name, value in row.items()) + "\n}"
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    provenance = json.loads((folder / PROVENANCE).read_text())
+    facts = json.loads((folder / "facts.json").read_text())
+    return {
+        "facts": facts,
+        "recipe": yaml.safe_load((folder / "recipe.yaml").read_text()),
+        "provenance": provenance,
+        "release": provenance.get("release"),
+        "name": provenance["release"]["repo_id"] if "release" in provenance else facts["name"],
+    }
+
+
+def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
+    """The template's text; a name that it uses and that is not given is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(shipped(f"{kind}_cards")),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"bars": bars, "yaml": _yaml, "pretty": pretty}
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    return environment.get_template("README.md.jinja").render(front=_yaml(front), **values)
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _license(license_id: str) -> dict[str, str]:
+    """The Hub wants a name for what is not in its list."""
+    return {"license": license_id} | ({"license_name": "see-the-card"} if license_id == "other" else {})
+
+
+def _size(rows: int) -> str:
+    return next((name for limit, name in SIZES if rows < limit), "n>1M")
+
+
+def _paths(folder: Path, paths: list[Path]) -> str | list[str]:
+    names = [str(path.relative_to(folder)) for path in paths]
+    return names[0] if len(names) == 1 else names
+
+
+def _rows(path: Path) -> int:
+    from pyarrow import parquet
+
+    return int(parquet.read_metadata(path).num_rows)
+
+
+def _columns(paths: list[Path]) -> dict[str, str]:
+    """Type of each column, as the viewer shows it."""
+    from datasets import Features
+    from pyarrow import parquet
+
+    def text(feature: Any) -> str:
+        if isinstance(feature, dict):
+            return "{" + ", ".join(feature) + "}"
+        inner = getattr(feature, "feature", None)
+        return f"list of {text(inner)}" if inner is not None else str(getattr(feature, "dtype", feature))
+
+    return {name: text(one) for name, one in Features.from_arrow_schema(parquet.read_schema(paths[0])).items()}
+
+
+def _info(config: str, paths: list[Path]) -> dict[str, Any]:
+    """The entry of `dataset_info` that lets readers know a config before they read it."""
+    from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+    from pyarrow import parquet
+
+    read = [parquet.read_metadata(path) for path in paths]
+    size = sum(one.row_group(group).total_byte_size for one in read for group in range(one.num_row_groups))
+    splits = SplitDict()
+    splits.add(SplitInfo("train", num_bytes=size, num_examples=sum(one.num_rows for one in read)))
+    info = DatasetInfo(
+        features=Features.from_arrow_schema(parquet.read_schema(paths[0])),
+        splits=splits,
+        download_size=sum(path.stat().st_size for path in paths),
+        dataset_size=size,
+    )
+    return {"config_name": config, **info._to_yaml_dict()}
+
+
+def _results(results: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation as the model card shows it: tables with this adapter's change against the base.
+
+    Returns:
+        this: the name of this adapter in the results; tables: title, column, groups, questions, rows of (name,
+        values, changes); recommended: clips and frames; and the results themselves, as `all`.
+    """
+    this = next((name for name, sha256 in results["adapters"].items() if sha256 == facts["weights_sha256"]), None)
+    if this is None:
+        raise LongVPOError("results.json is of other adapters: evaluate this one, and give that folder as --results")
+    tables = [
+        (
+            "One clip hidden among others",
+            "clips",
+            results["needle"],
+            {n: sum(q) for n, q in results["questions"].items()},
+        )
+    ]
+    if "multi" in results:
+        tables.append(("Questions about several scenes", "scenes", results["multi"], results["multi_questions"]))
+    needle = results["needle"][this]
+    alone = needle[next(iter(needle))]
+    long = [n for n, value in needle.items() if value >= 0.9 * alone]
+    return {
+        "this": this,
+        "tables": [
+            {
+                "title": title,
+                "column": column,
+                "groups": list(table["base"]),
+                "questions": questions,
+                "rows": {
+                    name: {n: (value, value - table["base"][n]) for n, value in row.items()}
+                    for name, row in table.items()
+                },
+            }
+            for title, column, table, questions in tables
+        ],
+        "recommended": {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None,
+        "all": results,
+    }

@@ -35,6 +35,7 @@ from longvpo.sources import fingerprint, read_clips
 from longvpo.video import ClipFrames, join
 from longvpo.writer import Request, alike, answer
 
+FAILURES = 5  # wrong answers of a model that are kept
 Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
 
 
@@ -54,7 +55,8 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
 
     Returns:
         Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
-        and group. How many questions they are of: questions, multi_questions. Also dropped: reasons by clip or row.
+        and group. How many questions they are of: questions, multi_questions. frames: of the longest context, by
+        number of clips. failures: some wrong answers of each model. Also dropped: reasons by clip or row.
 
     Raises:
         LongVPOError: the source has too few clips, no long video can be asked about, or an adapter is of another base.
@@ -64,11 +66,13 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         raise LongVPOError("an adapter cannot go by the name of base: rename its folder")
     for path in adapters.values():
         check_adapter(recipe.base, path)
-    weights = [f"{name}={file_hash(path / ADAPTER_WEIGHTS)}" for name, path in adapters.items()]
+    weights = {name: file_hash(path / ADAPTER_WEIGHTS) for name, path in adapters.items()}
     sources = [recipe.source, *([recipe.multi.source] if recipe.multi else [])]
     if len({source.name for source in sources}) < len(sources):
         raise LongVPOError(f"source and multi.source are both named {recipe.source.name}: rename one")
-    key = ",".join([recipe_hash(recipe), *map(fingerprint, sources), *weights])
+    key = ",".join(
+        [recipe_hash(recipe), *map(fingerprint, sources), *(f"{name}={said}" for name, said in weights.items())]
+    )
     done = finished(output, "results.json", key)
     if done:
         return done
@@ -91,22 +95,30 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     processor = load_processor(recipe.base)
     grids: dict[str, Grid] = {}
     multi: dict[str, dict[str, float]] = {}
+    failures: dict[str, list[dict[str, Any]]] = {}
     for name, adapter in {"base": None, **adapters}.items():
         model = load_model(recipe.base, adapter)
-        grids[name] = run_grid(model, processor, recipe, pool, cells, frames_of, name)
+        wrong: list[dict[str, Any]] = []
+        grids[name] = run_grid(model, processor, recipe, pool, cells, frames_of, name, wrong)
         if recipe.multi:
-            multi[name] = run_multi(model, processor, recipe, questions, frames_of, name)
+            multi[name] = run_multi(model, processor, recipe, questions, frames_of, name, wrong)
+        failures[name] = gallery(wrong)
         del model
     counts = Counter(one.group for one in questions)
     results = {
         "key": key,
         "recipe": recipe_hash(recipe),
+        "base": f"{recipe.base.model}@{recipe.base.revision}",
+        "quantization": recipe.base.quantization,
+        "adapters": weights,  # sha256 of each one's weights
         "needle": {
             name: {n: round(float(np.mean(row)), 1) for n, row in grid.items()} for name, grid in grids.items()
         },
         "grid": grids,
         "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
         **({"multi": multi, "multi_questions": {group: counts[group] for group in multi["base"]}} if multi else {}),
+        "frames": {str(n): _frames(pool, row) for n, row in cells.items()},
+        "failures": failures,
         "dropped": {item.id: item.reason for item in dropped + unreadable + unusable},
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -172,16 +184,25 @@ def run_grid(
     cells: dict[int, list[list[Needle]]],
     frames_of: ClipFrames,
     name: str,
+    wrong: list[dict[str, Any]],
 ) -> Grid:
-    """Accuracy of one model, in percent, in every cell."""
+    """Accuracy of one model, in percent, in every cell; its wrong answers are added to `wrong`."""
     grid: Grid = {}
     with tqdm(total=sum(len(cell) for row in cells.values() for cell in row), desc=f"needles, {name}") as bar:
         for number, row in cells.items():
             grid[str(number)] = []
             for cell in row:
                 requests = [_request(pool, needle, frames_of) for needle in cell]
-                right = ask(model, processor, recipe, requests, [needle.answer for needle in cell], bar)
+                said = ask(model, processor, recipe, requests, bar)
+                right = [same(one, needle.answer) for one, needle in zip(said, cell, strict=True)]
                 grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
+                wrong += [
+                    _failure(
+                        needle.question, needle.answer, one, number, f"{number} clips, it is number {needle.place + 1}"
+                    )
+                    for one, needle, good in zip(said, cell, right, strict=True)
+                    if not good
+                ]
     return grid
 
 
@@ -192,25 +213,52 @@ def run_multi(
     questions: list[LongQuestion],
     frames_of: ClipFrames,
     name: str,
+    wrong: list[dict[str, Any]],
 ) -> dict[str, float]:
-    """Accuracy of one model, in percent, about the long videos of every group."""
+    """Accuracy of one model, in percent, about the long videos of every group; wrong answers are added to `wrong`."""
     requests = [
         Request(one.question, times=tuple(range(one.frames)), frames=partial(frames_of, one.clip.reference))
         for one in questions
     ]
     with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
-        right = ask(model, processor, recipe, requests, [one.answer for one in questions], bar)
+        said = ask(model, processor, recipe, requests, bar)
+    right = [same(text, one.answer) for text, one in zip(said, questions, strict=True)]
+    wrong += [
+        _failure(one.question, one.answer, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
+        for text, one, good in zip(said, questions, right, strict=True)
+        if not good and recipe.multi
+    ]
     return accuracy(questions, right)
 
 
-def ask(
-    model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Request], answers: list[str], bar: tqdm
-) -> list[bool]:
-    """Whether the model gives the true answer to each request."""
-    right = [False] * len(requests)
+def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Request], bar: tqdm) -> list[str]:
+    """The model's answer to each request."""
+    said = [""] * len(requests)
     for batch in alike(requests, recipe.batch_size):
-        said = answer(model, processor, [requests[i] for i in batch], recipe.video.fps, recipe.max_new_tokens)
-        for i, one in zip(batch, said, strict=True):
-            right[i] = normalise(one.text) == normalise(answers[i])
+        answers = answer(model, processor, [requests[i] for i in batch], recipe.video.fps, recipe.max_new_tokens)
+        for i, one in zip(batch, answers, strict=True):
+            said[i] = one.text
         bar.update(len(batch))
-    return right
+    return said
+
+
+def same(said: str, true: str) -> bool:
+    """Whether two answers are equal after case and punctuation are taken away."""
+    return normalise(said) == normalise(true)
+
+
+def gallery(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some wrong answers for a card: the shortest context of each kind that failed, then longer ones."""
+    ordered = sorted(wrong, key=lambda one: one["size"])
+    kinds = {one["where"].split(",")[0]: one for one in reversed(ordered)}  # the shortest of each stays
+    picked = list(kinds.values())[-FAILURES:]
+    return [{name: value for name, value in one.items() if name != "size"} for one in reversed(picked)]
+
+
+def _failure(question: str, true: str, said: str, size: int, where: str) -> dict[str, Any]:
+    return {"question": question, "answer": true, "said": said, "where": where, "size": size}
+
+
+def _frames(pool: Pool, row: list[list[Needle]]) -> int:
+    """Of the longest context."""
+    return max(int(pool.frames[needle.clips].sum()) for cell in row for needle in cell)

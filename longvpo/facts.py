@@ -13,9 +13,11 @@ from longvpo.assemble import Outcome
 from longvpo.pool import Pool
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import recipe_hash
+from longvpo.stage2 import question_writer
 from longvpo.stage2_rounds import Reasoned
 from longvpo.studio import Studio
-from longvpo.triplet import Clip, Triplet
+from longvpo.text_only import text_only
+from longvpo.triplet import Clip, Triplet, features
 
 # the filters in the order in which they see a row
 ROW_FILTERS = ("table",)
@@ -35,28 +37,44 @@ STAGE2_FILTERS = (
 SIGMAS = 3  # by which length must predict chosen before it is called a bias
 BIAS = 0.6  # of the rows, at least
 FIFTHS = 5
+BINS = 12  # of a histogram, at most
 
 
 Stage1 = tuple[Pool, Outcome, int]  # clips, what became of them, rows of the sources' tables
 
 
 def make_facts(
-    recipe: DatasetRecipe, studio: Studio, stage1: Stage1 | None, reasoned: Reasoned, videos: int
+    recipe: DatasetRecipe,
+    studio: Studio,
+    stage1: Stage1 | None,
+    reasoned: Reasoned,
+    videos: int,
+    overlap: frozenset[str],
 ) -> dict[str, Any]:
     """All numbers of a build: what both stages share, and `stage1` and `stage2`, null where there was none.
 
     Args:
         videos: long videos of the sources' tables, those that could not be used included.
+        overlap: names and hashes of benchmarks' videos that were looked for.
     """
     calls = (stage1[1].counts if stage1 else Counter()) + reasoned.counts
     facts: dict[str, Any] = {
+        "name": recipe.name,
         "recipe": recipe_hash(recipe),
+        "license": recipe.license,
         "writer": studio.writer.name,
         "judge": studio.judge.name if studio.judge else "",
+        "models": models(recipe, studio),
         "prompts": recipe.prompts.model_dump(),
         "calls": dict(sorted(calls.items())),
         "stage1": stage1_facts(*stage1) if stage1 else None,
         "stage2": stage2_facts(reasoned, videos, studio) if recipe.stage2 else None,
+        "text_only": {
+            "stage1": text_only(studio, stage1[1].triplets) if stage1 else None,
+            "stage2": text_only(studio, reasoned.triplets) if recipe.stage2 else None,
+        },
+        "benchmark_videos_looked_for": len(overlap) if recipe.filters.overlap else None,
+        "embedded": recipe.embed,
         "sources": _sources(recipe, [*(stage1[0].clips if stage1 else []), *reasoned.scenes]),
     }
     facts["warnings"] = [
@@ -66,6 +84,15 @@ def make_facts(
         for warning in warnings(stage, facts[stage]["answer_words"], facts[stage]["triplets"])
     ]
     return facts
+
+
+def models(recipe: DatasetRecipe, studio: Studio) -> list[dict[str, str]]:
+    """Each model that worked on the build: its role, model@revision, and its licence as the recipe states it."""
+    judge, asker = recipe.judge, question_writer(recipe, recipe.stage2) if recipe.stage2 else None
+    said = [("writer", studio.writer.name, recipe.writer.license)]
+    said += [("judge", studio.judge.name, judge.license if judge else "unknown")] if studio.judge else []
+    said += [("questions of stage 2", studio.question_writer.name, asker.license)] if asker else []
+    return [{"role": role, "model": name, "license": license_id} for role, name, license_id in said]
 
 
 def stage1_facts(pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
@@ -79,9 +106,11 @@ def stage1_facts(pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
         "times_a_distractor": _spread([outcome.uses[clip.clip_id] for clip in pool.clips]),
         "anchors_tried": outcome.anchors,
         "distractors_replaced": dict(outcome.replaced),
-        "clips_a_context": _histogram([len(triplet.context) for triplet in triplets]),
+        "clips_a_context": histogram([len(triplet.context) for triplet in triplets]),
+        "seconds_a_context": seconds_a_context(triplets),
         "anchor_depth": anchor_depth(triplets),
         "answer_words": answer_words(triplets),
+        "example": row_of(example(triplets)),
         "dropped": dict(Counter(item.filter for item in outcome.dropped)),
         "funnel": funnel(outcome, rows, len(pool.clips)),
     }
@@ -108,10 +137,12 @@ def stage2_facts(reasoned: Reasoned, videos: int, studio: Studio) -> dict[str, A
         "question_writer": studio.question_writer.name,
         "tasks": {name: {"tried": count, "triplets": let_in[name]} for name, count in sorted(reasoned.tried.items())},
         "rejections": dict(sorted(Counter(triplet.rejection for triplet in triplets).items())),
-        "relevant_scenes": _histogram([len(triplet.anchors) for triplet in triplets]),
-        "scenes_a_context": _histogram([len(triplet.context) for triplet in triplets]),
+        "relevant_scenes": histogram([len(triplet.anchors) for triplet in triplets]),
+        "scenes_a_context": histogram([len(triplet.context) for triplet in triplets]),
+        "seconds_a_context": seconds_a_context(triplets),
         "anchor_depth": anchor_depth(triplets),
         "answer_words": answer_words(triplets),
+        "example": row_of(example(triplets)),
         "dropped": dict(dropped),
         "funnel": steps,
     }
@@ -157,8 +188,25 @@ def _step(name: str, dropped: int, left: int) -> dict[str, Any]:
     return {"step": name, "dropped": dropped, "left": left}
 
 
-def _histogram(values: list[int]) -> dict[str, int]:
-    return {str(value): count for value, count in sorted(Counter(values).items())}
+def histogram(values: Sequence[int]) -> dict[str, int]:
+    """How often each value comes; of many different ones, how often those between two bounds, both included."""
+    counts = Counter(values)
+    if len(counts) <= BINS:
+        return {str(value): count for value, count in sorted(counts.items())}
+    low = min(counts)
+    step = -(-(max(counts) + 1 - low) // BINS)
+    starts = range(low, max(counts) + 1, step)
+    return {f"{one}-{one + step - 1}": sum(counts[one + place] for place in range(step)) for one in starts}
+
+
+def seconds_a_context(triplets: list[Triplet]) -> dict[str, Any]:
+    seconds = [sum(clip["end"] - clip["start"] for clip in triplet.context) for triplet in triplets]
+    return _spread(seconds) | {"histogram": histogram([round(value) for value in seconds])}
+
+
+def example(triplets: list[Triplet]) -> Triplet:
+    """The row that stands in the card and on the contact sheet: one whose context can be taken in at a glance."""
+    return next((triplet for triplet in triplets if 4 <= len(triplet.context) <= 8), triplets[0])
 
 
 def anchor_depth(triplets: list[Triplet]) -> dict[str, list[float]]:
@@ -177,12 +225,17 @@ def anchor_depth(triplets: list[Triplet]) -> dict[str, list[float]]:
     return {"observed": observed.tolist(), "expected": expected.round(2).tolist()}
 
 
+def row_of(triplet: Triplet) -> dict[str, Any]:
+    """The triplet as a row of its config."""
+    return {name: getattr(triplet, name) for name in features(f"stage{triplet.stage}")}
+
+
 def answer_words(triplets: list[Triplet]) -> dict[str, Any]:
     """Lengths of the answers in words, and how often chosen is the longer one; equal lengths count half."""
     chosen, rejected = (np.array([len(getattr(t, name).split()) for t in triplets]) for name in ("chosen", "rejected"))
     return {
-        "chosen": _spread(chosen.tolist()),
-        "rejected": _spread(rejected.tolist()),
+        "chosen": _spread(chosen.tolist()) | {"histogram": histogram(chosen.tolist())},
+        "rejected": _spread(rejected.tolist()) | {"histogram": histogram(rejected.tolist())},
         "chosen_is_longer": round(float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected))), 4),
     }
 
@@ -200,6 +253,6 @@ def warnings(stage: str, words: dict[str, Any], triplets: int) -> list[str]:
     ]
 
 
-def _spread(values: list[int]) -> dict[str, float]:
+def _spread(values: Sequence[float]) -> dict[str, float]:
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
     return {"mean": round(float(np.mean(values)), 3), "p5": float(low), "median": float(middle), "p95": float(high)}

@@ -5,6 +5,7 @@ The rule: no table of model families. Which modules are vision and which are lan
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -29,6 +30,23 @@ LANGUAGE = ("language_model", "text_model")  # names under which families keep t
 def model_path(model: str) -> str:
     """What from_pretrained takes: `tiny` is the embedded model."""
     return str(TINY) if model == "tiny" else model
+
+
+def model_name(section: ModelSection, config: Any) -> str:
+    """model@revision, for rows and cards.
+
+    A branch moves, so of a model from the Hub it is the commit. A path is nobody's business, so of a folder it is the
+    last name, and eight digits that change with its configuration and the sizes of its files.
+
+    Args:
+        config: the loaded model's.
+    """
+    folder = Path(section.model)
+    if section.model == "tiny" or not folder.is_dir():
+        return f"{section.model}@{getattr(config, '_commit_hash', None) or section.revision}"
+    files = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
+    said = json.dumps([config.to_dict(), files], sort_keys=True, default=str).replace(str(folder), "")
+    return f"{folder.resolve().name}@{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
 def load_processor(section: ModelSection) -> ProcessorMixin:

@@ -77,6 +77,17 @@ Answer B: {rejected}
 Answer A was written by someone who saw these scenes. Is answer B right as well? Reply with a JSON object and nothing \
 else: {{"reason": "...", "right": true or false}}"""
 
+# of the text-only baseline; not the recipe's to replace, so that it means the same in every dataset
+TEXT_ONLY = """\
+A question about a video that you cannot see, and two answers. One of them is right.
+
+Question: {question}
+
+Answer A: {first}
+Answer B: {second}
+
+Which is more likely to be right? Reply with a JSON object and nothing else: {{"right": "A" or "B"}}"""
+
 TASKS = {
     "order": "about the order in which events of different scenes happen",
     "before_after": "about what happens before or after an event that another scene shows",
@@ -125,4 +136,5 @@ SCENES_QUESTION_SCHEMA = _schema(
     trace="string",
     scenes={"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 12},
 )
+TEXT_ONLY_SCHEMA = _schema(right={"type": "string", "enum": ["A", "B"]})
 PAIR_SCHEMA = _schema(reason="string", right="boolean")

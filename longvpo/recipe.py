@@ -127,6 +127,19 @@ class DatasetRecipe(Section):
     context: ContextSection = ContextSection()
     stage1: Stage1Section | None = Field(Stage1Section(), description="null: stage 2 alone")
     stage2: Stage2Section | None = Field(None, description="null: stage 1 alone")
+    embed: Literal["frames"] | None = Field(
+        None,
+        description="frames: the sampled frames stand in `clips` and `scenes`, where every licence allows it",
+    )
+    text_only: int = Field(
+        500,
+        ge=0,
+        description="rows a stage on which a model that sees no video picks an answer, at the end; 0: not run",
+    )
+    license: str | None = Field(
+        None, description="of what is published, an id of the Hub's list; null: the sources', where all have one"
+    )
+    language: tuple[str, ...] = Field(("en",), description="for the card")
 
     @model_validator(mode="after")
     def _stages(self) -> DatasetRecipe:
@@ -137,6 +150,12 @@ class DatasetRecipe(Section):
         names = [source.name for source in self.all_sources]
         if len(set(names)) < len(names):
             raise ValueError("two sources have the same name")
+        closed = [source.name for source in self.all_sources if not source.redistribution]
+        if self.embed and closed:
+            raise ValueError(
+                f"embed: the frames of source {closed[0]} may not be published: leave `embed` out, or set "
+                "`redistribution: true` there, if its licence says so"
+            )
         if self.stage2 and self.stage2.max_scenes > self.context.frame_budget:
             raise ValueError("stage2.max_scenes is above context.frame_budget: a scene has one frame at least")
         unknown = sorted(set(self.stage2.tasks if self.stage2 else ()) - set(self.prompts.tasks))
@@ -204,6 +223,10 @@ class TrainRecipe(Section):
     )
     vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
     training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")
+    license: str | None = Field(
+        None, description="of the adapter, an id of the Hub's list; null: `base.license`, whose weights it changes"
+    )
+    language: tuple[str, ...] = Field(("en",), description="for the card")
 
 
 class MultiSection(Section):

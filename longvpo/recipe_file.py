@@ -62,7 +62,7 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     Raises:
         LongVPOError: every problem, each with its dotted key.
     """
-    path = find_recipe(name)
+    path = find_recipe(_of_kind(kind, name))
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeError) as error:
@@ -76,6 +76,14 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     except ValidationError as error:
         problems = [_problem(kind, problem) for problem in error.errors() if not _follows(problem)]
         raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
+
+
+def _of_kind(kind: type[Section], name: str) -> str:
+    """`tiny` stands for the built-in tiny/dataset, tiny/stage1 or tiny/evaluate, whichever a command takes."""
+    if Path(name).exists():
+        return name
+    first = {"DatasetRecipe": "dataset", "TrainRecipe": "stage1", "EvaluateRecipe": "evaluate"}.get(kind.__name__)
+    return f"{name}/{first}" if f"{name}/{first}" in builtin_recipes() else name
 
 
 def recipe_hash(recipe: Section) -> str:

@@ -33,6 +33,7 @@ class ModelSection(Section):
     revision: str = "main"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     quantization: Literal["nf4"] | None = None
+    license: str = Field("unknown", description="an id of the Hub's list; cards name it")
 
 
 class ColumnSection(Section):
@@ -88,7 +89,7 @@ class SourceSection(Section):
     scenes: SceneSection | None = Field(None, description="cut every video into clips; null: as the table says")
     clips: int | None = Field(None, gt=0, description="rows of the table that are used, drawn at random; null: all")
     weight: float = Field(1.0, gt=0, description="share of the anchors, against the other sources' weights")
-    license: str = "unknown"
+    license: str = Field("unknown", description="an id of the Hub's list")
     redistribution: bool = Field(False, description="whether the licence lets others publish the videos")
     about: str = Field("", description="a text for the card")
 

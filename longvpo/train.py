@@ -20,6 +20,7 @@ from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from datasets import Dataset
 from peft import LoraConfig
@@ -27,28 +28,23 @@ from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
 from longvpo.arguments import training_arguments
-from longvpo.cards import render
+from longvpo.cards import model_card
 from longvpo.checkpoints import Checkpoints, delete, kept_if_whole, last_checkpoint
 from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
-from longvpo.folder import file_hash, finished, whole_folder
+from longvpo.folder import PROVENANCE, file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
-from longvpo.recipe import Reference, TrainRecipe
+from longvpo.provenance import about_base, found_at, hardware, made_by
+from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.reference import score
-from longvpo.rows import check_mix, check_scores, load_triplets
+from longvpo.rows import check_mix, check_scores, training_rows
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames
 from longvpo.watching import Progress
-
-SEEN: dict[Reference, str] = {
-    "anchor": "the anchor clip",
-    "relevant": "the relevant clips",
-    "full": "the whole context",
-}
 
 
 def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
@@ -66,7 +62,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     processes = arguments.distributed_state
     check_processes(arguments)
     start = start_folder(recipe)
-    rows = load_triplets(recipe, arguments.seed)
+    rows = training_rows(recipe, arguments.seed)
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_scores(recipe, rows, start_hash)
@@ -93,6 +89,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(bar)
         trainer.add_callback(Checkpoints(limit))
+        base = about_base(trainer.model.get_base_model(), recipe.base)
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
         started = time.monotonic()
@@ -101,7 +98,14 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     weights = whole_weights(trainer.model)
     facts = {
         "key": key,
+        "name": recipe.name,
         "recipe": recipe_hash(recipe),
+        "license": recipe.license or recipe.base.license,
+        "seed": arguments.seed,
+        "base": base,
+        "frames": spread([length.frames for length in lengths]),
+        "tokens": spread([length.tokens for length in lengths]),
+        "hardware": hardware(arguments.world_size),
         "adapter_sha256": start_hash,  # of the weights that training went on from
         "triplets": len(rows),
         "configs": _configs(recipe, rows),
@@ -117,18 +121,20 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     if not processes.is_main_process:
         return facts
     with whole_folder(output) as folder:
-        # the name that finds the base again, not the path it was loaded from
+        # the name and the commit that find the base again, not the path it was loaded from
         trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.model
-        trainer.model.peft_config["default"].revision = recipe.base.revision
+        trainer.model.peft_config["default"].revision = base["revision"]
         trainer.model.save_pretrained(
             folder, selected_adapters=["default"], save_embedding_layers=False, state_dict=weights
         )
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
-        drawn = curves(folder / "curves.png", trainer.state.log_history)
-        (folder / "README.md").write_text(_card(recipe, facts, drawn))  # over PEFT's template, with nothing filled in
+        curves(folder / "curves.png", trainer.state.log_history)
         (folder / "recipe.yaml").write_text(_resolved(recipe))
+        facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (folder / PROVENANCE).write_text(json.dumps(_provenance(recipe, facts), indent=2) + "\n")
+        (folder / "README.md").write_text(model_card(folder))  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
             shutil.move(checkpoints / "runs", folder / "runs")
     delete(checkpoints, key)
@@ -170,7 +176,7 @@ def plan(recipe: TrainRecipe) -> dict[str, Any]:
     _check_start(recipe)
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
-    rows = load_triplets(recipe, arguments.seed) if known else None
+    rows = training_rows(recipe, arguments.seed) if known else None
     steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
     if steps is None and rows is not None:
         steps = int(-(-len(rows) // batch) * arguments.num_train_epochs)
@@ -217,6 +223,10 @@ def start_folder(recipe: TrainRecipe) -> Path | None:
     return folder
 
 
+def spread(values: list[int]) -> dict[str, int]:
+    return {"least": min(values), "median": int(np.median(values)), "most": max(values)}
+
+
 def _configs(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
     """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
     references = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
@@ -237,15 +247,15 @@ def _resolved(recipe: TrainRecipe) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _card(recipe: TrainRecipe, facts: dict[str, Any], drawn: bool) -> str:
-    front = {
-        "library_name": "peft",
-        "base_model": recipe.base.model,
-        "base_model_relation": "adapter",
-        "pipeline_tag": "video-text-to-text",
-        "tags": ["longvpo", "lora", "dpo", "trl"],
-    }
-    return render("model", front, name=recipe.name, recipe=recipe, facts=facts, seen=SEEN, curves=drawn)
+def _provenance(recipe: TrainRecipe, facts: dict[str, Any]) -> dict[str, Any]:
+    return made_by(
+        facts["recipe"],
+        facts["key"],
+        seed=facts["seed"],
+        base={"model": recipe.base.model, "revision": facts["base"]["revision"]},
+        dataset=found_at(recipe.data.dataset, "dataset", recipe.data.revision),
+        adapter=found_at(recipe.adapter, "model", recipe.adapter_revision) if recipe.adapter else None,
+    )
 
 
 def _content_hash(rows: Dataset) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from longvpo.model import encode, encode_texts, load_model, load_processor, to_model
+from longvpo.model import encode, encode_texts, load_model, load_processor, model_name, to_model
 from longvpo.sections import WriterSection
 
 
@@ -71,9 +71,9 @@ class LocalWriter:
 
     def __init__(self, section: WriterSection, fps: float) -> None:
         self.section, self.fps = section, fps
-        self.name = f"{section.model}@{section.revision}"
         self.settings = section.model_dump(include={"dtype", "quantization", "batch_size", "max_new_tokens"})
         self.model = load_model(section)
+        self.name = model_name(section, self.model.config)
         self.processor = load_processor(section)
 
     def batches(self, requests: list[Request]) -> list[list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import tqdm
 
 tqdm.tqdm.monitor_interval = 0  # its thread's lock must not be taken while a process is forked
+tqdm.tqdm.set_lock(threading.RLock())  # its own is shared with forked processes, and stays locked when one is killed
 
 
 def killed(build: Callable[[], object], output: Path, asked: Path, kills: int, at_the_end: int) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -34,6 +34,7 @@ class BadServer(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.arrivals: list[float] = []
         self.at_once = self.most_at_once = 0
+        self.says: Callable[[dict[str, Any]], str] | None = None  # of a request's body, in place of GOOD
         self.closing = threading.Event()
         self.lock = threading.Lock()
 
@@ -87,6 +88,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, behaviour: str, body: dict[str, Any]) -> None:
         text = {"half": GOOD[: len(GOOD) // 2], "length": GOOD, "prose": "A red ring."}.get(behaviour, GOOD)
+        if self.server.says is not None:
+            text = self.server.says(body)
         frames = images(body)
         seen = min(frames, 32) if behaviour == "32" else frames
         said: dict[str, Any] = {

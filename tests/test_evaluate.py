@@ -39,9 +39,9 @@ def test_the_grid_of_the_base(
     seen = {}
     run_grid = module.run_grid
 
-    def spy(model, processor, recipe, pool, cells, frames_of, name):  # type: ignore[no-untyped-def]
+    def spy(model, processor, recipe, pool, cells, frames_of, name, wrong):  # type: ignore[no-untyped-def]
         seen["pool"], seen["cells"] = pool, cells
-        return run_grid(model, processor, recipe, pool, cells, frames_of, name)
+        return run_grid(model, processor, recipe, pool, cells, frames_of, name, wrong)
 
     monkeypatch.setattr(module, "run_grid", spy)
     results = evaluate(recipe, tmp_path / "out")

@@ -1,0 +1,256 @@
+"""Cards: complete, true to the files beside them, and equal to those in tests/golden.
+
+The golden folders are what `longvpo push` made of a demo's dataset and of its second adapter, without its weights.
+After a change of a template, `longvpo card tests/golden/dataset` and `longvpo card tests/golden/adapter` render them
+again; read what changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from datasets import load_dataset, load_dataset_builder
+from huggingface_hub import DatasetCard, ModelCard
+
+from longvpo.cards import bars, dataset_card, kind_of, model_card, write_card
+from longvpo.errors import LongVPOError
+from longvpo.folder import PROVENANCE, shipped
+from longvpo.licenses import HUB_LICENSES, check_license
+
+GOLDEN = Path(__file__).parent / "golden"
+WORDS = ("None", "TODO", "FIXME", "More Information Needed", "undefined", "nan ", "{{", "}}", "{%")
+SECTIONS = {
+    "dataset": [
+        *("A row", "Stage 1 in numbers", "Stage 2 in numbers", "How it was made", "What to know before using it"),
+        "Citation",
+    ],
+    "adapter": ["Results", "Use it", "How it was trained", "Failures", "What to know before using it", "Citation"],
+}
+SAYS = {
+    "dataset": [
+        *("text-only baseline", "Overlap with benchmarks", "Risks", "Opt-out", "Differences from the paper"),
+        *("Not for", "licence", "Versions: Python", "Made again", "first fifth", "Words of the **rejected**"),
+    ],
+    "adapter": ["recommended", "Licences", "Differences from the paper", "Benchmarks", "Versions: `longvpo`", "seed"],
+}
+
+
+def text_of(folder: Path) -> tuple[dict[str, Any], str]:
+    """Front matter and body of a card."""
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def prose(body: str) -> str:
+    """The body without code, where braces and such words may stand."""
+    return re.sub(r"```.*?```", "", body, flags=re.DOTALL)
+
+
+def check_complete(folder: Path) -> str:
+    """What every card keeps to; returns its body."""
+    front, body = text_of(folder)
+    for word in WORDS:
+        assert word not in prose(body), (word, folder)
+    assert front["license"] in HUB_LICENSES | {"unknown"}
+    assert front["language"] == ["en"]
+    assert "longvpo" in front["tags"]
+    for path in re.findall(r"\]\(((?!http)[^)]+)\)", body):
+        assert path == "CHANGELOG.md" or (folder / path).exists(), f"{path} is not there"
+    lines = body.splitlines()
+    for number, line in enumerate(lines):
+        if re.fullmatch(r"\|[-:| ]+\|", line):
+            assert lines[number + 1].startswith("|"), f"an empty table after {lines[number - 1]}"
+            columns = line.count("|")
+            for row in lines[number + 1 :]:
+                if not row.startswith("|"):
+                    break
+                assert row.replace("\\|", "").count("|") == columns, row
+    assert "\n\n\n\n" not in body
+    return body
+
+
+@pytest.mark.parametrize("name", list(SECTIONS))
+def test_the_golden_card(name: str) -> None:
+    folder = GOLDEN / name
+    card = dataset_card(folder) if name == "dataset" else model_card(folder)
+    assert card == (folder / "README.md").read_text()
+    body = check_complete(folder)
+    assert re.findall(r"^## (.*)$", body, re.MULTILINE) == SECTIONS[name]
+    for said in SAYS[name]:
+        assert said in body, said
+    release = json.loads((folder / PROVENANCE).read_text())["release"]
+    assert f'"{release["repo_id"]}"' in body
+    assert f'revision="{release["tag"]}"' in body
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", body)
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", list(SECTIONS))
+def test_every_number_of_a_card_stands_in_a_file(name: str) -> None:
+    folder = GOLDEN / name
+    _, body = text_of(folder)
+    written = re.sub(r"```(?:python|bibtex|json)\n.*?```", "", body, flags=re.DOTALL)
+    template = (shipped("model_cards" if name == "adapter" else "dataset_cards") / "README.md.jinja").read_text()
+    known = set(re.findall(r"\d[\d,.]*\d|\d", template))
+    for path in (*folder.glob("*.json"), folder / "recipe.yaml"):
+        known |= numbers(yaml.safe_load(path.read_text()))
+    known |= {f"{len(rows):,}" for rows in map(read_rows, folder.glob("*/*.parquet"))}
+    if name == "adapter":
+        known |= changes(json.loads((folder / "results.json").read_text()))
+    stated = set(re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)*(?![\w])", written))
+    assert len(stated) > 60
+    assert stated - known == set()
+
+
+def read_rows(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.read_table(path)
+
+
+def numbers(value: Any) -> set[str]:
+    """A number in each form in which a card may write it; those inside texts as they are."""
+    if isinstance(value, dict):
+        return set().union(*map(numbers, [*value.keys(), *value.values()])) if value else set()
+    if isinstance(value, list):
+        return set().union(*map(numbers, value)) if value else set()
+    if isinstance(value, bool) or value is None:
+        return set()
+    if isinstance(value, str):
+        return set(re.findall(r"\d[\d,]*(?:\.\d+)*", value))
+    giga = {f"{value / 1e9:.3g}", f"{2 * value / 1e9:.3g}"}
+    return giga | {f"{value:g}", f"{value:,}", f"{value}", f"{value:.0f}", f"{value:.1f}", f"{100 * value:.1f}"}
+
+
+def changes(results: dict[str, Any]) -> set[str]:
+    """What a table of results derives: changes against the base, and questions a column."""
+    tables = [results["needle"], results["multi"]]
+    found = {f"{abs(row[n] - table['base'][n]):.1f}" for table in tables for row in table.values() for n in row}
+    return found | {str(sum(cell)) for cell in results["questions"].values()}
+
+
+def test_the_golden_dataset_is_what_its_card_says() -> None:
+    folder = GOLDEN / "dataset"
+    front = DatasetCard.load(folder / "README.md").data.to_dict()
+    assert front["task_categories"] == ["video-text-to-text"]
+    assert front["configs"][0]["config_name"] == "stage1"
+    assert front["configs"][0]["default"] is True
+    body = text_of(folder)[1]
+    for info in front["dataset_info"]:
+        config = info["config_name"]
+        rows = load_dataset(str(folder), config, split="train")
+        assert len(rows) == info["splits"][0]["num_examples"]
+        assert rows.features == load_dataset_builder(str(folder), config).info.features
+        assert f"| `{config}` | {len(rows):,} |" in body
+
+
+def test_the_golden_adapter_tells_losses_as_it_tells_gains() -> None:
+    folder = GOLDEN / "adapter"
+    front = ModelCard.load(folder / "README.md").data.to_dict()
+    assert (front["library_name"], front["pipeline_tag"]) == ("peft", "video-text-to-text")
+    assert {"lora", "peft", "dpo", "trl"} < set(front["tags"])
+    results = json.loads((folder / "results.json").read_text())
+    body = text_of(folder)[1]
+    for table in (results["needle"], results["multi"]):
+        for name, row in table.items():
+            line = next(one for one in body.splitlines() if re.match(rf"\| (\*\*)?{name}\b", one))
+            body = body.replace(line, "", 1)
+            for group, value in row.items():
+                change = value - table["base"][group]
+                said = f" {value:.1f} ({change:+.1f}{' ▼' if change < 0 else ''}) |"
+                assert name == "base" or said in line
+
+
+def test_cards_of_all_kinds_are_complete(
+    dataset: Path, world: Path, stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a release, without one stage or the other, with a judge, with frames, with an overlap list."""
+    from longvpo.build import build
+    from longvpo.recipe import DatasetRecipe
+    from longvpo.recipe_file import load_recipe
+
+    copy = Path(shutil.copytree(dataset, tmp_path / "one"))
+    assert write_card(copy).read_text() == (dataset / "README.md").read_text(), "the card of a build, again"
+    body = check_complete(copy)
+    assert "Stage 2 in numbers" not in body
+    (tmp_path / "videos.txt").write_text("a.mp4\nb.mp4\n")
+    overlap = f"filters.overlap={tmp_path / 'videos.txt'}"
+    two = [f"stage2.sources.0.folder={stories}", "stage2.triplets=6", "stage2.max_scenes=9", "stage1=null"]
+    more = ["sources=[]", "embed=frames", "text_only=0", "license=cc-by-4.0", overlap]
+    build(load_recipe(DatasetRecipe, "tiny", [*two, *more]), tmp_path / "two")
+    body = check_complete(tmp_path / "two")
+    assert "Stage 1 in numbers" not in body
+    assert "not run (switched off by `text_only: 0`)" in body
+    assert "2 names and hashes of benchmark videos were looked for" in body
+    assert "in the column `frames` of `scenes`" in body
+    assert text_of(tmp_path / "two")[0]["license"] == "cc-by-4.0"
+
+
+def snippets(card: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+
+
+def run(program: str, folder: Path) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert ended.returncode == 0, f"{program}\n{ended.stderr[-2000:]}"
+    return ended.stdout
+
+
+def test_the_programs_in_a_dataset_card_run(dataset: Path, world: Path, tmp_path: Path) -> None:
+    Path(tmp_path / "drawn").symlink_to(world)
+    load, frames = snippets(dataset_card(dataset))
+    name = json.loads((dataset / "facts.json").read_text())["name"]
+    assert max(len(program.splitlines()) for program in (load, frames)) <= 17
+    row = load_dataset(str(dataset), "stage1", split="train")[0]
+    said = run(load.replace(f'"{name}"', f'"{dataset}"'), tmp_path)
+    assert said.split() == f"{row['prompt']} {row['chosen']} {row['rejected']}".split()
+    shown = "\nprint([[frame.size for frame in clip] for clip in context])"
+    sizes = json.loads(
+        run(frames.replace(f'"{name}"', f'"{dataset}"') + shown, tmp_path).replace("(", "[").replace(")", "]")
+    )
+    assert [len(clip) for clip in sizes] == [4] * len(row["context"])
+    assert {tuple(size) for clip in sizes for size in clip} == {(96, 96)}
+
+
+def test_the_program_in_an_adapters_card_runs(dataset: Path, world: Path, tmp_path: Path) -> None:
+    from longvpo.recipe import TrainRecipe
+    from longvpo.recipe_file import load_recipe
+    from longvpo.train import train
+
+    data = [f"data.dataset={dataset}", f"data.videos.drawn={world}", "training.max_steps=1"]
+    train(load_recipe(TrainRecipe, "tiny", data), tmp_path / "adapter")
+    body = check_complete(tmp_path / "adapter")
+    assert "**Results**: not run with this file" in body
+    (program,) = snippets(model_card(tmp_path / "adapter"))
+    assert len(program.splitlines()) <= 15
+    given = "import numpy\nquestion, frames = 'what color is the ring?', numpy.zeros((4, 96, 96, 3), numpy.uint8)\n"
+    said = run(given + program.replace('"longvpo-tiny-stage1"', f'"{tmp_path / "adapter"}"'), tmp_path)
+    assert "what color is the ring?" in said
+
+
+def test_bars() -> None:
+    assert bars({"1": 4, "10": 2, "x": 0}) == " 1  " + "█" * 40 + " 4\n10  " + "█" * 20 + " 2\n x  ▏ 0"
+
+
+def test_a_folder_that_holds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(LongVPOError, match=r"holds no finished dataset or adapter: it has no facts\.json"):
+        write_card(tmp_path)
+    assert kind_of(GOLDEN / "adapter") == "model"
+
+
+@pytest.mark.parametrize(("given", "meant"), [("Apache-2.0", "apache-2.0"), ("cc-by-4", "cc-by-4.0"), ("gpl3", "gpl")])
+def test_a_licence_that_the_hub_does_not_know(given: str, meant: str) -> None:
+    with pytest.raises(LongVPOError, match=rf"license: {given} is no licence id of the Hub \(did you mean {meant}"):
+        check_license(given, "license")
+    assert check_license(meant, "license") == meant

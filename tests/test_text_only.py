@@ -1,0 +1,95 @@
+"""The text-only baseline: what a model that sees no video prefers, against a computation by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from servers import serve
+
+from longvpo.endpoint import EndpointWriter
+from longvpo.model import encode_texts, load_model, load_processor, tokenizer_of
+from longvpo.recipe import DatasetRecipe
+from longvpo.sections import EndpointSection, ModelSection, WriterSection
+from longvpo.studio import Studio
+from longvpo.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
+from longvpo.triplet import Triplet
+from longvpo.writer import LocalWriter
+
+QUESTIONS = ["what color is the ring?", "who is it?", "where are the ring and the bar, and what color are they?"]
+ANSWERS = ["red", "a ring that moves to the left", "in the fog and in the sea"]
+
+
+def test_of_every_family_the_log_probabilities_are_those_of_a_row_alone(base: Path) -> None:
+    """Batches are padded on both sides; a row of its own is not."""
+    section = ModelSection(model=str(base), dtype="float32")
+    model, processor = load_model(section), load_processor(section)
+    tokenizer = tokenizer_of(processor)
+    expected = []
+    for question, answer in zip(QUESTIONS, ANSWERS, strict=True):
+        prompt = encode_texts(processor, [question])["input_ids"]
+        ids = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            logits = model(input_ids=torch.cat([prompt, ids], dim=1)).logits[0, prompt.shape[1] - 1 : -1]
+        expected.append(float(logits.log_softmax(-1).gather(1, ids[0][:, None]).mean()))
+    for batch_size in (1, 2, 3):
+        found = mean_log_probs(model, processor, QUESTIONS, ANSWERS, batch_size)
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def triplets(count: int, chosen: str, rejected: str) -> list[Triplet]:
+    return [
+        Triplet(
+            str(n), 1, f"what is seen in number {n}?", chosen, rejected, "distractor", [], [0], [], "w", "", n, "r"
+        )
+        for n in range(count)
+    ]
+
+
+def studio(recipe: DatasetRecipe, writer: Any, tmp_path: Path) -> Studio:
+    from longvpo.journal import Journal
+
+    return Studio(recipe, writer, None, writer, None, Journal(tmp_path / "journal"), None)  # type: ignore[arg-type]
+
+
+def test_a_local_model_prefers_what_is_likelier(dataset_recipe: DatasetRecipe, tmp_path: Path) -> None:
+    """The tiny model's vocabulary has words that it says and words that it never says after a question."""
+    writer = LocalWriter(dataset_recipe.writer, 1.0)
+    asked = studio(dataset_recipe, writer, tmp_path)
+    said = text_only(asked, triplets(7, "red", "the the the ring"))
+    assert said["prefers_chosen"] == 1.0
+    assert (said["rows"], said["model"], said["method"], said["unreadable"]) == (7, "tiny@main", BY_LIKELIHOOD, 0)
+    assert text_only(asked, triplets(7, "the the the ring", "red"))["prefers_chosen"] == 0.0
+    assert text_only(asked, triplets(7, "red", "red"))["prefers_chosen"] == 0.5
+    few = studio(dataset_recipe.model_copy(update={"text_only": 5}), writer, tmp_path)
+    assert text_only(few, triplets(7, "red", "the"))["rows"] == 5
+    off = studio(dataset_recipe.model_copy(update={"text_only": 0}), writer, tmp_path)
+    assert text_only(off, triplets(7, "red", "the")) == {"not_run": "switched off by `text_only: 0`"}
+
+
+@pytest.mark.parametrize(
+    ("says", "prefers", "unreadable"),
+    [("chosen", 1.0, 0), ("first", 0.5, 0), ("nothing", 0.5, 200)],
+)
+def test_a_server_is_asked(
+    says: str, prefers: float, unreadable: int, dataset_recipe: DatasetRecipe, tmp_path: Path
+) -> None:
+    def reply(body: dict[str, Any]) -> str:
+        text = body["messages"][0]["content"]
+        assert isinstance(text, str), "no frames are sent"
+        if says == "nothing":
+            return '{"answer": "I cannot tell"}'
+        chosen_first = text.index("the right one") < text.index("the wrong one")
+        return json.dumps({"right": "A" if says == "first" or chosen_first else "B"})
+
+    with serve("ok") as server:
+        server.says = reply
+        endpoint = EndpointSection(url=server.url, retries=0)
+        writer = EndpointWriter(WriterSection(model="some/model", endpoint=endpoint), endpoint)
+        said = text_only(studio(dataset_recipe, writer, tmp_path), triplets(200, "the right one", "the wrong one"))
+    assert said["method"] == BY_ASKING
+    assert said["prefers_chosen"] == pytest.approx(prefers, abs=0.12 if says == "first" else 0), "in random order"
+    assert said["unreadable"] == unreadable
