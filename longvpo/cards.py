@@ -9,6 +9,7 @@ again anywhere, from recipe.yaml, facts.json, provenance.json and, of an adapter
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,7 +194,13 @@ def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: 
     )
     environment.filters |= {"bars": bars, "yaml": _yaml, "pretty": pretty}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    return environment.get_template("README.md.jinja").render(front=_yaml(front), **values)
+    return _tidy(environment.get_template("README.md.jinja").render(front=_yaml(front), **values))
+
+
+def _tidy(text: str) -> str:
+    """At most one blank line at a time, but for what stands in a block of code."""
+    parts = text.split("```")
+    return "```".join(re.sub(r"\n{3,}", "\n\n", part) if place % 2 == 0 else part for place, part in enumerate(parts))
 
 
 def _yaml(value: Any) -> str:

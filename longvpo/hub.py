@@ -85,7 +85,8 @@ def publish(release: Release) -> dict[str, Any]:
         raise
     except Exception as error:  # of huggingface_hub and its HTTP client: no common base
         raise LongVPOError(
-            f"nothing was published to {target}: {reason(error)}. Run the same command again: it goes on from there"
+            f"{target} has no release {target.tag} yet: {reason(error)}. Run the same command again: it goes on from "
+            "there"
         ) from None
     if new:
         _set_tag(api, release, commit)
@@ -159,12 +160,7 @@ def _landed(api: HfApi, release: Release) -> str | None:
 def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> str:
     """The merge commit of a pull request on which a large release was staged; a run before this may have begun it."""
     target = release.target
-    title = f"{target.title} ({_digest(release)})"
-    me = again(api.whoami)["name"]  # anybody may open a pull request, and under any title
-    mine = again(lambda: list(api.get_repo_discussions(**target.at, author=me, discussion_type="pull_request")))
-    number = next((one.num for one in mine if one.title == title and one.status in ("draft", "open")), None)
-    if number is None:
-        number = again(lambda: api.create_pull_request(**target.at, title=title, description=STAGED)).num
+    number = again(partial(_pull_request, api, release, head))
     branch = f"refs/pr/{number}"
     for start in range(0, len(operations), MANY):
         part = operations[start : start + MANY]
@@ -185,6 +181,18 @@ def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> s
             "the same command again"
         )
     return commit
+
+
+def _pull_request(api: HfApi, release: Release, head: str) -> int:
+    """The number of the pull request of this very release onto this very main: one that is there, or a new one."""
+    target = release.target
+    text = json.dumps([head, {path: file.sha256 for path, file in sorted(release.files.items())}])
+    title = f"{target.title} ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
+    me = api.whoami()["name"]  # anybody may open a pull request, and under any title
+    for one in api.get_repo_discussions(**target.at, author=me, discussion_type="pull_request"):
+        if one.title == title and one.status in ("draft", "open"):
+            return one.num
+    return api.create_pull_request(**target.at, title=title, description=STAGED).num
 
 
 def _merge(api: HfApi, release: Release, number: int) -> None:
@@ -247,9 +255,3 @@ def _maybe(error: Exception) -> bool:
     """Whether a commit may have landed although its request failed."""
     stale = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
     return stale or may_pass(error) is not None
-
-
-def _digest(release: Release) -> str:
-    """Eight hexadecimal digits that change with every file."""
-    text = json.dumps({path: file.sha256 for path, file in sorted(release.files.items())})
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

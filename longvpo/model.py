@@ -33,20 +33,28 @@ def model_path(model: str) -> str:
 
 
 def model_name(section: ModelSection, config: Any) -> str:
-    """model@revision, for rows and cards.
+    """model@revision of a loaded model, for rows and cards.
 
-    A branch moves, so of a model from the Hub it is the commit. A path is nobody's business, so of a folder it is the
-    last name, and eight digits that change with its configuration and the sizes of its files.
-
-    Args:
-        config: the loaded model's.
+    A path is nobody's business, so of a folder it is the last name, and eight digits that change with its
+    configuration and the sizes of its files.
     """
     folder = Path(section.model)
     if section.model == "tiny" or not folder.is_dir():
-        return f"{section.model}@{getattr(config, '_commit_hash', None) or section.revision}"
+        return f"{section.model}@{commit_of(section)}"
     files = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
     said = json.dumps([config.to_dict(), files], sort_keys=True, default=str).replace(str(folder), "")
     return f"{folder.resolve().name}@{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+def commit_of(section: ModelSection) -> str:
+    """The commit of a model that was loaded from the Hub, as a branch moves; of another, its revision."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if section.model == "tiny" or Path(section.model).is_dir():
+        return section.revision
+    # transformers 5.23 no longer keeps it; the Hub's client has put the file under its name
+    there = try_to_load_from_cache(section.model, "config.json", revision=section.revision)
+    return Path(there).parent.name if isinstance(there, str) else section.revision
 
 
 def load_processor(section: ModelSection) -> ProcessorMixin:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from longvpo.folder import RELEASE
 from longvpo.retry import again
-from longvpo.sections import ModelSection
 
 PACKAGES = (
     *("accelerate", "av", "bitsandbytes", "datasets", "decord", "huggingface_hub", "numpy", "peft"),
@@ -60,11 +59,11 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
     return {"repo_id": name, "revision": revision, "commit": commit}
 
 
-def about_base(model: Any, section: ModelSection) -> dict[str, Any]:
-    """A loaded base: its revision, which is a commit where it came from the Hub, its parameters and its bytes."""
+def about_base(model: Any, revision: str) -> dict[str, Any]:
+    """A loaded base: its revision, its parameters and its bytes."""
     adapters = [one for name, one in model.named_parameters() if "lora_" in name]
     return {
-        "revision": getattr(model.config, "_commit_hash", None) or section.revision,
+        "revision": revision,
         "parameters": model.num_parameters() - sum(one.numel() for one in adapters),
         "bytes": model.get_memory_footprint() - sum(one.nbytes for one in adapters),  # as it was trained on
     }

@@ -35,7 +35,7 @@ from longvpo.cost import check_budget, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
 from longvpo.folder import PROVENANCE, file_hash, finished, whole_folder
-from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
+from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, commit_of, load_model, load_processor
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, found_at, hardware, made_by
 from longvpo.recipe import TrainRecipe
@@ -89,7 +89,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(bar)
         trainer.add_callback(Checkpoints(limit))
-        base = about_base(trainer.model.get_base_model(), recipe.base)
+        base = about_base(trainer.model.get_base_model(), commit_of(recipe.base))
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
         started = time.monotonic()

@@ -66,7 +66,7 @@ class Command:
 
 
 class Pushes:
-    """Starts commands against one Hub."""
+    """Starts commands against one Hub, which keeps its things in `folder`/hub."""
 
     def __init__(self, address: str, folder: Path) -> None:
         self.address, self.folder = address, folder
@@ -99,6 +99,17 @@ class Pushes:
     def state(self) -> dict[str, Any]:
         with urlopen(f"{self.address}/_state") as reply:
             return dict(json.load(reply))
+
+    def read(self, name: str, revision: str, path: str) -> str:
+        """A file of a repository as the Hub has it.
+
+        Args:
+            name: as in state().
+            revision: a tag, or main.
+        """
+        repo = self.state()[name]
+        commit = repo["tags"].get(revision) or repo["branches"][revision]
+        return (self.folder / "hub" / "objects" / repo["trees"][commit][path]).read_text()
 
 
 @contextmanager

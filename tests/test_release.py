@@ -22,7 +22,8 @@ from pushes import Pushes, environment, forking
 
 from longvpo.build import build
 from longvpo.cards import kind_of
-from longvpo.folder import RELEASE
+from longvpo.folder import RELEASE, file_hash
+from longvpo.model import TINY as TINY_FOLDER
 from longvpo.recipe import DatasetRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.release import changelog, public
@@ -143,13 +144,15 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
-base, adapter, revision, inputs = sys.argv[1:5]
-model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
-extra = {"revision": revision} if revision != "None" else {}
-model = PeftModel.from_pretrained(model, adapter, **extra) if adapter != "None" else model
-with torch.no_grad():
-    logits = model.eval()(**load_file(inputs)).logits
-print(json.dumps(logits[0, -1].tolist()))
+
+def logits(base, adapter, revision):
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+    if adapter:
+        model = PeftModel.from_pretrained(model, adapter, **({"revision": revision} if revision else {}))
+    with torch.no_grad():
+        return model.eval()(**load_file(sys.argv[1])).logits[0, -1].tolist()
+
+print(json.dumps([logits(*case) for case in json.loads(sys.argv[2])]))
 """
 
 
@@ -172,28 +175,26 @@ def inputs(world: Path, tmp_path: Path) -> Path:
 def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
     pushes: Pushes, first: Path, world: Path, inputs: Path, tmp_path: Path
 ) -> None:
-    from longvpo.model import TINY
-
     data = [f"data.dataset={first}", f"data.videos.drawn={world}", "training.max_steps=2"]
     options = ["--repo-id", "stage1", "--output", tmp_path / "out", "--push", "--collection", "All of it"]
     code, said = pushes.run("train", "tiny", *data, *options, token=ALICE + "1")
     assert code == 0, said
     assert "published: alice/stage1 at v0.1.0, commit " in said
-    here = stranger(pushes, tmp_path / "a", LOGITS, TINY, tmp_path / "out", None, inputs)
-    there = stranger(pushes, tmp_path / "b", LOGITS, TINY, "alice/stage1", "v0.1.0", inputs)
-    base = stranger(pushes, tmp_path / "c", LOGITS, TINY, None, None, inputs)
-    assert there == here
-    assert there != base, "two steps changed something"
-    # the whole model, merged: the base is not in NF4 there either
     code, said = pushes.run("push", tmp_path / "out", "--merged", "--repo-id", "whole", token=ALICE + "1")
     assert code == 0, said
     code, said = pushes.run("push", first, "--repo-id", "data", "--collection", "All of it", token=ALICE + "1")
     assert code == 0, said
-    home = tmp_path / "d"
-    download = "from huggingface_hub import snapshot_download\nprint(json.dumps(snapshot_download(*sys.argv[1:3])))"
-    merged = stranger(pushes, home, LOGITS, stranger(pushes, home, download, "alice/whole"), None, None, inputs)
-    assert merged == pytest.approx(here, abs=1e-4)
-    card = (Path(stranger(pushes, home, download, "alice/whole")) / "README.md").read_text()
+    cases = [
+        (str(TINY_FOLDER), str(tmp_path / "out"), None),
+        (str(TINY_FOLDER), "alice/stage1", "v0.1.0"),
+        (str(TINY_FOLDER), None, None),
+        ("alice/whole", None, None),
+    ]
+    here, there, base, merged = stranger(pushes, tmp_path / "home", LOGITS, inputs, json.dumps(cases))
+    assert there == here
+    assert there != base, "two steps changed something"
+    assert merged == pytest.approx(here, abs=1e-4), "the base is not in NF4 there either"
+    card = pushes.read("models/alice/whole", "v0.1.0", "README.md")
     assert 'AutoModelForImageTextToText.from_pretrained("alice/whole", revision="v0.1.0")' in card
     assert "PeftModel" not in card
     (collection,) = pushes.state()["collections"].values()
@@ -201,51 +202,60 @@ def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
         ("model", "alice/stage1"),
         ("dataset", "alice/data"),
     ]
-    # what is trained on published data names it, and its recipe finds it again: from the folder, or from the Hub
-    commit = json.loads((first / RELEASE).read_text())["commit"]
+
+
+def test_what_was_published_is_found_again(pushes: Pushes, first: Path, world: Path, tmp_path: Path) -> None:
+    """Card, recipe and adapter name data that lie in a folder still or come from the Hub, and a base on the Hub."""
+    folder = Path(shutil.copytree(first, tmp_path / "data"))
+    code, said = pushes.run("push", folder, "--repo-id", "origin", token=ALICE + "2")
+    assert code == 0, said
+    commit = json.loads((folder / RELEASE).read_text())["commit"]
     upload = """
 from huggingface_hub import create_repo, upload_folder
 create_repo("base")
 print(json.dumps(upload_folder(folder_path=sys.argv[1], repo_id="alice/base").oid))
 """
-    base_commit = stranger(pushes, home, upload, TINY)
-    hub_data = [
-        "data.dataset=alice/data",
-        "data.revision=v0.1.0",
-        "base.model=alice/base",
-        "--output",
-        tmp_path / "hub",
-    ]
-    for number, (more, expected) in enumerate([([], ("tiny", "main")), (hub_data, ("alice/base", base_commit))]):
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        tag = ["--tag", f"v0.{number + 2}.0"]
-        code, said = pushes.run("train", "tiny", *data, *options, *tag, *more, token=ALICE + "1")
-        assert code == 0, said
-        files = Path(stranger(pushes, home, download, "alice/stage1"))
-        recipe, config = (files / "recipe.yaml").read_text(), json.loads((files / "adapter_config.json").read_text())
-        assert yaml.safe_load(recipe)["data"]["dataset"] == "alice/data"
-        assert (config["base_model_name_or_path"], config["revision"]) == expected, "the base is pinned"
-        card = (files / "README.md").read_text()
-        assert f"| data | `alice/data`, `v0.1.0`, commit `{commit}` |" in card
+    base_commit = stranger(pushes, tmp_path / "home", upload, TINY_FOLDER)
+    from_hub = ["data.dataset=alice/origin", "data.revision=v0.1.0", "base.model=alice/base"]
+    for tag, data, base in (
+        ("v0.1.0", [f"data.dataset={folder}"], ("tiny", "main")),
+        ("v0.2.0", from_hub, ("alice/base", base_commit)),
+    ):
+        options = ["--repo-id", "trained", "--tag", tag, "--output", tmp_path / tag, "--push"]
+        videos = [f"data.videos.drawn={world}", "training.max_steps=1"]
+        code, said = pushes.run("train", "tiny", *data, *videos, *options, token=ALICE + "2")
+        assert code == 0, said[-3000:]
+        recipe, config, card, changes = (
+            pushes.read("models/alice/trained", tag, name)
+            for name in ("recipe.yaml", "adapter_config.json", "README.md", "CHANGELOG.md")
+        )
+        named = yaml.safe_load(recipe)["data"]
+        assert (named["dataset"], named["revision"]) == ("alice/origin", "v0.1.0")
+        pinned = json.loads(config)
+        assert (pinned["base_model_name_or_path"], pinned["revision"]) == base
+        assert f"| data | `alice/origin`, `v0.1.0`, commit `{commit}` |" in card
+        assert "\ndatasets:\n- alice/origin\n" in card
     assert f'from_pretrained("alice/base", revision="{base_commit}")' in card
     assert "\nbase_model: alice/base\nbase_model_relation: adapter\n" in card
     assert "\n- base_model:adapter:alice/base\n" in card
-    assert re.findall(r"## (v\S+)", (files / "CHANGELOG.md").read_text()) == ["v0.3.0", "v0.2.0", "v0.1.0"]
-    (first / RELEASE).unlink()
+    assert re.findall(r"## (v\S+)", changes) == ["v0.2.0", "v0.1.0"]
 
 
 def whole(pushes: Pushes, name: str, tag: str, folder: Path) -> bool:
-    """Whether the tag is there; it must be whole and right then, and it is no half of anything else."""
+    """Whether the tag is there; then every file is as the release states it, and as it lies in the folder."""
     state = pushes.state().get(name)
     if state is None or tag not in state["tags"]:
         return False
     tree = state["trees"][state["tags"][tag]]
-    # the hashes that the release states, of every file but those that state them
-    assert {"README.md", "provenance.json", "CHANGELOG.md", "facts.json", "recipe.yaml"} < set(tree)
-    kept = "adapter_model.safetensors" if kind_of(folder) == "model" else "stage1"
-    for path in folder.rglob("*"):
-        if path.is_file() and str(path.relative_to(folder)).startswith(kept):
-            assert str(path.relative_to(folder)) in tree
+    stated = json.loads(pushes.read(name, tag, "provenance.json"))["files"]
+    assert {"README.md", "CHANGELOG.md", "facts.json", "recipe.yaml"} < set(tree)
+    assert {path: tree[path] for path in stated} == stated
+    assert set(tree) - set(stated) == {".gitattributes", "README.md", "provenance.json", "CHANGELOG.md"}
+    large = [
+        path for path in folder.rglob("*") if path.suffix in (".parquet", ".safetensors") and "work" not in path.parts
+    ]
+    assert large
+    assert {tree[str(path.relative_to(folder))] for path in large} == {file_hash(path) for path in large}
     return True
 
 
@@ -457,22 +467,64 @@ def test_an_adapter_without_a_licence_is_refused_before_training(pushes: Pushes,
     assert (code, "error: license, or base.license, is not given: say under which licence" in said) == (1, True), said
 
 
-def test_no_token_and_no_path_of_this_machine_is_published(pushes: Pushes, first: Path, tmp_path: Path) -> None:
+def test_no_token_and_no_path_of_this_machine_is_published(pushes: Pushes, first: Path) -> None:
     token = ALICE + "secret"
     code, said = pushes.run("push", first, "--repo-id", "clean", token=token)
     assert code == 0
     assert token not in said
-    download = """
-from huggingface_hub import snapshot_download
-print(json.dumps(snapshot_download("alice/clean", repo_type="dataset", revision="v0.1.0")))
+    for path, sha256 in next(iter(pushes.state()["datasets/alice/clean"]["trees"].values())).items():
+        content = (pushes.folder / "hub" / "objects" / sha256).read_bytes()
+        assert token.encode() not in content, path
+        assert str(first.parent).encode() not in content, path
+        assert b"/world0" not in content, path
+
+
+def test_results_and_scores_on_benchmarks_are_published(
+    pushes: Pushes, first: Path, adapter: Path, test_world: Path, tmp_path: Path
+) -> None:
+    from longvpo.evaluate import evaluate
+    from longvpo.recipe import EvaluateRecipe
+
+    small = [f"source.folder={test_world}", "multi=null", "grid.clips=[1, 2]", "grid.questions=2"]
+    found = tmp_path / "results"
+    results = evaluate(load_recipe(EvaluateRecipe, "tiny", small), found, {"adapter": adapter})
+    score = {"dataset": {"id": "someone/bench", "task_id": "mcq"}, "value": 61.5, "notes": "64 frames"}
+    (found / "benchmarks.yaml").write_text(yaml.safe_dump([score]))
+    command = ["push", adapter, "--repo-id", "evaluated"]
+    code, said = pushes.run(*command, "--results", found, token=ALICE + "results")
+    assert code == 0, said
+    state = pushes.state()["models/alice/evaluated"]
+    assert {"results.json", "heat_map.png", ".eval_results/longvpo.yaml"} < set(state["trees"][state["commits"][0]])
+    read = """
+from huggingface_hub import hf_hub_download, parse_eval_result_entries
+import yaml
+scores = open(hf_hub_download("alice/evaluated", ".eval_results/longvpo.yaml", revision="v0.1.0"))
+(score,) = parse_eval_result_entries(yaml.safe_load(scores))
+card = open(hf_hub_download("alice/evaluated", "README.md", revision="v0.1.0")).read()
+print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, card]))
 """
-    folder = Path(stranger(pushes, tmp_path / "home", download))
-    for path in folder.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            assert token.encode() not in content, path
-            assert str(first.parent).encode() not in content, path
-            assert b"/world0" not in content, path
+    *entry, card = stranger(pushes, tmp_path / "home", read)
+    assert entry == ["someone/bench", "mcq", 61.5, "64 frames"]
+    assert f"| **adapter** (this one) | {results['needle']['adapter']['1']:.1f} (" in card
+    assert "see [.eval_results](.eval_results/longvpo.yaml)" in card
+
+    broken = Path(shutil.copytree(found, tmp_path / "broken"))
+    (broken / "benchmarks.yaml").write_text("- dataset: {id: someone/bench}\n  value: 3\n")
+    other = Path(shutil.copytree(found, tmp_path / "other"))
+    (other / "results.json").write_text(json.dumps(results | {"adapters": {"adapter": "0" * 64}}))
+    for more, says in (
+        ([adapter, "--results", broken], "is no list of benchmark scores (KeyError: 'task_id'): give entries with"),
+        ([adapter, "--results", other], "results.json is of other adapters: evaluate this one"),
+        ([adapter, "--results", adapter], "holds no results: it has no results.json"),
+        ([first, "--results", found], "holds a dataset: --results and --merged are of adapters"),
+        ([first, "--merged"], "holds a dataset: --results and --merged are of adapters"),
+        ([found], "holds no finished dataset or adapter: it has no facts.json"),
+        ([tmp_path / "nothing"], "holds no finished dataset or adapter: it has no facts.json"),
+    ):
+        code, said = pushes.run("push", *more, "--repo-id", "refused", token=ALICE + "wrong")
+        (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert (code, says in error) == (1, True), said
+    assert "models/alice/refused" not in pushes.state(), "nothing is made of what cannot be published"
 
 
 def test_public_values() -> None:

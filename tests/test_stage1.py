@@ -208,7 +208,7 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
     assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset"]
 
     card = (dataset / "README.md").read_text()
-    assert "**stage1**: 40 rows" in card
+    assert "| `stage1` | 40 |" in card
     for prompt in all_facts["prompts"].values():
         assert isinstance(prompt, dict) or prompt in card
     assert f"| equal | {facts['dropped'].get('equal', 0)} |" in card

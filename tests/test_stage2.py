@@ -273,8 +273,8 @@ def test_the_built_folder(built: Path) -> None:
         assert any(first in caption for caption in asked)
         assert any(second in caption for caption in asked)
     card = (built / "README.md").read_text()
-    assert "**stage2**: 40 rows" in card
-    assert "**stage1**" not in card
+    assert "| `stage2` | 40 |" in card
+    assert "`stage1`" not in card
     assert "None" not in card
     assert (built / "contact_sheet_stage2.png").stat().st_size > 5_000
     assert not (built / "contact_sheet.png").exists()
@@ -296,8 +296,8 @@ def test_both_stages_in_one_build_are_what_each_is_alone(
             {k: v for k, v in row.items() if k != "recipe"} for row in others
         ]
     card = (tmp_path / "both" / "README.md").read_text()
-    assert "**stage1**: 40 rows" in card
-    assert "**stage2**: 40 rows" in card
+    assert "| `stage1` | 40 |" in card
+    assert "| `stage2` | 40 |" in card
 
 
 def test_the_same_build_again_is_the_same(built: Path, stage2_recipe: DatasetRecipe, tmp_path: Path) -> None:

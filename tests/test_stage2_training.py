@@ -466,7 +466,7 @@ def test_a_run_of_stage_2(
     card = (output / "README.md").read_text()
     assert f"Training went on from the adapter `{stage1}`" in card
     assert f"sha256 of its weights `{facts['adapter_sha256']}`" in card
-    assert "| triplets | 16, from" in card
+    assert "| triplets | 16 |" in card
     assert "| of config `stage2` | 12, the reference scored on the whole context |" in card
     assert "| of config `stage1` | 4, the reference scored on the anchor clip |" in card
     assert "at most 64 a clip and 20 a context, thinned evenly |" in card
