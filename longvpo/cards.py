@@ -18,37 +18,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from longvpo.errors import LongVPOError
 from longvpo.folder import PROVENANCE, shipped
+from longvpo.triplet import COLUMNS
 
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
 BAR = 40  # characters of the longest bar of a histogram
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "the whole context"}
-FIELDS = {
-    "id": "names the row",
-    "stage": "1 or 2",
-    "prompt": "the question; this and the next two are named as TRL names them",
-    "chosen": "the answer of a writer that saw the anchors",
-    "rejected": "the answer of a writer that saw other clips, or too few",
-    "rejection": "why it is wrong: `distractor`, `partial` or `irrelevant`",
-    "context": "the clips that the policy sees, in order; `start` and `end` in seconds of `video`",
-    "anchors": "places in `context`, from 0, that hold the answer: one in stage 1, the relevant scenes in stage 2",
-    "rejected_clips": "the clips from which `rejected` was written",
-    "similarity": "cosine of the anchor's frames to those of each clip of the context",
-    "specificity": "cosine of the question to each clip's caption",
-    "task": "kind of question",
-    "answer_type": "kind of answer",
-    "trace": "how the answer follows; its `Scene #1` is the first of the context",
-    "scenes": "numbers of the context's scenes in their long video, from 1",
-    "question_writer": "model@revision that wrote the question",
-    "writer": "model@revision that wrote the answers",
-    "judge": "model@revision that checked them; empty without one",
-    "seed": "from which the writer's tokens were drawn",
-    "recipe": "hash of `recipe.yaml`",
-    "ref_chosen_logps": "log-probability of `chosen` under the reference that `ref_scored_by` names",
-    "ref_rejected_logps": "log-probability of `rejected` under it",
-    "ref_scored_by": "base, revision, adapter and frames of the reference, as JSON",
-}
 
 
 def write_card(folder: Path) -> Path:
@@ -108,7 +84,7 @@ def dataset_card(folder: Path) -> str:
         stages=stages,
         rows=rows,
         columns={stage: _columns(files[stage]) for stage in stages},
-        fields=FIELDS,
+        fields=COLUMNS,
         sheets=SHEETS,
     )
 

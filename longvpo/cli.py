@@ -12,15 +12,13 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from longvpo.errors import LongVPOError
-from longvpo.printing import print_funnel, print_tables, print_values, say
+from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say, say_where
 
 app = typer.Typer(
     name="longvpo",
@@ -94,7 +92,7 @@ def build_dataset(
     say(f"seconds: {time.monotonic() - started:.0f}")
     config = "stage1" if facts["stage1"] else "stage2"
     say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
-    _say_where(published)
+    say_where(published)
     say(f"next:    longvpo train RECIPE data.dataset={folder} data.config={config}")
 
 
@@ -128,7 +126,7 @@ def train(
     published = _publish(folder, target if first else None)
     print_values(facts | published, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
     say(f"adapter: {folder}")
-    _say_where(published)
+    say_where(published)
     say(f"next:    longvpo evaluate RECIPE --adapter {folder}")
 
 
@@ -196,7 +194,7 @@ def push(
 
     published = push_folder(folder, repo_id, tag, private, collection, results, merged)
     print_values(published, as_json)
-    _say_where({"published": published})
+    say_where({"published": published})
 
 
 @app.command()
@@ -265,29 +263,6 @@ def _publish(folder: Path, target: Any) -> dict[str, Any]:
     return {"published": push(folder, target)}
 
 
-def _say_where(published: dict[str, Any]) -> None:
-    for release in published.values():
-        done = "published" if release["new"] else "published before"
-        say(f"{done}: {release['repo_id']} at {release['tag']}, commit {release['commit']}")
-
-
-@contextmanager
-def _one_voice() -> Iterator[None]:
-    """Of the processes that `accelerate launch` starts, the first alone speaks.
-
-    Another one does when it fails: after a while, because most often the first one fails likewise, which ends all.
-    """
-    if os.environ.get("RANK", "0") == "0":
-        yield
-        return
-    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
-        try:
-            yield
-        except Exception:
-            time.sleep(5)  # the launcher looks ten times a second
-            raise
-
-
 def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -298,7 +273,7 @@ def main() -> None:
         warnings.simplefilter("ignore", FutureWarning)
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
-        with _one_voice():
+        with one_voice():
             app()
     except LongVPOError as error:
         if debug:

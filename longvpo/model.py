@@ -5,7 +5,6 @@ The rule: no table of model families. Which modules are vision and which are lan
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -30,31 +29,6 @@ LANGUAGE = ("language_model", "text_model")  # names under which families keep t
 def model_path(model: str) -> str:
     """What from_pretrained takes: `tiny` is the embedded model."""
     return str(TINY) if model == "tiny" else model
-
-
-def model_name(section: ModelSection, config: Any) -> str:
-    """model@revision of a loaded model, for rows and cards.
-
-    A path is nobody's business, so of a folder it is the last name, and eight digits that change with its
-    configuration and the sizes of its files.
-    """
-    folder = Path(section.model)
-    if section.model == "tiny" or not folder.is_dir():
-        return f"{section.model}@{commit_of(section)}"
-    files = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
-    said = json.dumps([config.to_dict(), files], sort_keys=True, default=str).replace(str(folder), "")
-    return f"{folder.resolve().name}@{hashlib.sha256(said.encode()).hexdigest()[:8]}"
-
-
-def commit_of(section: ModelSection) -> str:
-    """The commit of a model that was loaded from the Hub, as a branch moves; of another, its revision."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if section.model == "tiny" or Path(section.model).is_dir():
-        return section.revision
-    # transformers 5.23 no longer keeps it; the Hub's client has put the file under its name
-    there = try_to_load_from_cache(section.model, "config.json", revision=section.revision)
-    return Path(there).parent.name if isinstance(there, str) else section.revision
 
 
 def load_processor(section: ModelSection) -> ProcessorMixin:

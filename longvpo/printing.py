@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 
@@ -62,3 +66,26 @@ def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> No
 
 def say(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+def say_where(published: dict[str, Any]) -> None:
+    for release in published.values():
+        done = "published" if release["new"] else "published before"
+        say(f"{done}: {release['repo_id']} at {release['tag']}, commit {release['commit']}")
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Of the processes that `accelerate launch` starts, the first alone speaks.
+
+    Another one does when it fails: after a while, because most often the first one fails likewise, which ends all.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        yield
+        return
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+        try:
+            yield
+        except Exception:
+            time.sleep(5)  # the launcher looks ten times a second
+            raise

@@ -132,15 +132,14 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
                 (copy / path.name).symlink_to(path.resolve())  # nothing large is copied
         if results is not None:
             _add_results(copy, results)
-        _make(copy / "facts.json", json.dumps(public(facts), indent=2) + "\n")
+        _make(copy / "facts.json", json.dumps(facts, indent=2) + "\n")
+        for name in ("facts.json", "results.json", "trainer_state.json"):
+            if (copy / name).exists():
+                said = public(json.loads((copy / name).read_text()))
+                _make(copy / name, json.dumps(said, indent=2) + "\n")
         provenance = public(json.loads((folder / PROVENANCE).read_text()))
         recipe = _found_again(public(yaml.safe_load((folder / "recipe.yaml").read_text())), provenance)
         _make(copy / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110))
-        if (copy / "results.json").exists():
-            _make(
-                copy / "results.json",
-                json.dumps(public(json.loads((copy / "results.json").read_text())), indent=2) + "\n",
-            )
         files = {path: File(copy / path) for path in _paths(copy) if path not in ("README.md", PROVENANCE)}
         provenance |= {
             "release": {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag},

@@ -35,9 +35,9 @@ from longvpo.cost import check_budget, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
 from longvpo.folder import PROVENANCE, file_hash, finished, whole_folder
-from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, commit_of, load_model, load_processor
+from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
-from longvpo.provenance import about_base, found_at, hardware, made_by
+from longvpo.provenance import about_base, commit_of, found_at, hardware, made_by
 from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.reference import score

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from longvpo.model import encode, encode_texts, load_model, load_processor, model_name, to_model
+from longvpo.model import encode, encode_texts, load_model, load_processor, to_model
+from longvpo.provenance import model_name
 from longvpo.sections import WriterSection
 
 
