@@ -27,6 +27,7 @@ from longvpo.licenses import HUB_LICENSES, check_license
 
 GOLDEN = Path(__file__).parent / "golden"
 WORDS = ("None", "TODO", "FIXME", "More Information Needed", "undefined", "nan ", "{{", "}}", "{%")
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)*"
 SECTIONS = {
     "dataset": [
         *("A row", "Stage 1 in numbers", "Stage 2 in numbers", "How it was made", "What to know before using it"),
@@ -101,13 +102,13 @@ def test_every_number_of_a_card_stands_in_a_file(name: str) -> None:
     _, body = text_of(folder)
     written = re.sub(r"```(?:python|bibtex|json)\n.*?```", "", body, flags=re.DOTALL)
     template = (shipped("model_cards" if name == "adapter" else "dataset_cards") / "README.md.jinja").read_text()
-    known = set(re.findall(r"\d[\d,.]*\d|\d", template))
+    known = set(re.findall(NUMBER, template))
     for path in (*folder.glob("*.json"), folder / "recipe.yaml"):
         known |= numbers(yaml.safe_load(path.read_text()))
     known |= {f"{len(rows):,}" for rows in map(read_rows, folder.glob("*/*.parquet"))}
     if name == "adapter":
         known |= changes(json.loads((folder / "results.json").read_text()))
-    stated = set(re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)*(?![\w])", written))
+    stated = set(re.findall(rf"(?<![\w.]){NUMBER}(?!\w)", written))
     assert len(stated) > 60
     assert stated - known == set()
 
@@ -127,7 +128,7 @@ def numbers(value: Any) -> set[str]:
     if isinstance(value, bool) or value is None:
         return set()
     if isinstance(value, str):
-        return set(re.findall(r"\d[\d,]*(?:\.\d+)*", value))
+        return set(re.findall(NUMBER, value))
     giga = {f"{value / 1e9:.3g}", f"{2 * value / 1e9:.3g}"}
     return giga | {f"{value:g}", f"{value:,}", f"{value}", f"{value:.0f}", f"{value:.1f}", f"{100 * value:.1f}"}
 
