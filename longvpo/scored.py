@@ -20,7 +20,7 @@ from longvpo.arguments import training_arguments
 from longvpo.cards import dataset_card
 from longvpo.collator import SCORES, check_videos
 from longvpo.errors import LongVPOError
-from longvpo.folder import file_hash, whole_folder
+from longvpo.folder import RELEASE, file_hash, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, load_processor
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
@@ -48,7 +48,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     configs = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
     facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
     with whole_folder(output) as copy:
-        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work"))
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work", RELEASE))
         for config, reference in configs.items():
             data = recipe.data.model_copy(update={"config": config, "mix": ()})
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}

@@ -25,17 +25,17 @@ def write_shards(folder: Path, rows: Iterable[dict[str, Any]], columns: datasets
     alone (datasets 5.2), and would answer from the cache of a dataset that was made again.
 
     Returns:
-        The files, at least one.
+        The files. Without rows there are none, and no folder: load_dataset reads no split without rows.
     """
     import pyarrow
     from pyarrow import parquet
 
-    folder.mkdir(parents=True)
     schema = columns.arrow_schema
     written: list[Path] = []
     left = _groups(rows)
-    group: list[dict[str, Any]] | None = next(left, [])  # no rows are one file all the same
+    group = next(left, None)
     while group is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{len(written):05d}.parquet"
         with (
             path.open("wb") as file,

@@ -10,8 +10,8 @@ started on it again; only logs and faults are lost.
 Without a token: `GET /_state` says what everything holds. `POST /_control/RUN {"fault": {"at": 3, "kind": "lost"}}`
 makes the third request of that run from now fail, once, and `GET /_control/RUN` says which requests came and whether
 it has happened. Kinds: `429`, `500`, `503`; `reset`: the connection breaks before the request has any effect; `lost`:
-it has its effect, but no reply; `slow`: the reply takes half a second; `late`: all
-replies of the run take 20 ms, after their effect.
+it has its effect, but no reply; `slow`: the reply takes half a second; `late`: every reply of the run takes 20 ms,
+after its effect.
 """
 
 from __future__ import annotations

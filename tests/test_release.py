@@ -384,6 +384,26 @@ def test_a_large_release_is_staged_on_a_pull_request(fault: str | None, pushes: 
     assert (code, "published before" in said) == (0, True), said
 
 
+def test_a_build_that_dropped_nothing_and_a_file_of_somebody_else(pushes: Pushes, first: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(first, tmp_path / "data"))
+    shutil.rmtree(folder / "dropped")  # as of a build that dropped nothing
+    code, said = pushes.run("push", folder, "--repo-id", "empty", token=ALICE + "empty")
+    assert code == 0, said
+    assert "nothing was dropped" in pushes.read("datasets/alice/empty", "v0.1.0", "README.md")
+    upload = """
+from huggingface_hub import upload_file
+arguments = {"repo_id": "alice/empty", "repo_type": "dataset"}
+print(json.dumps(upload_file(path_or_fileobj=b"mine", path_in_repo="NOTES.txt", **arguments).oid))
+"""
+    stranger(pushes, tmp_path / "home", upload)
+    code, said = pushes.run("push", first, "--repo-id", "empty", "--tag", "v0.2.0", token=ALICE + "empty")
+    assert code == 0, said
+    state = pushes.state()["datasets/alice/empty"]
+    one, two = (state["trees"][state["tags"][tag]] for tag in ("v0.1.0", "v0.2.0"))
+    assert set(two) - set(one) == {"NOTES.txt"} | {path for path in two if path.startswith("dropped/")}
+    assert len([path for path in two if path.startswith("dropped/")]) == 1, "ours went, theirs stayed"
+
+
 def test_visibility_is_what_was_asked_for(pushes: Pushes, first: Path, tmp_path: Path) -> None:
     for options, private in (([], True), (["--public"], False), ([], False), (["--private"], True)):
         tag = f"v{len(pushes.state().get('datasets/alice/seen', {'tags': []})['tags'])}.0"
