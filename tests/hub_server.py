@@ -10,8 +10,8 @@ started on it again; only logs and faults are lost.
 Without a token: `GET /_state` says what everything holds. `POST /_control/RUN {"fault": {"at": 3, "kind": "lost"}}`
 makes the third request of that run from now fail, once, and `GET /_control/RUN` says which requests came and whether
 it has happened. Kinds: `429`, `500`, `503`; `reset`: the connection breaks before the request has any effect; `lost`:
-it has its effect, but no reply; `slow`: the reply takes half a second; `late`: every reply of the run takes 20 ms,
-after its effect.
+it has its effect, but no reply; `slow`: it takes half a second until its effect; `late`: it takes half a second from
+its effect to its reply.
 """
 
 from __future__ import annotations
@@ -750,7 +750,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             reply = self.reply(path, query, body)
         if fault == "late":
-            time.sleep(0.02)
+            time.sleep(0.5)
         if fault == "lost":
             self.close_connection = True
         else:
@@ -767,8 +767,6 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             run = self.server.runs.setdefault(found["run"], Run())
             run.requests.append(f"{self.command} {self.path}")
-            if run.fault and run.fault["kind"] == "late":
-                return "late"
             if run.fired or not run.fault or run.fault["at"] != len(run.requests):
                 return None
             run.fired = True

@@ -311,17 +311,17 @@ def test_a_kill_at_any_moment_leaves_a_whole_tag_or_none(pushes: Pushes, second:
     draw = random.Random(0)
     assert pushes.run("push", second, "--repo-id", "unkilled", token=ALICE + "unkilled")[0] == 0
     requests = pushes.control("unkilled")["requests"]
-    (commit,) = (number for number, request in enumerate(requests, 1) if "/commit/" in request)
+    commit, tag = (next(n for n, one in enumerate(requests, 1) if part in one) for part in ("/commit/", "/tag/"))
     moments: Counter[str] = Counter()
     for number in range(KILLS):
         run, name = f"kill{number}", f"datasets/alice/kill-{number}"
-        # moments of requests, not of a clock: at any, and every other time about the commit, where most is at stake
-        target = draw.randint(1, len(requests)) if number % 2 else commit
-        pushes.control(run, kind="late", at=0)  # or it would be over before it can be killed
+        # while it waits for a reply: to the commit, to the tag, to a request before them, and to any
+        target = (commit, tag, draw.randrange(1, commit), draw.randint(1, len(requests)))[number % 4]
+        pushes.control(run, kind="late", at=target)
         command = pushes.start("push", second, "--repo-id", f"kill-{number}", token=ALICE + run)
         while len(pushes.control(run)["requests"]) < target and command.process.is_alive():
             time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.03))
+        time.sleep(draw.uniform(0, 0.3))
         command.process.kill()
         command.process.join()
         there = whole(pushes, name, "v0.1.0", second)
