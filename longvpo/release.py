@@ -133,7 +133,7 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
         if results is not None:
             _add_results(copy, results)
         _make(copy / "facts.json", json.dumps(facts, indent=2) + "\n")
-        for name in ("facts.json", "results.json", "trainer_state.json"):
+        for name in ("facts.json", "results.json", "trainer_state.json", "adapter_config.json"):
             if (copy / name).exists():
                 said = public(json.loads((copy / name).read_text()))
                 _make(copy / name, json.dumps(said, indent=2) + "\n")
