@@ -228,7 +228,7 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
     try:
         again(tag)
         there = tags_of(api, target)[target.tag]
-        right = there == commit or release.held_by(tree_of(api, target, there))
+        right = release.held_by(tree_of(api, target, there))
     except Exception as error:
         raise LongVPOError(
             f"the files of {target.tag} are in main of {target}, but its tag is not set: {reason(error)}. Run the "
@@ -236,7 +236,8 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
         ) from None
     if not right:
         raise LongVPOError(
-            f"somebody else set the tag {target.tag} of {target} on another release: give another --tag"
+            f"the tag {target.tag} of {target} holds other files than were sent: somebody else set it. Give "
+            "another --tag"
         )
 
 
