@@ -25,7 +25,7 @@ from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
-from longvpo.folder import PROVENANCE, claimed, whole_file
+from longvpo.folder import PROVENANCE, as_json, claimed, whole_file
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
@@ -236,8 +236,8 @@ def put_out(
         unfinished / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped")
     )
     (unfinished / "recipe.yaml").write_text(dump_recipe(recipe))
-    (unfinished / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
-    (unfinished / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n")
+    (unfinished / "facts.json").write_text(as_json(facts))
+    (unfinished / PROVENANCE).write_text(as_json(provenance))
     for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
         if triplets:
             shown = example(triplets)

@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, shipped
+from longvpo.folder import PROVENANCE, as_yaml, shipped
 from longvpo.triplet import COLUMNS
 
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
@@ -55,7 +55,8 @@ def dataset_card(folder: Path) -> str:
     facts, recipe = values["facts"], values["recipe"]
     files = {config: sorted((folder / config).glob("*.parquet")) for config in CONFIGS}
     files = {config: paths for config, paths in files.items() if paths}
-    rows = {config: sum(map(_rows, paths)) for config, paths in files.items()}
+    infos = {config: _info(config, paths) for config, paths in files.items()}
+    rows = {config: info["splits"][0]["num_examples"] for config, info in infos.items()}
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     front = {
         "pretty_name": facts["name"],
@@ -74,7 +75,7 @@ def dataset_card(folder: Path) -> str:
             }
             for number, (config, paths) in enumerate(files.items())
         ],
-        "dataset_info": [_info(config, paths) for config, paths in files.items()],
+        "dataset_info": list(infos.values()),
     }
     stages = [stage for stage in SHEETS if facts[stage]]
     return _render(
@@ -168,19 +169,15 @@ def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"bars": bars, "yaml": _yaml, "pretty": pretty}
+    environment.filters |= {"bars": bars, "pretty": pretty}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    return _tidy(environment.get_template("README.md.jinja").render(front=_yaml(front), **values))
+    return _tidy(environment.get_template("README.md.jinja").render(front=as_yaml(front), **values))
 
 
 def _tidy(text: str) -> str:
     """At most one blank line at a time, but for what stands in a block of code."""
     parts = text.split("```")
     return "```".join(re.sub(r"\n{3,}", "\n\n", part) if place % 2 == 0 else part for place, part in enumerate(parts))
-
-
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _license(license_id: str) -> dict[str, str]:
@@ -195,12 +192,6 @@ def _size(rows: int) -> str:
 def _paths(folder: Path, paths: list[Path]) -> str | list[str]:
     names = [str(path.relative_to(folder)) for path in paths]
     return names[0] if len(names) == 1 else names
-
-
-def _rows(path: Path) -> int:
-    from pyarrow import parquet
-
-    return int(parquet.read_metadata(path).num_rows)
 
 
 def _columns(paths: list[Path]) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""Published triplets with their frames, one context at a time and only when asked.
+"""Published triplets with their frames.
 
-rows = longvpo.load_triplets("someone/longvpo-16k", "stage1", revision="v1.0.0", videos={"clips": "my-clips"})
-rows[0].frames()
+    rows = longvpo.load_triplets("someone/longvpo-16k", "stage1", revision="v1.0.0", videos={"clips": "my-clips"})
+    rows[0].frames()
+
+The rule: no frame is read before it is asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import yaml
 from longvpo.errors import LongVPOError, first_line
 from longvpo.sections import VideoSection
 from longvpo.video import ClipFrames
+
+ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,14 @@ def load_triplets(
     """
     from datasets import get_dataset_config_names, load_dataset
 
+    if config not in ABOUT:
+        raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
         configs = get_dataset_config_names(dataset, revision=revision)
         recipe = yaml.safe_load(_recipe(dataset, revision).read_text(encoding="utf-8"))
         video = VideoSection(**recipe["video"])
         rows = load_dataset(dataset, config, split="train", revision=revision)
-        about = {"stage1": "clips", "stage2": "scenes"}[config]
+        about = ABOUT[config]
         clips = load_dataset(dataset, about, split="train", revision=revision) if about in configs else None
     except Exception as error:  # of datasets, huggingface_hub and its HTTP client: no common base
         raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error

@@ -10,7 +10,6 @@ after case and punctuation are taken away.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
-from longvpo.folder import file_hash, finished, whole_folder
+from longvpo.folder import as_json, file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, load_model, load_processor
 from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.pool import Pool, choose_context, evenly, make_pool
@@ -123,7 +122,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         "seconds": round(time.monotonic() - started, 1),
     }
     with whole_folder(output) as folder:
-        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        (folder / "results.json").write_text(as_json(results))
         (folder / "recipe.yaml").write_text(dump_recipe(recipe))
         heat_map(folder / "heat_map.png", grids)
     return results

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from longvpo.errors import LongVPOError
 
 PROVENANCE = "provenance.json"  # beside every result: what made it
@@ -148,6 +150,16 @@ def shipped(name: str) -> Path:
     """A folder of files that we ship: inside the package in a wheel, beside it in a checkout."""
     inside = Path(__file__).parent / name
     return inside if inside.is_dir() else Path(__file__).parent.parent / name
+
+
+def as_json(values: Any) -> str:
+    """The text of a JSON file."""
+    return json.dumps(values, indent=2) + "\n"
+
+
+def as_yaml(values: Any) -> str:
+    """The text of a YAML file, keys in their order."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
 def file_hash(path: Path) -> str:

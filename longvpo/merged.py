@@ -1,10 +1,13 @@
-"""An adapter merged into its base: weights that need no PEFT, in a folder that can be published.
+"""An adapter merged into its base, in a folder that can be published.
 
-longvpo push FOLDER --merged
+    longvpo push FOLDER --merged
+
+The result needs no PEFT, and takes the base's place.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -30,7 +33,9 @@ def merge(adapter: Path, output: Path) -> None:
     """
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
-    base = ModelSection(**yaml.safe_load((adapter / "recipe.yaml").read_text())["base"] | {"quantization": None})
+    trained = json.loads((adapter / "facts.json").read_text())["base"]["revision"]  # a branch may have moved since
+    section = yaml.safe_load((adapter / "recipe.yaml").read_text())["base"]
+    base = ModelSection(**section | {"quantization": None, "revision": trained})
     model = load_model(base, adapter).merge_and_unload()
     output.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(output)

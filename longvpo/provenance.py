@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from longvpo.folder import RELEASE
-from longvpo.retry import again
 from longvpo.sections import ModelSection
 
 PACKAGES = (
@@ -55,7 +54,7 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
     from huggingface_hub import HfApi
 
     try:
-        commit = again(lambda: HfApi().repo_info(name, repo_type=kind, revision=revision).sha, waits=())
+        commit = HfApi().repo_info(name, repo_type=kind, revision=revision).sha
     except Exception:  # of huggingface_hub and its HTTP client: it was read from the cache, without a network
         commit = None
     return {"repo_id": name, "revision": revision, "commit": commit}

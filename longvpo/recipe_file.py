@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import shipped
+from longvpo.folder import as_yaml, shipped
 from longvpo.sections import Section
 
 OUR_WORDS = {  # for pydantic's, which name its types
@@ -94,7 +94,7 @@ def recipe_hash(recipe: Section) -> str:
 
 def dump_recipe(recipe: Section) -> str:
     """The resolved recipe, defaults included, as YAML."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    return as_yaml(recipe.model_dump(mode="json"))
 
 
 def _override(values: dict[str, Any], override: str) -> None:

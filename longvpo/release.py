@@ -21,14 +21,14 @@ import yaml
 
 from longvpo.cards import CONFIGS, common_license, dataset_card, kind_of, model_card
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, RELEASE
+from longvpo.folder import PROVENANCE, RELEASE, as_json, as_yaml
 from longvpo.hub import File, Release, publish
 from longvpo.licenses import check_license
 from longvpo.merged import merge
 from longvpo.model import ADAPTER_WEIGHTS
 from longvpo.recipe import DatasetRecipe, TrainRecipe
 from longvpo.retry import again
-from longvpo.target import Target, check_push
+from longvpo.target import Target, check_push, read
 
 NOT_PUBLISHED = ("work", "runs", RELEASE)
 RESULTS = ("results.json", "heat_map.png")
@@ -67,6 +67,13 @@ def dataset_license(stated: str | None, sources: list[dict[str, Any]]) -> str:
     return check_license(stated or common_license(sources), "license")
 
 
+def _license(facts: dict[str, Any]) -> str:
+    """The licence id of what a build or a training has made; raises LongVPOError as dataset_license."""
+    if "sources" in facts:
+        return dataset_license(facts["license"], facts["sources"])
+    return check_license(facts["license"], ADAPTER_LICENSE)
+
+
 def push(folder: Path, target: Target, results: Path | None = None) -> dict[str, Any]:
     """Publish a finished dataset or adapter at target.tag.
 
@@ -81,7 +88,7 @@ def push(folder: Path, target: Target, results: Path | None = None) -> dict[str,
     """
     with staged(folder, target, results) as release:
         published = publish(release)
-    (folder / RELEASE).write_text(json.dumps(published, indent=2) + "\n")
+    (folder / RELEASE).write_text(as_json(published))
     return published
 
 
@@ -103,10 +110,7 @@ def push_folder(
     facts = json.loads((folder / "facts.json").read_text())
     if kind == "dataset" and (results or merged):
         raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
-    if kind == "model":
-        check_license(facts["license"], ADAPTER_LICENSE)
-    else:
-        dataset_license(facts["license"], facts["sources"])
+    _license(facts)
     name = repo_id or facts["name"] + ("-merged" if merged else "")
     target = check_push(Target(kind, name, tag, private, collection), facts["recipe"])
     if not merged:
@@ -121,10 +125,7 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
     """Everything that the release will hold, as files."""
     kind_of(folder)
     facts = json.loads((folder / "facts.json").read_text())
-    if target.kind == "dataset":
-        facts["license"] = dataset_license(facts["license"], facts["sources"])
-    else:
-        check_license(facts["license"], ADAPTER_LICENSE)
+    facts["license"] = _license(facts)
     with tempfile.TemporaryDirectory(prefix="longvpo-release-") as temporary:
         copy = Path(temporary)
         for path in folder.iterdir():
@@ -132,20 +133,19 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
                 (copy / path.name).symlink_to(path.resolve())  # nothing large is copied
         if results is not None:
             _add_results(copy, results)
-        _make(copy / "facts.json", json.dumps(facts, indent=2) + "\n")
+        _make(copy / "facts.json", as_json(facts))
         for name in ("facts.json", "results.json", "trainer_state.json", "adapter_config.json"):
             if (copy / name).exists():
-                said = public(json.loads((copy / name).read_text()))
-                _make(copy / name, json.dumps(said, indent=2) + "\n")
+                _make(copy / name, as_json(public(json.loads((copy / name).read_text()))))
         provenance = public(json.loads((folder / PROVENANCE).read_text()))
         recipe = _found_again(public(yaml.safe_load((folder / "recipe.yaml").read_text())), provenance)
-        _make(copy / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110))
+        _make(copy / "recipe.yaml", as_yaml(recipe))
         files = {path: File(copy / path) for path in _paths(copy) if path not in ("README.md", PROVENANCE)}
         provenance |= {
             "release": {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag},
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
-        _make(copy / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+        _make(copy / PROVENANCE, as_json(provenance))
         card = dataset_card(copy) if target.kind == "dataset" else model_card(copy)
         _make(copy / "README.md", card)
         files |= {path: File(copy / path) for path in ("README.md", PROVENANCE)}
@@ -259,8 +259,7 @@ def _check_model(target: Target) -> None:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with tempfile.TemporaryDirectory() as cache:
-        api.hf_hub_download(target.repo_id, "README.md", revision=target.tag, cache_dir=cache)
+    read(api, target, "README.md", target.tag)
     if api.file_exists(target.repo_id, ADAPTER_WEIGHTS, revision=target.tag):
         api.parse_safetensors_file_metadata(target.repo_id, ADAPTER_WEIGHTS, revision=target.tag)
     else:

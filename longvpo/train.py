@@ -34,7 +34,7 @@ from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
-from longvpo.folder import PROVENANCE, file_hash, finished, whole_folder
+from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, finished, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, commit_of, found_at, hardware, made_by
@@ -132,8 +132,8 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         curves(folder / "curves.png", trainer.state.log_history)
         (folder / "recipe.yaml").write_text(_resolved(recipe))
         facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
-        (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
-        (folder / PROVENANCE).write_text(json.dumps(_provenance(recipe, facts), indent=2) + "\n")
+        (folder / "facts.json").write_text(as_json(facts))
+        (folder / PROVENANCE).write_text(as_json(_provenance(recipe, facts)))
         (folder / "README.md").write_text(model_card(folder))  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
             shutil.move(checkpoints / "runs", folder / "runs")
@@ -244,7 +244,7 @@ def _resolved(recipe: TrainRecipe) -> str:
         return text
     values = yaml.safe_load(text)
     del values["lora"]  # it came with the adapter: a recipe with both is refused
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+    return as_yaml(values)
 
 
 def _provenance(recipe: TrainRecipe, facts: dict[str, Any]) -> dict[str, Any]:
