@@ -130,7 +130,11 @@ def kill_and_run(output: str, kills: int, seconds: float, **options: Any) -> dic
     half = 0
 
     def unmarked() -> set[str]:
-        return {path.name for path in folder.glob("checkpoint-*") if not (path / "whole").is_file()}
+        try:
+            names = [name for name in os.listdir(folder) if name.startswith("checkpoint-")]
+        except FileNotFoundError:  # not there yet, or deleted at the end of the run that is watched
+            return set()
+        return {name for name in names if not (folder / name / "whole").is_file()}
 
     while len(whole) < kills:
         aimed = draw.randint(1, 4) if len(whole) % 2 else 0  # at the checkpoint of this number
