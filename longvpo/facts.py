@@ -65,7 +65,7 @@ def make_facts(
         "writer": studio.writer.name,
         "judge": studio.judge.name if studio.judge else "",
         "models": models(recipe, studio),
-        "prompts": recipe.prompts.model_dump(),
+        "prompts": prompts_asked(recipe, judged=studio.judge is not None),
         "calls": dict(sorted(calls.items())),
         "stage1": stage1_facts(*stage1) if stage1 else None,
         "stage2": stage2_facts(reasoned, videos, studio) if recipe.stage2 else None,
@@ -93,6 +93,24 @@ def models(recipe: DatasetRecipe, studio: Studio) -> list[dict[str, str]]:
     said += [("judge", studio.judge.name, judge.license if judge else "unknown")] if studio.judge else []
     said += [("questions of stage 2", studio.question_writer.name, asker.license)] if asker else []
     return [{"role": role, "model": name, "license": license_id} for role, name, license_id in said]
+
+
+def prompts_asked(recipe: DatasetRecipe, judged: bool) -> dict[str, Any]:
+    """The recipe's prompts without those of stages, models and kinds of questions that it does without."""
+    two = recipe.stage2
+    asked = {
+        "question": recipe.stage1,
+        "answer": True,
+        "judge": recipe.stage1 and judged,
+        "caption": any(source.captions == "writer" for source in recipe.sources),
+        "scene": two,
+        "summary": two,
+        "scenes_question": two,
+        "pair": two and judged,
+    }
+    said = recipe.prompts.model_dump()
+    tasks = {task: said["tasks"][task] for task, weight in two.tasks.items() if weight} if two else {}
+    return {name: said[name] for name in asked if asked[name]} | {"tasks": tasks}
 
 
 def stage1_facts(pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Cards: complete, true to the files beside them, and equal to those in tests/golden.
 
-The golden folders are what `longvpo push` made of a demo's dataset and of its second adapter, without its weights.
-After a change of a template, `longvpo card tests/golden/dataset` and `longvpo card tests/golden/adapter` render them
-again; read what changed.
+The golden folders are what `longvpo push` made of a demo's dataset and of its second adapter, without its weights
+(make_golden.py). After a change of a template, `longvpo card tests/golden/dataset` and `longvpo card
+tests/golden/adapter` render them again; read what changed.
 """
 
 from __future__ import annotations
@@ -195,6 +195,27 @@ def test_cards_of_all_kinds_are_complete(
     assert "2 names and hashes of benchmark videos were looked for" in body
     assert "in the column `frames` of `scenes`" in body
     assert text_of(tmp_path / "two")[0]["license"] == "cc-by-4.0"
+
+
+def test_a_card_prints_the_prompts_that_were_asked_and_no_others() -> None:
+    from longvpo.facts import prompts_asked
+    from longvpo.recipe import DatasetRecipe, PromptSection
+    from longvpo.recipe_file import load_recipe
+
+    whole = load_recipe(
+        DatasetRecipe, "longvpo-16k", ["sources.0.captions=writer", "stage2.tasks={order: 1, cause: 0}"]
+    )
+    asked = prompts_asked(whole, judged=True)
+    assert set(asked) == set(PromptSection.model_fields), "a new prompt has its place here, too"
+    assert asked["question"] == whole.prompts.question
+    assert asked["tasks"] == {"order": whole.prompts.tasks["order"]}
+    one, two = (
+        load_recipe(DatasetRecipe, "longvpo-16k", said) for said in (["stage2=null"], ["stage1=null", "sources=[]"])
+    )
+    assert set(prompts_asked(one, judged=True)) == {"question", "answer", "judge", "tasks"}
+    assert prompts_asked(one, judged=False)["tasks"] == {}
+    assert set(prompts_asked(two, judged=False)) == {"answer", "scene", "summary", "scenes_question", "tasks"}
+    assert set(prompts_asked(two, judged=True)) - set(prompts_asked(two, judged=False)) == {"pair"}
 
 
 def snippets(card: str) -> list[str]:
