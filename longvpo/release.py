@@ -133,8 +133,8 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
                 (copy / path.name).symlink_to(path.resolve())  # nothing large is copied
         if results is not None:
             _add_results(copy, results)
-        _make(copy / "facts.json", as_json(facts))
-        for name in ("facts.json", "results.json", "trainer_state.json", "adapter_config.json"):
+        _make(copy / "facts.json", as_json(public(facts)))
+        for name in ("results.json", "trainer_state.json", "adapter_config.json"):
             if (copy / name).exists():
                 _make(copy / name, as_json(public(json.loads((copy / name).read_text()))))
         provenance = public(json.loads((folder / PROVENANCE).read_text()))

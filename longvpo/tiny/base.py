@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from longvpo.folder import as_json
 from longvpo.model import prompt_text
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor, save_encoders
 from longvpo.tiny.tasks import ATTRIBUTES, short_task
@@ -166,7 +167,7 @@ def main(folder: Path, recipe: BaseRecipe = BaseRecipe()) -> None:
     train_language(model, processor, features, things, recipe, recipe.language_steps)
     model.save_pretrained(folder / "checkpoint")
     processor.save_pretrained(folder / "checkpoint")
-    (folder / "checkpoint" / "base_recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    (folder / "checkpoint" / "base_recipe.json").write_text(as_json(asdict(recipe)))
     save_encoders(model, processor, folder)
 
 
