@@ -25,7 +25,7 @@ from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
-from longvpo.folder import PROVENANCE, as_json, claimed, whole_file
+from longvpo.folder import PROVENANCE, as_json, claimed, read_json, whole_file, write_text
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
@@ -70,7 +70,7 @@ def build(
     with claimed(output, key, recipe_key) as working:
         if (output / "facts.json").is_file():
             print(f"{output} is finished already: nothing to do", file=sys.stderr)
-            facts: dict[str, Any] = json.loads((output / "facts.json").read_text())
+            facts: dict[str, Any] = read_json(output / "facts.json")
             return facts
         given = {"writer": writer, "judge": judge, "question_writer": question_writer}
         check_writers(recipe, given)  # before hours of fetching
@@ -161,7 +161,7 @@ def gather_long_videos(recipe: DatasetRecipe, working: Path, reasoned: Reasoned)
     for source in recipe.stage2.sources if recipe.stage2 else ():
         file = working / "sources" / f"{source.name}.json"
         if file.is_file():
-            said = json.loads(file.read_text())
+            said = read_json(file)
             found = [
                 LongVideo(source.name, item["name"], [Candidate(**scene) for scene in item["scenes"]])
                 for item in said["videos"]
@@ -182,7 +182,7 @@ def _listed(source: SourceSection, seed: int, working: Path) -> tuple[list[Candi
     """A source's candidates; where it was fetched or cut, the list is kept, for that can take hours."""
     file = working / "sources" / f"{source.name}.json"
     if file.is_file():
-        said = json.loads(file.read_text())
+        said = read_json(file)
         return [Candidate(**item) for item in said["candidates"]], [Dropped(**item) for item in said["dropped"]]
     candidates, dropped = list_candidates(source, seed)
     candidates, refused = prepare(source, candidates, working / "scenes")
@@ -235,14 +235,14 @@ def put_out(
     write_shards(
         unfinished / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped")
     )
-    (unfinished / "recipe.yaml").write_text(dump_recipe(recipe))
-    (unfinished / "facts.json").write_text(as_json(facts))
-    (unfinished / PROVENANCE).write_text(as_json(provenance))
+    write_text(unfinished / "recipe.yaml", dump_recipe(recipe))
+    write_text(unfinished / "facts.json", as_json(facts))
+    write_text(unfinished / PROVENANCE, as_json(provenance))
     for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
         if triplets:
             shown = example(triplets)
             contact_sheet(unfinished / name, shown, [frames_of(clip) for clip in shown.context])
-    (unfinished / "README.md").write_text(dataset_card(unfinished))
+    write_text(unfinished / "README.md", dataset_card(unfinished))
     for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "facts.json"):
         target = output / path.name
         if target.is_dir():

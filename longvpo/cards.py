@@ -13,11 +13,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, as_yaml, shipped
+from longvpo.folder import PROVENANCE, as_yaml, read_json, read_yaml, shipped, write_text
 from longvpo.triplet import COLUMNS
 
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
@@ -34,7 +33,7 @@ def write_card(folder: Path) -> Path:
         LongVPOError: the folder holds neither.
     """
     card = folder / "README.md"
-    card.write_text(model_card(folder) if kind_of(folder) == "model" else dataset_card(folder))
+    write_text(card, model_card(folder) if kind_of(folder) == "model" else dataset_card(folder))
     return card
 
 
@@ -46,7 +45,7 @@ def kind_of(folder: Path) -> Literal["dataset", "model"]:
             f"{folder} holds no finished dataset or adapter: it has no {missing[0]}. Give the folder that "
             "`longvpo build-dataset` or `longvpo train` made"
         )
-    return "model" if "trained_parameters" in json.loads((folder / "facts.json").read_text()) else "dataset"
+    return "model" if "trained_parameters" in read_json(folder / "facts.json") else "dataset"
 
 
 def dataset_card(folder: Path) -> str:
@@ -116,7 +115,7 @@ def model_card(folder: Path) -> str:
         seen=SEEN,
         benchmarks=(folder / ".eval_results").is_dir(),
         curves=(folder / "curves.png").is_file(),
-        results=_results(json.loads(results.read_text()), facts) if results.is_file() else None,
+        results=_results(read_json(results), facts) if results.is_file() else None,
     )
 
 
@@ -149,11 +148,11 @@ def pretty(row: dict[str, Any]) -> str:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    provenance = json.loads((folder / PROVENANCE).read_text())
-    facts = json.loads((folder / "facts.json").read_text())
+    provenance = read_json(folder / PROVENANCE)
+    facts = read_json(folder / "facts.json")
     return {
         "facts": facts,
-        "recipe": yaml.safe_load((folder / "recipe.yaml").read_text()),
+        "recipe": read_yaml(folder / "recipe.yaml"),
         "provenance": provenance,
         "release": provenance.get("release"),
         "name": provenance["release"]["repo_id"] if "release" in provenance else facts["name"],

@@ -58,7 +58,7 @@ def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | N
         LongVPOError: the folder holds checkpoints of another run.
     """
     mark, whole = folder / KEY, whole_checkpoints(folder)
-    if mark.is_file() and mark.read_text() != key and whole:
+    if mark.is_file() and mark.read_text(encoding="utf-8") != key and whole:
         raise LongVPOError(
             f"{folder} holds a run of another recipe, dataset or starting adapter, or one in another number of "
             "processes: delete it, or give another --output"
@@ -89,5 +89,5 @@ def kept_if_whole(folder: Path, processes: PartialState) -> Iterator[None]:
 
 def delete(folder: Path, key: str) -> None:
     """Of a finished run, when they are its own."""
-    if (folder / KEY).is_file() and (folder / KEY).read_text() == key:
+    if (folder / KEY).is_file() and (folder / KEY).read_text(encoding="utf-8") == key:
         shutil.rmtree(folder, ignore_errors=True)

@@ -230,10 +230,11 @@ def demo(
 @app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the built-in recipes, or print one."""
+    from longvpo.folder import read_text
     from longvpo.recipe_file import builtin_recipes, find_recipe
 
     print(
-        "\n".join(builtin_recipes()) if name is None else find_recipe(name).read_text(),
+        "\n".join(builtin_recipes()) if name is None else read_text(find_recipe(name)),
         end="\n" if name is None else "",
     )
 
@@ -267,6 +268,9 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and ends no run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     debug = bool(os.environ.get("LONGVPO_DEBUG"))
     if not debug:
         # of the libraries below: what they will rename, and which of their kernels is not installed

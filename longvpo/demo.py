@@ -8,7 +8,6 @@ recipes are recipes/tiny/*.yaml. Only the questions about long videos are writte
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 
 from longvpo.build import build
 from longvpo.evaluate import evaluate
-from longvpo.folder import whole_folder
+from longvpo.folder import read_json, whole_folder
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.tiny.stories import write_stories
@@ -82,7 +81,7 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def _draw(folder: Path, mark: str, seed: int, write: Callable[[Path], Any]) -> None:
-    if (folder / mark).is_file() and json.loads((folder / mark).read_text())["seed"] == seed:
+    if (folder / mark).is_file() and read_json(folder / mark)["seed"] == seed:
         return
     with whole_folder(folder) as unfinished:
         write(unfinished)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
-from longvpo.folder import as_json, file_hash, finished, whole_folder
+from longvpo.folder import as_json, file_hash, finished, whole_folder, write_text
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, load_model, load_processor
 from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.pool import Pool, choose_context, evenly, make_pool
@@ -122,8 +122,8 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         "seconds": round(time.monotonic() - started, 1),
     }
     with whole_folder(output) as folder:
-        (folder / "results.json").write_text(as_json(results))
-        (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+        write_text(folder / "results.json", as_json(results))
+        write_text(folder / "recipe.yaml", dump_recipe(recipe))
         heat_map(folder / "heat_map.png", grids)
     return results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import IO, Any
 
 import yaml
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, first_line
 
 PROVENANCE = "provenance.json"  # beside every result: what made it
 RELEASE = "release.json"  # beside a result that was published: where
@@ -31,7 +32,7 @@ def finished(output: Path, name: str, key: str) -> dict[str, Any] | None:
     """
     file = output / name
     if file.is_file():
-        values: dict[str, Any] = json.loads(file.read_text())
+        values: dict[str, Any] = read_json(file)
         if values.get("key") == key:
             print(f"{output} is finished already: nothing to do", file=sys.stderr)
             return values
@@ -61,7 +62,7 @@ def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
     mark = work / "key.json"
     if mark.is_file():
         try:
-            theirs = json.loads(mark.read_text())
+            theirs = json.loads(mark.read_bytes())
         except ValueError:
             raise LongVPOError(
                 f"{mark} is damaged: give another --output, and --journal {work / 'journal'} for its answers"
@@ -77,15 +78,15 @@ def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
                 "give another --output, or delete it"
             )
     else:
-        if list(output.rglob("*")) not in ([work], [work, mark.with_suffix(".unfinished")]):  # of a kill just here
+        others = [path for path in output.rglob("*") if path != work and not path.match(f"{mark.name}.*.unfinished")]
+        if others or not work.is_dir():  # what is not of a kill just here
             check_free(output)
         try:
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LongVPOError(f"cannot write into {output}: {error.strerror}; give another --output") from error
-        mark.with_suffix(".unfinished").write_text(json.dumps({"key": key, "recipe": recipe}))
-        mark.with_suffix(".unfinished").rename(mark)
-    with mark.open() as lock:
+        write_text(mark, json.dumps({"key": key, "recipe": recipe}))
+    with mark.open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -134,16 +135,47 @@ def whole_folder(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears at `path` when the block ends well, and not at all when it does not."""
+    """A file that appears at `path` when the block ends well; when it does not, what was there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{threading.get_ident()}.unfinished")  # of this thread
+    own = f"{os.getpid()}.{threading.get_ident()}"  # of this thread
+    unfinished = path.with_name(f"{path.name[:40]}.{own}.unfinished")  # file systems take names of 255 bytes
     try:
         with unfinished.open("wb") as file:
             yield file
-        unfinished.rename(path)
+        unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text: UTF-8 whatever the locale is, and over another one, or a link, only when it is whole."""
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8", "replace"))  # half a surrogate pair, such as of a file's name
+
+
+def read_text(path: Path) -> str:
+    """A file of text: UTF-8 whatever the locale is. Raises LongVPOError when it is not."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeError:
+        raise LongVPOError(f"{path} is damaged: it is not a text in UTF-8") from None
+
+
+def read_json(path: Path) -> Any:
+    """The values of a JSON file. Raises LongVPOError when it is damaged."""
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise LongVPOError(f"{path} is damaged: it is no JSON, {first_line(error)}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The values of a YAML file. Raises LongVPOError when it is damaged."""
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-02-30
+        raise LongVPOError(f"{path} is damaged: it is no YAML, {first_line(error)}") from None
 
 
 def shipped(name: str) -> Path:

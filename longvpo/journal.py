@@ -30,7 +30,7 @@ class Journal:
         self._answers: dict[str, Answer] = {}
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
         for path in sorted(folder.glob("*.jsonl")):
-            for line in path.read_text(errors="replace").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
                     self._answers[record["key"]] = Answer(**record["answer"])
@@ -77,7 +77,9 @@ class Journal:
             for key, answer in answers.items()
         )
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a") as file:  # one write: a batch is there whole, but for a kill in the midst of it
+        with self._file.open(
+            "a", encoding="utf-8"
+        ) as file:  # one write: a batch is there whole, but for a kill in the midst of it
             file.write(lines)
         self._answers.update(answers)
         self.asked += len(answers)

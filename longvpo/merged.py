@@ -7,15 +7,12 @@ The result needs no PEFT, and takes the base's place.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
-import yaml
-
 from longvpo.cards import kind_of
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE
+from longvpo.folder import PROVENANCE, read_json, read_yaml
 from longvpo.model import load_model, load_processor
 from longvpo.sections import ModelSection
 
@@ -33,8 +30,8 @@ def merge(adapter: Path, output: Path) -> None:
     """
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
-    trained = json.loads((adapter / "facts.json").read_text())["base"]["revision"]  # a branch may have moved since
-    section = yaml.safe_load((adapter / "recipe.yaml").read_text())["base"]
+    trained = read_json(adapter / "facts.json")["base"]["revision"]  # a branch may have moved since
+    section = read_yaml(adapter / "recipe.yaml")["base"]
     base = ModelSection(**section | {"quantization": None, "revision": trained})
     model = load_model(base, adapter).merge_and_unload()
     output.mkdir(parents=True, exist_ok=True)

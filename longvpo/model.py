@@ -5,7 +5,6 @@ The rule: no table of model families. Which modules are vision and which are lan
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 from huggingface_hub.errors import HFValidationError
 
 from longvpo.errors import LongVPOError, first_line
+from longvpo.folder import read_json
 from longvpo.sections import ModelSection
 
 if TYPE_CHECKING:
@@ -171,10 +171,10 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
     for name in ("adapter_config.json", ADAPTER_WEIGHTS):
         if not (adapter / name).is_file():
             raise LongVPOError(f"{adapter} holds no adapter: it has no {name}")
-    try:
-        trained_on = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
-    except (ValueError, KeyError) as error:
-        raise LongVPOError(f"{adapter}/adapter_config.json is damaged: {error}") from error
+    config = read_json(adapter / "adapter_config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
+        raise LongVPOError(f"{adapter}/adapter_config.json is damaged: it names no base_model_name_or_path")
+    trained_on = config["base_model_name_or_path"]
     if trained_on != section.model:
         raise LongVPOError(
             f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "

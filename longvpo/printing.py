@@ -83,7 +83,7 @@ def one_voice() -> Iterator[None]:
     if os.environ.get("RANK", "0") == "0":
         yield
         return
-    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+    with open(os.devnull, "w", encoding="utf-8") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
         try:
             yield
         except Exception:

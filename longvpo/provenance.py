@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from longvpo.folder import RELEASE
+from longvpo.folder import RELEASE, read_json
 from longvpo.sections import ModelSection
 
 PACKAGES = (
@@ -48,7 +48,7 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
     if folder.is_dir():
         file = folder / RELEASE
         if file.is_file():
-            said = json.loads(file.read_text())
+            said = read_json(file)
             return {"repo_id": said["repo_id"], "revision": said["tag"], "commit": said["commit"]}
         return {"folder": folder.resolve().name}
     from huggingface_hub import HfApi

@@ -38,7 +38,7 @@ def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     trainer.accelerator.wait_for_everyone()  # until all have read, and so share the same rows
     mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
     scores = {}
-    with (folder / f"{trainer.accelerator.process_index}.jsonl").open("a") as file:
+    with (folder / f"{trainer.accelerator.process_index}.jsonl").open("a", encoding="utf-8") as file:
         for index, found in _score(trainer, rows, mine):
             scores[keys[index]] = found
             file.write(json.dumps([keys[index], *found]) + "\n")
@@ -72,7 +72,7 @@ def _kept(folder: Path) -> dict[str, tuple[float, float]]:
     """What earlier passes scored; the last line of one that was killed may be torn."""
     kept = {}
     for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 key, first, second = json.loads(line)
             except ValueError:

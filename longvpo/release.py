@@ -6,7 +6,6 @@ password: paths are cut to their last name, and addresses lose what stands befor
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ import yaml
 
 from longvpo.cards import CONFIGS, common_license, dataset_card, kind_of, model_card
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, RELEASE, as_json, as_yaml
+from longvpo.folder import PROVENANCE, RELEASE, as_json, as_yaml, read_json, read_text, read_yaml, write_text
 from longvpo.hub import File, Release, publish
 from longvpo.licenses import check_license
 from longvpo.merged import merge
@@ -88,7 +87,7 @@ def push(folder: Path, target: Target, results: Path | None = None) -> dict[str,
     """
     with staged(folder, target, results) as release:
         published = publish(release)
-    (folder / RELEASE).write_text(as_json(published))
+    write_text(folder / RELEASE, as_json(published))
     return published
 
 
@@ -107,7 +106,7 @@ def push_folder(
         LongVPOError: as check_push and push.
     """
     kind = kind_of(folder)
-    facts = json.loads((folder / "facts.json").read_text())
+    facts = read_json(folder / "facts.json")
     if kind == "dataset" and (results or merged):
         raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
     _license(facts)
@@ -124,7 +123,7 @@ def push_folder(
 def staged(folder: Path, target: Target, results: Path | None = None) -> Iterator[Release]:
     """Everything that the release will hold, as files."""
     kind_of(folder)
-    facts = json.loads((folder / "facts.json").read_text())
+    facts = read_json(folder / "facts.json")
     facts["license"] = _license(facts)
     with tempfile.TemporaryDirectory(prefix="longvpo-release-") as temporary:
         copy = Path(temporary)
@@ -133,21 +132,21 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
                 (copy / path.name).symlink_to(path.resolve())  # nothing large is copied
         if results is not None:
             _add_results(copy, results)
-        _make(copy / "facts.json", as_json(public(facts)))
+        write_text(copy / "facts.json", as_json(public(facts)))
         for name in ("results.json", "trainer_state.json", "adapter_config.json"):
             if (copy / name).exists():
-                _make(copy / name, as_json(public(json.loads((copy / name).read_text()))))
-        provenance = public(json.loads((folder / PROVENANCE).read_text()))
-        recipe = _found_again(public(yaml.safe_load((folder / "recipe.yaml").read_text())), provenance)
-        _make(copy / "recipe.yaml", as_yaml(recipe))
+                write_text(copy / name, as_json(public(read_json(copy / name))))
+        provenance = public(read_json(folder / PROVENANCE))
+        recipe = _found_again(public(read_yaml(folder / "recipe.yaml")), provenance)
+        write_text(copy / "recipe.yaml", as_yaml(recipe))
         files = {path: File(copy / path) for path in _paths(copy) if path not in ("README.md", PROVENANCE)}
         provenance |= {
             "release": {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag},
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
-        _make(copy / PROVENANCE, as_json(provenance))
+        write_text(copy / PROVENANCE, as_json(provenance))
         card = dataset_card(copy) if target.kind == "dataset" else model_card(copy)
-        _make(copy / "README.md", card)
+        write_text(copy / "README.md", card)
         files |= {path: File(copy / path) for path in ("README.md", PROVENANCE)}
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), _check)
 
@@ -189,12 +188,6 @@ def changelog(old: str, tag: str, facts: dict[str, Any]) -> str:
     return f"{title}\n\n{entry}" + (f"\n{before.lstrip()}" if before.strip() else "")
 
 
-def _make(path: Path, text: str) -> None:
-    """Write a file where there may be a link."""
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
 def _paths(folder: Path) -> list[str]:
     """All files below a folder, links followed; of a dataset, those of its configs and those at the top."""
     found = []
@@ -214,7 +207,7 @@ def _add_results(copy: Path, results: Path) -> None:
         shutil.copy(results / name, copy / name)
     if (results / BENCHMARKS).is_file():
         (copy / ".eval_results").mkdir()
-        _make(copy / ".eval_results" / "longvpo.yaml", benchmarks(results / BENCHMARKS))
+        write_text(copy / ".eval_results" / "longvpo.yaml", benchmarks(results / BENCHMARKS))
 
 
 def benchmarks(file: Path) -> str:
@@ -229,7 +222,7 @@ def benchmarks(file: Path) -> str:
     from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
 
     try:
-        entries = parse_eval_result_entries(yaml.safe_load(file.read_text()))
+        entries = parse_eval_result_entries(yaml.safe_load(read_text(file)))
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LongVPOError(
             f"{file} is no list of benchmark scores ({type(error).__name__}: {error}): give entries with "

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.folder import whole_file
+from longvpo.folder import read_json, whole_file
 from longvpo.probe import probe, reason
 from longvpo.sections import SceneSection
 from longvpo.video import duration
@@ -55,7 +55,7 @@ def cut(path: Path, section: SceneSection, kept: Path, start: float = 0.0, end: 
         cuts = find_cuts(path, section)
         with whole_file(file) as unfinished:
             unfinished.write(json.dumps(cuts).encode())
-    return fit(json.loads(file.read_text()), last, section, start)
+    return fit(read_json(file), last, section, start)
 
 
 def fit(cuts: list[float], end: float, section: SceneSection, start: float = 0.0) -> list[Span]:

@@ -20,7 +20,7 @@ from longvpo.arguments import training_arguments
 from longvpo.cards import dataset_card
 from longvpo.collator import SCORES, check_videos
 from longvpo.errors import LongVPOError
-from longvpo.folder import RELEASE, file_hash, whole_folder
+from longvpo.folder import RELEASE, file_hash, whole_folder, write_text
 from longvpo.model import ADAPTER_WEIGHTS, load_processor
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
@@ -60,7 +60,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
                 copy, config, {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             )
             facts["triplets"][config], facts["scored_by"][config] = len(rows), said
-        (copy / "README.md").write_text(dataset_card(copy))
+        write_text(copy / "README.md", dataset_card(copy))
     return facts
 
 

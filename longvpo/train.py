@@ -34,7 +34,7 @@ from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
-from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, finished, whole_folder
+from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, finished, whole_folder, write_text
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, commit_of, found_at, hardware, made_by
@@ -130,11 +130,11 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
         curves(folder / "curves.png", trainer.state.log_history)
-        (folder / "recipe.yaml").write_text(_resolved(recipe))
+        write_text(folder / "recipe.yaml", _resolved(recipe))
         facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
-        (folder / "facts.json").write_text(as_json(facts))
-        (folder / PROVENANCE).write_text(as_json(_provenance(recipe, facts)))
-        (folder / "README.md").write_text(model_card(folder))  # over PEFT's template, with nothing filled in
+        write_text(folder / "facts.json", as_json(facts))
+        write_text(folder / PROVENANCE, as_json(_provenance(recipe, facts)))
+        write_text(folder / "README.md", model_card(folder))  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
             shutil.move(checkpoints / "runs", folder / "runs")
     delete(checkpoints, key)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from longvpo.folder import as_json
+from longvpo.folder import as_json, read_text, write_text
 from longvpo.model import prompt_text
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor, save_encoders
 from longvpo.tiny.tasks import ATTRIBUTES, short_task
@@ -35,7 +35,7 @@ FRAMES = 4  # a clip of 4 s at 1 fps
 
 def load_world(folder: Path) -> tuple[list[Thing], np.ndarray]:
     """Read a drawn world back from its files: what each clip shows, and all its frames (clips, 16, 96, 96, 3)."""
-    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in read_text(folder / "metadata.jsonl").splitlines()]
     things = []
     for row in rows:
         _, color, shape, _, motion, _, _, place = row["caption"].split()
@@ -167,7 +167,7 @@ def main(folder: Path, recipe: BaseRecipe = BaseRecipe()) -> None:
     train_language(model, processor, features, things, recipe, recipe.language_steps)
     model.save_pretrained(folder / "checkpoint")
     processor.save_pretrained(folder / "checkpoint")
-    (folder / "checkpoint" / "base_recipe.json").write_text(as_json(asdict(recipe)))
+    write_text(folder / "checkpoint" / "base_recipe.json", as_json(asdict(recipe)))
     save_encoders(model, processor, folder)
 
 

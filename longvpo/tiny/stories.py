@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.folder import write_text
 from longvpo.tiny.world import COLORS, FPS, PLACES, SHAPES, Split, Thing, draw, pair_questions, random_thing
 from longvpo.video import write_video
 
@@ -71,7 +72,7 @@ def write_stories(folder: Path, counts: Sequence[int], seed: int, split: Split) 
     """
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     table = folder / "metadata.jsonl"
-    with table.open("w") as rows, tqdm(total=sum(counts), desc=f"draw scenes, {split}") as bar:
+    with table.open("w", encoding="utf-8") as rows, tqdm(total=sum(counts), desc=f"draw scenes, {split}") as bar:
         for index, scenes in enumerate(counts):
             rng = story_rng(seed, split, index)
             story = random_story(scenes, rng, split)
@@ -81,5 +82,5 @@ def write_stories(folder: Path, counts: Sequence[int], seed: int, split: Split) 
             more = [{"question": question, "answer": answer} for question, answer in asked] or [{}]
             rows.writelines(json.dumps(row | one) + "\n" for one in more)
             bar.update(scenes)
-    (folder / "stories.json").write_text(json.dumps({"counts": list(counts), "seed": seed, "split": split}))
+    write_text(folder / "stories.json", json.dumps({"counts": list(counts), "seed": seed, "split": split}))
     return table

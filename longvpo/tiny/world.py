@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.folder import write_text
 from longvpo.video import write_video
 
 SIZE = 96  # pixels; mp4 halves the resolution of colour, so clips are drawn larger than the model's 32
@@ -157,7 +158,7 @@ def write_world(folder: Path, clips: int, seed: int, split: Split) -> Path:
     rng = np.random.default_rng([seed, split == "test"])
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     table = folder / "metadata.jsonl"
-    with table.open("w") as rows:
+    with table.open("w", encoding="utf-8") as rows:
         for index in tqdm(range(clips), desc=f"draw, {split}"):
             thing = random_thing(rng, split)
             name = f"videos/{index:05d}.mp4"
@@ -167,5 +168,5 @@ def write_world(folder: Path, clips: int, seed: int, split: Split) -> Path:
                 question, answer = questions(thing)[index % 2]
                 row |= {"question": question, "answer": answer}
             rows.write(json.dumps(row) + "\n")
-    (folder / "world.json").write_text(json.dumps({"clips": clips, "seed": seed, "split": split}))
+    write_text(folder / "world.json", json.dumps({"clips": clips, "seed": seed, "split": split}))
     return table
