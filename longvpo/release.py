@@ -6,7 +6,6 @@ password: paths are cut to their last name, and addresses lose what stands befor
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from longvpo.hub import File, Release, publish
 from longvpo.licenses import check_license
 from longvpo.merged import merge
 from longvpo.model import ADAPTER_WEIGHTS
+from longvpo.private import public
 from longvpo.recipe import DatasetRecipe, TrainRecipe
 from longvpo.retry import again
 from longvpo.target import Target, check_push, read
@@ -149,18 +149,6 @@ def staged(folder: Path, target: Target, results: Path | None = None) -> Iterato
         write_text(copy / "README.md", card)
         files |= {path: File(copy / path) for path in ("README.md", PROVENANCE)}
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), _check)
-
-
-def public(value: Any) -> Any:
-    """Values of a JSON or YAML file without folders of this machine and without passwords in addresses."""
-    if isinstance(value, dict):
-        return {key: public(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [public(item) for item in value]
-    if not isinstance(value, str) or "\n" in value:
-        return value
-    value = re.sub(r"(\w+://)[^/@\s]*@", r"\1", value)
-    return re.sub(r"^(?:/|~/|[A-Za-z]:[\\/])(?:[^\s]*[\\/])?([^\\/\s]+)[\\/]?$", r"\1", value)
 
 
 def _found_again(recipe: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 
 # a module may import those of earlier lines alone
 LAYERS = [
-    ["errors", "prompts", "json_text", "printing"],
+    ["errors", "prompts", "json_text", "printing", "private"],
     ["folder", "triplet", "sections", "retry", "licenses"],
     ["recipe", "shards", "provenance", "target"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "hub", "arguments", "checkpoints", "watching"],

@@ -26,7 +26,7 @@ from longvpo.folder import RELEASE, file_hash
 from longvpo.model import TINY as TINY_FOLDER
 from longvpo.recipe import DatasetRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
-from longvpo.release import changelog, public
+from longvpo.release import changelog
 from longvpo.train import train
 
 KINDS = ("429", "500", "503", "reset", "lost", "slow")
@@ -545,31 +545,6 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
         (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
         assert (code, says in error) == (1, True), said
     assert "models/alice/refused" not in pushes.state(), "nothing is made of what cannot be published"
-
-
-def test_public_values() -> None:
-    values = {
-        "folder": "/home/somebody/clips",
-        "home": "~/clips/",
-        "windows": "C:\\Users\\somebody\\clips",
-        "url": "https://user:password@host:8000/v1",
-        "repo": "someone/model",
-        "glob": "train/*.tar.gz",
-        "prompt": "/ two\n/lines",
-        "list": [{"a": "/x/y"}],
-        "number": 3,
-    }
-    assert public(values) == {
-        "folder": "clips",
-        "home": "clips",
-        "windows": "clips",
-        "url": "https://host:8000/v1",
-        "repo": "someone/model",
-        "glob": "train/*.tar.gz",
-        "prompt": "/ two\n/lines",
-        "list": [{"a": "y"}],
-        "number": 3,
-    }
 
 
 def test_the_changelog_keeps_what_is_there() -> None:

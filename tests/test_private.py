@@ -1,0 +1,89 @@
+"""What is cut from values before they are published: folders in every form, and what signs an address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from longvpo.private import cut, last_name, public
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ("/home/somebody/clips", "clips"),
+        ("/home/jo/John Doe/my clips", "my clips"),
+        ("/home/jo/John Doe/my clips/", "my clips"),
+        ("~/clips/", "clips"),
+        ("~somebody/clips", "clips"),
+        ("../../John Doe/clips", "clips"),
+        ("films/../../John Doe/clips", "clips"),
+        ("..\\..\\John Doe\\clips", "clips"),
+        ("./John Doe/clips", "clips"),
+        ("C:\\Users\\John Doe\\clips", "clips"),
+        ("c:/Users/John Doe/clips", "clips"),
+        ("C:clips\\of John", "of John"),
+        ("\\\\server\\John Doe\\clips\\", "clips"),
+        ("\\\\server\\share", "share"),
+        ("//server/John Doe/clips", "clips"),
+        ("file:///home/John Doe/a clip.mp4", "a clip.mp4"),
+        ("file://server/home/jo/a.mp4", "a.mp4"),
+        ("file:/home/jo/a.mp4", "a.mp4"),
+        ("FILE:///C:/Users/jo/a.mp4?x=1", "a.mp4"),
+        ("https://user:password@host:8000/v1", "https://host:8000/v1"),
+        ("https://user:p@ss@host/v1", "https://host/v1"),
+        ("https://bucket.s3/a clip.mp4?X-Amz-Signature=abc&x=/y#t=3", "https://bucket.s3/a clip.mp4"),
+        ("https://host?token=abc", "https://host"),
+        ("s3://bucket/key?versionId=3", "s3://bucket/key"),
+        ("hf://datasets/someone/data", "hf://datasets/someone/data"),
+        ("someone/model", "someone/model"),
+        ("videos/a clip.mp4", "videos/a clip.mp4"),
+        ("train/*.tar.gz", "train/*.tar.gz"),
+        ("a..b", "a..b"),
+        ("about ~30 clips", "about ~30 clips"),
+        ("~30 clips", "~30 clips"),
+        ("K: 5", "K: 5"),
+        ("/ two\n/lines", "/ two\n/lines"),
+        ("", ""),
+    ],
+)
+def test_a_value_is_cut_in_every_form_of_a_path(value: str, left: str) -> None:
+    assert cut(value) == left
+
+
+def test_the_last_name_of_a_home_is_nobody() -> None:
+    assert [last_name(path) for path in ("~alice", "~", "John Doe/my clips", "a\\b", Path("/x/y"))] == [
+        "~",
+        "~",
+        "my clips",
+        "b",
+        "y",
+    ]
+
+
+def test_a_recipe_is_cut_by_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jo" / "base").mkdir(parents=True)
+    values = {
+        "sources": [{"folder": "John Doe/my clips", "dataset": None, "about": "/is told as it is/"}],
+        "data": {"dataset": "John Doe/my triplets", "videos": {"mine": "John Doe/my clips", "model": "a/b"}},
+        "base": {"model": "jo/base", "revision": "main"},
+        "adapter": "runs/of/jo",
+        "writer": {"model": "someone/model", "endpoint": {"url": "https://me:mine@host/v1?key=1"}},
+        "filters": {"overlap": "John Doe/names.txt"},
+        "prompts": {"question": "/think {caption}"},
+        "number": 3,
+        "list": [{"a": "/x/y"}, None, True],
+    }
+    assert public(values) == {
+        "sources": [{"folder": "my clips", "dataset": None, "about": "/is told as it is/"}],
+        "data": {"dataset": "my triplets", "videos": {"mine": "my clips", "model": "b"}},
+        "base": {"model": "base", "revision": "main"},
+        "adapter": "jo",
+        "writer": {"model": "someone/model", "endpoint": {"url": "https://host/v1"}},
+        "filters": {"overlap": "names.txt"},
+        "prompts": {"question": "/think {caption}"},
+        "number": 3,
+        "list": [{"a": "y"}, None, True],
+    }
