@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from longvpo.container import local, open_container, reason
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.probe import Probe, reason
+from longvpo.probe import Probe
 
 # Up to 16 pictures wait in a decoder for their turn; skipping fewer than that saves nothing.
 WORTH_A_SEEK = 16
@@ -36,12 +37,12 @@ def read_decord(path: Path, file: Probe, places: np.ndarray, size: tuple[int, in
     width, height = size
     try:
         # a reader for each call: one that is shared by threads ends the process
-        reader = VideoReader(str(path), width=width, height=height, num_threads=1)
+        reader = VideoReader(local(path), width=width, height=height, num_threads=1)
         if len(reader) == len(file.shown):
             stamps = reader.get_frame_timestamp(np.append(0, places))[:, 0].astype(float)
             if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
                 return reader.get_batch(places).asnumpy()
-    except (DECORDError, RuntimeError, IndexError) as error:
+    except (DECORDError, RuntimeError, ValueError, IndexError) as error:
         raise VideoError(f"cannot decode {path.name} with decord: {reason(error)}") from error
     raise _refusal(path, "decord", "it does not understand the file's time stamps")
 
@@ -61,7 +62,7 @@ def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int
     width, height = size
     try:
         resize = [Resize((height, width))] if size != (file.width, file.height) else None
-        reader = VideoDecoder(str(path), seek_mode="exact", dimension_order="NHWC", transforms=resize)
+        reader = VideoDecoder(local(path), seek_mode="exact", dimension_order="NHWC", transforms=resize)
         if len(reader) == len(file.shown):
             batch = reader.get_frames_at([0, *places.tolist()])
             stamps = batch.pts_seconds.numpy()
@@ -74,18 +75,13 @@ def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int
 
 def read_pyav(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """As `read_decord`, by PyAV: with seeks where they are exact, otherwise in order from the start."""
-    import av
-
     wanted, rows = np.unique(places, return_inverse=True)
     found = None
     if not file.not_sought:
-        with suppress(av.error.FFmpegError, ValueError):  # what a seek cannot reach may decode in order
+        with suppress(VideoError):  # what a seek cannot reach may decode in order
             found = _decode(path, file, wanted, size, seeks=True)
-    try:
-        if found is None:
-            found = _decode(path, file, wanted, size, seeks=False)
-    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-        raise VideoError(f"cannot decode {path.name} with PyAV: {reason(error)}") from error
+    if found is None:
+        found = _decode(path, file, wanted, size, seeks=False)
     if found is None:
         raise VideoError(f"cannot decode {path.name} with PyAV: pictures that were asked for are missing or damaged")
     return found if len(wanted) == len(places) else found[rows]
@@ -93,13 +89,11 @@ def read_pyav(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]
 
 def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], seeks: bool) -> np.ndarray | None:
     """The pictures at ascending places, or None if one of them is missing or damaged."""
-    import av
-
     width, height = size
     stored = (height, width) if file.turns % 2 else size
     pictures = np.empty((len(wanted), height, width, 3), np.uint8)
     place = -1  # of the picture decoded last
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_container(path, "cannot decode {} with PyAV") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         frames = container.decode(stream)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.errors import VideoError, first_line
+from longvpo.container import check_exists, open_container
+from longvpo.errors import VideoError
 
 # Containers whose index leads a seek to the right picture; in AVI, MPEG, ASF and Ogg one misses by up to 60 pictures.
 SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
@@ -74,38 +75,33 @@ def probe(path: Path) -> Probe:
 
 
 def _probe(path: Path) -> Probe:
-    import av
-
     packets: list[tuple[int, int, bool]] = []  # time stamp, duration, hidden; in stored order
     keys: list[int] = []
     first, sound_end = None, 0.0
     unstamped = damaged = open_groups = False
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            name, codec, header = container.format.name, stream.codec_context.name, header_seconds(container)
-            # a Matroska header promises one length for all its streams: the sound may be what fills it
-            sound = () if stream.duration else container.streams.audio
-            for packet in container.demux((stream, *sound)):
-                if packet.stream_index != stream.index:
-                    sound_end = max(sound_end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
-                    continue
-                if first is None:
-                    first = next(iter(packet.decode()), None)
-                if not packet.size:
-                    continue
-                unstamped |= packet.pts is None
-                stamp = len(packets) if packet.pts is None else packet.pts
-                packets.append((stamp, packet.duration or 0, packet.is_discard))
-                damaged |= packet.is_corrupt
-                if packet.is_keyframe:
-                    keys.append(stamp)
-                    open_groups |= codec == "h264" and not _is_idr(bytes(packet))
-                open_groups |= not keys or stamp < keys[-1]
-            unit, rate, reorders = stream.time_base, stream.average_rate, stream.codec_context.has_b_frames
-    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-        raise VideoError(f"cannot read {path.name}: {reason(error)}") from error
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        name, codec, header = container.format.name, stream.codec_context.name, header_seconds(container)
+        # a Matroska header promises one length for all its streams: the sound may be what fills it
+        sound = () if stream.duration else container.streams.audio
+        for packet in container.demux((stream, *sound)):
+            if packet.stream_index != stream.index:
+                sound_end = max(sound_end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
+                continue
+            if first is None:
+                first = next(iter(packet.decode()), None)
+            if not packet.size:
+                continue
+            unstamped |= packet.pts is None
+            stamp = len(packets) if packet.pts is None else packet.pts
+            packets.append((stamp, packet.duration or 0, packet.is_discard))
+            damaged |= packet.is_corrupt
+            if packet.is_keyframe:
+                keys.append(stamp)
+                open_groups |= codec == "h264" and not _is_idr(bytes(packet))
+            open_groups |= not keys or stamp < keys[-1]
+        unit, rate, reorders = stream.time_base, stream.average_rate, stream.codec_context.has_b_frames
     if first is None:
         raise VideoError(f"cannot read {path.name}: it holds no picture")
     if unstamped:
@@ -183,19 +179,3 @@ def header_seconds(container: Any) -> float:
         return float(stream.duration * stream.time_base)
     late = float((stream.start_time or 0) * (stream.time_base or 0)) - (container.start_time or 0) / 1e6
     return max((container.duration or 0) / 1e6 - max(late, 0.0), 0.0)
-
-
-def check_exists(path: Path) -> None:
-    """Raises VideoError if there is no such file, or nothing in it."""
-    if not path.is_file():
-        raise VideoError(f"no such video: {path}")
-    if path.stat().st_size == 0:
-        raise VideoError(f"cannot read {path.name}: the file is empty")
-
-
-def reason(error: BaseException) -> str:
-    """What a decoder's error says, in one line without the path."""
-    if isinstance(error, IndexError):
-        return "it has no video stream"
-    # PyAV's text ends with the path, its strerror does not
-    return getattr(error, "strerror", None) or first_line(error)

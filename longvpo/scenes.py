@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.container import open_container
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.folder import read_json, whole_file
-from longvpo.probe import probe, reason
+from longvpo.probe import probe
 from longvpo.sections import SceneSection
 from longvpo.video import duration
 
@@ -121,22 +122,19 @@ def _pictures(path: Path, size: tuple[int, int], colors: str, times: array[float
     file = probe(path)
     shown_from, scale = file.times, av.video.reformatter.VideoReformatter()
     width, height = size
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:  # its pictures are refused when they are read: the others have cuts too
-                    continue
-                for frame in frames:
-                    told_apart = not file.counted and frame.pts is not None
-                    place = int(np.searchsorted(file.shown, frame.pts)) if told_apart else len(times)
-                    times.append(shown_from[min(place, len(shown_from) - 1)])
-                    yield scale.reformat(frame, width, height, colors, threads=1).to_ndarray()
-    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-        raise VideoError(f"cannot cut {path.name} into scenes: {reason(error)}") from error
+    with open_container(path, "cannot cut {} into scenes") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:  # its pictures are refused when they are read: the others have cuts too
+                continue
+            for frame in frames:
+                told_apart = not file.counted and frame.pts is not None
+                place = int(np.searchsorted(file.shown, frame.pts)) if told_apart else len(times)
+                times.append(shown_from[min(place, len(shown_from) - 1)])
+                yield scale.reformat(frame, width, height, colors, threads=1).to_ndarray()
 
 
 def _scenedetect(pictures: Iterable[np.ndarray], section: SceneSection) -> list[int]:

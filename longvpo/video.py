@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.container import local, open_container
 from longvpo.decoders import read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.probe import SLACK, check_exists, header_seconds, probe, reason
+from longvpo.probe import SLACK, header_seconds, probe
 from longvpo.sections import Backend, VideoSection
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
@@ -48,14 +49,8 @@ def duration(path: Path) -> float:
     Raises:
         VideoError: the file is missing, is no video, or has no length.
     """
-    import av
-
-    check_exists(path)
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            seconds = header_seconds(container)
-    except (av.error.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-        raise VideoError(f"cannot read {path.name}: {reason(error)}") from error
+    with open_container(path) as container:
+        seconds = header_seconds(container)
     return seconds or probe(path).end
 
 
@@ -109,7 +104,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
     """Write uint8 RGB frames of shape (frames, height, width, 3) as H.264 in mp4, one closed GOP a second."""
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(local(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"

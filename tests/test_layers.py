@@ -16,6 +16,7 @@ LAYERS = [
     ["folder", "triplet", "sections", "retry", "licenses"],
     ["recipe", "shards", "provenance", "target"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "hub", "arguments", "checkpoints", "watching"],
+    ["container"],
     ["probe"],
     ["decoders"],
     ["video"],

@@ -1,0 +1,72 @@
+"""Open video files: as bytes of this one file, whatever they are called and whatever they hold.
+
+The rule: FFmpeg never sees a name, which it could take for an address or a pattern of many files, and it may open
+nothing else, whatever a playlist that calls itself a film asks for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from longvpo.errors import VideoError, first_line
+
+
+class _Nameless:
+    """A file without a name: PyAV would hand it to FFmpeg, which looks for patterns and endings in it."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+@contextmanager
+def open_container(path: Path, doing: str = "cannot read {}") -> Iterator[Any]:
+    """A video file as PyAV's container, closed in the end.
+
+    Args:
+        doing: what an error says before its reason; {} stands for the file's name.
+
+    Raises:
+        VideoError: the file is missing, empty or no video, or what is done with it inside of `with` fails.
+    """
+    import av
+
+    check_exists(path)
+    # PyAV 18 refuses a file for one character of its metadata, later ones do not and have no such setting
+    lenient = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+    try:
+        with (
+            path.open("rb", buffering=0) as file,
+            av.open(_Nameless(file), container_options={"protocol_whitelist": "none"}, **lenient) as container,
+        ):
+            yield container
+    except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
+        raise VideoError(f"{doing.format(path.name)}: {reason(error)}") from error
+
+
+def local(path: Path) -> str:
+    """A path that no library takes for an address or an option: FFmpeg looks for a protocol before the first slash."""
+    return str(path.absolute())
+
+
+def check_exists(path: Path) -> None:
+    """Raises VideoError if there is no such file, or nothing in it."""
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise VideoError(f"cannot read {path.name}: {reason(error)}") from error
+    if size is None:
+        raise VideoError(f"no such video: {path}")
+    if size == 0:
+        raise VideoError(f"cannot read {path.name}: the file is empty")
+
+
+def reason(error: BaseException) -> str:
+    """What a decoder's error says, in one line without the path."""
+    if isinstance(error, IndexError):
+        return "it has no video stream"
+    # PyAV's text ends with the path, its strerror does not
+    return getattr(error, "strerror", None) or first_line(error)
