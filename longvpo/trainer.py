@@ -52,11 +52,6 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
     ) -> None:
         self.longest = longest
         super().__init__(*args, **kwargs)
-        if self.args.precompute_ref_log_probs or self.args.sync_ref_model:
-            raise LongVPOError(
-                "training.precompute_ref_log_probs and training.sync_ref_model do not work with a reference that is "
-                "scored on inputs of its own: remove them; `reference_log_probs: precomputed` scores it beforehand"
-            )
         self.precompute_ref_logps = True  # TRL's loss reads the reference's log-probs from the batch
         self._is_vision_dataset = True  # evaluate() leaves the rows to the collator
         weights = dict(zip(self.loss_types, self.loss_weights, strict=True))

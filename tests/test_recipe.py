@@ -77,7 +77,7 @@ def test_the_hash_changes_with_every_value() -> None:
     [
         ("training.learning_rat=1e-3", "trl.DPOConfig does not know training.learning_rat"),
         ("training.max_length=512", "training.max_length is set by longvpo"),
-        ("training.beta=often", "TRL refuses it"),
+        ("training.beta=often", "training.beta: .often. is not a number"),
     ],
 )
 def test_training_section_is_checked_by_trl(override: str, message: str) -> None:
