@@ -14,10 +14,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from longvpo.cells import cell
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe import MultiSection
 from longvpo.sources import Candidate, open_clip
-from longvpo.tables import cell, read_table
+from longvpo.tables import read_table
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames
 

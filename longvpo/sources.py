@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.cells import cell
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
 from longvpo.folder import file_hash
@@ -23,7 +24,7 @@ from longvpo.probe import probe
 from longvpo.recipe import DatasetRecipe
 from longvpo.scenes import cut
 from longvpo.sections import SourceSection
-from longvpo.tables import cell, find_table, read_table, stream_rows
+from longvpo.tables import find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
 
 LONGEST_NAME = 255  # bytes of a file's name, in all common file systems

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 
 # a module may import those of earlier lines alone
 LAYERS = [
-    ["errors", "prompts", "json_text", "printing", "private"],
-    ["folder", "triplet", "sections", "retry", "licenses"],
+    ["errors", "prompts", "json_text", "printing", "private", "cells"],
+    ["folder", "triplet", "sections", "retry", "licenses", "readers"],
     ["recipe", "shards", "provenance", "target"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "hub", "arguments", "checkpoints", "watching"],
     ["container"],

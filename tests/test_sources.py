@@ -26,13 +26,13 @@ from datasets import Dataset, Features, Value, Video
 from longvpo import fetch as fetching
 from longvpo import scenes
 from longvpo.build import build
+from longvpo.cells import cell
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.scenes import cut, find_cuts, fit
 from longvpo.sections import ColumnSection, SceneSection, SourceSection
 from longvpo.sources import OverlapError, list_candidates, open_clip, prepare, read_clips, read_overlap
-from longvpo.tables import cell
 from longvpo.tiny.world import draw, random_thing
 from longvpo.video import read_frames, write_video
 

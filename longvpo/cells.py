@@ -1,0 +1,58 @@
+"""What a cell of a table says, and whether it says anything.
+
+The rule: a value that is missing never becomes a text. `None` and `NaN` are no captions, no questions and no answers.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+BRACES = re.compile(r"\{([^{}]+)\}")
+# What programs write as text where a table has nothing; no caption and no question is one of these
+NOTHING = {"none", "null", "nan", "<na>", "n/a", "na", "#n/a"}
+
+
+def cell(row: dict[str, Any], column: str) -> Any:
+    """A row's value; a dot in the name goes into what the cell holds. None where there is no such place.
+
+    Several cells make one value where the name has them in braces, as in `{id}/{part.name}.mp4`.
+    """
+    if column in row:
+        return row[column]
+    if "{" in column:
+        cells = {name: cell(row, name) for name in BRACES.findall(column)}
+        if any(is_empty(value) for value in cells.values()):
+            return None
+        return BRACES.sub(lambda found: str(cells[found[1]]), column)
+    value: Any = row
+    for part in column.split("."):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None
+    return value
+
+
+def columns_of(column: str, names: list[str]) -> list[str]:
+    """The columns of a table that `cell` looks into for a name."""
+    if column in names:
+        return [column]
+    if "{" in column:
+        return [name for part in BRACES.findall(column) for name in columns_of(part, names)]
+    return [column.split(".")[0]]
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell says nothing: no value, NaN, blanks, or a list of such."""
+    if isinstance(value, float | Decimal):
+        return value != value
+    if isinstance(value, list):
+        return all(is_empty(item) for item in value)
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def says_nothing(value: Any) -> bool:
+    """Whether a caption or a question says nothing: it is empty, or what programs write for that, such as `None`."""
+    return is_empty(value) or (isinstance(value, str) and value.strip().casefold() in NOTHING)
