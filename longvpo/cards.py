@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from longvpo.errors import LongVPOError
 from longvpo.folder import PROVENANCE, as_yaml, read_json, read_yaml, shipped, write_text
+from longvpo.licenses import UNKNOWN
 from longvpo.triplet import COLUMNS
 
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
@@ -59,7 +60,7 @@ def dataset_card(folder: Path) -> str:
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     front = {
         "pretty_name": facts["name"],
-        **_license(facts["license"] or common_license(facts["sources"]) or "unknown"),
+        **_license(facts["license"] or common_license(facts["sources"]) or UNKNOWN),
         "language": list(recipe["language"]),
         "task_categories": ["video-text-to-text"],
         "size_categories": [_size(sum(rows.get(stage, 0) for stage in SHEETS))],
@@ -125,6 +126,11 @@ def common_license(sources: list[dict[str, Any]]) -> str | None:
     return each.pop() if len(each) == 1 else None
 
 
+def stated(license_id: str) -> str:
+    """A licence as a card names it."""
+    return "not stated" if license_id == UNKNOWN else license_id
+
+
 def bars(histogram: dict[str, float]) -> str:
     """A histogram as lines of text."""
     longest, width = max(histogram.values()), max(map(len, histogram))
@@ -168,7 +174,7 @@ def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"bars": bars, "pretty": pretty}
+    environment.filters |= {"bars": bars, "pretty": pretty, "stated": stated}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     return _tidy(environment.get_template("README.md.jinja").render(front=as_yaml(front), **values))
 

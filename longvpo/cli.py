@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from longvpo.errors import LongVPOError
+from longvpo.home import path
 from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say, say_where
 
 app = typer.Typer(
@@ -35,7 +36,8 @@ RecipeName = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as stage1.triplets=100.")
 ]
-Output = Annotated[Path | None, typer.Option(help="Folder for the result.  [default: the recipe's name]")]
+Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
+Output = Annotated[Path | None, typer.Option(parser=path, help="Folder for the result.  [default: the recipe's name]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]
@@ -46,6 +48,7 @@ Private = Annotated[
     typer.Option("--private/--public", help="[default: a new repository is private, another stays as it is]"),
 ]
 Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
+License = Annotated[str | None, typer.Option(help="Id for the sources or the base of which the recipe states none.")]
 FIRST_TAG = "v0.1.0"
 
 
@@ -55,7 +58,7 @@ def build_dataset(
     overrides: Overrides = None,
     output: Output = None,
     journal: Annotated[
-        Path | None, typer.Option(help="Folder of answers to use and add to; builds may share one.")
+        Path | None, typer.Option(parser=path, help="Folder of answers to use and add to; builds may share one.")
     ] = None,
     push: Push = False,
     repo_id: RepoId = None,
@@ -134,7 +137,7 @@ def train(
 def score(
     recipe: RecipeName,
     overrides: Overrides = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the dataset.  [default: its name, -scored]")] = None,
+    output: Annotated[Path | None, typer.Option(parser=path, help="Folder for it.  [default: NAME-scored]")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add the log-probabilities of a training recipe's reference to its dataset, so that training need not score."""
@@ -153,7 +156,7 @@ def score(
 def evaluate(
     recipe: RecipeName,
     overrides: Overrides = None,
-    adapter: Annotated[list[Path] | None, typer.Option(help="Adapter folder; may be given several times.")] = None,
+    adapter: Annotated[list[Path] | None, typer.Option(parser=path, help="Its folder; for each adapter.")] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -178,29 +181,28 @@ def evaluate(
 
 @app.command()
 def push(
-    folder: Annotated[Path, typer.Argument(help="What build-dataset, train or score made.")],
+    folder: Result,
     results: Annotated[
-        Path | None, typer.Option(help="Of an adapter: what evaluate found, to be published too.")
+        Path | None, typer.Option(parser=path, help="Of an adapter: what evaluate found, to be published too.")
     ] = None,
     merged: Annotated[bool, typer.Option("--merged", help="Of an adapter: the whole model, merged.")] = False,
     repo_id: RepoId = None,
     tag: Tag = FIRST_TAG,
     private: Private = None,
     collection: Collection = None,
+    license: License = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish a dataset or an adapter. The same command again does what is left to do."""
     from longvpo.release import push_folder
 
-    published = push_folder(folder, repo_id, tag, private, collection, results, merged)
+    published = push_folder(folder, repo_id, tag, private, collection, results, merged, license)
     print_values(published, as_json)
     say_where({"published": published})
 
 
 @app.command()
-def card(
-    folder: Annotated[Path, typer.Argument(help="What build-dataset, train or score made.")],
-) -> None:
+def card(folder: Result) -> None:
     """Render the card of a dataset or an adapter again, from the files beside it."""
     from longvpo.cards import write_card
 
@@ -209,7 +211,7 @@ def card(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("longvpo-demo"),
+    output: Annotated[Path, typer.Option(parser=path, help="Folder for all that it makes.")] = Path("longvpo-demo"),
     seed: Annotated[int, typer.Option(help="Draws other clips, for training and for the test.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -221,8 +223,8 @@ def demo(
         print(json.dumps(result))
     else:
         print_tables(result)
-    for name, path in result["paths"].items():
-        say(f"{name + ':':16} {path}")
+    for name, made in result["paths"].items():
+        say(f"{name + ':':16} {made}")
     say(f"{'seconds:':16} {result['seconds']:.0f}")
     say("next:            longvpo recipes tiny/dataset   (the recipe to start your own from)")
 

@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
+from longvpo.home import at_home, path
 from longvpo.sections import VideoSection
 from longvpo.video import ClipFrames
 
@@ -104,6 +105,7 @@ def load_triplets(
     """
     from datasets import get_dataset_config_names, load_dataset
 
+    dataset = at_home(dataset)
     if config not in ABOUT:
         raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
@@ -117,7 +119,7 @@ def load_triplets(
         raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error
     embedded = clips if clips is not None and "frames" in clips.column_names else None
     return Triplets(
-        rows, Frames(embedded, ClipFrames(video, {name: Path(path) for name, path in (videos or {}).items()}))
+        rows, Frames(embedded, ClipFrames(video, {name: path(given) for name, given in (videos or {}).items()}))
     )
 
 

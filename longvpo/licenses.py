@@ -18,23 +18,49 @@ IDS = """
     grok2-community gemma other
 """  # `unknown` is one too, but nobody can say yes to that
 HUB_LICENSES = frozenset(IDS.split())
+UNKNOWN = "unknown"  # what nobody has stated
 
 
-def check_license(license_id: str | None, key: str) -> str:
+def check_license(license_id: str | None, key: str, said_by: str) -> str:
     """The id, if the Hub knows it.
 
     Args:
-        key: of the recipe, for the message.
+        key: what it is the licence of, for the message.
+        said_by: how the user states it, up to the id.
 
     Raises:
-        LongVPOError: it does not, or no licence is named.
+        LongVPOError: it does not, or no licence is stated.
     """
     if license_id in HUB_LICENSES:
         return license_id
-    if license_id in (None, "", "unknown"):
-        raise LongVPOError(f"{key} is not given: say under which licence it is before you publish, such as cc-by-4.0")
+    if license_id in (None, "", UNKNOWN):
+        raise LongVPOError(
+            f"{key} is not stated: say under which licence it may be published, as in {said_by}cc-by-4.0; "
+            "`other` stands for what is not in the Hub's list"
+        )
     close = difflib.get_close_matches(str(license_id).lower(), HUB_LICENSES, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise LongVPOError(
         f"{key}: {license_id} is no licence id of the Hub{meant}; `other` stands for what is not in its list"
     )
+
+
+def dataset_license(stated: str | None, sources: dict[str, str], said_by: str | None = None) -> str:
+    """The licence id of a dataset.
+
+    Args:
+        stated: by the recipe.
+        sources: licence of each, by its key in the recipe.
+        said_by: how the user states those that are missing; None: by their keys.
+
+    Raises:
+        LongVPOError: a source's licence or the dataset's is missing or unknown to the Hub.
+    """
+    for key, license_id in sources.items():
+        check_license(license_id, key, said_by or f"{key}=")
+    each = sorted(set(sources.values()))
+    if stated is None and len(each) > 1:
+        raise LongVPOError(
+            f"the sources have several licences ({', '.join(each)}): set `license` to that of the whole dataset"
+        )
+    return check_license(stated or each[0], "license", "license=")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from longvpo import prompts
+from longvpo.home import at_home
 from longvpo.sections import (
     FilterSection,
+    FolderPath,
+    IdOrFolder,
     LongSourceSection,
     ModelSection,
     Section,
@@ -102,6 +105,10 @@ class Stage2Section(Section):
     needed: bool = Field(True, description="a question that is answered without one of its scenes is dropped")
     trace: bool = Field(True, description="a reasoning trace that cites other scenes than the question is dropped")
 
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"sources": ()}
+
     @model_validator(mode="after")
     def _scenes(self) -> Stage2Section:
         if self.min_scenes > self.max_scenes:
@@ -150,11 +157,11 @@ class DatasetRecipe(Section):
         names = [source.name for source in self.all_sources]
         if len(set(names)) < len(names):
             raise ValueError("two sources have the same name")
-        closed = [source.name for source in self.all_sources if not source.redistribution]
+        closed = next(((key, s.name) for key, s in self.keyed_sources if not s.redistribution), None)
         if self.embed and closed:
             raise ValueError(
-                f"embed: the frames of source {closed[0]} may not be published: leave `embed` out, or set "
-                "`redistribution: true` there, if its licence says so"
+                f"embed: nothing says that the frames of source {closed[1]} may be published: if its licence lets "
+                f"others publish its videos, set {closed[0]}.redistribution=true; else leave `embed` out"
             )
         if self.stage2 and self.stage2.max_scenes > self.context.frame_budget:
             raise ValueError("stage2.max_scenes is above context.frame_budget: a scene has one frame at least")
@@ -163,10 +170,20 @@ class DatasetRecipe(Section):
             raise ValueError(f"stage2.tasks: say under prompts.tasks what {unknown[0]} asks for")
         return self
 
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"sources": ("license",), "stage2": ("license",)}
+
     @property
     def all_sources(self) -> tuple[SourceSection, ...]:
         """Of both stages."""
-        return (*self.sources, *(self.stage2.sources if self.stage2 else ()))
+        return tuple(source for _, source in self.keyed_sources)
+
+    @property
+    def keyed_sources(self) -> list[tuple[str, SourceSection]]:
+        """Of both stages, each with its key in the recipe."""
+        parts = {"sources": self.sources, "stage2.sources": self.stage2.sources if self.stage2 else ()}
+        return [(f"{key}.{place}", source) for key, part in parts.items() for place, source in enumerate(part)]
 
 
 class MixSection(Section):
@@ -180,12 +197,16 @@ class MixSection(Section):
 class DataSection(Section):
     """Which triplets, and where their videos are."""
 
-    dataset: str = Field(description="a folder that build-dataset made, or a Hub dataset id")
+    dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
     config: str = "stage1"
     revision: str = "main"
     split: str = "train"
     mix: tuple[MixSection, ...] = ()
-    videos: dict[str, Path] = Field(description="folder of the videos of each source")
+    videos: dict[str, FolderPath] = Field(description="folder of the videos of each source")
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"dataset": ("revision",)}
 
 
 class LoraSection(Section):
@@ -200,7 +221,7 @@ class LoraSection(Section):
 class TrainRecipe(Section):
     name: str
     base: ModelSection
-    adapter: str | None = Field(
+    adapter: IdOrFolder | None = Field(
         None, description="a folder or a Hub id: training goes on from it, and its frozen copy is the reference"
     )
     adapter_revision: str = "main"
@@ -227,6 +248,15 @@ class TrainRecipe(Section):
         None, description="of the adapter, an id of the Hub's list; null: `base.license`, whose weights it changes"
     )
     language: tuple[str, ...] = Field(("en",), description="for the card")
+
+    @field_validator("training")
+    @classmethod
+    def _folders(cls, training: dict[str, Any]) -> dict[str, Any]:
+        return {key: at_home(value) if isinstance(value, str) else value for key, value in training.items()}
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"adapter": ("adapter_revision",), "base": ("license",)}
 
 
 class MultiSection(Section):

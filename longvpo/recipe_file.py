@@ -9,21 +9,28 @@ import difflib
 import hashlib
 import json
 import reprlib
+import shlex
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
-from longvpo.errors import LongVPOError, first_line
+from longvpo.claims import Key, add_stated, drop_stale, leave_stated
+from longvpo.errors import LongVPOError
 from longvpo.folder import as_yaml, shipped
-from longvpo.sections import Section
+from longvpo.home import at_home
+from longvpo.printing import say
+from longvpo.sections import Section, section_in
+from longvpo.yaml_text import parse, parse_value
 
 OUR_WORDS = {  # for pydantic's, which name its types
     "tuple_type": "must be a list",
     "dict_type": "must be a section with keys of its own",
     "model_type": "must be a section with keys of its own",
     "too_short": "must have one item at least",
+    "string_type": "must be a text: put it in quotes",
+    "path_type": "must be a path: put it in quotes",
 }
 
 RecipeType = TypeVar("RecipeType", bound=Section)
@@ -42,10 +49,10 @@ def find_recipe(name: str) -> Path:
     Raises:
         LongVPOError: neither is there.
     """
-    for path in (Path(name), shipped("recipes") / f"{name}.yaml"):
+    for path in (Path(at_home(name)), shipped("recipes") / f"{name}.yaml"):
         if path.is_file():
             return path
-    if Path(name).is_dir():
+    if Path(at_home(name)).is_dir():
         raise LongVPOError(f"{name} is a folder: give a YAML file, or a name out of {', '.join(builtin_recipes())}")
     raise LongVPOError(
         f"no recipe {name}{_did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
@@ -64,13 +71,18 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     """
     path = find_recipe(_of_kind(kind, name))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise LongVPOError(f"{path} is no YAML: {_yaml_error(error)}") from error
+        values = parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        why = "it is not a text in UTF-8" if isinstance(error, UnicodeError) else error
+        raise LongVPOError(f"{path} is no YAML: {why}") from None
     if not isinstance(values, dict):
         raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
-    for override in overrides or []:
-        _override(values, override)
+    before = deepcopy(values)
+    said = {_override(values, override) for override in overrides or []}
+    dropped = drop_stale(kind, before, values, said)
+    if dropped:
+        say(f"note: {name} says this of what is not used now, and it is dropped: {', '.join(dropped)}")
+    add_stated(kind, values)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -80,7 +92,7 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
 
 def _of_kind(kind: type[Section], name: str) -> str:
     """`tiny` stands for the built-in tiny/dataset, tiny/stage1 or tiny/evaluate, whichever a command takes."""
-    if Path(name).exists():
+    if Path(at_home(name)).exists():
         return name
     first = {"DatasetRecipe": "dataset", "TrainRecipe": "stage1", "EvaluateRecipe": "evaluate"}.get(kind.__name__)
     return f"{name}/{first}" if f"{name}/{first}" in builtin_recipes() else name
@@ -94,36 +106,36 @@ def recipe_hash(recipe: Section) -> str:
 
 def dump_recipe(recipe: Section) -> str:
     """The resolved recipe, defaults included, as YAML."""
-    return as_yaml(recipe.model_dump(mode="json"))
+    values = recipe.model_dump(mode="json")
+    leave_stated(type(recipe), values)
+    return as_yaml(values)
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, Any], override: str) -> Key:
+    """Set a value, and return its key."""
     key, equals, text = override.partition("=")
     if not equals:
         raise LongVPOError(f"cannot read the override {override!r}: write it as section.key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_value(text)
+    except ValueError as error:
+        quoted = shlex.quote(f"{key}={json.dumps(text, ensure_ascii=False)}")
         raise LongVPOError(
-            f"cannot set {key}: {text} is no YAML, {_yaml_error(error)}; try '{key}=\"{text}\"'"
+            f"cannot set {key}: {text} is no YAML, {error}; where it is meant as a text, write {quoted}"
         ) from None
-    *parents, last = key.split(".")
     node: Any = values
+    found: list[str | int] = []
     try:
-        for parent in parents:
-            if isinstance(node, dict) and node.get(parent) is None:  # a section that the recipe sets to null
-                node[parent] = {}
-            node = node[int(parent)] if isinstance(node, list) else node[parent]
-        node[int(last) if isinstance(node, list) else last] = value
-    except (ValueError, IndexError, TypeError):
+        for part in key.split("."):
+            if found:
+                if isinstance(node, dict) and node.get(found[-1]) is None:  # a section that the recipe sets to null
+                    node[found[-1]] = {}
+                node = node[found[-1]]
+            found.append(range(len(node))[int(part)] if isinstance(node, list) else part)
+        node[found[-1]] = value
+    except (ValueError, LookupError, TypeError):
         raise LongVPOError(f"cannot set {key}: there is no such place in the recipe") from None
-
-
-def _yaml_error(error: Exception) -> str:
-    """What is wrong and where, in one line."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
-    return "it is not a text in UTF-8" if isinstance(error, UnicodeError) else first_line(error)
+    return tuple(found)
 
 
 def _problem(kind: type[Section], problem: Any) -> str:
@@ -150,9 +162,7 @@ def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
     for part in location[:-1]:
         if isinstance(part, int):
             continue
-        annotation = section.model_fields[part].annotation
-        options = [annotation, *get_args(annotation)]
-        section = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), section)
+        section = section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
 
 

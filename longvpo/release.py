@@ -17,11 +17,11 @@ from typing import Any
 
 import yaml
 
-from longvpo.cards import CONFIGS, common_license, dataset_card, kind_of, model_card
+from longvpo.cards import CONFIGS, dataset_card, kind_of, model_card
 from longvpo.errors import LongVPOError
 from longvpo.folder import PROVENANCE, RELEASE, as_json, as_yaml, read_json, read_text, read_yaml, write_text
 from longvpo.hub import File, Release, publish
-from longvpo.licenses import check_license
+from longvpo.licenses import UNKNOWN, check_license, dataset_license
 from longvpo.merged import merge
 from longvpo.model import ADAPTER_WEIGHTS
 from longvpo.private import public
@@ -31,7 +31,6 @@ from longvpo.target import Target, check_push, read
 
 NOT_PUBLISHED = ("work", "runs", RELEASE)
 RESULTS = ("results.json", "heat_map.png")
-ADAPTER_LICENSE = "license, or base.license,"
 BENCHMARKS = "benchmarks.yaml"  # in a folder of results: scores in the form of the Hub's .eval_results
 
 
@@ -42,42 +41,42 @@ def before_work(target: Target, recipe: DatasetRecipe | TrainRecipe, recipe_hash
         LongVPOError: a licence is missing or unknown to the Hub, or check_push says no.
     """
     if isinstance(recipe, DatasetRecipe):
-        dataset_license(recipe.license, [source.model_dump() for source in recipe.all_sources])
+        dataset_license(recipe.license, {f"{key}.license": source.license for key, source in recipe.keyed_sources})
     else:
-        check_license(recipe.license or recipe.base.license, ADAPTER_LICENSE)
+        check_license(recipe.license or recipe.base.license, "base.license", "base.license=")
     return check_push(target, recipe_hash)
 
 
-def dataset_license(stated: str | None, sources: list[dict[str, Any]]) -> str:
-    """The licence id of a dataset.
+def licensed(facts: dict[str, Any], stated: str | None) -> dict[str, Any]:
+    """The facts of a build or a training with the licence under which it is published.
 
     Args:
-        stated: by the recipe.
-        sources: name and license of each.
+        stated: at the release, for what the recipe stated none of: sources of a dataset, or the base of an adapter.
 
     Raises:
-        LongVPOError: a source's licence or the dataset's is missing or unknown to the Hub.
+        LongVPOError: a licence is missing or unknown to the Hub, or none is missing and another is stated.
     """
-    for source in sources:
-        check_license(source["license"], f"the license of source {source['name']}")
-    if stated is None and common_license(sources) is None:
-        each = ", ".join(sorted({source["license"] for source in sources}))
-        raise LongVPOError(f"the sources have several licences ({each}): set `license` to that of the whole dataset")
-    return check_license(stated or common_license(sources), "license")
+    sources = facts.get("sources", [])
+    said = {f"the licence of source {one['name']}": one["license"] for one in sources}
+    said = said or {"the licence of the base": facts["license"]}
+    missing = UNKNOWN in said.values()
+    if stated:
+        check_license(stated, "--license", "--license ")
+        if not missing and stated not in {facts["license"], *said.values()}:
+            raise LongVPOError("--license is for what the recipe states no licence of, and it states all of them")
+        said = {what: stated if one == UNKNOWN else one for what, one in said.items()}
+    license = dataset_license(facts["license"] if sources else None, said, "--license ")
+    named = [one | {"license": license_id} for one, license_id in zip(sources, said.values(), strict=False)]
+    more = {"licensed_at_release": True} if stated and missing else {}
+    return facts | more | ({"sources": named} if sources else {}) | {"license": license}
 
 
-def _license(facts: dict[str, Any]) -> str:
-    """The licence id of what a build or a training has made; raises LongVPOError as dataset_license."""
-    if "sources" in facts:
-        return dataset_license(facts["license"], facts["sources"])
-    return check_license(facts["license"], ADAPTER_LICENSE)
-
-
-def push(folder: Path, target: Target, results: Path | None = None) -> dict[str, Any]:
+def push(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> dict[str, Any]:
     """Publish a finished dataset or adapter at target.tag.
 
     Args:
         results: folder that `longvpo evaluate` made, of an adapter.
+        license: as `licensed` takes it.
 
     Returns:
         What hub.publish says; it is kept in `folder`, so that what is made from it can name it.
@@ -85,7 +84,7 @@ def push(folder: Path, target: Target, results: Path | None = None) -> dict[str,
     Raises:
         LongVPOError: the folder holds no such thing, or it cannot be published; the text says what is.
     """
-    with staged(folder, target, results) as release:
+    with staged(folder, target, results, license) as release:
         published = publish(release)
     write_text(folder / RELEASE, as_json(published))
     return published
@@ -99,6 +98,7 @@ def push_folder(
     collection: str | None,
     results: Path | None,
     merged: bool,
+    license: str | None = None,
 ) -> dict[str, Any]:
     """Publish what lies finished in a folder, under the name of its recipe where no other is given.
 
@@ -109,22 +109,21 @@ def push_folder(
     facts = read_json(folder / "facts.json")
     if kind == "dataset" and (results or merged):
         raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
-    _license(facts)
+    licensed(facts, license)
     name = repo_id or facts["name"] + ("-merged" if merged else "")
     target = check_push(Target(kind, name, tag, private, collection), facts["recipe"])
     if not merged:
-        return push(folder, target, results)
+        return push(folder, target, results, license)
     with tempfile.TemporaryDirectory(prefix="longvpo-merged-") as temporary:
         merge(folder, Path(temporary))
-        return push(Path(temporary), target, results)
+        return push(Path(temporary), target, results, license)
 
 
 @contextmanager
-def staged(folder: Path, target: Target, results: Path | None = None) -> Iterator[Release]:
+def staged(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> Iterator[Release]:
     """Everything that the release will hold, as files."""
     kind_of(folder)
-    facts = read_json(folder / "facts.json")
-    facts["license"] = _license(facts)
+    facts = licensed(read_json(folder / "facts.json"), license)
     with tempfile.TemporaryDirectory(prefix="longvpo-release-") as temporary:
         copy = Path(temporary)
         for path in folder.iterdir():

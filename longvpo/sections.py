@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from longvpo.home import at_home
+
+AtHome = BeforeValidator(lambda value: at_home(value) if isinstance(value, str) else value)
+FolderPath = Annotated[Path, AtHome]
+IdOrFolder = Annotated[str, AtHome]
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Keys that name something, such as a model, each with the keys that speak of what it names.
+
+        Args:
+            values: of the section, as they stand in a recipe.
+        """
+        return {}
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """The kind of section that a key holds, be it one or a list of them, or may hold beside null."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_in(part))), None)
 
 
 class VideoSection(Section):
@@ -29,11 +51,15 @@ class VideoSection(Section):
 class ModelSection(Section):
     """A video-language model: a Hub id, a folder, or `tiny`, the embedded one."""
 
-    model: str
+    model: IdOrFolder
     revision: str = "main"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     quantization: Literal["nf4"] | None = None
     license: str = Field("unknown", description="an id of the Hub's list; cards name it")
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"model": ("revision", "license"), "revision": ("license",)}
 
 
 class ColumnSection(Section):
@@ -70,9 +96,11 @@ class SourceSection(Section):
     needs them.
     """
 
+    OF_VIDEOS: ClassVar = ("license", "redistribution", "about")
+
     name: str
-    folder: Path
-    dataset: str | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
+    folder: FolderPath
+    dataset: IdOrFolder | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
     config: str | None = None
     split: str = "train"
     revision: str = "main"
@@ -92,6 +120,13 @@ class SourceSection(Section):
     license: str = Field("unknown", description="an id of the Hub's list")
     redistribution: bool = Field(False, description="whether the licence lets others publish the videos")
     about: str = Field("", description="a text for the card")
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        named = {"dataset": (*cls.OF_VIDEOS, "revision")}
+        if values.get("dataset") is None:
+            return named | {"folder": cls.OF_VIDEOS}
+        return named | {"revision": cls.OF_VIDEOS}  # `folder` is where the same videos are kept
 
     @model_validator(mode="after")
     def _together(self) -> SourceSection:
@@ -167,11 +202,11 @@ class FilterSection(Section):
     Each can be switched off for an ablation: null or false.
     """
 
-    visual_model: str = "facebook/dinov2-base"
+    visual_model: IdOrFolder = "facebook/dinov2-base"
     visual_revision: str = "main"
     visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
     visual_frames: int = Field(8, gt=0, description="a clip")
-    text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    text_model: IdOrFolder = "sentence-transformers/all-MiniLM-L6-v2"
     text_revision: str = "main"
     specificity: bool = Field(
         True, description="a distractor whose caption is as close to the question as the anchor's is replaced"
@@ -184,6 +219,10 @@ class FilterSection(Section):
     question_threshold: float | None = Field(
         0.95, description="a question closer than this cosine to one before it is dropped; null: off"
     )
-    overlap: Path | None = Field(
+    overlap: FolderPath | None = Field(
         None, description="a text file of video names or sha256, one a line: the videos of a benchmark, left out"
     )
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"visual_model": ("visual_revision",), "text_model": ("text_revision",)}

@@ -177,7 +177,7 @@ BAD: dict[str, Bad] = {
     "no =": Bad(nothing, ["seed"], ["cannot read the override 'seed'", "write it as section.key=value"]),
     "nowhere": Bad(nothing, ["sources.7.name=x"], ["cannot set sources.7.name", "no such place"]),
     "into a number": Bad(nothing, ["seed.x=1"], ["cannot set seed.x", "no such place"]),
-    "no YAML": Bad(nothing, ["sources.0.tars=*.tar"], ["*.tar is no YAML", """try 'sources.0.tars="*.tar"'"""]),
+    "no YAML": Bad(nothing, ["sources.0.tars=[a.tar"], ["[a.tar is no YAML", """write 'sources.0.tars="[a.tar"'"""]),
     # tables
     "no folder": Bad(nothing, ["sources.0.folder=@/x"], ["no metadata.jsonl", "in @/x", "set the source's folder"]),
     "a file as folder": Bad(file("x"), ["sources.0.folder=@/x"], ["no metadata.jsonl", "set the source's folder"]),

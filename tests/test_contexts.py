@@ -70,7 +70,8 @@ def test_without_frames_and_without_a_folder_it_says_what_to_give(dataset: Path,
 def test_frames_are_embedded_only_where_every_licence_allows_it() -> None:
     closed = "sources.0.redistribution=false"
     with pytest.raises(
-        LongVPOError, match="embed: the frames of source drawn may not be published: leave `embed` out"
+        LongVPOError,
+        match=r"embed: nothing says that the frames of source drawn .* set sources\.0\.redistribution=true",
     ):
         load_recipe(DatasetRecipe, "tiny", ["embed=frames", closed])
 

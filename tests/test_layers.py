@@ -13,8 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 # a module may import those of earlier lines alone
 LAYERS = [
     ["errors", "prompts", "json_text", "printing", "private", "cells"],
+    ["home", "yaml_text"],
     ["folder", "triplet", "sections", "retry", "licenses", "readers"],
-    ["recipe", "shards", "provenance", "target"],
+    ["recipe", "claims", "shards", "provenance", "target"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "hub", "arguments", "checkpoints", "watching"],
     ["container"],
     ["probe"],

@@ -427,8 +427,8 @@ def test_visibility_is_what_was_asked_for(pushes: Pushes, first: Path, tmp_path:
         (ALICE, [], ["--repo-id", "alice/my data"], "--repo-id alice/my data: "),
         (ALICE, [], ["--tag", "v 1"], "--tag v 1: give letters, digits"),
         (ALICE, [], ["--tag", "main"], "--tag main: give letters, digits"),
-        (ALICE, ["sources.0.license=apache2"], [], "the license of source drawn: apache2 is no licence id of the Hub"),
-        (ALICE, ["sources.0.license=unknown"], [], "the license of source drawn is not given: say under which"),
+        (ALICE, ["sources.0.license=apache2"], [], "sources.0.license: apache2 is no licence id of the Hub"),
+        (ALICE, ["sources.0.license=unknown"], [], "sources.0.license is not stated: say under which"),
         (ALICE, ["license=cc-by-4"], [], "license: cc-by-4 is no licence id of the Hub (did you mean cc-by-4.0?)"),
         (ALICE, ["seed=7"], ["--repo-id", "taken"], "datasets/alice/taken has a release v0.1.0 already, of another"),
         (ALICE, [], ["--repo-id", "theirs"], "datasets/alice/theirs holds something that longvpo did not publish"),
@@ -484,7 +484,7 @@ def test_an_organisation_a_fine_grained_token_and_a_dry_run(pushes: Pushes, firs
 def test_an_adapter_without_a_licence_is_refused_before_training(pushes: Pushes, first: Path, world: Path) -> None:
     data = [f"data.dataset={first}", f"data.videos.drawn={world}", "base.license=unknown"]
     code, said = pushes.run("train", "tiny", *data, "--push", token=ALICE + "nolicense")
-    assert (code, "error: license, or base.license, is not given: say under which licence" in said) == (1, True), said
+    assert (code, "error: base.license is not stated: say under which licence" in said) == (1, True), said
 
 
 def test_no_token_and_no_path_of_this_machine_is_published(pushes: Pushes, first: Path) -> None:

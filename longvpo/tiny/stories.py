@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.claims import state
 from longvpo.folder import write_text
 from longvpo.tiny.world import COLORS, FPS, PLACES, SHAPES, Split, Thing, draw, pair_questions, random_thing
 from longvpo.video import write_video
@@ -83,4 +84,5 @@ def write_stories(folder: Path, counts: Sequence[int], seed: int, split: Split) 
             rows.writelines(json.dumps(row | one) + "\n" for one in more)
             bar.update(scenes)
     write_text(folder / "stories.json", json.dumps({"counts": list(counts), "seed": seed, "split": split}))
+    state(folder, "Drawn by `longvpo demo`, scene after scene; nobody's footage.")
     return table

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.claims import state
 from longvpo.folder import write_text
 from longvpo.video import write_video
 
@@ -169,4 +170,5 @@ def write_world(folder: Path, clips: int, seed: int, split: Split) -> Path:
                 row |= {"question": question, "answer": answer}
             rows.write(json.dumps(row) + "\n")
     write_text(folder / "world.json", json.dumps({"clips": clips, "seed": seed, "split": split}))
+    state(folder, "Drawn by `longvpo demo`, which draws the same clips again; nobody's footage.")
     return table
