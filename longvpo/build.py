@@ -25,6 +25,7 @@ from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
+from longvpo.filters import unanswered
 from longvpo.folder import PROVENANCE, as_json, claimed, read_json, whole_file, write_text
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
@@ -85,7 +86,7 @@ def build(
         pool = None
         if recipe.stage1 and material:
             pool = run_stage1(studio, recipe.stage1, material, working / "blocks", outcome)
-            _check_some(1, outcome.triplets, outcome.dropped, studio.journal.folder)
+            _check_some(1, outcome.triplets, outcome.dropped, studio.journal.folder, working / "blocks")
         if recipe.stage2:
             run_stage2(studio, recipe.stage2, videos, working / "scenes", overlap, reasoned)
             _check_some(2, reasoned.triplets, reasoned.dropped, studio.journal.folder)
@@ -197,10 +198,21 @@ def _keep(file: Path, lists: dict[str, list[Any]]) -> None:
         kept.write(json.dumps({name: [asdict(item) for item in items] for name, items in lists.items()}).encode())
 
 
-def _check_some(stage: int, triplets: list[Triplet], dropped: list[Dropped], journal: Path) -> None:
+def _check_some(
+    stage: int, triplets: list[Triplet], dropped: list[Dropped], journal: Path, blocks: Path | None = None
+) -> None:
+    """Raises LongVPOError when no triplet was left; blocks that hold no answers are then not kept either."""
     if triplets:
         return
     reasons = ", ".join(f"{n} {name}" for name, n in Counter(item.filter for item in dropped).most_common())
+    what = unanswered(dropped)
+    if what:
+        if blocks:
+            shutil.rmtree(blocks, ignore_errors=True)
+        raise LongVPOError(
+            f"no triplet was left in stage {stage}: {reasons}; {what}. Mend that, and run the same command again; the "
+            f"answers are kept: --journal {journal}"
+        )
     raise LongVPOError(
         f"no triplet was left in stage {stage}: {reasons}; loosen filters.*, context.clips or stage2.*, or give more "
         f"videos, with another --output; the answers are kept: --journal {journal}"

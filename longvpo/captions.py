@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from longvpo.errors import VideoError
 from longvpo.filters import Refusal
-from longvpo.studio import Studio, clip_request, failed
+from longvpo.studio import Studio, clip_request, no_caption
 from longvpo.triplet import Clip, Scene
 from longvpo.writer import Request
 
@@ -107,7 +107,9 @@ def _fold(stories: list[Story], budget: int, studio: Studio, counts: Counter[str
             for story, last in zip(full, upto, strict=True)
         ]
         for story, last, answer in zip(full, upto, studio.ask(requests, "", counts), strict=True):
-            story.refusal = story.refusal or failed(answer)
+            # an empty summary says less than the captions themselves, as many as fit
+            if answer.flaw != "empty":
+                story.refusal = story.refusal or no_caption(answer, "summary of its first scenes")
             story.summary, story.folded = _cut(answer.text or story.before(last), budget // 2), last
     stories[:] = [story for story in stories if story.refusal is None]
 
@@ -146,7 +148,7 @@ def _write(stories: list[Story], studio: Studio, threads: ThreadPoolExecutor, co
                 threads.submit(studio.frames_of, story.clips[len(story.scenes) + 1].reference)
     answers = studio.ask([request for _, request in asked], "", counts)
     for (story, _), answer in zip(asked, answers, strict=True):
-        story.refusal = failed(answer)
+        story.refusal = no_caption(answer, f"caption of scene {len(story.scenes) + 1}")
         scene = {
             "caption": answer.text,
             "long_video": story.name,

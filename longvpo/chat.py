@@ -7,35 +7,51 @@ with a sentence that says what to do; none of them shows the key.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
+import re
+import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import AsyncInferenceClient, get_token, set_async_client_factory
+from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 
-from longvpo.errors import LongVPOError, first_line, hide
+from longvpo.address import cleaned, key_advice, key_of, place_of, session
+from longvpo.errors import LongVPOError, first_line
+from longvpo.replies import BROKEN, Reply, characters, read_choice
 from longvpo.retry import SAYS_LATER, asked_wait
 from longvpo.sections import EndpointSection, WriterSection
 from longvpo.writer import Request
 
 FIRST_WAIT = 1.0  # seconds before the first retry; it doubles
 LONGEST_WAIT = 60.0
+LONGEST_REASON = 300  # characters
 LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is left alone
 
 WRONG_KEY = (401, 403)
 WRONG_PLACE = (404, 405)
+WRONG_BODY = (400, 422)  # where a parameter may be what is refused
+
+LEAST_TOKENS = 16  # that some servers let one ask for
+# how servers say that they do not take a parameter, or not this value of it
+UNWANTED = re.compile(
+    r"unsupported|not support|n't support|not permitted|not allowed|unknown|unrecogni[sz]ed|unexpected|deprecated"
+    r"|extra|invalid|minimum|at least|only the default|must be|instead",
+    re.IGNORECASE,
+)
 
 Messages = list[dict[str, Any]]
 
 
 class RefusedError(Exception):
     """The server will not answer this very request."""
+
+    def __init__(self, what: str, status: int) -> None:
+        super().__init__(what)
+        self.status = status
 
 
 class _AgainError(Exception):
@@ -44,14 +60,6 @@ class _AgainError(Exception):
     def __init__(self, what: str, asked: float | None = None) -> None:
         super().__init__(what)
         self.asked = asked  # seconds to wait, by the server's word
-
-
-@dataclass(frozen=True)
-class Reply:
-    text: str
-    whole: bool  # not cut at max_tokens
-    prompt_tokens: int | None
-    completion_tokens: int | None
 
 
 class _HeldFormat(dict[str, Any]):
@@ -76,15 +84,16 @@ class Chat:
 
     def __init__(self, section: WriterSection, endpoint: EndpointSection) -> None:
         self.section, self.endpoint = section, endpoint
-        self.key = _key(endpoint)
-        self.place = _place(endpoint)
+        self.place = place_of(endpoint)
+        self.key = key_of(endpoint)
         self.stop = asyncio.Event()
         self.cost = 0.0
         self.counted = True
+        self._names = {"max_tokens": "max_tokens", "temperature": "temperature", "seed": "seed"}  # "": it takes none
 
     def client(self) -> AsyncInferenceClient:
         """A client for one event loop."""
-        set_async_client_factory(_session)
+        set_async_client_factory(session)
         if self.endpoint.url is None:
             return AsyncInferenceClient(provider=cast(Any, self.endpoint.provider), api_key=self.key)
         if self.key is not None:
@@ -123,17 +132,54 @@ class Chat:
             RefusedError: this request will never be answered.
             LongVPOError: the server cannot be used, or failed too often.
         """
-        video = request.count > 0 and self.endpoint.frames_as == "video_jpeg"
-        send = partial(
-            client.chat_completion,
-            cast(Any, messages),
-            model=self.section.model,
-            max_tokens=max_tokens or self.section.max_new_tokens,
-            temperature=request.temperature,
-            seed=request.seed % 2**31,  # llama.cpp reads 32 bits
-            response_format=cast(Any, _held(request.schema)) if held and request.schema else None,
-            extra_body={"media_io_kwargs": {"video": {"num_frames": -1}}} if video else None,
-        )
+        least = 1
+        while True:
+            body = self._body(request, held, max(least, max_tokens or self.section.max_new_tokens))
+            # the parameters go in as they are: the client knows fewer names
+            send = partial(client.chat_completion, cast(Any, messages), model=self.section.model, extra_body=body)
+            try:
+                return await self._until_answered(send)
+            except RefusedError as refusal:
+                if self._gives_way(refusal, body):
+                    continue
+                if least == LEAST_TOKENS or not _asks_for_more_tokens(refusal, body):
+                    raise
+                least = LEAST_TOKENS
+
+    def _body(self, request: Request, held: bool, max_tokens: int) -> dict[str, Any]:
+        """The parameters of a request under the names that the server is known to take; what is None is not sent."""
+        said: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "temperature": request.temperature,
+            "seed": request.seed % 2**31,  # llama.cpp reads 32 bits
+        }
+        body = {self._names[name]: value for name, value in said.items() if self._names[name]}
+        body["response_format"] = _held(request.schema) if held and request.schema else None
+        if request.count > 0 and self.endpoint.frames_as == "video_jpeg":
+            body["media_io_kwargs"] = {"video": {"num_frames": -1}}
+        return body | self.endpoint.parameters
+
+    def _gives_way(self, refusal: RefusedError, body: dict[str, Any]) -> bool:
+        """Whether the same request has another form now, without the parameter that the server named."""
+        said = str(refusal)
+        if refusal.status not in WRONG_BODY or not UNWANTED.search(said):
+            return False
+        for name, known in list(self._names.items()):
+            sent = next((one for one in (name, "max_completion_tokens") if one in body), None)
+            if name == "max_tokens":
+                other = "max_completion_tokens" if "max_completion_tokens" in said and sent == name else None
+            else:
+                other = "" if sent == name and re.search(rf"\b{name}\b", said) else None
+            if other is None or name in self.endpoint.parameters:
+                continue
+            if known != other:
+                self._names[name] = other
+                what = f"asked for as {other}" if other else "left out"
+                print(f"{self.place} does not take {name}, which is {what} from now on ({said})", file=sys.stderr)
+            return True
+        return False
+
+    async def _until_answered(self, send: Callable[[], Awaitable[Any]]) -> Reply:
         wait = FIRST_WAIT
         for tries in range(1, self.endpoint.retries + 2):
             try:
@@ -156,11 +202,15 @@ class Chat:
     async def _try(self, send: Callable[[], Awaitable[Any]]) -> Reply:
         try:
             async with asyncio.timeout(self.endpoint.timeout):
-                return _read(await send())
+                return self._read(await send())
         except TimeoutError:
             raise _AgainError(f"no answer within {self.endpoint.timeout:g} seconds") from None
         except HfHubHTTPError as error:
-            raise self._sort(error.response) from None
+            response = error.response
+            what = self._clean(_reason(response))
+            raise self._sort(response.status_code, what, response.headers.get("retry-after")) from None
+        except (httpx2.InvalidURL, UnicodeEncodeError, OverflowError):
+            raise LongVPOError(f"{self.place} cannot be asked: check endpoint.url") from None
         except (httpx2.HTTPError, OSError) as error:
             raise _AgainError(self._clean(first_line(error))) from None
         except ValueError as error:
@@ -168,19 +218,56 @@ class Chat:
                 raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
             raise _AgainError("it sent something that is not an answer of the chat protocol") from None
 
-    def _sort(self, response: httpx2.Response) -> Exception:
+    def _read(self, output: Any) -> Reply:
+        """The reply in what the server sent, whose status said that all was well.
+
+        Raises:
+            RefusedError, LongVPOError, _AgainError: it holds an error all the same.
+        """
+        usage = output.usage
+        used = (
+            usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")
+        )
+        prompt, completion = (number if isinstance(number, int) else None for number in used)
+        choices = output.choices
+        if not isinstance(choices, list) or not choices:
+            raise self._failed(output) or _AgainError("it sent an answer without a choice")
+        choice = choices[0]
+        failure = self._failed(choice)
+        if failure:
+            raise failure
+        if str(choice.get("finish_reason") or "").lower() in BROKEN:
+            raise _AgainError(f"its reply ends with {choice['finish_reason']}")
+        if not isinstance(choice.message, dict):
+            raise _AgainError("it sent an answer without a choice")
+        reply = read_choice(choice, choice.message, self.section.max_new_tokens)
+        return replace(reply, error=self._clean(reply.error), prompt_tokens=prompt, completion_tokens=completion)
+
+    def _failed(self, body: dict[str, Any]) -> Exception | None:
+        """What follows from an error in a body; None where there is none."""
+        error = body.get("error") or body.get("detail") or (body if body.get("object") == "error" else None)
+        if not error:
+            return None
+        said = [one for one in (error, body) if isinstance(one, dict)]
+        codes = [str(one.get(name)) for one in said for name in ("code", "status", "type")]
+        what = self._clean(_said(error))
+        status = next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
+        if status is None and any(code.startswith(("invalid_request", "context_length")) for code in codes):
+            return RefusedError(what, 400)
+        return _AgainError(what) if status is None else self._sort(status, what)
+
+    def _sort(self, status: int, said: str, retry_after: str | None = None) -> Exception:
         """What follows from an HTTP error."""
-        status, model = response.status_code, self.section.model
-        what = self._clean(f"{status}: {_reason(response)}")
+        model, what = self.section.model, f"{status}: {said}"
         if status in WRONG_KEY:
-            return LongVPOError(f"{self.place} does not let us in ({what}): {_key_advice(self.endpoint)}")
+            return LongVPOError(f"{self.place} does not let us in ({what}): {key_advice(self.endpoint)}")
         if status in WRONG_PLACE:
             return LongVPOError(f"{self.place} knows no {model} ({what}): check the model and endpoint.url")
         if status == 402:
             return LongVPOError(f"{self.place} asks for payment ({what})")
         if status == 409 or status in SAYS_LATER or status >= 500:
-            return _AgainError(what, asked_wait(response.headers.get("retry-after")))
-        return RefusedError(what)
+            return _AgainError(what, asked_wait(retry_after))
+        return RefusedError(what, status)
 
     def _count(self, reply: Reply) -> Reply:
         self.counted = reply.prompt_tokens is not None
@@ -189,68 +276,32 @@ class Chat:
         return reply
 
     def _clean(self, text: str) -> str:
-        return hide(text, self.key or get_token())
+        """One line of what a server or its client said, without a secret."""
+        return cleaned(text, self.endpoint, self.key)[:LONGEST_REASON]
 
 
 def _held(schema: dict[str, Any]) -> _HeldFormat:
     return _HeldFormat(type="json_schema", json_schema={"name": "answer", "schema": schema, "strict": True})
 
 
-def _session() -> httpx2.AsyncClient:
-    """As the Hub's own, but for its refusal to reach even localhost under HF_HUB_OFFLINE, and for its limit of 100."""
-    return httpx2.AsyncClient(follow_redirects=True, timeout=None, limits=httpx2.Limits())
-
-
-def _key(endpoint: EndpointSection) -> str | None:
-    """The key to send; None for a provider stands for the Hub's token, and for a url for none."""
-    if endpoint.api_key_env is not None:
-        key = os.environ.get(endpoint.api_key_env)
-        if not key:
-            raise LongVPOError(f"the environment variable {endpoint.api_key_env} (endpoint.api_key_env) is not set")
-        return key
-    if endpoint.provider is not None and get_token() is None:
-        raise LongVPOError(
-            f"provider {endpoint.provider} needs a key: run `hf auth login`, or set endpoint.api_key_env"
-        )
-    return None
-
-
-def _key_advice(endpoint: EndpointSection) -> str:
-    if endpoint.api_key_env is not None:
-        return f"check the key in the environment variable {endpoint.api_key_env}"
-    if endpoint.url is not None:
-        return "set endpoint.api_key_env to the name of an environment variable that holds a key"
-    return "check the Hub's token (`hf auth login`), or set endpoint.api_key_env"
-
-
-def _place(endpoint: EndpointSection) -> str:
-    """The server in an error's words; a url can hold a password or a key."""
-    if endpoint.url is None:
-        return f"the provider {endpoint.provider}"
-    url = urlsplit(endpoint.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        # the client would take it for a model on the Hub, and send frames and token there
-        raise LongVPOError("endpoint.url is no address of a server: it must be such as http://localhost:8000/v1")
-    return f"the server at {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
-
-
-def _read(output: Any) -> Reply:
-    try:
-        choice = output.choices[0]
-        said, finish = choice.message.content, choice.finish_reason
-    except (AttributeError, LookupError, TypeError):
-        raise _AgainError("it sent an answer without a choice") from None
-    prompt, completion = (getattr(output.usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-    return Reply(said.strip() if isinstance(said, str) else "", finish != "length", prompt, completion)
+def _asks_for_more_tokens(refusal: RefusedError, body: dict[str, Any]) -> bool:
+    """Whether the limit of tokens was too low for the server."""
+    said = str(refusal)
+    limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
+    named = re.search(r"max_(?:completion_|output_|new_)?tokens", said)
+    return refusal.status in WRONG_BODY and bool(named) and bool(limits) and limits[0] < LEAST_TOKENS
 
 
 def _reason(response: httpx2.Response) -> str:
     """What an HTTP error says, in one line."""
     try:
-        said = response.json()
+        return _said(response.json()) or response.reason_phrase
     except ValueError:
-        said = response.text
+        return _said(response.text) or response.reason_phrase
+
+
+def _said(error: Any) -> str:
+    """The sentence in an error's body, in one line."""
     for key in ("error", "message", "detail"):
-        said = said.get(key, said) if isinstance(said, dict) else said
-    lines = str(said).strip().splitlines()
-    return lines[0][:300] if lines else response.reason_phrase
+        error = error.get(key, error) if isinstance(error, dict) else error
+    return " ".join(characters(str(error)).split())

@@ -12,6 +12,7 @@ import io
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,18 +20,19 @@ import numpy as np
 from huggingface_hub import AsyncInferenceClient
 from PIL import Image
 
-from longvpo.chat import Chat, Messages, RefusedError, Reply
+from longvpo.chat import Chat, Messages, RefusedError
 from longvpo.errors import LongVPOError
-from longvpo.json_text import find_json, fits
 from longvpo.prompts import REPAIR
+from longvpo.replies import Reply
 from longvpo.sections import EndpointSection, WriterSection
 from longvpo.video import write_video
-from longvpo.writer import Answer, Keep, LocalWriter, Request, Writer
+from longvpo.writer import Answer, Keep, LocalWriter, NoAnswersError, Request, Writer, answered, holds
 
 FramesAs = Literal["images", "video_jpeg", "video_url"]
 
 STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
-SUSPECT = 8  # requests refused and none answered: the recipe is at fault, not the rows
+SUSPECT = 8  # requests without an answer that can be used, and none with one: the recipe is at fault, not the rows
+TOO_LARGE = 413
 
 # Of the growth that the first frames announce, the least that the later ones must show. Images are counted one by
 # one; of a video, families merge neighbouring frames and shrink those of a long one.
@@ -62,12 +64,15 @@ class EndpointWriter:
     def __init__(self, section: WriterSection, endpoint: EndpointSection) -> None:
         self.name = f"{section.model}@{section.revision}"
         # neither the url nor the provider: another server of the same model can go on
-        self.settings = {"max_new_tokens": section.max_new_tokens, "frames_as": endpoint.frames_as}
+        self.settings: dict[str, Any] = {"max_new_tokens": section.max_new_tokens, "frames_as": endpoint.frames_as}
+        if endpoint.parameters:
+            self.settings["parameters"] = endpoint.parameters
         self.chat = Chat(section, endpoint)
         self.endpoint = endpoint
         self.kept = 0
         self._holds = True  # the server can hold an answer to a schema
         self._answered = False
+        self._without = 0  # requests that have no answer that can be used
         self._checked = 0  # frames up to which the server was seen to count them
 
     def batches(self, requests: list[Request]) -> list[list[int]]:
@@ -88,10 +93,6 @@ class EndpointWriter:
         refused: list[tuple[int, Answer]] = []
         queue = iter(enumerate(batches))
 
-        def take(number: int, answer: Answer) -> None:
-            self.kept += 1
-            keep(number, [answer])
-
         async def work(client: AsyncInferenceClient) -> None:
             for number, (request,) in queue:
                 if self.chat.stop.is_set():
@@ -99,18 +100,21 @@ class EndpointWriter:
                 try:
                     self.chat.check_cost()
                     answer = await self._answer(client, request)
-                    if answer.error:
+                    if answer.flaw:
+                        self._without += 1
                         refused.append((number, answer))
                     else:
                         self._answered = True
-                        take(number, answer)
-                    if len(refused) == SUSPECT and not self._answered:
-                        raise LongVPOError(f"{self.chat.place} refuses every request: {answer.error}")
+                        self.kept += 1
+                        keep(number, [answer])
+                    if self._without >= SUSPECT and not self._answered:
+                        raise NoAnswersError(self._nothing(answer))
                 except LongVPOError as failure:
                     failures.append(failure)
                     self.chat.stop.set()
                 while refused and self._answered:
-                    take(*refused.pop())
+                    number, answer = refused.pop()
+                    keep(number, [answer])
 
         async with self.chat.client() as client:
             try:
@@ -120,11 +124,16 @@ class EndpointWriter:
             else:
                 await asyncio.gather(*(work(client) for _ in range(min(self.endpoint.concurrency, len(batches)))))
         if failures:
-            raise LongVPOError(
+            raise type(failures[0])(
                 f"{failures[0]}; {self.kept} answers of this run are kept: run the same command again to go on"
             ) from None
-        for one in refused:
-            take(*one)
+        for number, answer in refused:
+            keep(number, [answer])
+
+    def _nothing(self, answer: Answer) -> str:
+        """What to say where nothing can be used, by one of the answers."""
+        how = "refuses every request" if answer.flaw == "writer" else "gives no answer that can be used"
+        return f"{self.chat.place} {how}: {answer.error or 'all are empty'}"
 
     async def _answer(self, client: AsyncInferenceClient, request: Request) -> Answer:
         said = await asyncio.to_thread(content, request, self.endpoint.frames_as)
@@ -133,24 +142,25 @@ class EndpointWriter:
             first, form = await self._first(client, messages, request)
         except RefusedError as refusal:
             return Answer("", error=str(refusal))
-        if request.schema is None or _valid(first, request.schema):
-            return Answer(first.text, form, first.prompt_tokens, first.completion_tokens)
+        schema = request.schema
+        if schema is None or (first.error and first.whole) or _valid(first, schema):
+            return answered(first, request, form)
         if form == "schema" and first.whole:
             self._holds = False  # it took the schema and paid no heed to it
         messages += [
             {"role": "assistant", "content": first.text or "..."},
-            {"role": "user", "content": REPAIR.format(keys=", ".join(request.schema["required"]))},
+            {"role": "user", "content": REPAIR.format(keys=", ".join(schema["required"]))},
         ]
         try:
             second = await self.chat.ask(client, messages, request, held=self._holds)
         except RefusedError:  # such as: the conversation is too long now
-            return Answer(first.text, "invalid", first.prompt_tokens, first.completion_tokens)
-        return Answer(
-            second.text,
-            "repaired" if _valid(second, request.schema) else "invalid",
-            _sum(first.prompt_tokens, second.prompt_tokens),
-            _sum(first.completion_tokens, second.completion_tokens),
+            return answered(first, request, "invalid")
+        both = replace(
+            second,
+            prompt_tokens=_sum(first.prompt_tokens, second.prompt_tokens),
+            completion_tokens=_sum(first.completion_tokens, second.completion_tokens),
         )
+        return answered(both, request, "repaired" if _valid(second, schema) else "invalid")
 
     async def _first(self, client: AsyncInferenceClient, messages: Messages, request: Request) -> tuple[Reply, str]:
         """The reply to a request, and in which form it was asked for."""
@@ -176,15 +186,10 @@ class EndpointWriter:
         tokens = []
         for number in counts:
             frames = np.stack([np.full((height, width, 3), 255 * i // count, np.uint8) for i in range(number or 1)])
-            parts = media_parts(frames[:number], self.endpoint.frames_as) if number else []
-            said = [*parts, {"type": "text", "text": "What is seen?"}]
-            request = Request("", times=(0.0,) * number)
             try:
-                reply = await self.chat.ask(client, [{"role": "user", "content": said}], request, max_tokens=1)
+                reply = await self._show(client, frames[:number])
             except RefusedError as refusal:
-                raise LongVPOError(
-                    f"{self.chat.place} refuses {number} frames ({refusal}): {MORE_FRAMES[self.endpoint.frames_as]}"
-                ) from None
+                raise LongVPOError(await self._refused(client, frames[:number], refusal)) from None
             if reply.prompt_tokens is None:
                 print(f"{self.chat.place} reports no tokens: whether it sees all frames is unknown", file=sys.stderr)
                 return
@@ -196,6 +201,30 @@ class EndpointWriter:
                 f"{self.chat.place} does not see all frames: prompt tokens are {seen} frames; "
                 f"{MORE_FRAMES[self.endpoint.frames_as]}"
             )
+
+    async def _show(self, client: AsyncInferenceClient, frames: np.ndarray) -> Reply:
+        """A reply of one token to some frames, or none."""
+        parts = media_parts(frames, self.endpoint.frames_as) if len(frames) else []
+        said: Messages = [{"role": "user", "content": [*parts, {"type": "text", "text": "What is seen?"}]}]
+        return await self.chat.ask(client, said, Request("", times=(0.0,) * len(frames)), max_tokens=1)
+
+    async def _refused(self, client: AsyncInferenceClient, frames: np.ndarray, refusal: RefusedError) -> str:
+        """What a refusal of so many frames means: the server may refuse every request, or every image."""
+        place, form = self.chat.place, self.endpoint.frames_as
+        for fewer in () if refusal.status == TOO_LARGE else range(min(len(frames), 2)):
+            try:
+                await self._show(client, frames[:fewer])
+            except RefusedError as again:
+                if fewer:
+                    return (
+                        f"{place} takes no images in the form {form} ({again}): name a model that sees, start its "
+                        "server with its vision side, or set endpoint.frames_as"
+                    )
+                refusal, frames = again, frames[:0]
+                break
+        if len(frames):
+            return f"{place} refuses {len(frames)} frames ({refusal}): {MORE_FRAMES[form]}"
+        return f"{place} refuses every request ({refusal}): set the server's options, or endpoint.parameters"
 
     async def _check_most(self, client: AsyncInferenceClient, batches: list[list[Request]]) -> None:
         most = max((request for batch in batches for request in batch), key=lambda one: one.count, default=None)
@@ -241,8 +270,7 @@ def _mp4(frames: np.ndarray) -> str:
 
 
 def _valid(reply: Reply, schema: dict[str, Any]) -> bool:
-    found = find_json(reply.text) if reply.whole else None
-    return found is not None and fits(found, schema)
+    return reply.whole and holds(reply.text, schema)
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -1,4 +1,13 @@
-"""The one exception that a user can mend: its text says what is wrong and what to do."""
+"""The one exception that a user can mend: its text says what is wrong and what to do, and shows no key or token."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote, quote_plus
+
+# around a key that was copied, or read from a file: never a part of it
+AROUND = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff"
 
 
 class LongVPOError(Exception):
@@ -16,5 +25,31 @@ def first_line(error: BaseException) -> str:
 
 
 def hide(text: str, secret: str | None) -> str:
-    """The text without a key or a token: some servers repeat it in their errors."""
-    return text.replace(secret, "***") if secret else text
+    """The text without a key or a token: some servers repeat it in their errors, and clients show it escaped."""
+    if not secret:
+        return text
+    # of several lines, or with characters that are escaped, each part is a secret too
+    parts = {secret, *re.findall(r"[!-~]{4,}", secret)}
+    forms = {form for part in parts for form in (part, repr(part)[1:-1], json.dumps(part)[1:-1])}
+    forms |= {form for part in parts for form in (quote(part), quote(part, safe=""), quote_plus(part))}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def sendable(secret: str, where: str) -> str:
+    """A key or a token as a request can carry it, without what stands around it.
+
+    Args:
+        where: names the place it comes from, for the error.
+
+    Raises:
+        LongVPOError: it holds a character that none can have; the error does not show it.
+    """
+    kept = secret.strip(AROUND)
+    wrong = re.search(r"[^ -~]", kept)
+    if not kept or wrong:
+        lines = wrong is not None and wrong.group() in "\r\n"
+        what = "is empty" if not wrong else "has several lines" if lines else "holds a character that no key can have"
+        raise LongVPOError(f"{where} {what}: set it to the key alone")
+    return kept

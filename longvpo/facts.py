@@ -21,16 +21,16 @@ from longvpo.triplet import Clip, Triplet, features
 
 # the filters in the order in which they see a row
 ROW_FILTERS = ("table",)
-CLIP_FILTERS = ("video", "overlap")
+CLIP_FILTERS = ("video", "overlap", "caption")
 PAIR_FILTERS = ("empty", "refusal", "equal", "near_equal", "length_ratio")
 STAGE1_FILTERS = (
-    *("writer", "form", "frame_budget", "visual_similarity", "specificity"),
+    *("writer", "cut", "form", "frame_budget", "visual_similarity", "specificity"),
     *PAIR_FILTERS,
     *("near_duplicate", "judge"),
 )
-VIDEO_FILTERS = ("video", "overlap", "scenes")
+VIDEO_FILTERS = ("video", "overlap", "scenes", "caption")
 STAGE2_FILTERS = (
-    *("writer", "form", "too_few_scenes", "unknown_scene", "trace", "near_duplicate", "one_scene", "needed"),
+    *("writer", "cut", "form", "too_few_scenes", "unknown_scene", "trace", "near_duplicate", "one_scene", "needed"),
     *PAIR_FILTERS,
     "judge",
 )
@@ -141,9 +141,9 @@ def stage2_facts(reasoned: Reasoned, videos: int, studio: Studio) -> dict[str, A
     let_in = Counter(triplet.task for triplet in triplets)
     left, tried = videos - of_videos["table"], reasoned.tried.total()
     steps = [_step("long videos", 0, videos), _step("table", of_videos["table"], left)]
-    seen = len(reasoned.videos) + sum(of_videos[name] for name in (*VIDEO_FILTERS, "writer"))
+    seen = len(reasoned.videos) + sum(of_videos[name] for name in VIDEO_FILTERS)
     steps.append(_step("videos opened", 0, seen))
-    steps += _steps(seen, (*VIDEO_FILTERS, "writer"), of_videos)
+    steps += _steps(seen, VIDEO_FILTERS, of_videos)
     steps.append(_step("questions tried", 0, tried))
     steps += _steps(tried, STAGE2_FILTERS, dropped - of_videos)
     return {

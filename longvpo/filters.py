@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import re
 import string
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from longvpo.json_text import find_json
+from longvpo.replies import plain
 from longvpo.sections import FilterSection
+from longvpo.triplet import Dropped
+
+NO_ANSWER = ("writer", "cut", "empty", "caption")  # filters of what a model did not write
 
 # answers that say nothing about the video; matched against normalised text
 SAYS_NOTHING = re.compile(
@@ -33,6 +39,16 @@ class Refusal:
     filter: str
     reason: str
     score: float | None = None
+
+
+def unanswered(dropped: Sequence[Dropped]) -> str:
+    """What the models did, where most drafts and captions have no answer that can be used; else nothing."""
+    drafts = [item for item in dropped if item.triplet or item.filter == "caption"]
+    silent = [item for item in drafts if item.filter in NO_ANSWER]
+    if not silent or 2 * len(silent) < len(drafts):
+        return ""
+    (often, _), *_ = Counter(item.reason for item in silent).most_common(1)
+    return f"the models gave no answer that can be used {len(silent)} times of {len(drafts)}, most often: {often}"
 
 
 def too_similar(visual: np.ndarray, threshold: float | None) -> np.ndarray:
@@ -66,12 +82,12 @@ def parse_question(text: str) -> tuple[str, str] | Refusal:
     if found is not None:
         parts = [found.get("question"), found.get("answer")]
     else:
-        lines = re.search(r"question\s*:\s*(.+?)\s*answer\s*:\s*(.+)", text, re.IGNORECASE | re.DOTALL)
+        lines = re.search(r"question\s*:\s*(.+?)\s*answer\s*:\s*(.+)", plain(text), re.IGNORECASE | re.DOTALL)
         parts = list(lines.groups()) if lines else [None, None]
     if not all(isinstance(part, str) for part in parts):
         return Refusal("form", f"the writer did not give a question and an answer: {text[:200]!r}", 0.0)
     question, answer = (str(part).strip().strip("*").strip() for part in parts)
-    if not question or not answer:
+    if not normalise(question) or not normalise(answer):  # an ellipsis is the form that was asked for, repeated
         return Refusal("form", "the writer left the question or the answer empty", 0.0)
     return question, answer
 
@@ -97,7 +113,7 @@ def parse_scenes_question(text: str, count: int, check_trace: bool) -> ScenesQue
     question, trace, scenes = (found.get(name) for name in ("question", "trace", "scenes"))
     if not isinstance(question, str) or not isinstance(trace, str) or not isinstance(scenes, list):
         return Refusal("form", f"the writer did not give question, trace and scenes: {text[:200]!r}", 0.0)
-    if not question.strip():
+    if not normalise(question):
         return Refusal("form", "the writer left the question empty", 0.0)
     cited = sorted({int(number) for number in scenes if re.fullmatch(r"-?\d{1,9}", str(number))})
     if len(cited) < 2:

@@ -2,7 +2,9 @@
 
 The rule: an answer is found by the content of its question (model, settings, text, schema, frames, temperature, seed),
 never by its place in a build. Every run appends to a file of its own; any process that can read the folder has the
-answers of all runs before it. A line that a kill cut short is not an answer.
+answers of all runs before it. A line that a kill cut short is not an answer. Only whole, usable answers are kept: what
+has a flaw is data for the run that got it, and a later run asks again. What an earlier version kept is read as a reply
+of today.
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError
+from longvpo.replies import read_text
 from longvpo.writer import Answer, Request, Writer
+
+KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # of an answer
 
 
 class Journal:
@@ -30,12 +36,16 @@ class Journal:
         self._answers: dict[str, Answer] = {}
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
         for path in sorted(folder.glob("*.jsonl")):
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
                 try:
                     record = json.loads(line)
-                    self._answers[record["key"]] = Answer(**record["answer"])
+                    key, answer = record["key"], Answer(**record["answer"])
+                    read = read_text(answer.text).text
                 except (ValueError, TypeError, KeyError):  # cut short
                     continue
+                answer = answer if read == answer.text.strip() else replace(answer, text=read)
+                if not answer.flaw:
+                    self._answers[key] = answer
 
     def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
         """Answers in the order of the requests; only those that no run had before are asked for.
@@ -73,16 +83,27 @@ class Journal:
 
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
         lines = "".join(
-            json.dumps({"key": key, "writer": writer.name, "answer": asdict(answer)}) + "\n"
+            json.dumps({"key": key, "writer": writer.name, "answer": {name: getattr(answer, name) for name in KEPT}})
+            + "\n"
             for key, answer in answers.items()
+            if not answer.flaw
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._file.open(
-            "a", encoding="utf-8"
-        ) as file:  # one write: a batch is there whole, but for a kill in the midst of it
-            file.write(lines)
+        if lines:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._file.open(
+                "ab+"
+            ) as file:  # one write: a batch is there whole, but for a kill in the midst of it
+                file.write((b"" if _ends_a_line(file) else b"\n") + lines.encode())
         self._answers.update(answers)
         self.asked += len(answers)
+
+
+def _ends_a_line(file: BinaryIO) -> bool:
+    """Whether the next answer can follow: a process of the same number may have died in the midst of its line."""
+    if file.tell() == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def request_key(writer: Writer, request: Request) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from longvpo.replies import plain
+
 KINDS: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "boolean": bool,
@@ -16,7 +18,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 def find_json(text: str) -> dict[str, Any] | None:
-    """The first JSON object in a text; None where there is none that is whole."""
+    """The first JSON object in a text, its strings as plain text; None where there is none that is whole."""
     decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
     start = text.find("{")
     while start >= 0:
@@ -25,8 +27,16 @@ def find_json(text: str) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             start = text.find("{", start + 1)
         else:
-            return dict(found)
+            return {name: _plain(value) for name, value in found.items()}
     return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return plain(value) if isinstance(value, str) else value
 
 
 def fits(found: dict[str, Any], schema: dict[str, Any]) -> bool:

@@ -174,6 +174,12 @@ class EndpointSection(Section):
     concurrency: int = Field(16, gt=0)
     timeout: float = Field(120.0, gt=0, description="seconds an answer")
     retries: int = Field(6, ge=0, description="after 408, 429, 5xx and broken connections")
+    parameters: dict[str, Any] = Field(
+        {},
+        description="sent with every request as they are, such as {reasoning_effort: low} or {chat_template_kwargs: "
+        "{enable_thinking: false}}; null leaves one out, such as {seed: null}; max_tokens, temperature and seed "
+        "are renamed or left out without it, where the server refuses them by name",
+    )
     max_cost: float | None = Field(None, gt=0, description="stop there; in the unit of the prices")
     price_in: float = Field(0.0, ge=0, description="a million prompt tokens")
     price_out: float = Field(0.0, ge=0, description="a million completion tokens")
@@ -182,6 +188,9 @@ class EndpointSection(Section):
     def _one_place(self) -> EndpointSection:
         if (self.url is None) == (self.provider is None):
             raise ValueError("give either url or provider")
+        ours = sorted({"messages", "model", "n", "stream"} & set(self.parameters))
+        if ours:
+            raise ValueError(f"parameters may not hold {', '.join(ours)}: longvpo sets them")
         if self.max_cost is not None and not (self.price_in or self.price_out):
             raise ValueError("max_cost needs price_in and price_out")
         return self

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from longvpo.cells import cell
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
+from longvpo.filters import unanswered
 from longvpo.folder import file_hash
 from longvpo.probe import probe
 from longvpo.recipe import DatasetRecipe
@@ -237,9 +238,11 @@ def check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> N
     needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
     if clips < needed:
         refused = f"; {len(dropped)} cannot be used, the first: {unusable.reason}" if unusable else ""
+        silent = unanswered(dropped)
         raise LongVPOError(
-            f"the sources have {clips} readable clips and a context needs {needed}{refused}. "
-            "Add clips, or lower context.clips"
+            f"the sources have {clips} readable clips{', with a caption,' if silent else ''} and a context needs "
+            f"{needed}{f'; {silent}' if silent else refused}. "
+            f"{'Mend that, or add clips' if silent else 'Add clips'}, or lower context.clips"
         )
 
 

@@ -17,7 +17,7 @@ from longvpo.filters import Refusal, parse_question
 from longvpo.pool import EMBED_TOGETHER, Pool, refused_clips
 from longvpo.prompts import QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe
-from longvpo.studio import Studio, alive, check_pairs, clip_request, failed
+from longvpo.studio import Studio, alive, check_pairs, clip_request, failed, no_caption
 from longvpo.triplet import Clip, Dropped
 
 
@@ -28,10 +28,11 @@ def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, 
         known: clips of blocks before; what was measured on them is not measured again.
     """
     recipe, counts = studio.recipe, Counter[str]()
+    found = write_captions(found, studio, counts)
     dropped = [item for item in found.values() if isinstance(item, Dropped)]
     bad = [number for number, item in found.items() if isinstance(item, Dropped)]
     read = {number: item for number, item in found.items() if not isinstance(item, Dropped)}
-    clips = write_captions([clip for clip, _ in read.values()], studio, counts)
+    clips = [clip for clip, _ in read.values()]
     pool = measure(clips, [frames for _, frames in read.values()], known, studio)
     drafts = plan_drafts(task, list(read), recipe.seed)
     write_questions(drafts, pool, studio, counts)
@@ -51,13 +52,22 @@ def plan_drafts(task: Task, read: list[int], seed: int) -> list[Draft]:
     return drafts
 
 
-def write_captions(clips: list[Clip], studio: Studio, counts: dict[str, int]) -> list[Clip]:
-    """The clips whose source leaves the caption to the writer get one."""
-    missing = [index for index, clip in enumerate(clips) if not clip.caption]
-    requests = [clip_request([clips[index]], studio, studio.recipe.prompts.caption) for index in missing]
-    for index, answer in zip(missing, studio.ask(requests, "captions", counts), strict=True):
-        clips[index] = replace(clips[index], caption=answer.text)
-    return clips
+def write_captions(
+    found: dict[int, tuple[Clip, int] | Dropped], studio: Studio, counts: dict[str, int]
+) -> dict[int, tuple[Clip, int] | Dropped]:
+    """The clips whose source leaves the caption to the writer get one; those that get none are dropped."""
+    missing = {number: item for number, item in found.items() if not isinstance(item, Dropped) and not item[0].caption}
+    requests = [clip_request([clip], studio, studio.recipe.prompts.caption) for clip, _ in missing.values()]
+    captioned: dict[int, tuple[Clip, int] | Dropped] = {}
+    answers = studio.ask(requests, "captions", counts)
+    for (number, (clip, frames)), answer in zip(missing.items(), answers, strict=True):
+        refusal = no_caption(answer, "caption")
+        captioned[number] = (
+            Dropped(clip.clip_id, refusal.filter, refusal.reason, refusal.score)
+            if refusal
+            else (replace(clip, caption=answer.text), frames)
+        )
+    return found | captioned
 
 
 def measure(clips: list[Clip], frames: list[int], known: Pool, studio: Studio) -> Pool:

@@ -20,6 +20,7 @@ from longvpo.recipe import DatasetRecipe, Stage1Section
 from longvpo.sources import check_enough
 from longvpo.stage1 import work
 from longvpo.studio import Studio
+from longvpo.writer import NoAnswersError
 
 CHOICE = 4  # clips to choose from, for each of the longest context
 
@@ -35,6 +36,7 @@ def run(studio: Studio, section: Stage1Section, material: Material, blocks: Path
     pool = Pool([], np.zeros(0, int), np.zeros((0, 1)), np.zeros((0, 1)))
     order = _anchors(recipe, material)
     bad: set[int] = set()
+    new: list[Path] = []
     planned = files = 0
     with tqdm(total=wanted, desc="stage 1") as bar:
         while len(outcome.triplets) < wanted and planned < most and len(bad) < len(material.candidates):
@@ -47,7 +49,13 @@ def run(studio: Studio, section: Stage1Section, material: Material, blocks: Path
             missing = opened([task for task in tasks if not task.path.is_file()], material, recipe.video.workers)
             for task in tasks:
                 if not task.path.is_file():
-                    work(*next(missing), pool, studio).save(task.path)
+                    try:
+                        work(*next(missing), pool, studio).save(task.path)
+                    except NoAnswersError:
+                        for path in new:  # no model answered anything in this run: these blocks hold nothing
+                            path.unlink()
+                        raise
+                    new.append(task.path)
                 block = Block.load(task.path)
                 made.append(block)
                 bar.set_postfix(blocks=f"{len(made)}/{len(tasks)}", clips=len(pool.clips))

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from longvpo.blocks import block_size
 from longvpo.captions import Story, caption
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.filters import Refusal
+from longvpo.filters import Refusal, unanswered
 from longvpo.longvideos import LongVideo, open_long_video
 from longvpo.pool import mixed
 from longvpo.recipe import Stage2Section
@@ -173,8 +173,8 @@ def _tasks(section: Stage2Section, outcome: Reasoned) -> Iterator[str]:
 
 
 def _none_left(dropped: list[Dropped]) -> str:
+    silent = unanswered(dropped)
     first = min(dropped, key=lambda item: item.id)
-    return (
-        f"none of the {len(dropped)} long videos of stage2.sources can be used; the first: {first.reason}. "
-        "Add videos, or lower stage2.min_scenes"
-    )
+    what = silent or f"the first: {first.reason}"
+    advice = "Mend that, and run the same command again" if silent else "Add videos, or lower stage2.min_scenes"
+    return f"none of the {len(dropped)} long videos of stage2.sources can be used; {what}. {advice}"

@@ -81,8 +81,15 @@ def clip_request(
 
 
 def failed(answer: Answer) -> Refusal | None:
-    """The refusal of a request that its server will not answer."""
-    return Refusal("writer", f"the request was refused: {answer.error}", 0.0) if answer.error else None
+    """The refusal of what has no answer that can be used."""
+    reasons = {"writer": f"no answer: {answer.error}", "cut": answer.error, "empty": "the answer is empty"}
+    return Refusal(answer.flaw, reasons[answer.flaw], 0.0) if answer.flaw else None
+
+
+def no_caption(answer: Answer, what: str) -> Refusal | None:
+    """The refusal of a clip or a long video of which `what` was not written."""
+    refusal = failed(answer)
+    return Refusal("caption", f"it has no {what}: {refusal.reason}", 0.0) if refusal else None
 
 
 class Made(Protocol):

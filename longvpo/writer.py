@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from longvpo.model import encode, encode_texts, load_model, load_processor, to_model
+from longvpo.errors import LongVPOError
+from longvpo.json_text import find_json, fits
+from longvpo.model import encode, encode_texts, load_model, load_processor, to_model, tokenizer_of
 from longvpo.provenance import model_name
+from longvpo.replies import Reply, read_text
 from longvpo.sections import WriterSection
 
 
@@ -48,7 +51,35 @@ class Answer:
     form: str = "text"  # schema: the server was held to it; json: it was asked for JSON; repaired: at the second try
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    error: str = ""  # the request itself was refused, for good
+    error: str = ""  # why it cannot be used; then `text` is only what there is of it
+    whole: bool = True  # not cut at max_new_tokens
+
+    @property
+    def flaw(self) -> str:
+        """The filter that drops it: `cut`, `writer` (its server refused or failed) or `empty`; none for an answer."""
+        if not self.whole:
+            return "cut"
+        if self.error:
+            return "writer"
+        return "" if self.text.strip() else "empty"
+
+
+class NoAnswersError(LongVPOError):
+    """A server answers, and nothing that it says can be used."""
+
+
+def answered(reply: Reply, request: Request, form: str = "text") -> Answer:
+    """A reply as the answer to its request: one in JSON is whole when its object is, whatever follows that."""
+    whole, error = reply.whole, reply.error
+    if not whole and request.schema is not None and holds(reply.text, request.schema):
+        whole, error = True, ""
+    return Answer(reply.text, form, reply.prompt_tokens, reply.completion_tokens, error, whole)
+
+
+def holds(text: str, schema: dict[str, Any]) -> bool:
+    """Whether a text holds an object of the schema."""
+    found = find_json(text)
+    return found is not None and fits(found, schema)
 
 
 Keep = Callable[[int, list[Answer]], None]  # index of the batch, its answers in order
@@ -135,11 +166,34 @@ def answer(
     written = output[:, inputs["input_ids"].shape[1] :]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     completions = (written != model.generation_config.pad_token_id).sum(dim=1).tolist()
-    said = processor.batch_decode(written, skip_special_tokens=True)
     return [
-        Answer(text.strip(), prompt_tokens=before, completion_tokens=after)
-        for text, before, after in zip(said, prompts, completions, strict=True)
+        answered(
+            replace(
+                local_reply(tokenizer_of(processor), ids, model.generation_config.eos_token_id, max_new_tokens),
+                prompt_tokens=before,
+                completion_tokens=after,
+            ),
+            request,
+        )
+        for request, ids, before, after in zip(batch, written.tolist(), prompts, completions, strict=True)
     ]
+
+
+def local_reply(tokenizer: Any, ids: list[int], ends: int | list[int] | None, limit: int) -> Reply:
+    """What a model on this machine wrote, up to its end; one without an end was cut.
+
+    Args:
+        ids: tokens, with those that fill up the batch.
+        ends: tokens that end an answer.
+        limit: the most tokens that it could write.
+    """
+    last = [ends] if isinstance(ends, int) else ends or []
+    place = next((place for place, token in enumerate(ids) if token in last), len(ids))
+    special = set(tokenizer.all_special_ids).intersection(ids[:place])
+    # a tokenizer's own tokens may frame the thinking: they are left in to be read
+    said = tokenizer.decode(ids[:place], skip_special_tokens=not special)
+    whole = place < len(ids) or len(ids) < limit
+    return read_text(said, whole, limit, tokenizer.convert_ids_to_tokens(sorted(special)))
 
 
 def draw(batch: list[Request]) -> Callable[[Any, Any], Any]:

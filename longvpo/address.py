@@ -1,0 +1,101 @@
+"""Where a server is, and what a request needs to reach it: its address, the key, the proxy.
+
+The rule: what cannot be sent is said before anything is sent, in one sentence that names the setting; neither the key
+nor a password in an address is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import urlsplit
+
+import httpx2
+from huggingface_hub import get_token
+
+from longvpo.errors import LongVPOError, hide, sendable
+from longvpo.sections import EndpointSection
+
+PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+
+
+def key_of(endpoint: EndpointSection) -> str | None:
+    """The key to send; None for a provider stands for the Hub's token, and for a url for none."""
+    if endpoint.api_key_env is not None:
+        key = os.environ.get(endpoint.api_key_env)
+        if not key:
+            raise LongVPOError(f"the environment variable {endpoint.api_key_env} (endpoint.api_key_env) is not set")
+        return sendable(key, f"the key in the environment variable {endpoint.api_key_env} (endpoint.api_key_env)")
+    if endpoint.provider is None:
+        return None
+    token = get_token()
+    if token is None:
+        raise LongVPOError(
+            f"provider {endpoint.provider} needs a key: run `hf auth login`, or set endpoint.api_key_env"
+        )
+    sendable(token, "the Hub's token (HF_TOKEN, or `hf auth login`)")
+    return None
+
+
+def key_advice(endpoint: EndpointSection) -> str:
+    if endpoint.api_key_env is not None:
+        return f"check the key in the environment variable {endpoint.api_key_env}"
+    if endpoint.url is not None:
+        return "set endpoint.api_key_env to the name of an environment variable that holds a key"
+    return "check the Hub's token (`hf auth login`), or set endpoint.api_key_env"
+
+
+def place_of(endpoint: EndpointSection) -> str:
+    """The server in an error's words; a url can hold a password or a key.
+
+    Raises:
+        LongVPOError: the url is not an address that a request can be sent to.
+    """
+    if endpoint.url is None:
+        return f"the provider {endpoint.provider}"
+    wrong = "endpoint.url is not the address of a server: it must be such as http://localhost:8000/v1"
+    try:
+        url = urlsplit(endpoint.url)
+        port = url.port
+        httpx2.URL(endpoint.url)
+    except ValueError as error:  # of urllib: the port, or brackets without their other half
+        port_is_wrong = "port" in str(error).lower()
+        raise LongVPOError(f"{wrong}; its port must be a number from 1 to 65535" if port_is_wrong else wrong) from None
+    except httpx2.InvalidURL:
+        raise LongVPOError(wrong) from None
+    # without a scheme the client would take it for a model on the Hub, and send frames and token there
+    if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", endpoint.url):
+        raise LongVPOError(wrong)
+    if port == 0:
+        raise LongVPOError(f"{wrong}; its port must be a number from 1 to 65535")
+    return f"the server at {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+
+def session() -> httpx2.AsyncClient:
+    """As the Hub's own, but for its refusal to reach even localhost under HF_HUB_OFFLINE, and for its limit of 100.
+
+    Raises:
+        LongVPOError: the environment names a proxy that cannot be used.
+    """
+    try:
+        return httpx2.AsyncClient(follow_redirects=True, timeout=None, limits=httpx2.Limits())
+    except ImportError:
+        raise LongVPOError(
+            f"{_proxies()} names a SOCKS proxy, which needs a package: pip install 'httpx2[socks]', or unset it"
+        ) from None
+    except (ValueError, httpx2.InvalidURL):
+        raise LongVPOError(f"{_proxies()} is not the address of a proxy: set or unset it") from None
+
+
+def _proxies() -> str:
+    found = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    return f"the environment variable {' or '.join(found)}" if found else "the proxy of this machine"
+
+
+def cleaned(text: str, endpoint: EndpointSection, key: str | None) -> str:
+    """A text without the key, the Hub's token, and what a url may hold of both."""
+    text = hide(hide(text, key), get_token())
+    if endpoint.url is None:
+        return text
+    url = urlsplit(endpoint.url)
+    return hide(hide(hide(text, url.query), url.password), url.netloc.rpartition("@")[0])
