@@ -47,6 +47,38 @@ def open_container(path: Path, doing: str = "cannot read {}") -> Iterator[Any]:
         raise VideoError(f"{doing.format(path.name)}: {reason(error)}") from error
 
 
+def picture_stream(container: Any) -> Any:
+    """The stream that players show: the first that is marked as default, otherwise the first; never a cover picture.
+
+    Decoders that choose for themselves choose otherwise, and each in its way: they must be told.
+    """
+    from av.stream import Disposition
+
+    films = [stream for stream in container.streams.video if stream.codec_context and not is_cover(stream)]
+    if not films:
+        raise ValueError("it has no video stream")
+    return min(films, key=lambda stream: not stream.disposition & Disposition.default)
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a stream holds the picture on a cover, or those of a list of chapters."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def pictures(container: Any, stream: Any) -> Iterator[Any]:
+    """The pictures from where the container stands. A packet without bytes holds none: the one before it stays."""
+    for packet in container.demux(stream):
+        if packet.size or is_end(packet):
+            yield from packet.decode()
+
+
+def is_end(packet: Any) -> bool:
+    """Whether a packet is the one after the last, which asks a decoder for what it kept back."""
+    return not packet.size and packet.pts is None and packet.dts is None
+
+
 def local(path: Path) -> str:
     """A path that no library takes for an address or an option: FFmpeg looks for a protocol before the first slash."""
     return str(path.absolute())
@@ -66,7 +98,5 @@ def check_exists(path: Path) -> None:
 
 def reason(error: BaseException) -> str:
     """What a decoder's error says, in one line without the path."""
-    if isinstance(error, IndexError):
-        return "it has no video stream"
     # PyAV's text ends with the path, its strerror does not
     return getattr(error, "strerror", None) or first_line(error)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from longvpo.container import local, open_container, reason
+from longvpo.container import local, open_container, picture_stream, pictures, reason
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.probe import Probe
 
@@ -19,19 +19,29 @@ from longvpo.probe import Probe
 WORTH_A_SEEK = 16
 
 
+def has_decord() -> bool:
+    """Whether decord can be imported: it has no wheels for some machines, and its libraries may not load."""
+    try:
+        from decord import DECORDError, VideoReader  # noqa: F401
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
 def read_decord(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The pictures at places in `file.shown`, of `size` (width, height): uint8 RGB (places, height, width, 3).
 
     Raises:
         VideoError: decord could be wrong on this file, or cannot decode it.
-        LongVPOError: decord is not installed.
+        LongVPOError: decord cannot be imported.
     """
-    try:
-        from decord import DECORDError, VideoReader
-    except ImportError as error:
+    if not has_decord():
         raise LongVPOError(
-            "video.backend decord needs the package decord, which has x86-64 wheels only: set video.backend=auto"
-        ) from error
+            "video.backend decord needs the package decord, which cannot be imported (it has x86-64 wheels only): "
+            "pip install decord, or set video.backend=auto"
+        )
+    from decord import DECORDError, VideoReader
+
     if file.not_decord:
         raise _refusal(path, "decord", file.not_decord)
     width, height = size
@@ -50,8 +60,12 @@ def read_decord(path: Path, file: Probe, places: np.ndarray, size: tuple[int, in
 def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """As `read_decord`, by torchcodec. Raises LongVPOError where torchcodec cannot be imported."""
     try:
+        import torchcodec
         from torchcodec.decoders import VideoDecoder
         from torchcodec.transforms import Resize
+
+        if torchcodec.ffmpeg_major_version is None:  # it is imported without FFmpeg too, and fails on every file
+            raise ImportError("FFmpeg's libraries are missing")
     except (ImportError, OSError, RuntimeError) as error:
         raise LongVPOError(
             "video.backend torchcodec needs torchcodec: pip install torchcodec and FFmpeg's shared libraries "
@@ -62,7 +76,9 @@ def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int
     width, height = size
     try:
         resize = [Resize((height, width))] if size != (file.width, file.height) else None
-        reader = VideoDecoder(local(path), seek_mode="exact", dimension_order="NHWC", transforms=resize)
+        reader = VideoDecoder(
+            local(path), stream_index=file.stream, seek_mode="exact", dimension_order="NHWC", transforms=resize
+        )
         if len(reader) == len(file.shown):
             batch = reader.get_frames_at([0, *places.tolist()])
             stamps = batch.pts_seconds.numpy()
@@ -91,17 +107,17 @@ def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], 
     """The pictures at ascending places, or None if one of them is missing or damaged."""
     width, height = size
     stored = (height, width) if file.turns % 2 else size
-    pictures = np.empty((len(wanted), height, width, 3), np.uint8)
+    found = np.empty((len(wanted), height, width, 3), np.uint8)
     place = -1  # of the picture decoded last
     with open_container(path, "cannot decode {} with PyAV") as container:
-        stream = container.streams.video[0]
+        stream = picture_stream(container)
         stream.codec_context.thread_count = 1
-        frames = container.decode(stream)
+        frames = pictures(container, stream)
         for row, target in enumerate(wanted):
             sought = int(np.searchsorted(file.keys, file.shown[target], side="right")) - 1
             if seeks and sought >= 0 and np.searchsorted(file.shown, file.keys[sought]) > place + WORTH_A_SEEK:
                 container.seek(int(file.keys[sought]), stream=stream)
-                frames = container.decode(stream)
+                frames = pictures(container, stream)
             for frame in frames:
                 place = place + 1 if file.counted else int(np.searchsorted(file.shown, frame.pts))
                 if place >= target:
@@ -111,8 +127,8 @@ def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], 
             if place > target or frame.is_corrupt or not (file.counted or frame.pts == file.shown[target]):
                 return None
             image = frame.to_ndarray(format="rgb24", width=stored[0], height=stored[1])
-            pictures[row] = np.rot90(image, file.turns)
-    return pictures
+            found[row] = np.rot90(image, file.turns)
+    return found
 
 
 def _tolerance(file: Probe) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.container import check_exists, open_container
+from longvpo.container import check_exists, is_cover, is_end, open_container, picture_stream
 from longvpo.errors import VideoError
 
 # Containers whose index leads a seek to the right picture; in AVI, MPEG, ASF and Ogg one misses by up to 60 pictures.
@@ -19,6 +20,8 @@ SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 DECORD_CODECS = {"h264", "hevc", "vp9", "h263"}
 # A header may promise this many seconds more than the pictures last: it rounds, or counts the sound.
 SLACK = 0.5
+# Bytes of an MPEG-4 packet that may hold no picture, as FFmpeg has it.
+TINY = 19
 PROBES_KEPT_BYTES = 64e6
 
 
@@ -26,6 +29,7 @@ PROBES_KEPT_BYTES = 64e6
 class Probe:
     """One video file. Time stamps are in units of `unit` seconds."""
 
+    stream: int  # which of the file's streams holds the pictures
     width: int  # pixels of a picture as it is shown, after rotation
     height: int
     turns: int  # quarter turns against the clock that put a stored picture upright
@@ -34,13 +38,13 @@ class Probe:
     keys: np.ndarray  # int64 time stamps of the keyframes, ascending, hidden ones too
     counted: bool  # pictures bear no time stamps of their own: their order tells them apart
     end: float  # seconds from the first picture until the last one leaves the screen
-    header: float  # seconds that the header promises, 0 where it promises nothing
+    header: float  # seconds that the header promises for the pictures, 0 where it promises nothing
     not_sought: str  # why a seek could miss in this file; empty where it cannot
     not_decord: str  # why decord could be wrong on this file; empty where it is exact
 
     @property
     def seconds(self) -> float:
-        """Length of the video: what the header says, or until the last picture leaves the screen."""
+        """Length of the pictures: what the header says of them, or until the last one leaves the screen."""
         return self.header or self.end
 
     @property
@@ -75,42 +79,53 @@ def probe(path: Path) -> Probe:
 
 
 def _probe(path: Path) -> Probe:
-    packets: list[tuple[int, int, bool]] = []  # time stamp, duration, hidden; in stored order
+    packets: list[tuple[int, int, bool, int]] = []  # time stamp, duration, hidden, place in the stream; as stored
     keys: list[int] = []
-    first, sound_end = None, 0.0
-    unstamped = damaged = open_groups = False
+    first, place, repeated_until, others_until = None, 0, 0, 0.0
+    unstamped = damaged = open_groups = tiny = packed = False
     with open_container(path) as container:
-        stream = container.streams.video[0]
+        stream = picture_stream(container)
         stream.codec_context.thread_count = 1
-        name, codec, header = container.format.name, stream.codec_context.name, header_seconds(container)
-        # a Matroska header promises one length for all its streams: the sound may be what fills it
-        sound = () if stream.duration else container.streams.audio
-        for packet in container.demux((stream, *sound)):
-            if packet.stream_index != stream.index:
-                sound_end = max(sound_end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
+        name, codec, index = container.format.name, stream.codec_context.name, stream.index
+        covers = sum(is_cover(one) for one in container.streams.video)
+        films = len(container.streams.video) - covers
+        header, late, own = _promise(container, stream)
+        others = [] if own else [one for one in container.streams if one.index != index and not is_cover(one)]
+        for packet in container.demux((stream, *others)):
+            until = (packet.pts or packet.dts or 0) + (packet.duration or 0)
+            if packet.stream_index != index:
+                others_until = max(others_until, float(until * (packet.time_base or 0)))
                 continue
-            if first is None:
+            if first is None and (packet.size or is_end(packet)):
                 first = next(iter(packet.decode()), None)
-            if not packet.size:
-                continue
-            unstamped |= packet.pts is None
-            stamp = len(packets) if packet.pts is None else packet.pts
-            packets.append((stamp, packet.duration or 0, packet.is_discard))
-            damaged |= packet.is_corrupt
-            if packet.is_keyframe:
-                keys.append(stamp)
-                open_groups |= codec == "h264" and not _is_idr(bytes(packet))
-            open_groups |= not keys or stamp < keys[-1]
+            if packet.size:
+                unstamped |= packet.pts is None
+                stamp = place if packet.pts is None else packet.pts
+                packets.append((stamp, packet.duration or 0, packet.is_discard, place))
+                damaged |= packet.is_corrupt
+                if packet.is_keyframe:
+                    keys.append(stamp)
+                    open_groups |= codec == "h264" and not _is_idr(bytes(packet))
+                open_groups |= not keys or stamp < keys[-1]
+                if codec == "mpeg4":
+                    tiny |= packet.size <= TINY and not packed
+                    packed = bytes(packet).count(b"\0\0\1\xb6") > 1  # two pictures; the next packet only counts
+            elif not is_end(packet):  # the picture before it stays
+                repeated_until = max(repeated_until, until)
+            place += 1
         unit, rate, reorders = stream.time_base, stream.average_rate, stream.codec_context.has_b_frames
     if first is None:
         raise VideoError(f"cannot read {path.name}: it holds no picture")
+    if tiny and (stay := _staying(path)):
+        repeated_until = max(stamp + length for stamp, length, _, place in packets if place in stay)
+        packets = [packet for packet in packets if packet[3] not in stay]
     if unstamped:
         if not rate:
             raise VideoError(f"cannot read {path.name}: its pictures have no time stamps")
-        packets = [(place, 1, hidden) for place, (_, _, hidden) in enumerate(packets)]
-        unit, header = 1 / rate, 0.0
+        packets = [(place, 1, hidden, place) for _, _, hidden, place in packets]
+        unit, header, repeated_until = 1 / rate, 0.0, 0
 
-    stored = [stamp for stamp, _, _ in packets]
+    stored = [stamp for stamp, *_ in packets]
     # AVI has no place for time stamps; elsewhere, those of a stream that reorders its pictures cannot rise
     counted = (
         unstamped
@@ -120,10 +135,13 @@ def _probe(path: Path) -> Probe:
     )
     # pictures before the first that decodes are lost: a recording that began within a group has some
     origin = first.pts if first.pts is not None and not counted else min(stored)
-    shown = np.array(sorted(stamp for stamp, _, hidden in packets if not hidden and stamp >= origin), np.int64)
+    shown = np.array(sorted(stamp for stamp, _, hidden, _ in packets if not hidden and stamp >= origin), np.int64)
     if not len(shown):
         raise VideoError(f"cannot read {path.name}: it shows no picture")
-    end = float((int(shown[-1] - shown[0]) + max(packets)[1]) * unit)
+    end = float((max(int(shown[-1]) + max(packets)[1], repeated_until) - int(shown[0])) * unit)
+    header = max(header - late, min(header, end))
+    if not own and others_until - float(shown[0] * unit) > header - SLACK and not _is_cut_off(path):
+        header = min(header, end)  # another stream is what fills it
     complete = end + max(SLACK, float(np.diff(shown).max(initial=0) * unit)) > header
 
     not_sought = ""
@@ -132,7 +150,9 @@ def _probe(path: Path) -> Probe:
     elif counted:
         not_sought = "its time stamps are not those of its pictures"
     not_decord = not_sought
-    if codec not in DECORD_CODECS:
+    if films > 1 or (len(shown) == 1 and covers):
+        not_decord = not_decord or "it chooses among several streams of pictures by itself"
+    elif codec not in DECORD_CODECS:
         not_decord = not_decord or f"its codec is {codec}"
     elif open_groups:
         not_decord = not_decord or "its groups of pictures are open"
@@ -143,6 +163,7 @@ def _probe(path: Path) -> Probe:
     turns = round(first.rotation / 90) % 4
     width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)
     return Probe(
+        stream=index,
         width=width,
         height=height,
         turns=turns,
@@ -150,7 +171,7 @@ def _probe(path: Path) -> Probe:
         shown=shown,
         keys=np.array(sorted(keys), np.int64),
         counted=counted,
-        end=max(end, header) if sound_end > header - SLACK else end,
+        end=end,
         header=header,
         not_sought=not_sought,
         not_decord=not_decord,
@@ -170,12 +191,47 @@ def _is_idr(packet: bytes) -> bool:
     return False
 
 
-def header_seconds(container: Any) -> float:
-    """Length of an open container's pictures by its header; 0 where it gives none, or guesses from the bit rate."""
-    stream = container.streams.video[0]
+def _staying(path: Path) -> set[int]:
+    """Places of the packets of MPEG-4 that only say that the picture before them stays; found by decoding all."""
+    stay = set()
+    with open_container(path) as container:
+        stream = picture_stream(container)
+        stream.codec_context.thread_count = 1
+        for place, packet in enumerate(container.demux(stream)):
+            with suppress(ValueError):  # damaged
+                if packet.size and not packet.decode() and packet.size <= TINY:
+                    stay.add(place)
+    return stay
+
+
+def _promise(container: Any, stream: Any) -> tuple[float, float, bool]:
+    """Seconds that a header promises from the first picture on, 0 where it gives none or guesses from the bit rate.
+
+    Matroska and FLV promise one length for all their streams, and ASF repeats that with each.
+
+    Returns:
+        The seconds, how many fewer they are where the header counts from 0 instead of the beginning, as it may, and
+        whether they are those of this very stream.
+    """
+    start = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.start_time is None and container.format.name not in SEEKABLE:
-        return 0.0
+        return 0.0, 0.0, True
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    late = float((stream.start_time or 0) * (stream.time_base or 0)) - (container.start_time or 0) / 1e6
-    return max((container.duration or 0) / 1e6 - max(late, 0.0), 0.0)
+        return float(stream.duration * stream.time_base), 0.0, container.format.name != "asf"
+    begin = (container.start_time or 0) / 1e6
+    header = max((container.duration or 0) / 1e6 - max(start - begin, 0.0), 0.0)
+    return header, min(max(begin, 0.0), header), False
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether bytes of a Matroska file are gone. A subtitle of what is left may last to the end that was."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    place = head.find(b"\x18\x53\x80\x67") + 4  # the segment's id; its length has as many bytes as zero bits lead
+    if not head.startswith(b"\x1a\x45\xdf\xa3") or place < 4:
+        return False
+    length = 9 - head[place].bit_length()
+    bits = 7 * length
+    size = int.from_bytes(head[place : place + length], "big") & ((1 << bits) - 1)
+    unknown = size == (1 << bits) - 1
+    return not unknown and place + length + size > path.stat().st_size

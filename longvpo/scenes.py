@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.container import open_container
+from longvpo.container import is_end, open_container, picture_stream
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.folder import read_json, whole_file
 from longvpo.probe import probe
@@ -123,11 +123,11 @@ def _pictures(path: Path, size: tuple[int, int], colors: str, times: array[float
     shown_from, scale = file.times, av.video.reformatter.VideoReformatter()
     width, height = size
     with open_container(path, "cannot cut {} into scenes") as container:
-        stream = container.streams.video[0]
+        stream = picture_stream(container)
         stream.thread_type = "AUTO"
         for packet in container.demux(stream):
             try:
-                frames = packet.decode()
+                frames = packet.decode() if packet.size or is_end(packet) else []
             except av.error.FFmpegError:  # its pictures are refused when they are read: the others have cuts too
                 continue
             for frame in frames:

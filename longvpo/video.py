@@ -6,7 +6,6 @@ is on screen at that time, or says why it cannot.
 
 from __future__ import annotations
 
-import platform
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,16 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.container import local, open_container
-from longvpo.decoders import read_decord, read_pyav, read_torchcodec
+from longvpo.container import local
+from longvpo.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.probe import SLACK, header_seconds, probe
+from longvpo.probe import SLACK, probe
 from longvpo.sections import Backend, VideoSection
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3
 
-DECORD_MACHINES = ("x86_64", "AMD64")  # it has no wheels elsewhere
 # Pictures of a file above which PyAV reads it: decord lists them all each time that it opens the file (0.2 s for three
 # hours at 8 frames a second, where PyAV's seek takes 0.01 s), and a film is opened for every scene.
 DECORD_LONGEST = 10_000
@@ -44,14 +42,8 @@ def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.nd
 
 
 def duration(path: Path) -> float:
-    """Length of a video in seconds, from its container's header; where that says nothing, from its packets.
-
-    Raises:
-        VideoError: the file is missing, is no video, or has no length.
-    """
-    with open_container(path) as container:
-        seconds = header_seconds(container)
-    return seconds or probe(path).end
+    """Length of a video's pictures in seconds. Raises VideoError: the file is missing, or is no video."""
+    return probe(path).seconds
 
 
 def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: Backend = "auto") -> np.ndarray:
@@ -86,7 +78,7 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
     if backend == "decord":
         return read_decord(path, file, places, size)
     long = len(shown_from) > DECORD_LONGEST
-    if backend == "auto" and platform.machine() in DECORD_MACHINES and not file.not_decord and not long:
+    if backend == "auto" and not file.not_decord and not long and has_decord():
         try:
             return read_decord(path, file, places, size)
         except VideoError:  # damage, pictures narrower than 64 pixels: PyAV has the last word

@@ -107,6 +107,15 @@ def base(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def has_torchcodec() -> bool:
+    """Whether torchcodec is installed, and finds FFmpeg's libraries."""
+    try:
+        import torchcodec
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return torchcodec.ffmpeg_major_version is not None
+
+
 @pytest.fixture(scope="session")
 def footage() -> Path:
     if not FOOTAGE.is_dir():

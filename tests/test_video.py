@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from ctypes.util import find_library
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from conftest import has_torchcodec
 
 from longvpo import probe
 from longvpo.errors import LongVPOError, VideoError
@@ -45,7 +45,7 @@ def test_frames_on_screen(counting: Path, backend: str) -> None:
 
 
 def test_torchcodec_shows_the_same_or_says_what_it_needs(counting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if find_spec("torchcodec") and find_library("avcodec"):
+    if has_torchcodec():
         times = np.array([0.0, 0.05, 0.1, 1.25, 3.95])
         assert numbers(read_frames(counting, times, backend="torchcodec")) == [0, 0, 1, 12, 39]
         assert read_frames(counting, times, short_side=64, backend="torchcodec").shape == (5, 64, 96, 3)
@@ -55,19 +55,22 @@ def test_torchcodec_shows_the_same_or_says_what_it_needs(counting: Path, monkeyp
     assert not isinstance(error.value, VideoError), "no fault of the video, so no clip is dropped for it"
 
 
-def test_the_last_picture_stays_while_the_sound_goes_on(counting: Path, tmp_path: Path) -> None:
-    path = tmp_path / "long_sound.mkv"
-    with av.open(str(counting)) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream("mpeg4", rate=10, width=192, height=128, pix_fmt="yuv420p", bit_rate=4_000_000)
-        sound = target.add_stream("pcm_s16le", rate=8000, layout="mono")
-        for frame in source.decode(video=0):
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode())
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8 * 8000), np.int16), layout="mono")
-        silence.sample_rate = 8000
-        target.mux([*sound.encode(silence), *sound.encode()])
-    assert duration(path) == pytest.approx(8, abs=0.1)
-    assert numbers(read_frames(path, np.array([1.25, 7.5]))) == [12, 39]
+@pytest.mark.parametrize("missing", [None, OSError("libavcodec.so.58: cannot open shared object file")])
+def test_without_decord_pyav_reads_and_nothing_is_said(
+    missing: OSError | None, counting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """Where decord has no wheel, its library does not load, or nobody installed it."""
+    if missing is None:
+        monkeypatch.setitem(sys.modules, "decord", None)
+    else:
+        (tmp_path / "decord.py").write_text(f"raise OSError({str(missing)!r})")
+        monkeypatch.delitem(sys.modules, "decord", raising=False)
+        monkeypatch.syspath_prepend(tmp_path)
+    times = np.array([0.05, 1.25, 3.95])
+    assert np.array_equal(read_frames(counting, times), read_frames(counting, times, backend="pyav"))
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(LongVPOError, match=r"package decord.*cannot be.*: pip install decord, or"):
+        read_frames(counting, times, backend="decord")
 
 
 def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
