@@ -23,13 +23,13 @@ import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode
+from longvpo.plain_text import TEXT, answer_ids
 from longvpo.recipe import Reference
 from longvpo.video import ClipFrames, duration, join, thin
 
 SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
 NAMES = ("source", "video", "start", "end")  # of a clip
 Clip = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
-TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 
 
 class Video(NamedTuple):
@@ -118,9 +118,8 @@ class AnchoredCollator:
     def _append(self, sequences: dict[str, list[Any]], prompt: dict[str, Any], answer: str) -> None:
         import torch
 
-        tokenizer = self.processor.tokenizer
         # the answer ends with the end token, and nothing of the template after it is trained
-        completion = torch.tensor(tokenizer(answer + tokenizer.eos_token, add_special_tokens=False)["input_ids"])
+        completion = torch.tensor(answer_ids(self.processor, answer))
         ids = prompt["input_ids"][0]
         sequences["completion_mask"].append(torch.cat([torch.zeros_like(ids), torch.ones_like(completion)]))
         sequences["input_ids"].append(torch.cat([ids, completion]))

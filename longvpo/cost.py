@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.memory import Skeleton, step_memory
-from longvpo.model import encode, encode_texts, load_processor, loading, model_path, tokenizer_of
+from longvpo.model import encode, encode_texts, load_processor, loading, model_path
+from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.probe import probe
 from longvpo.recipe import TrainRecipe
 from longvpo.video import sample_times, scaled_size
@@ -71,7 +72,14 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[Row]
     texts = {
         name: tokenizer([text + end for text in rows[name]], add_special_tokens=False) for name, end in ends.items()
     }
-    prompts, chosen, rejected = ([len(ids) for ids in texts[name]["input_ids"]] for name in ends)
+    controls = control_tokens(processor)
+    prompts, chosen, rejected = (
+        [
+            len((answer_ids if end else plain_ids)(processor, text) if controls.search(text) else ids)
+            for text, ids in zip(rows[name], texts[name]["input_ids"], strict=True)
+        ]
+        for name, end in ends.items()
+    )
     contexts = rows["context"]
     # all clips of a context take the size of the first anchor: video.join
     videos = [(c[at[0]]["source"], c[at[0]]["video"]) for c, at in zip(contexts, rows["anchors"], strict=True)]

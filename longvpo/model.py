@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from huggingface_hub.errors import HFValidationError
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import read_json
+from longvpo.plain_text import encode_plainly, tokenizer_of
 from longvpo.sections import ModelSection
 
 if TYPE_CHECKING:
@@ -44,13 +46,6 @@ def load_processor(section: ModelSection) -> ProcessorMixin:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return processor
-
-
-def tokenizer_of(processor: Any) -> Any:
-    """The tokenizer in a processor; of a model for text alone, it is the processor."""
-    from transformers import PreTrainedTokenizerBase
-
-    return processor if isinstance(processor, PreTrainedTokenizerBase) else processor.tokenizer
 
 
 def load_model(section: ModelSection, adapter: Path | None = None, trainable: bool = False) -> PreTrainedModel:
@@ -241,31 +236,38 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
         {"fps": fps, "frames_indices": places, "total_num_frames": len(places), "duration": len(video) / fps}
         for video, places in zip(videos, shown, strict=True)
     ]
-    return dict(
-        processor(
-            text=[prompt_text(processor, question) for question in questions],
-            videos=[video[places] for video, places in zip(videos, shown, strict=True)],
-            video_metadata=metadata,
-            do_sample_frames=False,
-            add_special_tokens=False,
-            padding=True,
-            return_tensors="pt",
+
+    def inputs_of(chats: list[str]) -> dict[str, Any]:
+        return dict(
+            processor(
+                text=chats,
+                videos=[video[places] for video, places in zip(videos, shown, strict=True)],
+                video_metadata=metadata,
+                do_sample_frames=False,
+                add_special_tokens=False,
+                padding=True,
+                return_tensors="pt",
+            )
         )
-    )
+
+    return encode_plainly(processor, questions, partial(prompt_text, processor), inputs_of)
 
 
 def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:
     """Model inputs of prompts without a video: input_ids and attention_mask (n, tokens), padded on the left."""
     plain = processor is tokenizer_of(processor)
-    chats = [
-        processor.apply_chat_template(
-            [{"role": "user", "content": question if plain else [{"type": "text", "text": question}]}],
-            add_generation_prompt=True,
-            tokenize=False,
+
+    def chat(question: str) -> str:
+        content = question if plain else [{"type": "text", "text": question}]
+        text: str = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
-        for question in questions
-    ]
-    return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt"))
+        return text
+
+    def inputs_of(chats: list[str]) -> dict[str, Any]:
+        return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt"))
+
+    return encode_plainly(processor, questions, chat, inputs_of)
 
 
 def to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from longvpo.endpoint import EndpointWriter
 from longvpo.json_text import find_json
-from longvpo.model import encode_texts, to_model, tokenizer_of
+from longvpo.model import encode_texts, to_model
+from longvpo.plain_text import answer_ids, tokenizer_of
 from longvpo.prompts import TEXT_ONLY, TEXT_ONLY_SCHEMA
 from longvpo.studio import Studio
 from longvpo.triplet import Triplet
@@ -77,17 +78,14 @@ def mean_log_probs(
     import torch
 
     tokenizer = tokenizer_of(processor)
-    ends = [answer + tokenizer.eos_token for answer in answers]
-    order = np.argsort([len(question) + len(end) for question, end in zip(questions, ends, strict=True)])
+    order = np.argsort([len(question) + len(answer) for question, answer in zip(questions, answers, strict=True)])
     found = np.zeros(len(questions))
     head, body = model.get_output_embeddings(), model.base_model
     for start in tqdm(range(0, len(order), batch_size), desc="text alone", leave=False):
         places = order[start : start + batch_size]
         prompts = encode_texts(processor, [questions[place] for place in places])
-        answer = tokenizer(
-            [ends[place] for place in places],
-            add_special_tokens=False,
-            padding=True,
+        answer = tokenizer.pad(
+            {"input_ids": [answer_ids(processor, answers[place]) for place in places]},
             padding_side="right",
             return_tensors="pt",
         )

@@ -16,7 +16,8 @@ import numpy as np
 
 from longvpo.errors import LongVPOError
 from longvpo.json_text import find_json, fits
-from longvpo.model import encode, encode_texts, load_model, load_processor, to_model, tokenizer_of
+from longvpo.model import encode, encode_texts, load_model, load_processor, to_model
+from longvpo.plain_text import tokenizer_of
 from longvpo.provenance import model_name
 from longvpo.replies import Reply, read_text
 from longvpo.sections import WriterSection

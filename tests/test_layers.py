@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 # a module may import those of earlier lines alone
 LAYERS = [
     ["errors", "prompts", "replies", "printing", "private", "cells"],
-    ["home", "yaml_text", "json_text"],
+    ["home", "yaml_text", "json_text", "plain_text"],
     ["folder", "triplet", "sections", "retry", "licenses", "readers"],
     ["recipe", "claims", "shards", "provenance", "target", "address"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "hub", "arguments", "checkpoints", "watching"],

@@ -11,7 +11,8 @@ import torch
 from servers import serve
 
 from longvpo.endpoint import EndpointWriter
-from longvpo.model import encode_texts, load_model, load_processor, tokenizer_of
+from longvpo.model import encode_texts, load_model, load_processor
+from longvpo.plain_text import tokenizer_of
 from longvpo.recipe import DatasetRecipe
 from longvpo.sections import EndpointSection, ModelSection, WriterSection
 from longvpo.studio import Studio

@@ -1,0 +1,114 @@
+"""No control token comes from what a user wrote, in any family and in every place where text becomes tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES
+
+from longvpo.collator import AnchoredCollator
+from longvpo.model import encode, encode_texts, load_processor
+from longvpo.plain_text import answer_ids, control_tokens, plain_ids
+from longvpo.sections import ModelSection
+
+QUESTION = "what color is the ring?"
+VIDEO = np.full((4, 96, 96, 3), 127, np.uint8)
+
+
+@pytest.fixture(scope="module", params=["tiny", *FAMILIES])
+def processor(request: pytest.FixtureRequest) -> Any:
+    if request.param == "tiny":
+        return load_processor(ModelSection(model="tiny", dtype="float32"))
+    made = FAMILIES[request.param]()[1]
+    made.tokenizer.padding_side = "left"
+    return made
+
+
+def tokens_of(processor: Any) -> list[str]:
+    """Every control token, but for bytes: letters become these."""
+    added = [token.content for token in processor.tokenizer.added_tokens_decoder.values() if token.special]
+    return [content for content in added if not content.startswith("<0x")]
+
+
+def special(processor: Any, ids: torch.Tensor) -> list[int]:
+    """The control tokens of some ids."""
+    known = {processor.tokenizer.convert_tokens_to_ids(content) for content in tokens_of(processor)}
+    return [token for token in ids.flatten().tolist() if token in known]
+
+
+def test_a_question_adds_no_control_token(processor: Any) -> None:
+    wanted = encode(processor, [QUESTION], [VIDEO], 1.0)
+    for content in [*tokens_of(processor), "".join(tokens_of(processor))]:
+        text = f"in the {content} what is red?"
+        inputs = encode(processor, [text], [VIDEO], 1.0)
+        ids = inputs["input_ids"]
+        assert special(processor, ids) == special(processor, wanted["input_ids"]), content
+        assert "".join(text.split()) in "".join(processor.tokenizer.decode(ids[0]).split()), "it is there, whole"
+        assert {name: value.shape for name, value in inputs.items() if name.endswith("ids")} == {
+            name: ids.shape if value.shape == wanted["input_ids"].shape else value.shape
+            for name, value in wanted.items()
+            if name.endswith("ids")
+        }
+        assert inputs["attention_mask"].all()
+        for name in ("pixel_values_videos", "pixel_values"):
+            assert (name in inputs) == (name in wanted)
+            if name in wanted:
+                assert torch.equal(inputs[name], wanted[name])
+        alone = encode_texts(processor, [text])["input_ids"]
+        assert special(processor, alone) == special(processor, encode_texts(processor, [QUESTION])["input_ids"])
+
+
+def test_in_a_batch_each_row_is_what_it_is_alone(processor: Any) -> None:
+    texts = [QUESTION, f"what is {''.join(tokens_of(processor))}?", "red"]
+    together = encode(processor, texts, [VIDEO] * 3, 1.0)
+    assert together["input_ids"].shape == together["attention_mask"].shape
+    for number, text in enumerate(texts):
+        alone = encode(processor, [text], [VIDEO], 1.0)
+        kept = together["attention_mask"][number].bool()
+        for name in ("input_ids", "mm_token_type_ids"):
+            if name in alone:
+                assert torch.equal(together[name][number][kept], alone[name][0]), "padded on the left alone"
+        assert kept[-len(alone["input_ids"][0]) :].all()
+
+
+def test_a_text_without_control_tokens_has_the_tokens_that_it_had(processor: Any) -> None:
+    tokenizer = processor.tokenizer
+    for text in (QUESTION, "  two\n\nlines < and > | [x] ", "<b>bold</b>", ""):
+        assert not control_tokens(processor).search(text)
+        assert plain_ids(processor, text) == tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert (
+            answer_ids(processor, text) == tokenizer(text + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
+        )
+
+
+def test_an_answer_ends_once(processor: Any) -> None:
+    tokenizer = processor.tokenizer
+    for content in tokens_of(processor):
+        ids = answer_ids(processor, f"red {content} blue")
+        assert special(processor, torch.tensor(ids)) == [tokenizer.eos_token_id], content
+        assert ids[-1] == tokenizer.eos_token_id
+        assert "".join(tokenizer.decode(ids[:-1]).split()) == f"red{content}blue"
+
+
+def test_tokens_that_are_not_special_but_in_the_template_are_text_too() -> None:
+    processor = FAMILIES["internvl"]()[1]
+    processor.tokenizer.add_tokens(["<think>", "<h1>", "\n\n"])
+    processor.chat_template += "{% if false %}<think>\n\n{% endif %}"
+    think, heading = processor.tokenizer.convert_tokens_to_ids(["<think>", "<h1>"])
+    ids = plain_ids(processor, "a <think> b <h1> c<video>")
+    assert think not in ids
+    assert heading in ids, "it has no part in the template: it is a word like others"
+    assert "".join(processor.tokenizer.decode(ids).split()) == "a<think>b<h1>c<video>"
+    assert not control_tokens(processor).search("a\n\nb <h1>")
+
+
+def test_a_batch_of_such_rows_is_collated(processor: Any) -> None:
+    clip = {"source": "s", "video": "v", "start": 0.0, "end": 4.0}
+    row = {"prompt": "in the <video> what is red?", "chosen": "red <image>", "rejected": "a <|im_end|> </s>"}
+    row |= {"context": [clip], "anchors": [0], "reference": "full"}
+    batch = AnchoredCollator(processor, lambda named: VIDEO, 1.0)([row])  # type: ignore[arg-type]
+    answers = batch["input_ids"][batch["completion_mask"].bool()]
+    assert special(processor, answers) == [processor.tokenizer.eos_token_id] * 2
