@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import datasets  # noqa: F401  its log keeps the stderr of the moment of its import, which must not be that of a test
 import pytest
 from servers import serve
 from test_cli import Capture, check_mistake, run
@@ -349,7 +350,7 @@ SERVERS: dict[str, tuple[str, dict[str, object], list[str]]] = {
     "an address without http": (
         "ok",
         {"url": "localhost:8000"},
-        ["no address of a server", "http://localhost:8000/v1"],
+        ["is not the address of a server", "http://localhost:8000/v1"],
     ),
     "a provider without a key": (
         "ok",
