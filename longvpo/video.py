@@ -167,6 +167,10 @@ class ClipFrames:
         self._bytes = 0
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers that load batches begin with nothing in memory, where they are not forks: Python 3.14, macOS."""
+        return ClipFrames, (self.section, self.folders)
+
     def __call__(self, clip: Mapping[str, Any]) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -168,6 +169,13 @@ def test_clips_are_decoded_once_within_the_cache_limit(world: Path, monkeypatch:
     assert decoded == ["00000.mp4", "00001.mp4", "00002.mp4", "00000.mp4"]
     with pytest.raises(LongVPOError, match=r"data\.videos\.elsewhere"):
         frames_of(clips[0] | {"source": "elsewhere"})
+
+
+def test_clips_go_to_workers_that_are_no_forks(counting: Path) -> None:
+    frames_of = ClipFrames(VideoSection(), {"drawn": counting.parent})
+    clip = {"source": "drawn", "video": counting.name, "start": 0.0, "end": 4.0}
+    frames = frames_of(clip)
+    assert np.array_equal(pickle.loads(pickle.dumps(frames_of))(clip), frames)
 
 
 def test_clips_of_other_sizes_are_fitted_to_the_anchor() -> None:
