@@ -20,7 +20,8 @@ from typing import Any
 
 from longvpo.assemble import Outcome
 from longvpo.blocks import Material
-from longvpo.cards import SHEETS, dataset_card
+from longvpo.card_file import write_card
+from longvpo.cards import SHEETS
 from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
@@ -254,7 +255,7 @@ def put_out(
         if triplets:
             shown = example(triplets)
             contact_sheet(unfinished / name, shown, [frames_of(clip) for clip in shown.context])
-    write_text(unfinished / "README.md", dataset_card(unfinished))
+    write_card(unfinished)
     for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "facts.json"):
         target = output / path.name
         if target.is_dir():

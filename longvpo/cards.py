@@ -1,6 +1,4 @@
-"""Files of a result and a template to its README.md.
-
-    longvpo card FOLDER
+"""Files of a result and a template to the text of its card; card_file.py writes it.
 
 The rule: a card states no number that no file beside it has, and says `not run` of what was not run. So it can be made
 again anywhere, from recipe.yaml, facts.json, provenance.json and, of an adapter, results.json.
@@ -16,7 +14,7 @@ from typing import Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, as_yaml, read_json, read_yaml, shipped, write_text
+from longvpo.folder import PROVENANCE, as_yaml, read_json, read_yaml, shipped
 from longvpo.licenses import UNKNOWN
 from longvpo.triplet import COLUMNS
 
@@ -27,15 +25,9 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "the whole context"}
 
 
-def write_card(folder: Path) -> Path:
-    """Render the card of a finished dataset or adapter again, in its folder.
-
-    Raises:
-        LongVPOError: the folder holds neither.
-    """
-    card = folder / "README.md"
-    write_text(card, model_card(folder) if kind_of(folder) == "model" else dataset_card(folder))
-    return card
+def card_of(folder: Path) -> str:
+    """The card of what a folder holds. Raises LongVPOError when it is no finished dataset or adapter of ours."""
+    return model_card(folder) if kind_of(folder) == "model" else dataset_card(folder)
 
 
 def kind_of(folder: Path) -> Literal["dataset", "model"]:

@@ -49,6 +49,9 @@ Private = Annotated[
 ]
 Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
 License = Annotated[str | None, typer.Option(help="Id for the sources or the base of which the recipe states none.")]
+OverwriteCard = Annotated[
+    bool, typer.Option("--overwrite-card", help="Put the new card over one that was written or edited by hand.")
+]
 FIRST_TAG = "v0.1.0"
 
 
@@ -65,6 +68,7 @@ def build_dataset(
     tag: Tag = FIRST_TAG,
     private: Private = None,
     collection: Collection = None,
+    overwrite_card: OverwriteCard = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +79,7 @@ def build_dataset(
     if "=" in recipe:  # the default recipe with overrides
         recipe, overrides = DEFAULT, [recipe, *(overrides or [])]
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
-    target = _target("dataset", loaded, repo_id, tag, private, collection) if push else None
+    target = _target("dataset", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
     if dry_run:
         from longvpo.dry_run import plan
 
@@ -109,6 +113,7 @@ def train(
     tag: Tag = FIRST_TAG,
     private: Private = None,
     collection: Collection = None,
+    overwrite_card: OverwriteCard = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +122,7 @@ def train(
     from longvpo.recipe_file import load_recipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
-    target = _target("model", loaded, repo_id, tag, private, collection) if push else None
+    target = _target("model", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
     from longvpo.train import plan
     from longvpo.train import train as run
 
@@ -191,21 +196,24 @@ def push(
     private: Private = None,
     collection: Collection = None,
     license: License = None,
+    overwrite_card: OverwriteCard = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish a dataset or an adapter. The same command again does what is left to do."""
     from longvpo.release import push_folder
 
-    published = push_folder(folder, repo_id, tag, private, collection, results, merged, license)
+    published = push_folder(folder, repo_id, tag, private, collection, results, merged, license, overwrite_card)
     print_values(published, as_json)
     say_where({"published": published})
 
 
 @app.command()
-def card(folder: Result) -> None:
+def card(folder: Result, overwrite_card: OverwriteCard = False) -> None:
     """Render the card of a dataset or an adapter again, from the files beside it."""
-    from longvpo.cards import write_card
+    from longvpo.card_file import check_own_card, write_card
 
+    if not overwrite_card:
+        check_own_card(folder)
     print(write_card(folder))
 
 
@@ -241,20 +249,13 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
     )
 
 
-def _target(
-    kind: Literal["dataset", "model"],
-    recipe: Any,
-    repo_id: str | None,
-    tag: str,
-    private: bool | None,
-    collection: str | None,
-) -> Any:
-    """Where a recipe's result will be published, when the user may do that."""
+def _target(kind: Literal["dataset", "model"], recipe: Any, repo_id: str | None, *asked: Any) -> Any:
+    """Where a recipe's result will be published, when the user may do that; `asked` is the rest of a Target."""
     from longvpo.recipe_file import recipe_hash
     from longvpo.release import before_work
     from longvpo.target import Target
 
-    return before_work(Target(kind, repo_id or recipe.name, tag, private, collection), recipe, recipe_hash(recipe))
+    return before_work(Target(kind, repo_id or recipe.name, *asked), recipe, recipe_hash(recipe))
 
 
 def _publish(folder: Path, target: Any) -> dict[str, Any]:

@@ -18,6 +18,8 @@ import yaml
 from longvpo.errors import LongVPOError, first_line
 
 PROVENANCE = "provenance.json"  # beside every result: what made it
+CARD = "README.md"
+CARD_HASH = "card_sha256"  # in provenance.json: of the card that longvpo wrote beside it
 RELEASE = "release.json"  # beside a result that was published: where
 
 
@@ -192,6 +194,11 @@ def as_json(values: Any) -> str:
 def as_yaml(values: Any) -> str:
     """The text of a YAML file, keys in their order."""
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+
+
+def text_hash(text: str) -> str:
+    """sha256 of a text, as write_text writes it."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def file_hash(path: Path) -> str:

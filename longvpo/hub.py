@@ -1,9 +1,10 @@
 """Publish to the Hub; nothing else in longvpo writes there.
 
-The rule: a release is one commit, a tag on it, and a look from outside. A tag never moves: what it holds already is a
-success where it is the same, and an error where it is not. Whatever fails on the way, and whoever else publishes at
-the same time, a tag is whole and right or it is absent. So nothing is repeated blindly: after a reply that was lost,
-the repository is looked at first.
+The rule: a release is one commit, a look at it from outside, and a tag on it. A tag never moves: what it holds already
+is a success where it is the same, and an error where it is not. Whatever fails on the way, whatever changes on this
+machine and whoever else publishes at the same time, a tag is whole and right or it is absent. So nothing is repeated
+blindly: after a reply that was lost, the repository is looked at first. And nothing is believed: what a commit holds
+is held against the hashes of what was to be sent, before its tag is set.
 
 The ready-made pushes of datasets and peft cannot do that: they need several commits for several configs, or write a
 card of their own.
@@ -13,10 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -24,40 +22,13 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.errors import LongVPOError
 from longvpo.folder import PROVENANCE
-from longvpo.retry import again, may_pass, reason
-from longvpo.target import Target, head_of, provenance_of, read, tags_of, tree_of
+from longvpo.manifest import Release, moved
+from longvpo.retry import advice, again, may_pass, reason, status_of
+from longvpo.target import Target, check_card, head_of, provenance_of, read, tags_of, tree_of
 
 MANY = 100  # files of one commit; the Hub's documentation advises 50 to 100. More go through a pull request
 CHANGELOG = "CHANGELOG.md"
 STAGED = "A release that is too large for one commit, staged here. It is merged when it is whole."
-
-
-class File:
-    """A file of a release, and the two hashes by which the Hub may know it: of its content, or of its git blob."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.size = path, path.stat().st_size
-        sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % self.size)
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                sha256.update(part)
-                sha1.update(part)
-        self.sha256 = sha256.hexdigest()
-        self.hashes = (self.sha256, sha1.hexdigest())
-
-
-@dataclass(frozen=True)
-class Release:
-    """Everything that a release is, made on this machine before the first request."""
-
-    target: Target
-    files: dict[str, File]  # by path in the repository; all but the changelog, which depends on what is there
-    changelog: Callable[[str], str]  # from the old one's text
-    check: Callable[[Target], None]  # reads the release from outside; raises LongVPOError
-
-    def held_by(self, tree: dict[str, str]) -> bool:
-        """Whether a tree (path -> hash) has all files as they are."""
-        return all(tree.get(path) in file.hashes for path, file in self.files.items())
 
 
 def publish(release: Release) -> dict[str, Any]:
@@ -73,6 +44,8 @@ def publish(release: Release) -> dict[str, Any]:
     api, target = HfApi(), release.target
     try:
         again(lambda: api.create_repo(**target.at, private=target.private is not False, exist_ok=True))
+        if target.private:
+            _set_visibility(api, target)  # of a public repository, before anything is in it
         tags = tags_of(api, target)
         new = target.tag not in tags
         if not new and not release.held_by(tree_of(api, target, tags[target.tag])):
@@ -84,19 +57,20 @@ def publish(release: Release) -> dict[str, Any]:
     except LongVPOError:
         raise
     except Exception as error:  # of huggingface_hub and its HTTP client: no common base
-        raise LongVPOError(
-            f"{target} has no release {target.tag} yet: {reason(error)}. Run the same command again: it goes on from "
-            "there"
-        ) from None
+        release.check_rest()
+        raise LongVPOError(f"{target} has no release {target.tag} yet: {reason(error)}. {advice(error)}") from None
+    try:
+        release.check(target, commit)
+    except Exception as error:
+        where = f"the files of {target.tag} are in main of {target}, without a tag," if new else f"{target}"
+        raise LongVPOError(f"{where} cannot be read from outside: {reason(error)}. {advice(error)}") from None
     if new:
         _set_tag(api, release, commit)
     try:
-        release.check(target)
         _settle(api, target)
     except Exception as error:
         raise LongVPOError(
-            f"{target} is published at {target.tag}, but what comes after failed: {reason(error)}. "
-            "Run the same command again"
+            f"{target} is published at {target.tag}, but what comes after failed: {reason(error)}. {advice(error)}"
         ) from None
     return {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag, "commit": commit, "new": new}
 
@@ -111,9 +85,12 @@ def _committed(api: HfApi, release: Release) -> str:
     done = _landed(api, release)
     if done:
         return done
-    ours = provenance_of(api, target, head).get("files", {})
-    stale = sorted((set(ours) | {PROVENANCE}) & set(tree) - set(release.files))
-    changelog = release.changelog(read(api, target, CHANGELOG, head) or "").encode()
+    said = provenance_of(api, target, head)
+    check_card(api, target, head, tree, said)
+    stale = sorted((set(said.get("files", {})) | {PROVENANCE}) & set(tree) - set(release.files))
+    old = (read(api, target, CHANGELOG, head) or b"").decode(errors="surrogateescape")  # whatever it is, it stays
+    changelog = release.changelog(old).encode(errors="surrogateescape")
+    release.check_rest()
     adds = {path: CommitOperationAdd(path, str(file.path)) for path, file in release.files.items()}
     adds[CHANGELOG] = CommitOperationAdd(CHANGELOG, changelog)
     operations: list[Any] = [*(CommitOperationDelete(path, is_folder=False) for path in stale), *adds.values()]
@@ -134,9 +111,14 @@ def _committed(api: HfApi, release: Release) -> str:
                     f"somebody else published to {target} in this moment: nothing of {target.tag} was published; "
                     "run the same command again"
                 ) from None
+            release.check_rest()
             raise
 
-    return again(commit)
+    made = again(commit)
+    other = release.other_in(tree_of(api, target, made))
+    if other:
+        raise LongVPOError(moved(target, other))
+    return made
 
 
 def _landed(api: HfApi, release: Release) -> str | None:
@@ -148,13 +130,26 @@ def _landed(api: HfApi, release: Release) -> str | None:
     target = release.target
     for one in again(lambda: list(api.list_repo_commits(**target.at))):
         if one.title == target.title or one.title.startswith(target.title + " "):  # the Hub adds (#1) to merges
-            if release.held_by(tree_of(api, target, one.commit_id)):
+            tree = tree_of(api, target, one.commit_id)
+            if release.held_by(tree):
                 return one.commit_id
-            raise LongVPOError(
-                f"another release {target.tag} of {target} is on its way, or was cut off: nothing was published; give "
-                "another --tag, or run again the command that published that one"
-            )
+            if _whole(tree, provenance_of(api, target, one.commit_id)):
+                raise LongVPOError(
+                    f"another release {target.tag} of {target} is on its way, or was cut off: nothing was published; "
+                    "give another --tag, or run again the command that published that one"
+                )
     return None
+
+
+def _whole(tree: dict[str, str], said: dict[str, Any]) -> bool:
+    """Whether a commit holds the release that its provenance states; of what changed while it was sent, it does not.
+
+    Of files that are not in LFS a tree tells git's hash, which provenance has not: those were copied before the push.
+    """
+    files = said.get("files", {})
+    return bool(files) and all(
+        path in tree and (len(tree[path]) != len(sha256) or tree[path] == sha256) for path, sha256 in files.items()
+    )
 
 
 def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> str:
@@ -166,8 +161,9 @@ def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> s
         part = operations[start : start + MANY]
         said = f"Files {start + 1} to {start + len(part)} of {len(operations)} of {target.tag}"
         again(partial(_stage, api, target, part, said, branch))
-    if not release.held_by(tree_of(api, target, branch)):
-        raise LongVPOError(f"{branch} of {target} is not what was sent: nothing was published; close it and run again")
+    other = release.other_in(tree_of(api, target, branch))
+    if other:
+        raise LongVPOError(moved(target, other))
     if head_of(api, target) != head:
         raise LongVPOError(
             f"somebody else published to {target} in this moment: nothing of {target.tag} was published; close its "
@@ -222,7 +218,7 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
         try:
             api.create_tag(**target.at, tag=target.tag, tag_message=target.title, revision=commit)
         except HfHubHTTPError as error:
-            if error.response.status_code != 409:
+            if status_of(error) != 409:
                 raise  # 409: it is there, set by a request whose reply was lost, or by somebody else
 
     try:
@@ -231,8 +227,8 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
         right = release.held_by(tree_of(api, target, there))
     except Exception as error:
         raise LongVPOError(
-            f"the files of {target.tag} are in main of {target}, but its tag is not set: {reason(error)}. Run the "
-            "same command again: it sets the tag and sends nothing twice"
+            f"the files of {target.tag} are in main of {target}, but its tag is not set: {reason(error)}. "
+            f"{advice(error)}"
         ) from None
     if not right:
         raise LongVPOError(
@@ -241,18 +237,26 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
         )
 
 
+def _set_visibility(api: HfApi, target: Target) -> bool:
+    """Whether the repository is private: as it was asked for, or as it is."""
+    private = bool(again(lambda: api.repo_info(**target.at)).private)
+    if target.private in (None, private):
+        return private
+    again(lambda: api.update_repo_settings(**target.at, private=target.private))
+    return not private
+
+
 def _settle(api: HfApi, target: Target) -> None:
     """Visibility and collection, after the release itself is there."""
-    private = bool(again(lambda: api.repo_info(**target.at)).private)
-    if target.private is not None and target.private != private:
-        again(lambda: api.update_repo_settings(**target.at, private=target.private))
+    private = _set_visibility(api, target)
     if target.collection:
         namespace, title = target.repo_id.split("/")[0], target.collection
         made = again(lambda: api.create_collection(title, namespace=namespace, private=private, exists_ok=True))
+        if target.private is False and made.private:
+            again(lambda: api.update_collection_metadata(made.slug, private=False))
         again(lambda: api.add_collection_item(made.slug, target.repo_id, target.kind, exists_ok=True))
 
 
 def _maybe(error: Exception) -> bool:
     """Whether a commit may have landed although its request failed."""
-    stale = isinstance(error, HfHubHTTPError) and error.response.status_code == 412
-    return stale or may_pass(error) is not None
+    return status_of(error) == 412 or may_pass(error) is not None

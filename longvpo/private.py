@@ -13,7 +13,7 @@ from typing import Any
 
 ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|[A-Za-z]:[^\s\\/]+\\|\\\\")  # a drive, a folder of a drive, another machine
-REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)  # as the Hub's ids are
+REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?(@\S+)?", re.ASCII)  # as the Hub's ids are, perhaps with a revision
 FOLDERS = ("folder", "overlap")  # keys of recipes whose values are always paths, and so are those in `videos`
 EITHER = ("dataset", "adapter", "model", "name_or_path", "_name_or_path", "base_model_name_or_path")
 TEXTS = ("prompts", "about", "example", "failures")  # of a user or a model, not to be changed: what a row says is said
@@ -51,11 +51,32 @@ def public(value: Any, key: str = "") -> Any:
         key: under which the value stands.
     """
     if isinstance(value, dict):
-        inside = {name: "folder" if key == "videos" else name for name in value}
-        return {name: item if name in TEXTS else public(item, inside[name]) for name, item in value.items()}
+        named = _keys(value, key)
+        return {name: public(item, named[name]) if name in named else item for name, item in value.items()}
     if isinstance(value, list):
         return [public(item, key) for item in value]
     if not isinstance(value, str) or not value:
         return value
-    local = key in EITHER and "://" not in value and (not REPOSITORY.fullmatch(value) or Path(value).is_dir())
-    return last_name(value) if key in FOLDERS or local else cut(value)
+    return last_name(value) if _is_folder(value, key) else cut(value)
+
+
+def local_folders(value: Any, key: str = "") -> list[str]:
+    """The folders of this machine that the values of a recipe name."""
+    if isinstance(value, dict):
+        return [path for name, inside in _keys(value, key).items() for path in local_folders(value[name], inside)]
+    if isinstance(value, list):
+        return [path for item in value for path in local_folders(item, key)]
+    return [value] if isinstance(value, str) and value and _is_folder(value, key) else []
+
+
+def _keys(values: dict[str, Any], key: str) -> dict[str, str]:
+    """The keys of a section that hold no texts, and what they mean for what they hold."""
+    if key == "videos":  # a folder of each source, by the source's name
+        return dict.fromkeys(values, "folder")
+    said = {name: name for name in values if name not in TEXTS}
+    return said | ({"model": ""} if "model" in said and values.get("endpoint") else {})  # a name that a server gives
+
+
+def _is_folder(value: str, key: str) -> bool:
+    either = key in EITHER and "://" not in value and (not REPOSITORY.fullmatch(value) or Path(value).is_dir())
+    return key in FOLDERS or either

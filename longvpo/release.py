@@ -1,13 +1,13 @@
 """A finished dataset or adapter becomes a release: its files, its licence, its card, its line in the changelog.
 
-Everything is made on this machine first; hub.py sends it. What is published names no folder of this machine and no
-password: paths are cut to their last name, and addresses lose what stands before an @.
+Everything is made on this machine first, out of the files that longvpo made; hub.py sends it. What is published names
+no folder of this machine and no key: values are cut (private.py), and then all bytes are searched (leaks.py).
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,19 +17,38 @@ from typing import Any
 
 import yaml
 
-from longvpo.cards import CONFIGS, dataset_card, kind_of, model_card
+from longvpo.card_file import check_own_card
+from longvpo.cards import card_of, kind_of
+from longvpo.contents import check_dataset, check_model, gather
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, RELEASE, as_json, as_yaml, read_json, read_text, read_yaml, write_text
-from longvpo.hub import File, Release, publish
+from longvpo.folder import (
+    CARD,
+    CARD_HASH,
+    PROVENANCE,
+    RELEASE,
+    as_json,
+    as_yaml,
+    read_json,
+    read_text,
+    read_yaml,
+    text_hash,
+    write_text,
+)
+from longvpo.hub import publish
+from longvpo.leaks import check_private, needles
 from longvpo.licenses import UNKNOWN, check_license, dataset_license
+from longvpo.manifest import File, Release
 from longvpo.merged import merge
-from longvpo.model import ADAPTER_WEIGHTS
-from longvpo.private import public
+from longvpo.outside import look
+from longvpo.private import local_folders, public
 from longvpo.recipe import DatasetRecipe, TrainRecipe
-from longvpo.retry import again
-from longvpo.target import Target, check_push, read
+from longvpo.target import Target, check_push
+from longvpo.temporary import own_folder
 
-NOT_PUBLISHED = ("work", "runs", RELEASE)
+CUT = (  # JSON files beside ours in which libraries write where something was loaded from
+    *("results.json", "trainer_state.json", "adapter_config.json", "config.json", "generation_config.json"),
+    *("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json", "tokenizer_config.json"),
+)
 RESULTS = ("results.json", "heat_map.png")
 BENCHMARKS = "benchmarks.yaml"  # in a folder of results: scores in the form of the Hub's .eval_results
 
@@ -86,7 +105,15 @@ def push(folder: Path, target: Target, results: Path | None = None, license: str
     """
     with staged(folder, target, results, license) as release:
         published = publish(release)
-    write_text(folder / RELEASE, as_json(published))
+    try:
+        write_text(folder / RELEASE, as_json(published))
+    except OSError as error:  # the release is there all the same
+        why = error.strerror or error
+        print(
+            f"note: {folder / RELEASE} cannot be written ({why}): what is made from this folder will not name the "
+            "release",
+            file=sys.stderr,
+        )
     return published
 
 
@@ -99,6 +126,7 @@ def push_folder(
     results: Path | None,
     merged: bool,
     license: str | None = None,
+    overwrite_card: bool = False,
 ) -> dict[str, Any]:
     """Publish what lies finished in a folder, under the name of its recipe where no other is given.
 
@@ -111,43 +139,69 @@ def push_folder(
         raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
     licensed(facts, license)
     name = repo_id or facts["name"] + ("-merged" if merged else "")
-    target = check_push(Target(kind, name, tag, private, collection), facts["recipe"])
+    target = check_push(Target(kind, name, tag, private, collection, overwrite_card), facts["recipe"])
     if not merged:
         return push(folder, target, results, license)
-    with tempfile.TemporaryDirectory(prefix="longvpo-merged-") as temporary:
-        merge(folder, Path(temporary))
-        return push(Path(temporary), target, results, license)
+    with own_folder("merged") as temporary:
+        merge(folder, temporary)
+        return push(temporary, target, results, license)
 
 
 @contextmanager
 def staged(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> Iterator[Release]:
-    """Everything that the release will hold, as files."""
-    kind_of(folder)
+    """Everything that the release will hold, as files.
+
+    Raises:
+        LongVPOError: parts of it are missing or damaged, a card was edited by hand, or something private is in it.
+    """
+    kind = kind_of(folder)
     facts = licensed(read_json(folder / "facts.json"), license)
-    with tempfile.TemporaryDirectory(prefix="longvpo-release-") as temporary:
-        copy = Path(temporary)
-        for path in folder.iterdir():
-            if path.name not in NOT_PUBLISHED:
-                (copy / path.name).symlink_to(path.resolve())  # nothing large is copied
+    with own_folder("release") as copy:
+        gather(folder, copy, kind)
+        said, recipe = read_json(copy / PROVENANCE), read_yaml(copy / "recipe.yaml")
+        if not target.overwrite_card:
+            check_own_card(folder)
+        check_dataset(folder, copy, facts) if kind == "dataset" else check_model(folder, copy)
         if results is not None:
             _add_results(copy, results)
         write_text(copy / "facts.json", as_json(public(facts)))
-        for name in ("results.json", "trainer_state.json", "adapter_config.json"):
+        for name in CUT:
             if (copy / name).exists():
-                write_text(copy / name, as_json(public(read_json(copy / name))))
-        provenance = public(read_json(folder / PROVENANCE))
-        recipe = _found_again(public(read_yaml(folder / "recipe.yaml")), provenance)
-        write_text(copy / "recipe.yaml", as_yaml(recipe))
-        files = {path: File(copy / path) for path in _paths(copy) if path not in ("README.md", PROVENANCE)}
+                _cut(copy / name)
+        provenance = public(said)
+        write_text(copy / "recipe.yaml", as_yaml(_found_again(public(recipe), provenance)))
+        (copy / CARD).unlink(missing_ok=True)
+        (copy / PROVENANCE).unlink()
+        files = {path.relative_to(copy).as_posix(): File(path) for path in sorted(copy.rglob("*")) if path.is_file()}
         provenance |= {
             "release": {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag},
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
         write_text(copy / PROVENANCE, as_json(provenance))
-        card = dataset_card(copy) if target.kind == "dataset" else model_card(copy)
-        write_text(copy / "README.md", card)
-        files |= {path: File(copy / path) for path in ("README.md", PROVENANCE)}
-        yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), _check)
+        card = card_of(copy)
+        write_text(copy / CARD, card)
+        write_text(copy / PROVENANCE, as_json(provenance | {CARD_HASH: text_hash(card)}))
+        files |= {path: File(copy / path) for path in (CARD, PROVENANCE)}
+        private = [str(folder), *([str(results)] if results else []), *local_folders(recipe)]
+        check_private({path: file.path for path, file in files.items()}, needles(private, _key_names(recipe)))
+        yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), look)
+
+
+def _cut(file: Path) -> None:
+    """Cut the values of a JSON file; one that has nothing to cut stays as it is, byte by byte."""
+    values = read_json(file)
+    if public(values) != values:
+        write_text(file, as_json(public(values)))
+
+
+def _key_names(recipe: Any) -> list[str]:
+    """Environment variables that a recipe names as holding keys."""
+    if isinstance(recipe, list):
+        return [name for item in recipe for name in _key_names(item)]
+    if not isinstance(recipe, dict):
+        return []
+    here = [value for key, value in recipe.items() if key == "api_key_env" and isinstance(value, str)]
+    return here + [name for item in recipe.values() for name in _key_names(item)]
 
 
 def _found_again(recipe: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
@@ -175,17 +229,6 @@ def changelog(old: str, tag: str, facts: dict[str, Any]) -> str:
     return f"{title}\n\n{entry}" + (f"\n{before.lstrip()}" if before.strip() else "")
 
 
-def _paths(folder: Path) -> list[str]:
-    """All files below a folder, links followed; of a dataset, those of its configs and those at the top."""
-    found = []
-    for item in sorted(folder.iterdir()):
-        if item.is_file() and not item.name.startswith("."):  # what file managers leave
-            found.append(item.name)
-        elif item.name in CONFIGS or item.name == ".eval_results":
-            found += [f"{item.name}/{path.name}" for path in sorted(item.iterdir()) if path.is_file()]
-    return found
-
-
 def _add_results(copy: Path, results: Path) -> None:
     for name in RESULTS:
         if not (results / name).is_file():
@@ -193,7 +236,7 @@ def _add_results(copy: Path, results: Path) -> None:
         (copy / name).unlink(missing_ok=True)
         shutil.copy(results / name, copy / name)
     if (results / BENCHMARKS).is_file():
-        (copy / ".eval_results").mkdir()
+        (copy / ".eval_results").mkdir(exist_ok=True)
         write_text(copy / ".eval_results" / "longvpo.yaml", benchmarks(results / BENCHMARKS))
 
 
@@ -216,31 +259,3 @@ def benchmarks(file: Path) -> str:
             "`dataset: {id: ..., task_id: ...}` and `value`"
         ) from None
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
-
-
-def _check(target: Target) -> None:
-    """Read the release as a stranger would, at its tag and past all caches."""
-    call = _check_dataset if target.kind == "dataset" else _check_model
-    again(partial(call, target), passes=lambda error: 0.0)
-
-
-def _check_dataset(target: Target) -> None:
-    import datasets
-
-    for config in datasets.get_dataset_config_names(target.repo_id, revision=target.tag):
-        rows = datasets.load_dataset(target.repo_id, config, split="train", revision=target.tag, streaming=True)
-        first = next(iter(rows.take(1)), None)
-        if first is None and rows.info.splits["train"].num_examples:
-            raise LongVPOError(f"config {config} of {target} cannot be read at {target.tag}")
-
-
-def _check_model(target: Target) -> None:
-    """The adapter's weights, or the merged model's: their names and sizes, not all their bytes."""
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    read(api, target, "README.md", target.tag)
-    if api.file_exists(target.repo_id, ADAPTER_WEIGHTS, revision=target.tag):
-        api.parse_safetensors_file_metadata(target.repo_id, ADAPTER_WEIGHTS, revision=target.tag)
-    else:
-        api.get_safetensors_metadata(target.repo_id, revision=target.tag)

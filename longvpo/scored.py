@@ -17,10 +17,10 @@ from typing import Any
 import datasets
 
 from longvpo.arguments import training_arguments
-from longvpo.cards import dataset_card
+from longvpo.card_file import write_card
 from longvpo.collator import SCORES, check_videos
 from longvpo.errors import LongVPOError
-from longvpo.folder import RELEASE, file_hash, whole_folder, write_text
+from longvpo.folder import RELEASE, file_hash, whole_folder
 from longvpo.model import ADAPTER_WEIGHTS, load_processor
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
@@ -60,7 +60,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
                 copy, config, {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             )
             facts["triplets"][config], facts["scored_by"][config] = len(rows), said
-        write_text(copy / "README.md", dataset_card(copy))
+        write_card(copy)
     return facts
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tempfile
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub import HfApi, RepoFile
+from huggingface_hub import HfApi, RepoFile, get_token
 from huggingface_hub.errors import (
     EntryNotFoundError,
     LocalEntryNotFoundError,
@@ -19,12 +21,15 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE
-from longvpo.retry import WAITS, again, reason
+from longvpo.folder import CARD, CARD_HASH, PROVENANCE
+from longvpo.retry import WAITS, advice, again, reason, status_of
 
 Kind = Literal["dataset", "model"]
 
-NOT_OURS = (".gitattributes", "README.md")  # of a repository that was made by hand, and is free
+READERS = ("read", "no_access")  # roles in an organisation that may not write
+OWNERS = ("user", "org")  # of what a fine-grained token may be for; else it is one repository
+
+NOT_OURS = (".gitattributes", CARD)  # of a repository that was made by hand, and is free
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Target:
     tag: str
     private: bool | None = None  # None: a new repository is private, another stays as it is
     collection: str | None = None  # title
+    overwrite_card: bool = False  # also one that longvpo did not write
 
     @property
     def at(self) -> dict[str, Any]:
@@ -58,11 +64,11 @@ def check_push(target: Target, recipe: str) -> Target:
         recipe: hash of what will be published.
 
     Raises:
-        LongVPOError: not logged in, a token that may only read, a namespace that is not the user's, a repository that
-            holds something else, or a tag that holds another release.
+        LongVPOError: not logged in, a token that may only read, a namespace that is not the user's, a tag that git
+            forbids, a repository that holds something else or a card that longvpo did not write, or a tag that holds
+            another release.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", target.tag) or target.tag == "main" or ".." in target.tag:
-        raise LongVPOError(f"--tag {target.tag}: give letters, digits, `.`, `_` and `-`, such as v0.1.0")
+    _check_tag(target.tag)
     me = _who_am_i()
     namespace, _, name = target.repo_id.rpartition("/")
     namespace = namespace or me["name"]
@@ -70,55 +76,105 @@ def check_push(target: Target, recipe: str) -> Target:
         validate_repo_id(f"{namespace}/{name}")
     except ValueError as error:
         raise LongVPOError(f"--repo-id {target.repo_id}: {reason(error)}") from None
-    _check_namespace(me, namespace)
     target = replace(target, repo_id=f"{namespace}/{name}")
+    _check_rights(me, target)
     api = HfApi()
     try:
-        tags = tags_of(api, target)
+        refs = again(lambda: api.list_repo_refs(**target.at))
+        tags = {one.name: one.target_commit for one in refs.tags}
         held = provenance_of(api, target, tags.get(target.tag) or "main")
+        tree = {} if target.tag in tags else tree_of(api, target, "main")
     except RepositoryNotFoundError:
         return target
     except Exception as error:
-        raise LongVPOError(f"{target} cannot be looked at: {reason(error)}. Try again later") from None
+        raise LongVPOError(f"{target} cannot be looked at: {reason(error)}. {advice(error)}") from None
     if target.tag in tags and held.get("recipe") != recipe:
         raise LongVPOError(
             f"{target} has a release {target.tag} already, of another recipe ({held.get('recipe')}, this one is "
             f"{recipe}), and a tag never moves: give another --tag"
         )
-    if not held and set(tree_of(api, target, "main")) - set(NOT_OURS):
+    if target.tag in {one.name for one in refs.branches}:
+        raise LongVPOError(f"{target} has a branch {target.tag}, which a tag would hide: give another --tag")
+    if not held and set(tree) - set(NOT_OURS):
         raise LongVPOError(f"{target} holds something that longvpo did not publish: give another --repo-id")
+    check_card(api, target, "main", tree, held)
     return target
 
 
+def _check_tag(tag: str) -> None:
+    """Raises LongVPOError for what git, or an address of the Hub, takes for something else (git check-ref-format)."""
+    wrong = not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", tag) or ".." in tag or tag.endswith((".", ".lock"))
+    if wrong or tag in ("main", "HEAD") or re.fullmatch(r"[0-9a-fA-F]{40}", tag):
+        raise LongVPOError(
+            f"--tag {tag}: give letters, digits, `.`, `_` and `-`, such as v0.1.0; git or the Hub would refuse this "
+            "one, or take it for something else"
+        )
+
+
 def _who_am_i() -> dict[str, Any]:
+    for place, character in enumerate(get_token() or "", 1):
+        if not " " <= character <= "~":
+            named = unicodedata.name(character, f"U+{ord(character):04X}")
+            raise LongVPOError(
+                f"your Hub token cannot be sent: character {place} of it is {named}, which no token has; copy it "
+                "again, and run `hf auth login` or set HF_TOKEN"
+            )
     try:
         return again(HfApi().whoami, WAITS[:2])
     except LocalTokenNotFoundError:
         raise LongVPOError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN") from None
     except Exception as error:  # of huggingface_hub and its HTTP client: no common base
-        if getattr(getattr(error, "response", None), "status_code", None) == 401:
+        if status_of(error) == 401:
             raise LongVPOError(f"the Hub does not know you: {reason(error)}. Run `hf auth login` again") from None
-        raise LongVPOError(f"the Hub cannot be asked who you are: {reason(error)}. Try again later") from None
+        raise LongVPOError(f"the Hub cannot be asked who you are: {reason(error)}. {advice(error)}") from None
 
 
-def _check_namespace(me: dict[str, Any], namespace: str) -> None:
-    """Raises LongVPOError when the namespace is not the user's, or the token may not write into it."""
-    allowed = [me["name"], *(organisation["name"] for organisation in me.get("orgs", []))]
-    if namespace not in allowed:
-        raise LongVPOError(f"{namespace} is not yours: publish as one of {', '.join(allowed)}, with --repo-id")
+def _check_rights(me: dict[str, Any], target: Target) -> None:
+    """Raises LongVPOError when the namespace is not the user's, or user or token may not write into the repository."""
+    namespace = target.repo_id.split("/")[0]
     token = me.get("auth", {}).get("accessToken", {})
+    rights = token.get("fineGrained") or {}
+    scoped = [(one.get("entity") or {}, one.get("permissions") or []) for one in rights.get("scoped") or []]
+    if token.get("role") == "fineGrained" and any(
+        (entity.get("type"), entity.get("name")) == (target.kind, target.repo_id) and "repo.write" in given
+        for entity, given in scoped
+    ):
+        return  # a token of this very repository; such a one need not know its user's organisations
+    roles = {one["name"]: one.get("roleInOrg") for one in me.get("orgs", [])}
+    allowed = [me["name"], *(name for name, role in roles.items() if role not in READERS)]
     if token.get("role") == "read":
         raise LongVPOError("your Hub token may only read: make one that may write, and run `hf auth login`")
+    if namespace not in allowed:
+        why = "is not yours" if namespace not in roles else "is an organisation in which you may only read"
+        raise LongVPOError(f"{namespace} {why}: publish as one of {', '.join(allowed)}, with --repo-id")
     if token.get("role") != "fineGrained":
         return
-    rights = token.get("fineGrained", {})
-    given = set(rights.get("global", [])).union(
-        *(one["permissions"] for one in rights.get("scoped", []) if one["entity"].get("name") == namespace)
-    )
-    if "repo.write" not in given:
+    wide = [given for entity, given in scoped if entity.get("name") == namespace and entity.get("type") in OWNERS]
+    if "repo.write" not in set(rights.get("global") or []).union(*wide):
         raise LongVPOError(
-            f"your Hub token may not write to repositories of {namespace}: give it that permission in the Hub's "
-            "settings, or make one that may write, and run `hf auth login`"
+            f"your Hub token may not write to {target}: give it that permission in the Hub's settings, or make one "
+            "that may write, and run `hf auth login`"
+        )
+
+
+def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], said: dict[str, Any]) -> None:
+    """Raises LongVPOError where the card at a revision is not longvpo's, and the user did not say that it may go.
+
+    Args:
+        tree: of the revision.
+        said: its provenance. One of before there was a hash of the card names its tag at least, whose card it was.
+    """
+    if CARD not in tree or target.overwrite_card:
+        return
+    if CARD_HASH in said:
+        ours = hashlib.sha256(read(api, target, CARD, revision) or b"").hexdigest() == said[CARD_HASH]
+    else:
+        commit = tags_of(api, target).get((said.get("release") or {}).get("tag", ""))
+        ours = commit is not None and tree_of(api, target, commit).get(CARD) == tree[CARD]
+    if not ours:
+        raise LongVPOError(
+            f"the {CARD} of {target} was written or edited by hand, and nothing was published: --overwrite-card puts "
+            "the new card in its place"
         )
 
 
@@ -142,13 +198,14 @@ def tree_of(api: HfApi, target: Target, revision: str) -> dict[str, str]:
 def provenance_of(api: HfApi, target: Target, revision: str) -> dict[str, Any]:
     """What the release at a revision says of itself; empty where there is none."""
     try:
-        said = json.loads(read(api, target, PROVENANCE, revision) or "{}")
+        said = json.loads(read(api, target, PROVENANCE, revision) or b"{}")
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
 
 
-def read(api: HfApi, target: Target, path: str, revision: str) -> str | None:
+def read(api: HfApi, target: Target, path: str, revision: str) -> bytes | None:
+    """A file of the repository, past all caches; None where there is none."""
     with tempfile.TemporaryDirectory() as cache:  # `main` is not to be taken from a cache
         try:
             there = again(lambda: api.hf_hub_download(**target.at, filename=path, revision=revision, cache_dir=cache))
@@ -156,4 +213,4 @@ def read(api: HfApi, target: Target, path: str, revision: str) -> str | None:
             if isinstance(error, LocalEntryNotFoundError):  # it could not be asked for
                 raise
             return None
-        return Path(there).read_text(encoding="utf-8")
+        return Path(there).read_bytes()

@@ -28,7 +28,7 @@ from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
 from longvpo.arguments import training_arguments
-from longvpo.cards import model_card
+from longvpo.card_file import write_card
 from longvpo.checkpoints import Checkpoints, delete, kept_if_whole, last_checkpoint
 from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, estimate, longest, row_lengths
@@ -134,7 +134,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
         write_text(folder / "facts.json", as_json(facts))
         write_text(folder / PROVENANCE, as_json(_provenance(recipe, facts)))
-        write_text(folder / "README.md", model_card(folder))  # over PEFT's template, with nothing filled in
+        write_card(folder)  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
             shutil.move(checkpoints / "runs", folder / "runs")
     delete(checkpoints, key)

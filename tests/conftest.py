@@ -18,6 +18,8 @@ os.environ.update(
 
 import pytest
 from families import FAMILIES
+from hub_server import hub
+from pushes import Pushes, forking
 from real_servers import llama_cpp, transformers_serve
 
 from longvpo.recipe import DatasetRecipe
@@ -74,6 +76,26 @@ def dataset(dataset_recipe: DatasetRecipe, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("built") / "dataset"
     build(dataset_recipe, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: Path, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter after two steps."""
+    from longvpo.recipe import TrainRecipe
+    from longvpo.train import train
+
+    folder = tmp_path_factory.mktemp("trained") / "adapter"
+    data = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]
+    train(load_recipe(TrainRecipe, "tiny", [*data, "training.max_steps=2", "training.logging_steps=1"]), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pushes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushes]:
+    """Commands that talk to a Hub on this machine."""
+    folder = tmp_path_factory.mktemp("pushes")
+    with hub(folder / "hub") as address, forking(address, folder) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

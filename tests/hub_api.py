@@ -31,7 +31,7 @@ from hub_store import (
 
 AS_LFS = (".parquet", ".safetensors", ".bin", ".png", ".jpg", ".jpeg", ".mp4", ".npz", ".zip")
 LARGE = 10_000_000  # bytes; from here on every file goes to LFS
-FAULTS = ("429", "500", "503", "reset", "lost", "slow", "late")
+FAULTS = ("reset", "lost", "slow", "late", "change")  # and statuses
 STALE = "The branch was updated since you opened this page. Please refresh and try again."
 WHO = "Invalid credentials in Authorization header"
 TOKEN = re.compile(r"hf_(?P<name>[^_]+)_(?P<role>write|read|fine)_(?P<run>[^_]+)")
@@ -48,10 +48,18 @@ class User:
     def owns(self, namespace: str) -> bool:
         return namespace in (self.name, f"{self.name}-lab")
 
-    def may_write(self, namespace: str) -> bool:
+    def may_write(self, namespace: str, repo: tuple[str, str] | None = None) -> bool:
+        """Into a namespace, or into a repository of it: models or datasets, and its id."""
         if self.role == "fine":
-            return namespace == self.name and self.run.startswith("w")
+            own = namespace == self.name and self.run.startswith("w")
+            return own or (repo is not None and self.scope == (repo[0][:-1], repo[1]))
         return self.role == "write" and self.owns(namespace)
+
+    @property
+    def scope(self) -> tuple[str, str] | None:
+        """The one repository that a fine-grained token is for: dataset or model, and its id."""
+        kind, _, name = self.run.partition("-")
+        return (kind, f"{self.name}/{name}") if self.role == "fine" and kind in ("dataset", "model") else None
 
 
 @dataclass
@@ -78,11 +86,11 @@ class Call:
     def json(self) -> Values:
         return json.loads(self.body or b"{}")
 
-    def writer(self, namespace: str) -> User:
-        """The user, who may write into the namespace."""
+    def writer(self, namespace: str, repo: tuple[str, str] | None = None) -> User:
+        """The user, who may write into the namespace, or into that repository of it."""
         if self.user is None:
             raise HubError(401, "You need to log in")
-        if not self.user.may_write(namespace):
+        if not self.user.may_write(namespace, repo):
             raise HubError(403, f"You don't have the rights to write to the namespace {namespace} with this token")
         return self.user
 
@@ -109,13 +117,20 @@ def whoami(call: Call) -> Values:
     token: Values = {"displayName": user.run, "role": {"fine": "fineGrained"}.get(user.role, user.role)}
     if user.role == "fine":
         may = ["repo.content.read", *(["repo.write"] if user.may_write(user.name) else [])]
-        scoped = [{"entity": {"type": "user", "name": user.name}, "permissions": may}]
+        scoped: list[Values] = [{"entity": {"type": "user", "name": user.name}, "permissions": may}]
+        if user.scope:
+            kind, repo_id = user.scope
+            entity = {"type": kind, "name": repo_id}
+            scoped = [{"entity": entity, "permissions": ["repo.content.read", "repo.write"]}]
         token["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
     return {
         "type": "user",
         "name": user.name,
         "fullname": user.name.title(),
-        "orgs": [{"name": f"{user.name}-lab", "roleInOrg": "admin"}],
+        "orgs": [
+            {"name": f"{user.name}-lab", "roleInOrg": "admin"},
+            {"name": f"{user.name}-readers", "roleInOrg": "read"},
+        ],
         "auth": {"type": "access_token", "accessToken": token},
     }
 
@@ -126,7 +141,7 @@ def whoami(call: Call) -> Values:
 def open_repo(call: Call, kind: str, repo_id: str, to_write: bool) -> Repo:
     namespace = repo_id.split("/")[0]
     if to_write:
-        call.writer(namespace)
+        call.writer(namespace, (kind, repo_id))
     repo = Repo(call.folder, kind, repo_id)
     if not repo.there or (repo.refs["private"] and not (call.user and call.user.owns(namespace))):
         raise HubError(404, "Repository not found", "RepoNotFound")
@@ -339,7 +354,7 @@ def verify(call: Call, repo: Repo) -> Values:
 def commit(call: Call, repo: Repo, revision: str) -> Values:
     header, *operations = [json.loads(line) for line in call.body.splitlines()]
     said = header["value"]
-    heads, author = repo.refs["heads"], call.writer(repo.id.split("/")[0]).name
+    heads, author = repo.refs["heads"], call.writer(repo.id.split("/")[0], (repo.kind, repo.id)).name
     if revision not in heads:
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
     head = heads[revision]
@@ -476,6 +491,12 @@ def get_collection(call: Call, slug: str) -> Values:
     return one
 
 
+def change_collection(call: Call, slug: str) -> Values:
+    call.writer(slug.split("/")[0])
+    asked = {name: value for name, value in call.json.items() if value is not None}
+    return {"data": keep(call.folder, {**get_collection(call, slug), **asked})}
+
+
 def add_item(call: Call, slug: str) -> Values:
     call.writer(slug.split("/")[0])
     one, item, note = get_collection(call, slug), call.json["item"], call.json.get("note")
@@ -493,8 +514,8 @@ def add_item(call: Call, slug: str) -> Values:
 def control(call: Call, run: str) -> Values:
     if call.body:
         fault = call.json.get("fault")
-        if fault and fault["kind"] not in FAULTS:
-            raise HubError(400, f"Faults are {', '.join(FAULTS)}")
+        if fault and fault["kind"] not in FAULTS and not fault["kind"].isdigit():
+            raise HubError(400, f"Faults are {', '.join(FAULTS)}, and statuses")
         call.runs[run] = Run(fault=fault)
     there = call.runs.get(run, Run())
     return {"requests": there.requests, "fired": there.fired}
@@ -537,6 +558,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any], bool]] = [
     ("POST", r"/api/validate-yaml", validate_yaml, False),
     ("POST", r"/api/collections", create_collection, False),
     ("GET", r"/api/collections/(?P<slug>[^/]+/[^/]+)", get_collection, False),
+    ("PATCH", r"/api/collections/(?P<slug>[^/]+/[^/]+)", change_collection, False),
     ("POST", r"/api/collections/(?P<slug>[^/]+/[^/]+)/items", add_item, False),
     ("PUT", UPLOAD, put_object, False),
     ("POST", rf"{PREFIXED}\.git/info/lfs/objects/batch", lfs_batch, True),

@@ -3,15 +3,18 @@
     python tests/hub_server.py FOLDER [PORT]
 
 prints its address; `with hub(folder) as address` does the same for a test. Clients get HF_ENDPOINT=address,
-HF_HUB_DISABLE_XET=1 and a token `hf_<user>_<write|read|fine>_<run>`, which makes the user; the run is any word, and a
-fine-grained token may write where its run begins with w. FOLDER holds everything, so a server that was killed can be
-started on it again; only logs and faults are lost.
+HF_HUB_DISABLE_XET=1 and a token `hf_<user>_<write|read|fine>_<run>`, which makes the user; the run is any word. A
+fine-grained token may write in the user's namespace where its run begins with w, and into one repository only where it
+is `dataset-NAME` or `model-NAME`. A user owns NAME-lab too, and may read in NAME-readers. FOLDER holds everything, so
+a server that was killed can be started on it again; only logs and faults are lost.
 
 Without a token: `GET /_state` says what everything holds. `POST /_control/RUN {"fault": {"at": 3, "kind": "lost"}}`
 makes the third request of that run from now fail, once, and `GET /_control/RUN` says which requests came and whether
 it has happened. Kinds: `429`, `500`, `503`; `reset`: the connection breaks before the request has any effect; `lost`:
 it has its effect, but no reply; `slow`: it takes half a second until its effect; `late`: it takes half a second from
-its effect to its reply.
+its effect to its reply. Any other status may have `says` (a list of sentences) and `headers`, and comes for good with
+`"always": true`. `change`: when the request comes, the file `file` gets the bytes of the file `by`, or is deleted
+without one.
 """
 
 from __future__ import annotations
@@ -68,7 +71,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
-        fault = self.fault(path)
+        asked = self.fault(path)
+        fault = asked["kind"] if asked else None
         if fault == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())  # not by the server, which would end it in the orderly way
@@ -77,9 +81,12 @@ class Handler(BaseHTTPRequestHandler):
         body = self.receive()  # always, as what is left unread would be taken for the next request
         if fault == "slow":
             time.sleep(0.5)
-        if fault in ("429", "500", "503"):
-            headers = {"Retry-After": "1"} if fault == "429" else {}
-            reply = Reply({"error": f"{fault}, as a test asked for"}, int(fault), headers)
+        if asked and fault == "change":
+            shutil.copyfile(asked["by"], asked["file"]) if asked.get("by") else os.remove(asked["file"])
+        if asked and fault and fault.isdigit():
+            headers = asked.get("headers", {"Retry-After": "1"} if fault == "429" else {})
+            says = [{"message": one} for one in asked.get("says", [f"{fault}, as a test asked for"])]
+            reply = Reply({"errors": says}, int(fault), headers)
         else:
             reply = self.reply(path, query, body)
         if fault == "late":
@@ -91,8 +98,8 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815
 
-    def fault(self, path: str) -> str | None:
-        """Notes the request; returns what is to happen to it."""
+    def fault(self, path: str) -> dict[str, Any] | None:
+        """Notes the request; returns what is to happen to it, if anything."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         found = re.match(r"/_upload/(?P<run>[^/]+)/", path) or TOKEN.fullmatch(token)
         if not found or path.startswith("/_control/"):
@@ -100,10 +107,10 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             run = self.server.runs.setdefault(found["run"], Run())
             run.requests.append(f"{self.command} {self.path}")
-            if run.fired or not run.fault or run.fault["at"] != len(run.requests):
+            if not run.fault or len(run.requests) < run.fault["at"] or (run.fired and not run.fault.get("always")):
                 return None
             run.fired = True
-            return str(run.fault["kind"])
+            return run.fault
 
     def receive(self) -> bytes:
         """The body; raises ConnectionError where the client goes away."""

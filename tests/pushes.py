@@ -37,13 +37,13 @@ def environment(address: str, token: str | None, home: Path) -> dict[str, str]:
 
 def _command(arguments: list[str], token: str, output: Path, settings: dict[str, Any]) -> None:
     """One command, as the process that runs it."""
-    from longvpo import cli, hub
+    from longvpo import cli, contents, hub
 
     os.environ["HF_TOKEN"] = token
     wait = time.sleep
     time.sleep = lambda seconds: wait(seconds / SHORTER)  # type: ignore[assignment]
     for name, value in settings.items():
-        setattr(hub, name, value)
+        setattr(contents if hasattr(contents, name) else hub, name, value)
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -78,7 +78,7 @@ class Pushes:
         """Start `longvpo ARGUMENTS`.
 
         Args:
-            settings: names of hub.py that get other values.
+            settings: names of hub.py or contents.py that get other values.
         """
         self._started += 1
         output = self.folder / f"{self._started:05d}.txt"

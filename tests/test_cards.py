@@ -20,7 +20,8 @@ import yaml
 from datasets import load_dataset, load_dataset_builder
 from huggingface_hub import DatasetCard, ModelCard
 
-from longvpo.cards import bars, dataset_card, kind_of, model_card, write_card
+from longvpo.card_file import write_card
+from longvpo.cards import bars, dataset_card, kind_of, model_card
 from longvpo.errors import LongVPOError
 from longvpo.folder import PROVENANCE, shipped
 from longvpo.licenses import HUB_LICENSES, check_license

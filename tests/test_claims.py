@@ -11,7 +11,7 @@ import pytest
 import yaml
 from test_cli import Capture, check_mistake, run
 
-from longvpo.cards import write_card
+from longvpo.card_file import write_card
 from longvpo.errors import LongVPOError
 from longvpo.licenses import UNKNOWN
 from longvpo.recipe import DatasetRecipe, TrainRecipe

@@ -12,17 +12,18 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 
 # a module may import those of earlier lines alone
 LAYERS = [
-    ["errors", "prompts", "replies", "printing", "private", "cells"],
+    ["errors", "prompts", "replies", "printing", "private", "cells", "temporary"],
     ["home", "yaml_text", "json_text", "plain_text"],
-    ["folder", "triplet", "sections", "retry", "licenses", "readers"],
+    ["folder", "triplet", "sections", "retry", "licenses", "readers", "weights"],
     ["recipe", "claims", "shards", "provenance", "target", "address"],
-    ["recipe_file", "cards", "filters", "fetch", "tables", "hub", "arguments", "checkpoints", "watching"],
+    ["recipe_file", "cards", "filters", "fetch", "tables", "manifest", "leaks"],
+    ["hub", "card_file", "arguments", "checkpoints", "watching"],
     ["container"],
     ["probe"],
     ["decoders"],
     ["video"],
     ["model", "scenes", "figures", "contexts"],
-    ["memory", "similarity", "sources", "writer", "collator", "processes", "merged"],
+    ["memory", "similarity", "sources", "writer", "collator", "processes", "merged", "contents", "outside"],
     ["journal", "chat", "pool", "blocks", "longvideos", "tiny.world", "vision", "release"],
     ["packing", "cost", "scoring"],
     ["studio", "trainer", "rows", "tiny.stories", "tiny.questions"],

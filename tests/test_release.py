@@ -10,36 +10,26 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hub_server import hub
-from pushes import Pushes, environment, forking
+from pushes import Pushes, environment
 
 from longvpo.build import build
 from longvpo.cards import kind_of
 from longvpo.folder import RELEASE, file_hash
 from longvpo.model import TINY as TINY_FOLDER
-from longvpo.recipe import DatasetRecipe, TrainRecipe
+from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.release import changelog
-from longvpo.train import train
 
 KINDS = ("429", "500", "503", "reset", "lost", "slow")
 KILLS = 20
 RACERS = 3
 ALICE = "hf_alice_write_"
-
-
-@pytest.fixture(scope="module")
-def pushes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushes]:
-    folder = tmp_path_factory.mktemp("pushes")
-    with hub(folder / "hub") as address, forking(address, folder) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +49,8 @@ def second(world: Path, stories: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def adapter(first: Path, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "adapter"
-    data = [f"data.dataset={first}", f"data.videos.drawn={world}"]
-    train(load_recipe(TrainRecipe, "tiny", [*data, "training.max_steps=2", "training.logging_steps=1"]), folder)
-    return folder
+def adapter(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(trained, tmp_path_factory.mktemp("trained") / "adapter"))
 
 
 def stranger(pushes: Pushes, home: Path, program: str, *arguments: object, token: str | None = ALICE + "s") -> Any:
@@ -216,7 +203,7 @@ create_repo("base")
 print(json.dumps(upload_folder(folder_path=sys.argv[1], repo_id="alice/base").oid))
 """
     base_commit = stranger(pushes, tmp_path / "home", upload, TINY_FOLDER)
-    from_hub = ["data.dataset=alice/origin", "data.revision=v0.1.0", "base.model=alice/base"]
+    from_hub = ["data.dataset=alice/origin", "data.revision=v0.1.0", "base.model=alice/base", "base.license=mit"]
     for tag, data, base in (
         ("v0.1.0", [f"data.dataset={folder}"], ("tiny", "main")),
         ("v0.2.0", from_hub, ("alice/base", base_commit)),
@@ -422,7 +409,7 @@ def test_visibility_is_what_was_asked_for(pushes: Pushes, first: Path, tmp_path:
         ("hf_wrong", [], [], "the Hub does not know you: "),
         ("hf_echo_token_of_mine", [], [], "the Hub does not know you: "),
         ("hf_alice_read_r", [], [], "your Hub token may only read: make one that may write"),
-        ("hf_alice_fine_r", [], [], "your Hub token may not write to repositories of alice: give it that permission"),
+        ("hf_alice_fine_r", [], [], "your Hub token may not write to datasets/alice/longvpo-tiny: give it"),
         (ALICE, [], ["--repo-id", "you/data"], "you is not yours: publish as one of alice, alice-lab, with --repo-id"),
         (ALICE, [], ["--repo-id", "alice/my data"], "--repo-id alice/my data: "),
         (ALICE, [], ["--tag", "v 1"], "--tag v 1: give letters, digits"),

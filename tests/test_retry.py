@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 
 from longvpo import retry
 from longvpo.errors import LongVPOError
-from longvpo.retry import again, asked_wait, may_pass, reason
+from longvpo.retry import advice, again, asked_wait, may_pass, reason
 
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 
@@ -88,7 +88,36 @@ def test_a_failure_does_not_show_the_token(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     said = reason(http_error(500))
     assert TOKEN not in said
-    assert "500 for ***" in said
+    assert said == "500 Internal Server Error: not with ***"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (http_error(503), "Run the same command again: it goes on from there"),
+        (http_error(412), "Run the same command again: it goes on from there"),
+        (httpx2.ConnectError("refused"), "Run the same command again: it goes on from there"),
+        (http_error(429, retry_after="7"), "Run the same command again: it goes on from there"),
+        (http_error(429, retry_after="3600"), "The Hub asks for 60 minutes of rest: run the same command again after"),
+        (http_error(503, retry_after="601"), "The Hub asks for 11 minutes of rest"),
+        (OSError(28, "No space left on device"), "When that is mended, run the same command again"),
+        (http_error(401), "Run `hf auth login` with a token that is valid"),
+        (http_error(403), "Give the token, and you in the organisation, the right"),
+        (http_error(404, RepositoryNotFoundError), "See whether the repository was renamed or deleted"),
+        (http_error(422), "The same command would fail again: mend what the Hub names"),
+        (ConnectionError("HTTP status client error (403 Forbidden) for url"), "Give the token, and you in the"),
+        (ValueError("Invalid metadata in README.md.\n- no"), "Mend what the recipe or the folder says there"),
+    ],
+)
+def test_advice_is_to_run_again_only_where_that_can_help(error: Exception, says: str) -> None:
+    assert advice(error).startswith(says)
+
+
+def test_behind_a_file_that_could_not_be_asked_for_is_the_reason() -> None:
+    outer = LocalEntryNotFoundError("check your connection")
+    outer.__cause__ = http_error(403)
+    assert may_pass(outer) is None
+    assert reason(outer) == f"403 Forbidden: not with {TOKEN}"
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:

@@ -1,0 +1,127 @@
+"""What a release may hold: the files that longvpo makes, by their names. Nothing else of a folder is published.
+
+The rule: a list that is closed. What lies there beside (what file managers and editors leave, notebooks, notes) and
+what a link brings from elsewhere stays here, and is named.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from longvpo.cards import CONFIGS, SHEETS
+from longvpo.errors import LongVPOError, first_line
+from longvpo.folder import CARD, PROVENANCE, RELEASE
+from longvpo.manifest import signature
+from longvpo.model import ADAPTER_WEIGHTS
+from longvpo.weights import check_weights
+
+ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
+MEASURED = ("trainer_state.json", "curves.png", "results.json", "heat_map.png", ".eval_results/longvpo.yaml")
+PROCESSOR = (
+    *("processor_config.json", "preprocessor_config.json", "image_processor_config.json"),
+    *("video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model"),
+    *("sentencepiece.bpe.model", "chat_template.jinja", "chat_template.json"),
+)
+MERGED = ("config.json", "generation_config.json", "model.safetensors.index.json")
+SHARD = re.compile(rf"(?:{'|'.join(CONFIGS)})/train-(\d{{5}})-of-(\d{{5}})(?:-[0-9a-f]+)?\.parquet")
+WEIGHTS = re.compile(r"model(?:-\d{5}-of-\d{5})?\.safetensors")
+TEMPLATE = re.compile(r"additional_chat_templates/[\w.-]+\.jinja")
+OURS_HERE = (
+    "work",
+    "runs",
+    ".cache",
+    ".gitattributes",
+    "CHANGELOG.md",
+    RELEASE,
+)  # not published, and not worth a word
+COPIED = 32 << 20  # bytes; what the Hub keeps outside of LFS is smaller, and is copied before it is hashed
+
+
+def gather(folder: Path, copy: Path, kind: str) -> None:
+    """Put what a release of the folder may hold into `copy`: small files as copies, large ones as links.
+
+    Raises:
+        LongVPOError: what belongs to such a release is missing or damaged.
+    """
+    left, home = [], folder.resolve()
+    for path in sorted(folder.iterdir()):
+        inside = sorted(path.iterdir()) if path.is_dir() and path.name in _folders(kind) else [path]
+        for file in inside:
+            name = file.relative_to(folder).as_posix()
+            if path.name in OURS_HERE or path.name.endswith((".unfinished", ".lock")):
+                continue
+            if not _ours(name, kind) or not file.is_file() or not file.resolve().is_relative_to(home):
+                left.append(name)
+                continue
+            (copy / name).parent.mkdir(exist_ok=True)
+            if file.stat().st_size <= COPIED:
+                _copy(file, copy / name)
+            else:
+                (copy / name).symlink_to(file.resolve())
+    if left:
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        print(f"left out, as longvpo did not make it here: {', '.join(left[:5])}{more}", file=sys.stderr)
+
+
+def _copy(file: Path, to: Path) -> None:
+    seen = signature(file)
+    shutil.copyfile(file, to)
+    if signature(file) != seen:
+        raise LongVPOError(f"{file} is written at this moment: run the same command again when nothing writes there")
+
+
+def check_dataset(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
+    """Raises LongVPOError when configs, or parts of them, are not there or cannot be read."""
+    from pyarrow import ArrowException, parquet
+
+    for config in CONFIGS:
+        files = sorted((copy / config).glob("*.parquet"))
+        needed = any(facts.get(stage) for stage in NEEDED.get(config, ()))
+        numbers = [SHARD.fullmatch(f"{config}/{path.name}") for path in files]
+        of = {int(found[2]) for found in numbers if found}
+        if (needed and not files) or (files and of != {len(files)}):
+            raise LongVPOError(
+                f"{folder / config} has not all of its rows: {len(files)} of {max(of, default=1)} files are there; "
+                "build the dataset again"
+            )
+        for path in files:
+            try:
+                parquet.read_metadata(path)
+            except (ArrowException, OSError) as error:
+                raise LongVPOError(
+                    f"{folder / config / path.name} is damaged ({first_line(error)}): build the dataset again"
+                ) from None
+
+
+def check_model(folder: Path, copy: Path) -> None:
+    """Raises LongVPOError when the weights of an adapter, or of a merged model, are not there or not whole."""
+    weights = [path for path in copy.iterdir() if path.name == ADAPTER_WEIGHTS or WEIGHTS.fullmatch(path.name)]
+    adapter = (copy / "adapter_config.json").is_file()
+    if not weights or (adapter and not (copy / ADAPTER_WEIGHTS).is_file()):
+        raise LongVPOError(
+            f"{folder} has no weights of its own: {ADAPTER_WEIGHTS if adapter else 'model.safetensors'} is not there, "
+            "or is a link to elsewhere; train it again"
+        )
+    for path in weights:
+        check_weights(path, folder / path.name)
+
+
+NEEDED = {"stage1": ("stage1",), "clips": ("stage1",), "stage2": ("stage2",), "scenes": ("stage2",)}  # by facts.json
+
+
+def _folders(kind: str) -> tuple[str, ...]:
+    return CONFIGS if kind == "dataset" else (".eval_results", "additional_chat_templates")
+
+
+def _ours(name: str, kind: str) -> bool:
+    if name in ALWAYS:
+        return True
+    if kind == "dataset":
+        return name in SHEETS.values() or bool(SHARD.fullmatch(name))
+    known = (*MEASURED, *PROCESSOR, *MERGED, "adapter_config.json", ADAPTER_WEIGHTS)
+    return name in known or bool(WEIGHTS.fullmatch(name) or TEMPLATE.fullmatch(name))

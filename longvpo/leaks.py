@@ -1,0 +1,249 @@
+"""Whether a release says what is nobody's business: a search of all its bytes, before the first request.
+
+Looked for are folders of this machine (those that a recipe names, the release's own, the user's home, the current
+one), the user's name as a part of a path, and tokens and keys: those that are known here, and what looks like one.
+
+The rule: a hit is an error, whoever wrote it. The text names the file and what was found; never a token.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import struct
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from huggingface_hub import get_token
+
+from longvpo.errors import LongVPOError
+from longvpo.weights import read_header
+
+COMMON = (  # names of users that are words, or those of machines: looked for as homes only
+    *("root", "user", "users", "admin", "administrator", "ubuntu", "debian", "ec2-user", "centos", "runner", "nobody"),
+    *("jovyan", "vagrant", "docker", "guest", "test", "default", "home", "data", "app", "dev", "build", "worker"),
+    *("student", "video", "videos", "media", "clips", "films", "model", "models", "work", "public", "longvpo"),
+)
+SHAPES = (  # what a token looks like: its name, a part of it, and the whole
+    ("a token of the Hub", b"hf_", rb"(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{20,}"),
+    ("an API key", b"sk-", rb"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}"),
+    ("an API key", b"AKIA", rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
+    ("an API key", b"AIza", rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}"),
+    ("a token of GitHub", b"gh", rb"(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{30,}"),
+    ("a private key", b"PRIVATE KEY", rb"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    ("a signed address", b"ignature=", rb"(?i)X-(?:Amz|Goog)-Signature=[0-9a-f]{16,}"),
+)
+SHORTEST_KEY = 8  # characters; servers that want no key are given words such as EMPTY
+MEMBERS = re.compile(rb"\0+")
+
+
+@dataclass(frozen=True)
+class Needle:
+    what: str  # for the message
+    part: bytes  # is in every text that has it: most texts are done with this look
+    pattern: re.Pattern[bytes]
+
+    def found(self, text: bytes) -> bool:
+        return self.part in text and self.pattern.search(text) is not None
+
+
+def needles(folders: Iterable[str | Path], key_names: Iterable[str]) -> list[Needle]:
+    """What to look for.
+
+    Args:
+        folders: that nobody should hear of, as they were given.
+        key_names: of environment variables that hold keys.
+    """
+    found = [Needle(what, part, re.compile(pattern)) for what, part, pattern in SHAPES]
+    keys = {"your token of the Hub": get_token()} | {
+        f"the value of {name}": os.environ.get(name) for name in key_names
+    }
+    for what, key in keys.items():
+        if key and len(key.strip()) >= SHORTEST_KEY:
+            found += [_literal(what, form, rb"(?<!\w)", rb"(?!\w)") for form in _forms(key.strip())]
+    paths: dict[str, None] = {}
+    for folder in (*folders, Path.home(), Path.cwd()):
+        given = os.path.expanduser(str(folder)).rstrip("/\\")
+        relative = [given] if re.search(r"[\\/]", given) and not given.startswith(".") else []
+        paths |= dict.fromkeys([*relative, os.path.abspath(given or os.sep), os.path.realpath(given or os.sep)])
+    for path in paths:
+        parts = [part for part in re.split(r"[\\/]", path) if part]
+        if not parts:
+            continue
+        # the name of one folder is a word: it is looked for with what is in it
+        after = rb"(?![\w-])" if len(parts) > 1 else rb"[\\/]+\w"
+        found += [_literal(f"the path {path}", form, rb"(?<![\w.-])", after) for form in _forms(path)]
+    return found + _of_user(_user())
+
+
+def check_private(files: dict[str, Path], wanted: list[Needle]) -> None:
+    """Raises LongVPOError when one of the files, by their paths in the release, holds one of the needles."""
+    for name, path in files.items():
+        for where, text in _texts(path):
+            for needle in wanted:
+                if needle.found(text):
+                    place = f"{name}{_row(path, where, needle) if path.suffix == '.parquet' else ''}"
+                    raise LongVPOError(
+                        f"nothing was published: {place} holds {needle.what}, which is nobody's business. Take it out "
+                        "of where it comes from (a table, a caption, a recipe's text), and make it again"
+                    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a number without a name, in a container
+        return ""
+
+
+def _of_user(user: str) -> list[Needle]:
+    """The user's name as a part of an absolute path; of a common word, as a home alone."""
+    if not user:
+        return []
+    name, what = re.escape(user.encode()), f"a path with the name of the user, {user}"
+    before = rb"(?:/home|/Users|[\\/]Users)[\\/]+"
+    if len(user) > 2 and user.lower() not in COMMON:
+        before = rb"(?:(?<![\w:/.~-])|(?<=file:))(?:[A-Za-z]:|\\\\)?[\\/]+(?:[^\\/\s\0\"'<>|]+[\\/]+)*"
+    return [Needle(what, user.encode(), re.compile(before + name + rb"[\\/]"))]
+
+
+def _forms(text: str) -> set[str]:
+    """A text as it may stand in a file: as JSON and addresses write it, and letters with marks in both ways."""
+    both = {text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)}
+    return {form for one in both for form in (one, json.dumps(one)[1:-1], one.replace("\\", "\\\\"), quote(one))}
+
+
+def _literal(what: str, text: str, before: bytes, after: bytes) -> Needle:
+    """A needle for the text; a blank of it may be a line's end, as YAML folds long lines."""
+    words = text.encode("utf-8", "surrogateescape").split(b" ")
+    return Needle(what, max(words, key=len), re.compile(before + rb"[\s\\]+".join(map(re.escape, words)) + after))
+
+
+def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """What a file says, by the place where it says it."""
+    match path.suffix:
+        case ".parquet":
+            yield from _columns(path)
+        case ".safetensors":
+            yield "", read_header(path)
+        case ".png":
+            yield "", b"\0".join(_png_texts(path.read_bytes()))
+        case ".json" | ".yaml" | ".md":
+            text = path.read_bytes()
+            values = _values(path, text)
+            if path.name == "tokenizer.json" and isinstance(values, dict):
+                values.pop("model", None)  # the vocabulary is the base's, and has words of all kinds
+                text = b""
+            yield "", text
+            yield "", b"\0".join(_strings(values))
+        case _ if path.name in ("vocab.json", "vocab.txt", "merges.txt"):
+            return
+        case _:
+            yield "", path.read_bytes()
+
+
+def _values(path: Path, text: bytes) -> Any:
+    """The values of a JSON or YAML file, or of a card's front matter; None of what is damaged."""
+    try:
+        if path.suffix == ".json":
+            return json.loads(text)
+        return yaml.safe_load(text.split(b"---\n")[1] if path.suffix == ".md" and text.startswith(b"---\n") else text)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def _strings(value: Any) -> Iterator[bytes]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(key)
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, str):
+        yield value.encode("utf-8", "surrogateescape")
+    elif isinstance(value, bytes):
+        yield _about_picture(value)
+
+
+def _columns(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Of a table its columns, each as its different values, and what its footer says."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        footer = file.metadata.metadata or {}
+        yield "", b"\0".join([*footer, *footer.values()])
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            for name in table.column_names:
+                values: dict[bytes, None] = {}
+                for chunk in table.column(name).chunks:
+                    for leaf in _leaves(chunk):
+                        values |= dict.fromkeys(_strings(leaf.unique().to_pylist()))
+                yield name, b"\0".join(values)
+
+
+def _leaves(array: Any) -> Iterator[Any]:
+    """The arrays of text and of bytes inside an array of lists and structs."""
+    import pyarrow.types as kinds
+
+    kind = array.type
+    if kinds.is_struct(kind):
+        for number in range(kind.num_fields):
+            yield from _leaves(array.field(number))
+    elif kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
+        yield from _leaves(array.values)
+    elif kinds.is_dictionary(kind):
+        yield from _leaves(array.dictionary)
+    elif any(test(kind) for test in (kinds.is_string, kinds.is_large_string, kinds.is_binary, kinds.is_large_binary)):
+        yield array
+
+
+def _row(path: Path, column: str, needle: Needle) -> str:
+    """Where in a table the needle is, for the message."""
+    from pyarrow import parquet
+
+    if not column:
+        return ", its footer,"
+    for number, value in enumerate(parquet.read_table(path, columns=[column])[column].to_pylist()):
+        if needle.found(b"\0".join(_strings(value))):
+            return f", row {number}, column {column},"
+    return f", column {column},"
+
+
+def _about_picture(content: bytes) -> bytes:
+    """What a picture says beside its pixels; of other bytes, all."""
+    if content.startswith(b"\x89PNG"):
+        return b"\0".join(_png_texts(content))
+    if content.startswith(b"\xff\xd8"):
+        return content.partition(b"\xff\xda")[0]  # from there on it is the scan
+    return content
+
+
+def _png_texts(content: bytes) -> Iterator[bytes]:
+    """Every chunk of a PNG file that is no pixels, unpacked where it is packed."""
+    place = 8
+    while place + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        chunk = content[place + 8 : place + 8 + length]
+        place += 12 + length
+        if kind == b"IEND":
+            break
+        if kind == b"IDAT":
+            continue
+        yield chunk
+        for start in (found.end() for found in MEMBERS.finditer(chunk) if kind in (b"zTXt", b"iTXt", b"iCCP")):
+            unpacked = zlib.decompressobj()
+            try:
+                yield unpacked.decompress(chunk[start:], 1 << 24)
+            except zlib.error:
+                continue
+    yield content[place:]

@@ -1,0 +1,129 @@
+"""What a release holds: the files that longvpo makes, whole, and nothing else of a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from longvpo.errors import LongVPOError
+from longvpo.release import staged
+from longvpo.target import Target
+from longvpo.weights import check_weights
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+
+
+def held(folder: Path, kind: str = "dataset") -> set[str]:
+    """The files of the folder's release."""
+    with staged(folder, Target(kind, "alice/data", "v1")) as release:  # type: ignore[arg-type]
+        return set(release.files)
+
+
+def test_stray_files_and_links_stay_here(dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(dataset, tmp_path / "data"))
+    own = held(folder)
+    assert capfd.readouterr().err == ""
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "secret.txt").write_text("mine")
+    (shard,) = (folder / "stage1").iterdir()
+    shutil.copy(shard, elsewhere / "deep" / "train-00000-of-00001-0123456789abcdef.parquet")
+    for name in (".DS_Store", "Thumbs.db", "facts.json~", "#recipe.yaml#", "notes.ipynb", "recipe.yaml.bak", ".env"):
+        (folder / name).write_text("x")
+    (folder / "stage1" / ".DS_Store").write_text("x")
+    (folder / "stage1" / f"{shard.stem} (copy).parquet").write_bytes(shard.read_bytes())
+    (folder / "notes").mkdir()
+    (folder / "secret.txt").symlink_to(elsewhere / "secret.txt")
+    (folder / "scenes").symlink_to(elsewhere / "deep")
+    (folder / "contact_sheet_stage2.png").symlink_to(elsewhere / "secret.txt")
+    assert held(folder) == own
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if "longvpo did not make" in line]
+    assert said.startswith("left out, as longvpo did not make it here: #recipe.yaml#, .DS_Store, .env, Thumbs.db, ")
+    assert said.endswith("and 8 more")
+
+
+def test_a_link_inside_the_folder_is_its_own(dataset: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(dataset, tmp_path / "data"))
+    own = held(folder)
+    (shard,) = (folder / "stage1").iterdir()
+    (folder / "work" / shard.name).write_bytes(shard.read_bytes())
+    shard.unlink()
+    shard.symlink_to(Path("..") / "work" / shard.name)
+    (tmp_path / "another name").symlink_to(folder)
+    assert held(tmp_path / "another name") == own
+
+
+def test_a_config_of_which_files_are_missing(dataset: Path, tmp_path: Path) -> None:
+    for number, (change, says) in enumerate(
+        [
+            (lambda shard: shutil.rmtree(shard.parent), "stage1 has not all of its rows: 0 of 1 files are there"),
+            (lambda shard: shard.unlink(), "stage1 has not all of its rows: 0 of 1 files are there"),
+            (
+                lambda shard: shard.rename(shard.with_name("train-00000-of-00003-0123456789abcdef.parquet")),
+                "stage1 has not all of its rows: 1 of 3 files are there",
+            ),
+            (lambda shard: shard.write_bytes(shard.read_bytes()[:-9]), "is damaged"),
+            (lambda shard: shard.write_bytes(b""), "is damaged"),
+            (lambda shard: shard.write_bytes(POINTER), "is damaged"),
+        ]
+    ):
+        folder = Path(shutil.copytree(dataset, tmp_path / str(number)))
+        (shard,) = (folder / "stage1").iterdir()
+        change(shard)
+        with pytest.raises(LongVPOError, match="build the dataset again") as caught:
+            held(folder)
+        assert says in str(caught.value)
+    folder = Path(shutil.copytree(dataset, tmp_path / "two"))
+    facts = json.loads((folder / "facts.json").read_text())
+    (folder / "facts.json").write_text(json.dumps(facts | {"stage2": facts["stage1"]}))
+    with pytest.raises(LongVPOError, match="two/stage2 has not all of its rows"):
+        held(folder)
+
+
+def cut(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: path.unlink(), "has no weights of its own: adapter_model.safetensors is not there"),
+        (cut(lambda content: POINTER), "it is a pointer of git-lfs"),
+        (cut(lambda content: b""), "it is empty"),
+        (cut(lambda content: content[:5]), "no header of safetensors, or is truncated"),
+        (cut(lambda content: content[:50]), "no header of safetensors, or is truncated"),
+        (cut(lambda content: content[:-1]), "it is truncated"),
+        (cut(lambda content: content + b"\0"), "it has more bytes than tensors"),
+        (cut(lambda content: b"\x02\0\0\0\0\0\0\0{}"), "it holds no tensor"),
+        (cut(lambda content: b"\x02\0\0\0\0\0\0\0[]"), "it has no header of safetensors"),
+        (cut(lambda content: b"<!DOCTYPE html><html>Not found</html>"), "no header of safetensors"),
+        (lambda path: path.rename(path.with_suffix(".bin")), "has no weights of its own"),
+    ],
+)
+def test_an_adapter_without_weights_is_refused(
+    change: Callable[[Path], object], says: str, trained: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "adapter"))
+    change(folder / "adapter_model.safetensors")
+    with pytest.raises(LongVPOError) as caught:
+        held(folder, "model")
+    assert says in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_weights_that_are_a_link_to_elsewhere(trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "adapter"))
+    shutil.move(folder / "adapter_model.safetensors", tmp_path / "weights")
+    check_weights(tmp_path / "weights")
+    (folder / "adapter_model.safetensors").symlink_to(tmp_path / "weights")
+    with pytest.raises(LongVPOError, match="has no weights of its own"):
+        held(folder, "model")
+
+
+def test_an_adapter_has_what_loads_it(trained: Path) -> None:
+    files = held(trained, "model")
+    assert files >= {path.name for path in trained.iterdir() if path.is_file()}
