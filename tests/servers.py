@@ -35,6 +35,8 @@ class BadServer(ThreadingHTTPServer):
         self.arrivals: list[float] = []
         self.at_once = self.most_at_once = 0
         self.says: Callable[[dict[str, Any]], str] | None = None  # of a request's body, in place of GOOD
+        self.sends: Callable[[dict[str, Any]], Any] | None = None  # in place of a good reply, which it is given
+        self.refuses: Callable[[dict[str, Any]], str] = lambda body: ""  # a body with this sentence, and 400
         self.closing = threading.Event()
         self.lock = threading.Lock()
 
@@ -71,7 +73,10 @@ class Handler(BaseHTTPRequestHandler):
                 server.at_once -= 1
 
     def behave(self, behaviour: str, body: dict[str, Any]) -> None:
-        if behaviour == "hang":
+        refused = self.server.refuses(body)
+        if refused:
+            self.reply(400, json.dumps({"error": {"message": refused}}).encode())
+        elif behaviour == "hang":
             self.server.closing.wait(30)
         elif behaviour == "drop":
             self.close_connection = True
@@ -104,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         }
         if behaviour == "no usage":
             del said["usage"]
-        sent = json.dumps(said).encode()
+        sent = json.dumps(self.server.sends(said) if self.server.sends else said).encode()
         self.reply(200, sent[: len(sent) // 2] if behaviour == "cut" else sent, len(sent))
 
     def fail(self, status: int, behaviour: str) -> None:

@@ -16,8 +16,9 @@ from longvpo.journal import Journal
 from longvpo.prompts import SCENE, SUMMARY
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe
+from longvpo.stage1 import write_captions
 from longvpo.studio import Studio
-from longvpo.triplet import Clip
+from longvpo.triplet import Clip, Dropped
 from longvpo.writer import Answer, Keep, Request
 
 BEFORE = re.compile(re.escape(SCENE).replace(re.escape("{before}"), "(.*)"), re.DOTALL)
@@ -154,3 +155,30 @@ def test_the_estimate_of_tokens_is_rarely_too_low() -> None:
     for text, tokenizer in ((film, tokenizers[0]), (world, tokenizers[1])):
         real = len(tokenizer(text, add_special_tokens=False)["input_ids"])
         assert real <= count_tokens(text) <= 2.5 * real
+
+
+@pytest.mark.parametrize("flaw", ["cut", "empty"])
+def test_what_has_no_caption_is_dropped_with_the_reason(tmp_path: Path, flaw: str) -> None:
+    """A cut summary too; an empty one says less than the captions, which then stand there, as many as fit."""
+
+    class Flawed(Teller):
+        def write(self, batches: list[list[Request]], keep: Keep) -> None:
+            for number, batch in enumerate(batches):
+                keep(number, [self.flawed(request) for request in batch])
+
+        def flawed(self, request: Request) -> Answer:
+            if "bad" not in request.media and not FOLD.fullmatch(request.text):
+                return Answer(self.say(request))
+            return Answer("a thing that is", error="it was cut", whole=False) if flaw == "cut" else Answer("")
+
+    stories = [Story("good", clips("good", 3)), Story("bad", clips("bad", 3)), Story("long", clips("long", 40))]
+    at_work = studio(tmp_path, Flawed())
+    caption(stories, 600, at_work, 3, Counter())
+    refusals = [story.refusal.filter if story.refusal else "" for story in stories]
+    assert refusals == ["", "caption", "caption" if flaw == "cut" else ""]
+    assert stories[1].refusal is not None
+    assert re.search("it has no caption of scene 1: .*(cut|empty)", stories[1].refusal.reason)
+    found: dict[int, Any] = {n: (clip, 4) for n, clip in enumerate([*clips("good", 1), *clips("bad", 1)])}
+    given = write_captions(found | {2: Dropped("x", "video", "torn")}, at_work, Counter())
+    assert [item.filter if isinstance(item, Dropped) else "" for item in given.values()] == ["", "caption", "video"]
+    assert given[0][0].caption.startswith("caption of good")  # type: ignore[index]
