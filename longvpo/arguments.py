@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import NoneType
@@ -38,9 +38,11 @@ NOT_OURS = {  # keys, or how they begin, and what does that instead
     ("resume_from_checkpoint", "save_only_model"): (
         "a run that was killed resumes from its last whole checkpoint with the same command"
     ),
+    ("train_sampling_strategy=group_by_length",): "how long a row is shows only when its frames are read",
     ("trust_remote_code",): "no code comes with a base",
 }
 HARMLESS = (None, False, "", "no", "none", "false")
+COMMON = {"no", "none", "all", "auto", "true", "false", "steps", "epoch", "cpu"}  # words that name no key
 SEEDS = (0, 2**32 - 1)  # numpy's
 RANGES: dict[str, tuple[float, float]] = {
     "seed": SEEDS,
@@ -50,6 +52,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "num_train_epochs": (0, 1e9),
     "learning_rate": (0, 1e9),
     "weight_decay": (0, 1e9),
+    "beta": (1e-12, 1e9),
     "adam_beta1": (0, 1 - 1e-12),
     "adam_beta2": (0, 1 - 1e-12),
     "max_grad_norm": (0, math.inf),
@@ -101,6 +104,8 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
         (arguments,) = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
     if arguments.max_steps <= 0 and arguments.num_train_epochs == 0:
         raise LongVPOError("training.num_train_epochs: 0 takes no step: set it above 0, or set training.max_steps")
+    if not arguments.loss_type:
+        raise LongVPOError("training.loss_type names no loss: set it to sigmoid, or leave it out")
     with refusals(section, "report_to"):
         [tracker() for tracker in get_reporting_integration_callbacks(arguments.report_to)]
     _check_steps(section, arguments)
@@ -125,6 +130,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     optional, kind = NoneType in kinds, next(iter(kinds - {NoneType}))
     if value is False and name.endswith("_strategy"):
         return "no"  # which YAML reads as false
+    if name.endswith("_kwargs") and not (value is None or isinstance(value, dict) or str(value).startswith("{")):
+        raise LongVPOError(f"training.{name}: {shortened(value)} is not an object of names and values")
     if len(kinds - {NoneType}) > 1 or kind not in KINDS or (value is None and optional):
         return value
     try:
@@ -161,19 +168,38 @@ def _check_steps(section: dict[str, Any], arguments: DPOConfig) -> None:
         )
 
 
+def steps_of(arguments: DPOConfig, triplets: int) -> int:
+    """Optimizer steps of a run. Raises LongVPOError where it would take none."""
+    batch = arguments.per_device_train_batch_size * arguments.world_size
+    batches = triplets // batch if arguments.dataloader_drop_last else -(-triplets // batch)
+    if not batches:
+        raise LongVPOError(
+            f"{triplets} triplets are fewer than one batch of {batch}, and training.dataloader_drop_last leaves it "
+            "out: no step would be taken. Set training.per_device_train_batch_size lower, or give more triplets"
+        )
+    if arguments.max_steps > 0:
+        return arguments.max_steps
+    return math.ceil(-(-batches // arguments.gradient_accumulation_steps) * arguments.num_train_epochs)
+
+
 @contextmanager
-def refusals(section: dict[str, Any], key: str | None = None) -> Iterator[None]:
+def refusals(
+    section: dict[str, Any], key: str | None = None, begun: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """What a library refuses of `training:` as one line that names the key.
 
     Args:
         section: `training:` of the recipe.
         key: the one that is tried; None: the one that the library's sentence names, or whose value it names.
+        begun: whether a step was taken: what fails after it is no refusal, and passes as it is.
     """
     try:
         yield
     except (LongVPOError, OSError):
         raise
     except Exception as error:  # of argparse, transformers, TRL, PEFT, accelerate, torch: no common base
+        if begun():
+            raise
         said = first_line(error)
         parsed = PARSED.match(said)
         key, said = (parsed[1], parsed[2]) if parsed else (key or named(section, str(error)), said)
@@ -185,11 +211,12 @@ def refusals(section: dict[str, Any], key: str | None = None) -> Iterator[None]:
 
 def named(section: dict[str, Any], text: str) -> str | None:
     """The key that a sentence is about: one that it names, or one whose value, a word, it names."""
-    words = {word.strip("_.-") for word in re.findall(r"[\w.-]+", text)}
+    words = {word.strip("_.-").lower() for word in re.findall(r"[\w.-]+", text)} - COMMON
     found = [name for name in section if name in words and (f"--{name}" in text or re.search(r"[_\d]", name))]
     for name, value in section.items():
-        values = value if isinstance(value, list) else [value]
-        if any((isinstance(one, str) and one in words) or text.startswith(f"{one} is not a valid ") for one in values):
+        values = value if isinstance(value, list | dict) else [value]
+        told = any(isinstance(one, str) and one.lower() in words for one in values)
+        if told or any(text.startswith(f"{one} is not a valid ") for one in values):
             found.append(name)
     return next(iter(found), None)
 

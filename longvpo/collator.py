@@ -16,16 +16,18 @@ Rows that bring `ref_chosen_logps` and `ref_rejected_logps` give these, (n,) eac
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode
 from longvpo.plain_text import TEXT, answer_ids
 from longvpo.recipe import Reference
-from longvpo.video import ClipFrames, duration, join, thin
+from longvpo.video import ClipFrames, check_reach, join, sample_times, thin
 
 SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
 NAMES = ("source", "video", "start", "end")  # of a clip
@@ -135,24 +137,40 @@ def _halves(values: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def check_videos(rows: Any, frames_of: ClipFrames) -> None:
-    """Open every video of the triplets before training starts, so that a run does not end in the middle for one.
+    """Probe every video of the triplets, each once, before training starts: no run ends in the middle for one.
 
     Raises:
-        LongVPOError: names the first that is missing or no video, and says how many are.
+        LongVPOError: some are missing, no videos, or end before a clip of theirs. It says how many, names the first
+            three, and says what to do.
     """
-    videos = {(clip["source"], clip["video"]) for context in rows["context"] for clip in context}
-    bad: list[tuple[str, str]] = []
-    for source, video in sorted(videos):
+    section = frames_of.section
+    last: dict[tuple[str, str], float] = {}  # of each video, the time in seconds of the last frame that is asked for
+    spans = {tuple(clip[name] for name in NAMES) for context in rows["context"] for clip in context}
+    for source, video, start, end in sorted(spans):
         if source not in frames_of.folders:
             raise LongVPOError(f"no folder is given for the videos of source {source}: set data.videos.{source}")
+        seconds = sample_times(start, end, section.fps, section.max_frames)[-1]
+        last[source, video] = max(last.get((source, video), 0.0), seconds)
+
+    def bad(named: tuple[str, str]) -> str | None:
+        source, video = named
         try:
-            duration(frames_of.folders[source] / video)
+            check_reach(frames_of.folders[source] / video, last[named])
         except VideoError as error:
-            bad.append((source, str(error)))
-    if bad:
-        source, reason = bad[0]
+            return str(error)
+        return None
+
+    videos = sorted(last)
+    with ThreadPoolExecutor(section.workers) as pool:
+        reasons = list(tqdm(pool.map(bad, videos), "videos", len(videos), leave=False, disable=None))
+    faults = {video: reason for video, reason in zip(videos, reasons, strict=True) if reason}
+    if faults:
+        hit = sum(any((clip["source"], clip["video"]) in faults for clip in context) for context in rows["context"])
+        shown = "; ".join(list(faults.values())[:3])
+        source, _ = next(iter(faults))
         raise LongVPOError(
-            f"{len(bad)} of {len(videos)} videos of the triplets cannot be used; the first: {reason}. "
+            f"{hit} of {len(rows)} triplets need videos that cannot be used, {len(faults)} of {len(videos)}"
+            f"{', such as' if len(faults) > 3 else ''}: {shown}. "
             f"Set data.videos.{source} to the folder that holds them, or build the dataset again without them"
         )
 

@@ -19,6 +19,7 @@ import yaml
 from longvpo.errors import LongVPOError, first_line
 from longvpo.home import at_home, path
 from longvpo.sections import VideoSection
+from longvpo.stored import config_names, load_rows
 from longvpo.video import ClipFrames
 
 ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described
@@ -103,18 +104,18 @@ def load_triplets(
     Raises:
         LongVPOError: there is no such dataset or config, or longvpo did not build it.
     """
-    from datasets import get_dataset_config_names, load_dataset
-
     dataset = at_home(dataset)
     if config not in ABOUT:
         raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
-        configs = get_dataset_config_names(dataset, revision=revision)
+        configs = config_names(dataset, revision)
         recipe = yaml.safe_load(_recipe(dataset, revision).read_text(encoding="utf-8"))
         video = VideoSection(**recipe["video"])
-        rows = load_dataset(dataset, config, split="train", revision=revision)
+        rows = load_rows(dataset, config, "train", revision)
         about = ABOUT[config]
-        clips = load_dataset(dataset, about, split="train", revision=revision) if about in configs else None
+        clips = load_rows(dataset, about, "train", revision) if about in configs else None
+    except LongVPOError:
+        raise
     except Exception as error:  # of datasets, huggingface_hub and its HTTP client: no common base
         raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error
     embedded = clips if clips is not None and "frames" in clips.column_names else None

@@ -6,6 +6,7 @@ meta device), so that hundreds of frames take milliseconds. Bytes are an estimat
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.memory import Skeleton, step_memory
+from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_memory
 from longvpo.model import encode, encode_texts, load_processor, loading, model_path
 from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.probe import probe
@@ -142,6 +143,28 @@ def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[Row], process
     )
 
 
+def check_targets(recipe: TrainRecipe) -> None:
+    """Raises LongVPOError when `lora.target_modules` names no linear layer of the base; no weight is loaded for it."""
+    from peft import LoraConfig
+    from transformers import AutoConfig
+
+    targets = recipe.lora.target_modules
+    if recipe.adapter is not None or targets == "all-linear":
+        return
+    with loading(recipe.base.model):
+        config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
+    skeleton = Skeleton(config)
+    try:
+        adapted = adapter_parameters(skeleton, LoraConfig(**recipe.lora.model_dump()))
+    except re.error as error:
+        raise LongVPOError(f"lora.target_modules: {targets!r} is not a regular expression: {error}") from error
+    if not adapted:
+        raise LongVPOError(
+            f"lora.target_modules: {targets!r} matches no linear layer of {recipe.base.model}. It is a regular "
+            f"expression of whole names, such as {next(iter(linear_layers(skeleton.language)))}"
+        )
+
+
 def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointing: bool) -> dict[str, Any]:
     """What `longvpo train --dry-run` says of tokens and memory.
 
@@ -166,6 +189,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
             config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
     except LongVPOError as error:
         return {"cost": f"not estimated: {error}"}
+    check_targets(recipe)
     found: dict[str, Any] = {}
     if rows:
         lengths = row_lengths(recipe, rows, processor)

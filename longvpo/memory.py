@@ -115,7 +115,7 @@ def weight_bytes(skeleton: Skeleton, base: ModelSection) -> int:
     b = getattr(torch, base.dtype).itemsize
     found: int = b * sum(parameter.numel() for parameter in skeleton.model.parameters())
     if base.quantization == "nf4":
-        for module in _linear(skeleton.language).values():
+        for module in linear_layers(skeleton.language).values():
             n = module.weight.numel()
             found += n // 2 + -(-n // 64) + 4 * -(-n // (64 * 256)) - b * n
     return found
@@ -125,7 +125,7 @@ def adapter_parameters(skeleton: Skeleton, lora: LoraConfig) -> int:
     """r (inputs + outputs) of every linear layer that PEFT adapts."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
-    linear = _linear(skeleton.language | skeleton.vision)
+    linear = linear_layers(skeleton.language | skeleton.vision)
     adapted = [module for name, module in linear.items() if check_target_module_exists(lora, name)]
     return sum(lora.r * (module.in_features + module.out_features) for module in adapted)
 
@@ -136,7 +136,7 @@ def vision_bytes(skeleton: Skeleton, b: int) -> float:
 
     patch = next(module for module in skeleton.vision.values() if isinstance(module, Conv2d | Conv3d))
     v = patch.out_channels
-    shapes = Counter(tuple(module.weight.shape) for module in _linear(skeleton.vision).values())
+    shapes = Counter(tuple(module.weight.shape) for module in linear_layers(skeleton.vision).values())
     # the pair of linear layers that widen and narrow again, in every block
     w = max((out for out, into in shapes if out > into == v and (into, out) in shapes), default=v)
     m = 1 + shapes[w, v] // max(shapes[v, w], 1)
@@ -144,7 +144,7 @@ def vision_bytes(skeleton: Skeleton, b: int) -> float:
     return b + b * max(m * w + 6 * v, attention * v) / patch.weight[0].numel()
 
 
-def _linear(modules: dict[str, Any]) -> dict[str, Any]:
+def linear_layers(modules: dict[str, Any]) -> dict[str, Any]:
     from torch.nn import Linear
 
     return {name: module for name, module in modules.items() if isinstance(module, Linear)}

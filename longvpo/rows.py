@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets, load_dataset
-from datasets.exceptions import DatasetNotFoundError
+from datasets import Dataset, concatenate_datasets
 
+from longvpo.checked_rows import COLUMNS, check_rows, teaching
 from longvpo.collator import SCORES
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError
 from longvpo.recipe import DataSection, Reference, TrainRecipe
+from longvpo.stored import load_rows
 
 SCORED_BY = "ref_scored_by"  # says what the log-probabilities of a published dataset are of
 OTHERWISE = "Set reference_log_probs=precomputed to score it before training"
-COLUMNS = ["prompt", "chosen", "rejected", "context", "anchors"]  # of a dataset that are trained on
 
 
-def training_rows(recipe: TrainRecipe, seed: int) -> Dataset:
+def training_rows(recipe: TrainRecipe, seed: int, left_out: Counter[str] | None = None) -> Dataset:
     """The triplets to train on: all of `data.config`, and those of `data.mix`, drawn at random and shuffled in.
+
+    Args:
+        left_out: rows that teach nothing are left out and counted in it, by reason; None: they stay.
 
     Returns:
         Of each triplet the columns prompt, chosen, rejected, context and anchors, where it comes from, as `config`,
@@ -33,11 +35,11 @@ def training_rows(recipe: TrainRecipe, seed: int) -> Dataset:
     """
     data = recipe.data
     check_mix(data)
-    rows = _load_config(recipe, data.config, recipe.reference)
+    rows = _load_config(recipe, data.config, recipe.reference, left_out)
     rest = 1 - sum(mix.share for mix in data.mix)
     parts = [rows]
     for mix in data.mix:
-        others = _load_config(recipe, mix.config, mix.reference)
+        others = _load_config(recipe, mix.config, mix.reference, left_out)
         wanted = round(len(rows) * mix.share / rest)
         if wanted > len(others):
             largest = (rest + mix.share) * len(others) / (len(rows) + len(others))
@@ -51,13 +53,9 @@ def training_rows(recipe: TrainRecipe, seed: int) -> Dataset:
     return concatenate_datasets(parts).shuffle(seed=seed, keep_in_memory=True) if data.mix else rows
 
 
-def _load_config(recipe: TrainRecipe, config: str, reference: Reference) -> Dataset:
+def _load_config(recipe: TrainRecipe, config: str, reference: Reference, left_out: Counter[str] | None) -> Dataset:
     data = recipe.data
-    revision = None if Path(data.dataset).is_dir() else data.revision
-    try:
-        rows = load_dataset(data.dataset, config, split=data.split, revision=revision)
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError) as error:
-        raise LongVPOError(f"cannot load {data.dataset}, config {config}: {first_line(error)}") from error
+    rows = load_rows(data.dataset, config, data.split, data.revision)
     missing = [name for name in COLUMNS if name not in rows.column_names]
     if missing:
         raise LongVPOError(f"{data.dataset} holds no triplets: it has no column {missing[0]}")
@@ -69,17 +67,19 @@ def _load_config(recipe: TrainRecipe, config: str, reference: Reference) -> Data
             f"{missing[0]}. {OTHERWISE}, or add them with `longvpo score`"
         )
     rows = rows.select_columns(COLUMNS + brought)  # those of configs differ, and one may be named as ours
+    check_rows(rows, config)
     _check_contexts(rows, config, recipe.frame_budget)
+    if left_out is not None:
+        rows, others = teaching(rows)
+        left_out.update(others)
+        if not len(rows):
+            said = ", ".join(f"{reason} ({count})" for reason, count in others.items())
+            raise LongVPOError(f"config {config} of {data.dataset} has no row that teaches anything: {said}")
     return rows.add_column("config", [config] * len(rows)).add_column("reference", [reference] * len(rows))
 
 
 def _check_contexts(rows: Dataset, config: str, budget: int | None) -> None:
-    for number, (context, anchors) in enumerate(zip(rows["context"], rows["anchors"], strict=True)):
-        if not anchors or min(anchors) < 0 or max(anchors) >= len(context):
-            raise LongVPOError(
-                f"row {number} of config {config}: its anchors {anchors} are not places in its context of "
-                f"{len(context)} clips; build the dataset again"
-            )
+    for number, context in enumerate(rows["context"]):
         if budget is not None and len(context) > budget:
             raise LongVPOError(
                 f"row {number} of config {config} has {len(context)} clips, which do not fit into a frame_budget of "
@@ -121,13 +121,28 @@ def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None)
     """Of rows that bring their reference's log-probabilities.
 
     Raises:
-        LongVPOError: they are those of another reference, or of another revision of it.
+        LongVPOError: they are no numbers, or those of another reference, or of another revision of it.
     """
-    for said, reference in sorted(set(zip(rows[SCORED_BY], rows["reference"], strict=True))):
-        found, expected = json.loads(said), scored_by(recipe, reference, adapter_sha256)
+    for name in SCORES:
+        number = next((place for place, score in enumerate(rows[name]) if not _is_score(score)), None)
+        if number is not None:
+            raise LongVPOError(
+                f"row {number} of {recipe.data.dataset}: its {name} is {rows[number][name]!r}, and a number is "
+                f"expected. {OTHERWISE}"
+            )
+    for said, reference in set(zip(rows[SCORED_BY], rows["reference"], strict=True)):
+        try:
+            found, expected = dict(json.loads(said)), scored_by(recipe, reference, adapter_sha256)
+        except (ValueError, TypeError) as error:
+            fault = f"its {SCORED_BY} is {said!r}, no object"
+            raise LongVPOError(f"{recipe.data.dataset}: {fault}. {OTHERWISE}") from error
         different = [name for name in expected if found.get(name) != expected[name]]
         if different:
             what = ", ".join(f"{name} {found.get(name)}, not {expected[name]}" for name in different)
             raise LongVPOError(
                 f"{recipe.data.dataset} brings log-probabilities of another reference: {what}. {OTHERWISE}"
             )
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow
+from pyarrow import parquet
 
 from longvpo.arguments import training_arguments
 from longvpo.card_file import write_card
@@ -68,12 +70,10 @@ def _add(folder: Path, config: str, columns: dict[str, list[Any]]) -> None:
     """Write the config's parquet files anew with these columns."""
     old = folder / "old"
     (folder / config).rename(old)
-    rows = datasets.Dataset.from_parquet(
-        [str(path) for path in sorted(old.glob("*.parquet"))], keep_in_memory=True, cache_dir=str(folder / ".cache")
-    )
+    # not from_parquet, which takes brackets in a path for a pattern
+    rows = datasets.Dataset(pyarrow.concat_tables(parquet.read_table(path) for path in sorted(old.glob("*.parquet"))))
     rows = rows.remove_columns([name for name in columns if name in rows.column_names])
     for name, values in columns.items():
         rows = rows.add_column(name, values)
     write_shards(folder / config, rows, rows.features)
-    for path in (old, folder / ".cache"):
-        shutil.rmtree(path)
+    shutil.rmtree(old)

@@ -27,15 +27,16 @@ from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
-from longvpo.arguments import training_arguments
+from longvpo.arguments import refusals, steps_of, training_arguments
 from longvpo.card_file import write_card
 from longvpo.checkpoints import Checkpoints, delete, kept_if_whole, last_checkpoint
 from longvpo.collator import AnchoredCollator, check_videos
-from longvpo.cost import check_budget, estimate, longest, row_lengths
+from longvpo.cost import check_budget, check_targets, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
 from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, finished, whole_folder, write_text
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
+from longvpo.printing import say
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, commit_of, found_at, hardware, made_by
 from longvpo.recipe import TrainRecipe
@@ -62,7 +63,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     processes = arguments.distributed_state
     check_processes(arguments)
     start = start_folder(recipe)
-    rows = training_rows(recipe, arguments.seed)
+    left_out: Counter[str] = Counter()
+    rows = training_rows(recipe, arguments.seed, left_out)
+    steps_of(arguments, len(rows))
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_scores(recipe, rows, start_hash)
@@ -74,6 +77,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         if processes.is_main_process:
             delete(checkpoints, key)
         return done
+    for reason, count in left_out.items() if processes.is_main_process else ():
+        say(f"warning: {count} rows that teach nothing are left out: {reason}")
+    check_targets(recipe)
     check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor)
@@ -81,7 +87,13 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is no result
     bar = Progress()
-    with kept_if_whole(checkpoints, processes), together(arguments), closing(bar), redirect_stdout(sys.stderr):
+    with (
+        kept_if_whole(checkpoints, processes),
+        refusals(recipe.training, begun=lambda: bar.begun),
+        together(arguments),
+        closing(bar),
+        redirect_stdout(sys.stderr),
+    ):
         trainer = make_trainer(recipe, arguments, rows, start, processor, longest=rows[longest(lengths)])
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score(trainer, rows)
@@ -108,6 +120,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         "hardware": hardware(arguments.world_size),
         "adapter_sha256": start_hash,  # of the weights that training went on from
         "triplets": len(rows),
+        "left_out": dict(left_out),  # rows that teach nothing, by reason
         "configs": _configs(recipe, rows),
         "processes": arguments.world_size,
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
@@ -173,13 +186,14 @@ def plan(recipe: TrainRecipe) -> dict[str, Any]:
     """
     arguments = training_arguments(recipe.training, Path("unused"))
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    left_out: Counter[str] = Counter()
     _check_start(recipe)
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
-    rows = training_rows(recipe, arguments.seed) if known else None
+    rows = training_rows(recipe, arguments.seed, left_out) if known else None
     steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
-    if steps is None and rows is not None:
-        steps = int(-(-len(rows) // batch) * arguments.num_train_epochs)
+    if rows is not None:
+        steps = steps_of(arguments, len(rows))
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
@@ -188,6 +202,7 @@ def plan(recipe: TrainRecipe) -> dict[str, Any]:
         "adapter": recipe.adapter,
         "dataset": recipe.data.dataset,
         "triplets": None if rows is None else len(rows),
+        "left_out": dict(left_out),
         "configs": _configs(recipe, rows),
         "triplets_a_step": batch,
         "steps": steps,

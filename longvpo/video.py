@@ -17,7 +17,7 @@ import numpy as np
 from longvpo.container import local
 from longvpo.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.probe import SLACK, probe
+from longvpo.probe import SLACK, Probe, probe
 from longvpo.sections import Backend, VideoSection
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
@@ -62,14 +62,8 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
             could be wrong on.
         LongVPOError: the backend is not installed.
     """
-    file = probe(path)
+    file = check_reach(path, times[-1])
     shown_from = file.times
-    # the last frame may stay as long as any other did
-    if times[-1] > file.end + max(SLACK, np.diff(shown_from).max(initial=0)):
-        ends = f"the pictures of {path.name} end at {file.end:.1f} s"
-        if file.header > times[-1]:
-            raise VideoError(f"{ends}, its header says {file.header:.1f} s: the file is cut short")
-        raise VideoError(f"{ends}, but the one at {times[-1]:.1f} s was asked for")
     places = np.searchsorted(shown_from, times + ROUNDING, side="right") - 1
     places = np.maximum(places, 0)
     size = scaled_size(file.width, file.height, short_side)
@@ -84,6 +78,22 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
         except VideoError:  # damage, pictures narrower than 64 pixels: PyAV has the last word
             pass
     return read_pyav(path, file, places, size)
+
+
+def check_reach(path: Path, seconds: float) -> Probe:
+    """What a file holds, when a picture is on screen at that time.
+
+    Raises:
+        VideoError: the file is missing, is no video, or its pictures end before.
+    """
+    file = probe(path)
+    # the last frame may stay as long as any other did
+    if seconds > file.end + max(SLACK, np.diff(file.times).max(initial=0)):
+        ends = f"the pictures of {path.name} end at {file.end:.1f} s"
+        if file.header > seconds:
+            raise VideoError(f"{ends}, its header says {file.header:.1f} s: the file is cut short")
+        raise VideoError(f"{ends}, but the one at {seconds:.1f} s was asked for")
+    return file
 
 
 def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:

@@ -69,6 +69,12 @@ def peak_memory() -> float:
 class Progress(ProgressCallback):
     """The training bar, with the last logged values beside it; Trainer's own prints them to stdout, line by line."""
 
+    begun = False  # whether a step was taken
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        self.begun = True
+        super().on_step_end(*args, **kwargs)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         shown = {short: round(logs[name], 3) for name, short in SHOWN.items() if logs and name in logs}
         if state.is_world_process_zero and self.training_bar is not None and shown:

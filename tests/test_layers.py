@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 LAYERS = [
     ["errors", "prompts", "replies", "printing", "private", "cells", "temporary"],
     ["home", "yaml_text", "json_text", "plain_text"],
+    ["stored", "checked_rows"],
     ["folder", "triplet", "sections", "retry", "licenses", "readers", "weights"],
     ["recipe", "claims", "shards", "provenance", "target", "address"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "manifest", "leaks"],

@@ -353,7 +353,7 @@ def test_rows_that_cannot_be_trained_on(stage1: Path, world: Path, tmp_path: Pat
     with pytest.raises(LongVPOError, match="the columns of stage1 have other types than those of good"):
         training_rows(stage2_recipe(stage1, other, world, "data.config=good"), 0)
     none = write_dataset(tmp_path / "none", stage2=rows_of("stage2", 3, 3).select(range(0)))
-    with pytest.raises(LongVPOError, match=r"config stage2: .* corresponds to no data"):
+    with pytest.raises(LongVPOError, match=r"config stage2: it has no rows"):
         training_rows(stage2_recipe(stage1, none, world), 0)
 
 

@@ -1,0 +1,124 @@
+"""Datasets where they are stored: in a folder as it is now, or on the Hub.
+
+The rule: a folder's rows are those that lie in it. load_dataset keeps what it read under the folder's last name and
+its README (datasets 5.2), and answers from there after an edit in place, or for another folder of that name; and it
+takes brackets in a path for a pattern. So it is given links to the files, in a folder that is named after all that
+tells an edit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from longvpo.errors import LongVPOError, first_line
+
+SAVED = ("dataset_dict.json", "state.json")  # of Dataset.save_to_disk, which keeps no configs
+
+
+def load_rows(dataset: str, config: str, split: str, revision: str | None) -> Any:
+    """The rows of one config, as datasets.Dataset.
+
+    Args:
+        dataset: a folder, or a Hub id.
+        revision: of the Hub id.
+
+    Raises:
+        LongVPOError: there is no such dataset, config or split, it cannot be read, or it has no rows.
+    """
+    from datasets import load_dataset
+
+    saved = next((name for name in SAVED if (Path(dataset) / name).is_file()), None)
+    if saved:
+        raise LongVPOError(
+            f"{dataset} was written by save_to_disk, which keeps no configs: write each into a folder of its own, "
+            f'rows.to_parquet("FOLDER/{config}/{split}.parquet"), and give FOLDER'
+        )
+    with as_it_is(dataset) as place, _quiet():
+        try:
+            rows = load_dataset(place, config, split=split, revision=None if place != dataset else revision)
+        except Exception as error:  # of datasets, huggingface_hub, pyarrow, fsspec: no common base
+            said = _said(error).replace(place, dataset)
+            raise LongVPOError(f"cannot load {dataset}, config {config}: {said}") from error
+    if not len(rows):
+        raise LongVPOError(f"{dataset}, config {config}, has no rows in split {split}")
+    return rows
+
+
+def config_names(dataset: str, revision: str | None) -> list[str]:
+    """The configs of a folder or a Hub id. Raises what datasets raises."""
+    from datasets import get_dataset_config_names
+
+    with as_it_is(dataset) as place:
+        names: list[str] = get_dataset_config_names(place, revision=None if place != dataset else revision)
+    return names
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars of datasets, which stay where they ended."""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
+def _said(error: Exception) -> str:
+    from datasets.exceptions import DatasetGenerationError
+    from datasets.table import CastError
+
+    if isinstance(error, DatasetGenerationError) and error.__cause__:  # it says no more than that there was one
+        error = error.__cause__
+    if isinstance(error, CastError):
+        return "its files differ in their columns, or in what these hold; write all of them alike"
+    if "corresponds to no data" in str(error):
+        return "it has no rows"
+    return first_line(error)
+
+
+@contextmanager
+def as_it_is(dataset: str) -> Iterator[str]:
+    """What load_dataset is given: for a folder, one of links, with a name that no other state of it has.
+
+    Its name changes with the path, and with size, time of change and number of every file: an edit that keeps size and
+    time of writing has another time of change. A Hub id stays as it is.
+    """
+    if not Path(dataset).is_dir():
+        yield dataset
+        return
+    folder, digest = Path(dataset).resolve(), hashlib.sha256()
+    files = _files(folder)
+    for path in files:
+        facts = path.stat()
+        digest.update(bytes(path) + repr((facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)).encode())
+    with tempfile.TemporaryDirectory(prefix="longvpo-") as temporary:
+        links = Path(temporary) / f"longvpo-{digest.hexdigest()[:16]}"
+        links.mkdir()
+        for path in files:
+            link = links / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+        yield str(links)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below, in the order of their names; a folder that is linked into itself is entered once."""
+    found, entered = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        found += [path for name in names if (path := Path(place) / name).is_file()]
+    return sorted(found)
