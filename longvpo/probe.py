@@ -140,8 +140,11 @@ def _probe(path: Path) -> Probe:
         raise VideoError(f"cannot read {path.name}: it shows no picture")
     end = float((max(int(shown[-1]) + max(packets)[1], repeated_until) - int(shown[0])) * unit)
     header = max(header - late, min(header, end))
-    if not own and others_until - float(shown[0] * unit) > header - SLACK and not _is_cut_off(path):
+    others_until -= float(shown[0] * unit)
+    if not own and others_until > max(end, header - SLACK) and not _is_cut_off(path):
         header = min(header, end)  # another stream is what fills it
+    if end > header + SLACK:
+        header = 0.0  # it was written before the last pictures were
     complete = end + max(SLACK, float(np.diff(shown).max(initial=0) * unit)) > header
 
     not_sought = ""

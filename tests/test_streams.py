@@ -83,6 +83,7 @@ CONTAINERS = [
     (".avi", "mpeg4", "mp2"),
     (".wmv", "wmv2", "aac"),
     (".nut", "mpeg4", "mp2"),
+    (".mpg", "mpeg2video", "mp2"),
 ]
 
 
