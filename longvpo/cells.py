@@ -6,8 +6,12 @@ The rule: a value that is missing never becomes a text. `None` and `NaN` are no 
 from __future__ import annotations
 
 import re
+import reprlib
 from decimal import Decimal
 from typing import Any
+
+from longvpo.errors import VideoError
+from longvpo.private import public
 
 BRACES = re.compile(r"\{([^{}]+)\}")
 # What programs write as text where a table has nothing; no caption and no question is one of these
@@ -56,3 +60,46 @@ def is_empty(value: Any) -> bool:
 def says_nothing(value: Any) -> bool:
     """Whether a caption or a question says nothing: it is empty, or what programs write for that, such as `None`."""
     return is_empty(value) or (isinstance(value, str) and value.strip().casefold() in NOTHING)
+
+
+def shown(value: Any) -> str:
+    """A cell in a reason: short, and without folders and keys."""
+    return reprlib.repr(public(value))
+
+
+def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
+    """The question in a row, and its right answers: where the cell holds a list, each of them is right.
+
+    Args:
+        video: that the row is about.
+
+    Raises:
+        VideoError: one is missing, is no text, or is damaged.
+    """
+    question, answer = cell(row, "question"), cell(row, "answer")
+    if says_nothing(question):
+        raise VideoError(f"{video} has no question")
+    if is_empty(answer):
+        raise VideoError(f"{video} has no answer")
+    if isinstance(question, list | dict | bytes):
+        raise VideoError(f"{video}: its question is no text: {shown(question)}")
+    said, answers = _text(question), tuple(dict.fromkeys(_answers(answer, video)))
+    for column, texts in (("question", (said,)), ("answer", answers)):
+        if any(0xD800 <= ord(character) < 0xE000 for text in texts for character in text):
+            raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
+    return said, answers
+
+
+def _answers(value: Any, video: str) -> list[str]:
+    if isinstance(value, list):
+        return [text for item in value if not is_empty(item) for text in _answers(item, video)]
+    if isinstance(value, dict | bytes):
+        raise VideoError(f"{video}: its answer is no text: {shown(value)}")
+    return [_text(value)]
+
+
+def _text(value: Any) -> str:
+    """A number as people write it: tables make 3 a 3.0 where another row has none."""
+    if isinstance(value, float | Decimal) and value == value // 1:
+        value = int(value)
+    return str(value).strip()

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode
+from longvpo.names import existing_file
 from longvpo.plain_text import TEXT, answer_ids
 from longvpo.recipe import Reference
 from longvpo.video import ClipFrames, check_reach, join, sample_times, thin
@@ -155,7 +156,7 @@ def check_videos(rows: Any, frames_of: ClipFrames) -> None:
     def bad(named: tuple[str, str]) -> str | None:
         source, video = named
         try:
-            check_reach(frames_of.folders[source] / video, last[named])
+            check_reach(existing_file(frames_of.folders[source], video), last[named])
         except VideoError as error:
             return str(error)
         return None

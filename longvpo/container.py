@@ -91,12 +91,17 @@ def check_exists(path: Path) -> None:
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise VideoError(f"cannot read {path.name}: {reason(error)}") from error
     if size is None:
-        raise VideoError(f"no such video: {path}")
+        raise VideoError(f"no such video: {path.name}")
     if size == 0:
         raise VideoError(f"cannot read {path.name}: the file is empty")
 
 
-def reason(error: BaseException) -> str:
-    """What a decoder's error says, in one line without the path."""
+def reason(error: BaseException, path: Path | None = None) -> str:
+    """What a decoder's error says, in one line without the path.
+
+    Args:
+        path: of the file, which a library may have put into its text.
+    """
     # PyAV's text ends with the path, its strerror does not
-    return getattr(error, "strerror", None) or first_line(error)
+    text = getattr(error, "strerror", None) or first_line(error)
+    return text.replace(local(path), path.name) if path else text

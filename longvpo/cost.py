@@ -19,6 +19,7 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_memory
 from longvpo.model import encode, encode_texts, load_processor, loading, model_path
+from longvpo.names import video_file
 from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.probe import probe
 from longvpo.recipe import TrainRecipe
@@ -112,7 +113,7 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[Row]
 def picture_size(recipe: TrainRecipe, source: str, video: str) -> tuple[int, int]:
     """(width, height) of a video's frames as they are sampled."""
     try:
-        file = probe(recipe.data.videos[source] / video)
+        file = probe(video_file(recipe.data.videos[source], video))
         width, height = file.width, file.height
     except (VideoError, KeyError):
         width, height = WIDE

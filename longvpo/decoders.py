@@ -53,7 +53,7 @@ def read_decord(path: Path, file: Probe, places: np.ndarray, size: tuple[int, in
             if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
                 return reader.get_batch(places).asnumpy()
     except (DECORDError, RuntimeError, ValueError, IndexError) as error:
-        raise VideoError(f"cannot decode {path.name} with decord: {reason(error)}") from error
+        raise VideoError(f"cannot decode {path.name} with decord: {reason(error, path)}") from error
     raise _refusal(path, "decord", "it does not understand the file's time stamps")
 
 
@@ -85,7 +85,7 @@ def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int
             if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
                 return batch.data[1:].numpy()
     except (RuntimeError, ValueError, IndexError) as error:
-        raise VideoError(f"cannot decode {path.name} with torchcodec: {reason(error)}") from error
+        raise VideoError(f"cannot decode {path.name} with torchcodec: {reason(error, path)}") from error
     raise _refusal(path, "torchcodec", "it does not understand the file's time stamps")
 
 

@@ -15,6 +15,7 @@ from longvpo.blocks import block_size
 from longvpo.endpoint import make_writer
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.model import encode, load_processor
+from longvpo.names import video_file
 from longvpo.recipe import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe_file import recipe_hash
 from longvpo.sections import SourceSection, WriterSection
@@ -145,7 +146,7 @@ def look(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path
             bad.append(str(error))
             continue
         seconds.append(time.monotonic() - (fetched if streamed else started))
-        megabytes.append((here.folder / candidate.video).stat().st_size / 1e6)
+        megabytes.append(video_file(here.folder, candidate.video).stat().st_size / 1e6)
     said["sampled"] = {"videos": len(seconds) + len(bad), "unreadable": bad}
     if seconds:
         said["seconds_to_decode_a_clip"] = round(float(np.mean(seconds)), 3)

@@ -5,7 +5,7 @@
 Beside it, where a recipe has `multi`, questions about whole long videos that need several scenes (multi.py).
 
 Every model answers the same questions over the same contexts, greedily; an answer counts when it equals the true one
-after case and punctuation are taken away.
+after case and punctuation are taken away. Where a table has a list of answers, each of them is true.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.errors import LongVPOError
+from longvpo.cells import question_of
+from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
 from longvpo.folder import as_json, file_hash, finished, whole_folder, write_text
@@ -31,6 +32,7 @@ from longvpo.recipe import ContextSection, EvaluateRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
 from longvpo.sources import fingerprint, read_clips
+from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames, join
 from longvpo.writer import Request, alike, answer
 
@@ -41,7 +43,7 @@ Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first pla
 @dataclass(frozen=True)
 class Needle:
     question: str
-    answer: str
+    answers: tuple[str, ...]  # each is right
     clips: list[int]  # indices into the pool, the anchor among them
     place: int
 
@@ -77,6 +79,8 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         return done
     started = time.monotonic()
     clips, rows, dropped = read_clips(recipe.source, ("question", "answer"))
+    by_id = _questions(clips, rows, dropped)
+    clips = [clip for clip in clips if clip.clip_id in by_id]
     if len(clips) < max(recipe.grid.clips):
         raise LongVPOError(
             f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
@@ -86,7 +90,6 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     questions, unusable = read_questions(recipe.multi, frames_of) if recipe.multi else ([], [])
     embedder = Embedder(recipe.filters)
     pool, unreadable = make_pool(clips, frames_of, embedder)
-    by_id = {clip.clip_id: (str(row["question"]), str(row["answer"])) for clip, row in zip(clips, rows, strict=True)}
     texts = [by_id[clip.clip_id] for clip in pool.clips]
     cells = make_cells(recipe, pool, texts, embedder)
     del embedder
@@ -128,8 +131,21 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     return results
 
 
+def _questions(
+    clips: list[Clip], rows: list[dict[str, Any]], dropped: list[Dropped]
+) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Question and right answers of each clip, by its id; `dropped` gains the clips without."""
+    found = {}
+    for clip, row in zip(clips, rows, strict=True):
+        try:
+            found[clip.clip_id] = question_of(row, clip.video)
+        except VideoError as error:
+            dropped.append(Dropped(clip.video, "table", str(error)))
+    return found
+
+
 def make_cells(
-    recipe: EvaluateRecipe, pool: Pool, texts: list[tuple[str, str]], embedder: Embedder
+    recipe: EvaluateRecipe, pool: Pool, texts: list[tuple[str, tuple[str, ...]]], embedder: Embedder
 ) -> dict[int, list[list[Needle]]]:
     """Questions and contexts of every cell: number of clips -> depths -> needles.
 
@@ -193,12 +209,10 @@ def run_grid(
             for cell in row:
                 requests = [_request(pool, needle, frames_of) for needle in cell]
                 said = ask(model, processor, recipe, requests, bar)
-                right = [same(one, needle.answer) for one, needle in zip(said, cell, strict=True)]
+                right = [same(one, needle.answers) for one, needle in zip(said, cell, strict=True)]
                 grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
                 wrong += [
-                    _failure(
-                        needle.question, needle.answer, one, number, f"{number} clips, it is number {needle.place + 1}"
-                    )
+                    _failure(needle, one, number, f"{number} clips, it is number {needle.place + 1}")
                     for one, needle, good in zip(said, cell, right, strict=True)
                     if not good
                 ]
@@ -221,9 +235,9 @@ def run_multi(
     ]
     with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
         said = ask(model, processor, recipe, requests, bar)
-    right = [same(text, one.answer) for text, one in zip(said, questions, strict=True)]
+    right = [same(text, one.answers) for text, one in zip(said, questions, strict=True)]
     wrong += [
-        _failure(one.question, one.answer, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
+        _failure(one, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
         for text, one, good in zip(said, questions, right, strict=True)
         if not good and recipe.multi
     ]
@@ -241,9 +255,9 @@ def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Reque
     return said
 
 
-def same(said: str, true: str) -> bool:
-    """Whether two answers are equal after case and punctuation are taken away."""
-    return normalise(said) == normalise(true)
+def same(said: str, true: tuple[str, ...]) -> bool:
+    """Whether an answer equals a right one after case and punctuation are taken away."""
+    return normalise(said) in [normalise(one) for one in true]
 
 
 def gallery(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -254,8 +268,9 @@ def gallery(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in one.items() if name != "size"} for one in reversed(picked)]
 
 
-def _failure(question: str, true: str, said: str, size: int, where: str) -> dict[str, Any]:
-    return {"question": question, "answer": true, "said": said, "where": where, "size": size}
+def _failure(asked: Needle | LongQuestion, said: str, size: int, where: str) -> dict[str, Any]:
+    true = " or ".join(asked.answers)
+    return {"question": asked.question, "answer": true, "said": said, "where": where, "size": size}
 
 
 def _frames(pool: Pool, row: list[list[Needle]]) -> int:

@@ -23,6 +23,8 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError, first_line
 from longvpo.folder import whole_file
+from longvpo.names import composed, existing_file, spellings, video_file
+from longvpo.private import cut, cut_within
 from longvpo.sections import SourceSection
 
 TRIES = 3  # of an address
@@ -51,39 +53,48 @@ def fetch_file(source: SourceSection, video: str, path: Path) -> None:
 
     local = Path(str(source.dataset))
     if local.is_dir():
-        if not (local / video).is_file():
-            raise VideoError(f"no such video: {local / video}")
-        with whole_file(path) as file, (local / video).open("rb") as original:
+        with whole_file(path) as file, existing_file(local, video).open("rb") as original:
             shutil.copyfileobj(original, file)
         return
-    try:
-        hf_hub_download(
-            str(source.dataset), video, repo_type="dataset", revision=source.revision, local_dir=source.folder
-        )
-    except EntryNotFoundError as error:
-        raise VideoError(f"no such video: {video} in {source.dataset}@{source.revision}") from error
-    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
-        raise LongVPOError(f"source {source.name}: cannot fetch {video}: {first_line(error)}") from error
+    for name in spellings(video):
+        try:
+            hf_hub_download(
+                str(source.dataset), name, repo_type="dataset", revision=source.revision, local_dir=source.folder
+            )
+            return
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+            raise LongVPOError(f"source {source.name}: cannot fetch {video}: {first_line(error)}") from error
+    raise VideoError(f"no such video: {cut(video)} in {source.dataset}@{source.revision}")
 
 
 def fetch_url(address: str, path: Path) -> None:
-    """A file at an http or https address. Raises VideoError when it cannot be had in a few tries."""
+    """A file at an http or https address. Raises VideoError when it cannot be had in a few tries.
+
+    What an error says names no user, password or query of the address, nor one that it was sent on to.
+    """
     import httpx2
 
     for attempt in range(TRIES):
         try:
             with httpx2.stream("GET", address, follow_redirects=True, timeout=TIMEOUT) as answer:
                 if answer.status_code in GONE:
-                    raise VideoError(f"no such video: {address}")
-                answer.raise_for_status()
+                    raise VideoError(f"no such video: {cut(address)}")
+                if not answer.is_success:
+                    why = f"{answer.status_code} {answer.reason_phrase}".strip()
+                    raise httpx2.HTTPStatusError(why, request=answer.request, response=answer)
                 with whole_file(path) as file:
                     for part in answer.iter_bytes():
                         file.write(part)
             return
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host's name is none
             if attempt == TRIES - 1:
-                raise VideoError(f"cannot fetch {address}: {first_line(error)}") from error
+                raise VideoError(f"cannot fetch {cut(address)}: {cut_within(first_line(error))}") from error
             time.sleep(WAIT * 2**attempt)
+        except (ImportError, ValueError) as error:  # of a proxy that the environment names
+            why = cut_within(first_line(error))
+            raise LongVPOError(f"cannot fetch addresses: {why}; check HTTPS_PROXY and ALL_PROXY") from error
 
 
 def fetch_bytes(source: SourceSection, value: Any, number: int) -> str:
@@ -102,7 +113,8 @@ def fetch_bytes(source: SourceSection, value: Any, number: int) -> str:
 
 def name_of_url(address: str) -> str:
     """The name under which an address is kept: two addresses may end alike."""
-    return hashlib.sha256(address.encode()).hexdigest()[:16] + PurePosixPath(address.split("?")[0]).suffix
+    suffix = PurePosixPath(cut(address).partition("://")[2].partition("/")[2]).suffix  # not of the host
+    return hashlib.sha256(address.encode()).hexdigest()[:16] + suffix
 
 
 def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
@@ -116,16 +128,18 @@ def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
     Raises:
         LongVPOError: no archive matches, or one cannot be read.
     """
-    missing = {video for video in videos if not (source.folder / video).is_file()}
+    missing = {video for video in videos if not video_file(source.folder, video).is_file()}
+    wanted = {composed(video): video for video in missing}
     for name, archive in tqdm(list(_archives(source)) if missing else [], desc=f"archives of {source.name}"):
         if not missing:
             break
-        own_folder = SUFFIX.sub("", PurePosixPath(name).name) + "/"
+        own_folder = composed(SUFFIX.sub("", PurePosixPath(name).name)) + "/"
         try:
             with archive() as stream:
                 for member, opened in _members(source, stream):
-                    video = member.removeprefix("./")
-                    video = video if video in missing else video.removeprefix(own_folder)  # `zip -r a.zip a` adds it
+                    name = composed(member)
+                    name = name if name in wanted else name.removeprefix(own_folder)  # `zip -r a.zip a` adds it
+                    video = wanted.get(name, "")
                     content = opened() if video in missing else None
                     if content is not None:
                         with content, whole_file(source.folder / video) as file:  # named by the row, not by the member

@@ -6,6 +6,7 @@ dropped is kept with its reason. Listing reads the table alone; a video is fetch
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from longvpo import private
 from longvpo.errors import VideoError
 from longvpo.fetch import fetch_archives
+from longvpo.names import video_file
 from longvpo.probe import SLACK, probe
 from longvpo.scenes import cut, load_detector
 from longvpo.sections import LongSourceSection
@@ -56,7 +59,7 @@ def list_long_videos(
     candidates, dropped = list_candidates(rows, seed, columns, limit)
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
-        name = candidate.video if source.group is None else str(candidate.row[source.group])
+        name = candidate.video if source.group is None else _group(str(candidate.row[source.group]))
         groups[name.encode(errors="replace").decode()].append(replace(candidate, row={}))
     videos: list[LongVideo] = []
     for name, members in groups.items():
@@ -70,6 +73,12 @@ def list_long_videos(
         chosen = np.random.default_rng(seed).choice(len(videos), source.clips, replace=False)
         videos = [videos[index] for index in np.sort(chosen)]
     return videos, dropped
+
+
+def _group(text: str) -> str:
+    """The name of a long video. An address, or a path of a machine, is cut; some digits tell those apart."""
+    told = private.cut(text)
+    return told if told == text else f"{told}#{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def _name_of(scene: Candidate) -> str:
@@ -166,7 +175,7 @@ def open_long_video(
 def _cut(source: LongSourceSection, whole: Candidate, kept: Path, overlap: frozenset[str]) -> list[Candidate]:
     assert source.scenes is not None, "the source is to be cut"
     clip = open_clip(source, whole, overlap)  # hours of a benchmark's video would be searched in vain
-    path = source.folder / clip.video
+    path = video_file(source.folder, clip.video)
     shown = probe(path).end
     if clip.end > shown + max(SLACK, source.scenes.min_seconds):
         raise VideoError(

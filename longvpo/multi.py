@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
 
-from longvpo.cells import cell
+from longvpo.cells import cell, is_empty, question_of
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.names import check_name
+from longvpo.private import cut
 from longvpo.recipe import MultiSection
 from longvpo.sources import Candidate, open_clip
 from longvpo.tables import read_table
@@ -26,7 +27,7 @@ from longvpo.video import ClipFrames
 @dataclass(frozen=True)
 class LongQuestion:
     question: str
-    answer: str
+    answers: tuple[str, ...]  # each is right
     group: str
     clip: Clip  # the whole video
     frames: int  # sampled from it
@@ -51,7 +52,8 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
     questions, dropped = [], []
     for number, row in enumerate(tqdm(rows, desc=f"open {source.name}", leave=False)):
         try:
-            video, question, answer, group = _texts(section, row)
+            video, group = _texts(section, row)
+            question, answers = question_of(row, video)
             if video not in videos:
                 videos[video] = _open(section, video, frames_of)
             opened = videos[video]
@@ -60,7 +62,7 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
         except VideoError as error:
             dropped.append(Dropped(f"{source.name} row {number}", "multi", str(error)))
             continue
-        questions.append(LongQuestion(question, answer, group, *opened))
+        questions.append(LongQuestion(question, answers, group, *opened))
     if not questions:
         raise LongVPOError(
             f"source {source.name}: none of its {len(rows)} questions can be used, the first: {dropped[0].reason}"
@@ -69,28 +71,25 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
 
 
 def _texts(section: MultiSection, row: dict[str, Any]) -> list[str]:
-    """Video, question, answer and group of a row. Raises VideoError when one is missing or damaged."""
-    columns = (section.source.columns.video, "question", "answer", section.group)
-    texts = ["" if cell(row, column) is None else str(cell(row, column)).strip() for column in columns]
+    """Video and group of a row. Raises VideoError when one is missing or damaged."""
+    columns = (section.source.columns.video, section.group)
+    texts = ["" if is_empty(cell(row, column)) else str(cell(row, column)).strip() for column in columns]
     for column, text in zip(columns, texts, strict=True):
         if not text:
-            raise VideoError(f"{texts[0] or 'it'} has no {column}")
+            raise VideoError(f"{cut(texts[0]) or 'it'} has no {column}")
         if any(0xD800 <= ord(character) < 0xE000 for character in text):
             raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
+    check_name(texts[0], section.source.columns.video)
     return texts
 
 
 def _open(section: MultiSection, video: str, frames_of: ClipFrames) -> tuple[Clip, int] | VideoError:
     """A whole video and the number of its frames, or why it cannot be read."""
-    if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
-        return VideoError(f"{video} is no path inside the source's folder")
     try:
         clip = open_clip(section.source, Candidate(video, ""))
         return clip, len(frames_of(clip.reference))
     except VideoError as error:
         return error
-    except OSError as error:  # such as a name that is too long
-        return VideoError(f"cannot read {video[:200]}: {error.strerror}")
 
 
 def accuracy(questions: list[LongQuestion], right: list[bool]) -> dict[str, float]:

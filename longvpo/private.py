@@ -36,6 +36,11 @@ def cut(text: str) -> str:
     return last_name(text) if begins or ".." in re.split(r"[\\/]", text) else text
 
 
+def cut_within(text: str) -> str:
+    """Running text of a library, each address in it cut. A path in it is not found: leave it out, or replace it."""
+    return re.sub(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>)\]]*", lambda found: cut(found[0]), text)
+
+
 def last_name(path: str | Path) -> str:
     """The last name of a path of any system; of a home, no more than that it is one."""
     text = str(path)

@@ -22,6 +22,7 @@ from huggingface_hub import cached_assets_path
 from tqdm import tqdm
 
 from longvpo.collator import SCORES
+from longvpo.names import video_file
 from longvpo.trainer import AnchoredDPOTrainer
 
 
@@ -99,6 +100,6 @@ def _model_key(trainer: AnchoredDPOTrainer) -> str:
 def _row_key(trainer: AnchoredDPOTrainer, row: dict[str, Any]) -> str:
     """Changes with the row and with the files of its videos, told by their sizes and times."""
     folders = trainer.data_collator.frames_of.folders
-    files = [(folders[clip["source"]] / clip["video"]).stat() for clip in row["context"]]
+    files = [video_file(folders[clip["source"]], clip["video"]).stat() for clip in row["context"]]
     content = [row, [(file.st_size, file.st_mtime_ns) for file in files]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

@@ -6,21 +6,23 @@ used is data: dropped with its reason.
 
 from __future__ import annotations
 
-import reprlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.cells import cell
+from longvpo import private
+from longvpo.cells import cell, is_empty, says_nothing, shown
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
 from longvpo.filters import unanswered
 from longvpo.folder import file_hash
+from longvpo.names import check_name, composed, existing_file, video_file
 from longvpo.probe import probe
 from longvpo.recipe import DatasetRecipe
 from longvpo.scenes import cut
@@ -28,7 +30,7 @@ from longvpo.sections import SourceSection
 from longvpo.tables import find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
 
-LONGEST_NAME = 255  # bytes of a file's name, in all common file systems
+HUB_FILE = re.compile(r"hf://datasets/[^/]+/[^/]+/")  # what datasets put before a file's path in its repository
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,7 @@ def list_candidates(
             if candidate.clip_id(source.name) in known:
                 raise VideoError(f"{candidate.video} is in the table twice")
         except VideoError as error:
-            name = cell(row, source.columns.video)
-            name = name if isinstance(name, str) and name else f"row {number}"
-            dropped.append(Dropped(_text(name), "table", _text(str(error))))
+            dropped.append(Dropped(_text(_name(source, row, number)), "table", _text(str(error))))
             continue
         known.add(candidate.clip_id(source.name))
         candidates.append(candidate)
@@ -88,6 +88,14 @@ def _text(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+def _name(source: SourceSection, row: dict[str, Any], number: int) -> str:
+    """What to call a row that cannot be used."""
+    value = cell(row, source.columns.video)
+    if isinstance(value, dict):
+        value = value.get("path")
+    return private.cut(value) if isinstance(value, str) and value.strip() else f"row {number}"
+
+
 def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...]) -> Candidate:
     """Raises VideoError when the row says too little."""
     named = source.columns
@@ -96,31 +104,48 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
     if source.videos == "bytes":
         video = fetch_bytes(source, value, number)
     else:
-        if isinstance(value, dict):  # the column is a Video
-            value = value.get("path")
-        if not value:
-            raise VideoError(f"row {number} has no {named.video}")
-        video = str(value)
+        video = _path(source, value, number)
         if source.videos == "urls":
             address, video = video, name_of_url(video)
-    parts = PurePosixPath(video).parts
-    if PurePosixPath(video).is_absolute() or ".." in parts:
-        raise VideoError(f"{video} is no path inside the source's folder")
-    if max(len(part.encode(errors="replace")) for part in parts or [""]) > LONGEST_NAME or "\0" in video:
-        raise VideoError(f"row {number}: its {named.video} is no name of a file: {reprlib.repr(video)}")
+    check_name(video, named.video)
     video = str(PurePosixPath(video))  # without `./`: two spellings of a path are one video
     wanted = (*((named.caption,) if source.captions == "table" else ()), *columns)
     for column in wanted:
         value = cell(row, column)
-        if value is None or not str(value).strip():
+        if says_nothing(value) if column == named.caption else is_empty(value):
             raise VideoError(f"{video} has no {column}")
         if column == named.caption and not isinstance(value, str):
-            raise VideoError(f"{video}: its {column} is no text: {reprlib.repr(value)}")
+            raise VideoError(f"{video}: its {column} is no text: {shown(value)}")
     if any(0xD800 <= ord(character) < 0xE000 for character in f"{video}{cell(row, named.caption)}"):
         raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
     start, end = (_seconds(row, column, video) for column in (named.start, named.end))
     return Candidate(video, caption, start, end, address, {column: cell(row, column) for column in columns})
+
+
+def _path(source: SourceSection, value: Any, number: int) -> str:
+    """The path or the address in a cell of the video column, as the table or the dataset has it."""
+    column = source.columns.video
+    holds_video = isinstance(value, dict) and bool(value.get("bytes"))
+    if isinstance(value, dict):  # the column is a Video
+        value = value.get("path")
+    if holds_video or isinstance(value, bytes):
+        raise VideoError(f"row {number} holds its video itself: set the source's `videos: bytes`")
+    if is_empty(value):
+        raise VideoError(f"row {number} has no {column}")
+    if not isinstance(value, str | int | float):
+        raise VideoError(f"row {number}: its {column} is no path: {shown(value)}")
+    text = str(value)
+    if source.dataset is None or source.videos == "urls":
+        return text
+    if "::" in text:  # as fsspec names what an archive holds
+        archive = private.cut(text.rpartition("::")[2])
+        raise VideoError(f"row {number}: its video is in {archive}: set `videos: zip` (or tar) and `tars`")
+    text = HUB_FILE.sub("", text)  # of a VideoFolder: the paths are those of its files
+    for folder in (Path(source.dataset).absolute(), Path(source.dataset).resolve()):
+        if PurePath(text).is_relative_to(folder):
+            text = PurePath(text).relative_to(folder).as_posix()
+    return text
 
 
 def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
@@ -130,7 +155,7 @@ def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise VideoError(f"{video}: its {column} is no number of seconds: {reprlib.repr(value)}") from None
+        raise VideoError(f"{video}: its {column} is no number of seconds: {shown(value)}") from None
 
 
 def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
@@ -159,20 +184,20 @@ def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) ->
 
 def fetch(source: SourceSection, candidate: Candidate) -> Path:
     """The candidate's video as a file in the source's folder. Raises VideoError when it cannot be had."""
-    path = source.folder / candidate.video
+    path = video_file(source.folder, candidate.video)
     if not path.is_file():
         if candidate.address:
             fetch_url(candidate.address, path)
         elif source.dataset is not None and source.videos == "files":
             fetch_file(source, candidate.video, path)
-    return path
+    return existing_file(source.folder, candidate.video)
 
 
 def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[str] = frozenset()) -> Clip:
     """Fetch and open a candidate's video.
 
     Args:
-        overlap: names, with or without suffix, and sha256 of videos that must not be used.
+        overlap: names as read_overlap has them, with or without suffix, and sha256 of videos that must not be used.
 
     Raises:
         VideoError: the video cannot be had or read, or has no such span.
@@ -181,7 +206,8 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
     path = fetch(source, candidate)
     seconds = probe(path).seconds  # its frames are read next: the probe is made once for both
     sha256 = _hash(path, path.stat().st_size, path.stat().st_mtime_ns)
-    for name in (path.name, path.stem, candidate.video, sha256):
+    names = (composed(name) for name in (path.name, path.stem, candidate.video))
+    for name in (*names, sha256):
         if name in overlap:
             raise OverlapError(f"{candidate.video} is on the overlap list as {name}")
     start, end = candidate.start or 0.0, seconds if candidate.end is None else candidate.end
@@ -208,7 +234,8 @@ def read_overlap(path: Path | None) -> frozenset[str]:
         return frozenset()
     try:
         # with the mark that editors of Windows put in front, the first name would never be found
-        return frozenset(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return frozenset(composed(line) for line in lines if line.strip())
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
         raise LongVPOError(

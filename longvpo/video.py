@@ -17,6 +17,7 @@ import numpy as np
 from longvpo.container import local
 from longvpo.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.names import existing_file
 from longvpo.probe import SLACK, Probe, probe
 from longvpo.sections import Backend, VideoSection
 
@@ -195,13 +196,14 @@ class ClipFrames:
             raise LongVPOError(
                 f"no folder is given for the videos of source {clip['source']}: set data.videos.{clip['source']}"
             )
-        path, start, end = self.folders[clip["source"]] / clip["video"], clip["start"], clip["end"]
-        key = (path, start, end)
+        start, end = clip["start"], clip["end"]
+        key = (self.folders[clip["source"]] / clip["video"], start, end)
         with self._lock:
             if key in self._clips:
                 self._clips.move_to_end(key)
                 return self._clips[key]
         times = sample_times(start, end, self.section.fps, self.section.max_frames)
+        path = existing_file(self.folders[clip["source"]], clip["video"])
         frames = read_frames(path, times, self.section.short_side, self.section.backend)
         with self._lock:
             if key not in self._clips:  # another thread may have been quicker

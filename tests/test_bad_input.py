@@ -242,7 +242,7 @@ BAD: dict[str, Bad] = {
         ["@/kept: File exists", "the same command goes on"],
     ),
     # videos
-    "no videos": Bad(no_videos, [], ["0 readable clips", "no such video: @/clips/videos/00000.mp4", "Add clips"]),
+    "no videos": Bad(no_videos, [], ["0 readable clips", "no such video: videos/00000.mp4", "Add clips"]),
     "torn videos": Bad(torn_videos, [], ["4 cannot be used, the first: cannot read 00000.mp4"]),
     "too few videos": Bad(nothing, ["context.clips=[8]"], ["4 readable clips", "needs 8", "lower context.clips"]),
     "all on the overlap list": Bad(

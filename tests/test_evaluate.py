@@ -64,7 +64,7 @@ def test_the_grid_of_the_base(
         for needle in (needle for cell in row for needle in cell):
             shown = [captions[seen["pool"].clips[c].video] for c in needle.clips]
             caption, question, answer = shown[needle.place]
-            assert (needle.question, needle.answer) == (question, answer)
+            assert (needle.question, needle.answers) == (question, (answer,))
             shape = caption.split()[2]
             assert [other.split()[2] for other, _, _ in shown].count(shape) == 1, "no distractor can answer"
     # the same command again answers from the folder; other questions need another one
@@ -260,6 +260,6 @@ def test_long_videos_that_cannot_be_asked_about(
 def test_groups_come_in_the_order_of_numbers() -> None:
     clip = Clip("s/v", "s", "v", 0, 1, "")
     groups = ["films", "10", "2", "10", "2.5", "10"]
-    questions = [LongQuestion("?", "!", group, clip, 4) for group in groups]
+    questions = [LongQuestion("?", ("!",), group, clip, 4) for group in groups]
     said = accuracy(questions, [True, True, False, False, True, False])
     assert list(said.items()) == [("2", 0.0), ("2.5", 100.0), ("10", 33.3), ("films", 100.0)]

@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).parents[1] / "longvpo"
 
 # a module may import those of earlier lines alone
 LAYERS = [
-    ["errors", "prompts", "replies", "printing", "private", "cells", "temporary"],
+    ["errors", "prompts", "replies", "printing", "private", "temporary"],
     ["home", "yaml_text", "json_text", "plain_text"],
     ["stored", "checked_rows"],
-    ["folder", "triplet", "sections", "retry", "licenses", "readers", "weights"],
-    ["recipe", "claims", "shards", "provenance", "target", "address"],
+    ["folder", "triplet", "sections", "retry", "licenses", "cells", "names", "weights"],
+    ["recipe", "claims", "shards", "provenance", "target", "address", "readers"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "manifest", "leaks"],
     ["hub", "card_file", "arguments", "checkpoints", "watching"],
     ["container"],

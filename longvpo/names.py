@@ -1,0 +1,69 @@
+"""The files that rows name: inside their source's folder, and found however their names are spelt.
+
+The rule: the exact name comes first. Then the same name with its accents composed the other way, as tables and files
+from a Mac have them, with the separators of Windows, or without blanks around it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import reprlib
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
+
+from longvpo.errors import VideoError
+from longvpo.private import cut
+
+LONGEST_NAME = 255  # bytes of a file's name, in all common file systems
+LONGEST_PATH = 2048  # bytes; half of what Linux opens, as a folder stands before it
+
+
+def check_name(name: str, column: str) -> None:
+    """Raises VideoError when a cell of a video column is no path inside a folder."""
+    parts = re.split(r"[\\/]", name)
+    if "://" in name:
+        raise VideoError(f"{cut(name)} is an address and no path inside the source's folder")
+    if name.startswith(("/", "\\\\")) or re.match(r"[A-Za-z]:[\\/]", name) or ".." in parts:
+        raise VideoError(f"{cut(name)} is no path inside the source's folder")
+    longest = max(len(part.encode(errors="replace")) for part in parts)
+    if longest > LONGEST_NAME or len(name.encode(errors="replace")) > LONGEST_PATH or "\0" in name:
+        raise VideoError(f"its {column} is no name of a file: {reprlib.repr(name)}")
+
+
+def video_file(folder: Path, name: str) -> Path:
+    """The file that a row names; where there is none, the place at which it would be."""
+    exact = folder / name
+    if os.path.isfile(exact):
+        return exact
+    for spelling in spellings(name):
+        places = [folder]
+        for part in PurePosixPath(spelling).parts:
+            places = [place / form for place in places for form in _forms(part) if os.path.exists(place / form)]
+        for place in places:
+            if os.path.isfile(place):
+                return place
+    return exact
+
+
+def existing_file(folder: Path, name: str) -> Path:
+    """The file that a row names. Raises VideoError where there is none, by the name that the row has."""
+    path = video_file(folder, name)
+    if not os.path.isfile(path):
+        raise VideoError(f"no such video: {cut(name)}")
+    return path
+
+
+def spellings(name: str) -> list[str]:
+    """A name as it is, then as others may have written it."""
+    bare = dict.fromkeys(one for text in (name, name.replace("\\", "/")) for one in (text, text.strip()))
+    return list(dict.fromkeys(form for text in bare for form in _forms(text)))
+
+
+def composed(name: str) -> str:
+    """Equal for all spellings of a name."""
+    return normalize("NFC", str(PurePosixPath(name.replace("\\", "/").strip())))
+
+
+def _forms(part: str) -> list[str]:
+    return list(dict.fromkeys((part, normalize("NFC", part), normalize("NFD", part))))
