@@ -18,7 +18,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.names import check_name
 from longvpo.private import cut
 from longvpo.recipe import MultiSection
-from longvpo.sources import Candidate, open_clip
+from longvpo.sources import Candidate, open_clip, video_path
 from longvpo.tables import read_table
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames
@@ -70,17 +70,18 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
     return questions, dropped
 
 
-def _texts(section: MultiSection, row: dict[str, Any]) -> list[str]:
+def _texts(section: MultiSection, row: dict[str, Any]) -> tuple[str, str]:
     """Video and group of a row. Raises VideoError when one is missing or damaged."""
-    columns = (section.source.columns.video, section.group)
-    texts = ["" if is_empty(cell(row, column)) else str(cell(row, column)).strip() for column in columns]
-    for column, text in zip(columns, texts, strict=True):
-        if not text:
-            raise VideoError(f"{cut(texts[0]) or 'it'} has no {column}")
+    column = section.source.columns.video
+    video, group = video_path(section.source, cell(row, column), "it").strip(), cell(row, section.group)
+    if is_empty(group):
+        raise VideoError(f"{cut(video)} has no {section.group}")
+    group = str(group).strip()
+    for name, text in ((column, video), (section.group, group)):
         if any(0xD800 <= ord(character) < 0xE000 for character in text):
-            raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
-    check_name(texts[0], section.source.columns.video)
-    return texts
+            raise VideoError(f"its {name} holds half a character: the text was cut, or written by UTF-16")
+    check_name(video, column)
+    return video, group
 
 
 def _open(section: MultiSection, video: str, frames_of: ClipFrames) -> tuple[Clip, int] | VideoError:

@@ -30,7 +30,7 @@ from longvpo.sections import SourceSection
 from longvpo.tables import find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
 
-HUB_FILE = re.compile(r"hf://datasets/[^/]+/[^/]+/")  # what datasets put before a file's path in its repository
+HUB_FILE = re.compile(r"hf://datasets/[^@]+@[^/]+/")  # what datasets put before a file's path in its repository
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,12 @@ def _name(source: SourceSection, row: dict[str, Any], number: int) -> str:
     value = cell(row, source.columns.video)
     if isinstance(value, dict):
         value = value.get("path")
-    return private.cut(value) if isinstance(value, str) and value.strip() else f"row {number}"
+    if not isinstance(value, str) or not value.strip():
+        return f"row {number}"
+    try:
+        return private.cut(video_path(source, value, "it"))
+    except VideoError:
+        return private.cut(value)
 
 
 def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...]) -> Candidate:
@@ -104,7 +109,7 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
     if source.videos == "bytes":
         video = fetch_bytes(source, value, number)
     else:
-        video = _path(source, value, number)
+        video = video_path(source, value, f"row {number}")
         if source.videos == "urls":
             address, video = video, name_of_url(video)
     check_name(video, named.video)
@@ -123,24 +128,31 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
     return Candidate(video, caption, start, end, address, {column: cell(row, column) for column in columns})
 
 
-def _path(source: SourceSection, value: Any, number: int) -> str:
-    """The path or the address in a cell of the video column, as the table or the dataset has it."""
+def video_path(source: SourceSection, value: Any, row: str) -> str:
+    """The path or the address in a cell of the video column, as the table or the dataset has it.
+
+    Args:
+        row: what a reason calls it.
+
+    Raises:
+        VideoError: the cell holds none.
+    """
     column = source.columns.video
     holds_video = isinstance(value, dict) and bool(value.get("bytes"))
     if isinstance(value, dict):  # the column is a Video
         value = value.get("path")
     if holds_video or isinstance(value, bytes):
-        raise VideoError(f"row {number} holds its video itself: set the source's `videos: bytes`")
+        raise VideoError(f"{row} holds its video itself: set the source's `videos: bytes`")
     if is_empty(value):
-        raise VideoError(f"row {number} has no {column}")
+        raise VideoError(f"{row} has no {column}")
     if not isinstance(value, str | int | float):
-        raise VideoError(f"row {number}: its {column} is no path: {shown(value)}")
+        raise VideoError(f"{row}: its {column} is no path: {shown(value)}")
     text = str(value)
     if source.dataset is None or source.videos == "urls":
         return text
-    if "::" in text:  # as fsspec names what an archive holds
+    if re.match(r"\w+://.*::", text):  # as fsspec names what an archive holds
         archive = private.cut(text.rpartition("::")[2])
-        raise VideoError(f"row {number}: its video is in {archive}: set `videos: zip` (or tar) and `tars`")
+        raise VideoError(f"{row}: its video is in {archive}: set `videos: zip` (or tar) and `tars`")
     text = HUB_FILE.sub("", text)  # of a VideoFolder: the paths are those of its files
     for folder in (Path(source.dataset).absolute(), Path(source.dataset).resolve()):
         if PurePath(text).is_relative_to(folder):
@@ -150,7 +162,7 @@ def _path(source: SourceSection, value: Any, number: int) -> str:
 
 def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
     value = cell(row, column)
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
         return float(value)
