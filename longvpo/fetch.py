@@ -137,9 +137,9 @@ def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
         try:
             with archive() as stream:
                 for member, opened in _members(source, stream):
-                    name = composed(member)
-                    name = name if name in wanted else name.removeprefix(own_folder)  # `zip -r a.zip a` adds it
-                    video = wanted.get(name, "")
+                    said = composed(member)
+                    said = said if said in wanted else said.removeprefix(own_folder)  # `zip -r a.zip a` adds it
+                    video = wanted.get(said, "")
                     content = opened() if video in missing else None
                     if content is not None:
                         with content, whole_file(source.folder / video) as file:  # named by the row, not by the member
