@@ -507,7 +507,9 @@ def test_no_member_of_a_zip_is_written_outside(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "kept"
     source = scenes_of(folder, dataset=str(repository), videos="zip", tars="*.zip", group="video")
     listed, dropped = list_long_videos(source, seed=0)
-    assert [item.reason for item in dropped] == [f"{Path(name).name} is no path inside the source's folder" for name in bad]
+    assert [item.reason for item in dropped] == [
+        f"{Path(name).name} is no path inside the source's folder" for name in bad
+    ]
     videos, _ = unpack_long_videos(source, listed)
     assert names(videos) == {"v": ["b.mp4", "link.mp4"]}
     assert sorted(path.name for path in folder.rglob("*")) == ["b.mp4", "link.mp4"]
