@@ -114,11 +114,11 @@ def _probe(path: Path) -> Probe:
                 repeated_until = max(repeated_until, until)
             place += 1
         unit, rate, reorders = stream.time_base, stream.average_rate, stream.codec_context.has_b_frames
-    if first is None:
-        raise VideoError(f"cannot read {path.name}: it holds no picture")
     if tiny and (stay := _staying(path)):
         repeated_until = max(stamp + length for stamp, length, _, place in packets if place in stay)
         packets = [packet for packet in packets if packet[3] not in stay]
+    if first is None or not packets:
+        raise VideoError(f"cannot read {path.name}: it holds no picture")
     if unstamped:
         if not rate:
             raise VideoError(f"cannot read {path.name}: its pictures have no time stamps")
@@ -202,7 +202,7 @@ def _staying(path: Path) -> set[int]:
         stream.codec_context.thread_count = 1
         for place, packet in enumerate(container.demux(stream)):
             with suppress(ValueError):  # damaged
-                if packet.size and not packet.decode() and packet.size <= TINY:
+                if packet.size and not packet.decode() and packet.size <= TINY and place:  # the first may be kept back
                     stay.add(place)
     return stay
 

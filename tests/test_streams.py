@@ -217,3 +217,18 @@ def test_a_packet_without_a_picture_repeats_the_one_before(
     assert duration(path) == pytest.approx(2.9, abs=0.11)  # NUT's header leaves the last picture out
     cuts = find_cuts(path, SceneSection(detector="content", threshold=5))  # where two steps are taken at once
     assert cuts == pytest.approx(np.arange(2, 29, 3) / RATE)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+@pytest.mark.parametrize("between", [0, 2])
+def test_a_tiny_packet_may_be_a_picture(count: int, between: int, tmp_path: Path) -> None:
+    """Black pictures of 16x16 take 7 to 18 bytes; with pictures in between, a decoder keeps the first one back."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=RATE, width=16, height=16, pix_fmt="yuv420p")
+        stream.codec_context.max_b_frames = between
+        for image in pictures(count, step=0, size=(16, 16)):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        container.mux(stream.encode())
+    assert len(probe(path).shown) == count
+    assert greys(read_frames(path, (np.arange(count) + 0.5) / RATE)) == [0] * count
