@@ -27,10 +27,11 @@ from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
 from longvpo.filters import unanswered
-from longvpo.folder import PROVENANCE, as_json, claimed, read_json, whole_file, write_text
+from longvpo.folder import PROVENANCE, as_json, read_json, whole_file, write_text
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
+from longvpo.output import check_place, claimed, place_of, whole_folder
 from longvpo.pool import Pool
 from longvpo.provenance import made_by
 from longvpo.recipe import DatasetRecipe
@@ -69,11 +70,13 @@ def build(
     """
     recipe_key = recipe_hash(recipe)
     key = ",".join([recipe_key, *(fingerprint(source) for source in recipe.all_sources)])
-    with claimed(output, key, recipe_key) as working:
-        if (output / "facts.json").is_file():
-            print(f"{output} is finished already: nothing to do", file=sys.stderr)
-            facts: dict[str, Any] = read_json(output / "facts.json")
-            return facts
+    place = place_of(output, inside=True)
+    check_place(place, key, recipe_key, keep=True)
+    if (output / "facts.json").is_file():
+        print(f"{output} is finished already: nothing to do", file=sys.stderr)
+        facts: dict[str, Any] = read_json(output / "facts.json")
+        return facts
+    with claimed(place, key, recipe_key, keep=True) as working:
         given = {"writer": writer, "judge": judge, "question_writer": question_writer}
         check_writers(recipe, given)  # before hours of fetching
         overlap = read_overlap(recipe.filters.overlap)
@@ -94,7 +97,8 @@ def build(
         stage1 = (pool, outcome, rows) if pool else None
         facts = make_facts(recipe, studio, stage1, reasoned, long_rows, overlap)
         provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
-        put_out(output, working / "final", recipe, pool, outcome, reasoned, facts, provenance, frames_of)
+        with whole_folder(place) as folder:
+            put_out(folder, recipe, pool, outcome, reasoned, facts, provenance, frames_of)
     return facts
 
 
@@ -221,8 +225,7 @@ def _check_some(
 
 
 def put_out(
-    output: Path,
-    unfinished: Path,
+    folder: Path,
     recipe: DatasetRecipe,
     pool: Pool | None,
     outcome: Outcome,
@@ -231,9 +234,7 @@ def put_out(
     provenance: dict[str, Any],
     frames_of: ClipFrames,
 ) -> None:
-    """Write the dataset into `unfinished`, then move it into `output`, facts.json last."""
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    """Write the dataset into `folder`."""
     configs: dict[str, Sequence[Any]] = {}
     if pool:
         configs |= {"stage1": outcome.triplets, "clips": pool.clips}
@@ -244,21 +245,13 @@ def put_out(
         rows = (asdict(item) for item in items)
         if embedded:
             rows = (row | {"frames": jpegs(frames_of(row))} for row in rows)
-        write_shards(unfinished / config, rows, features(config, frames=embedded))
-    write_shards(
-        unfinished / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped")
-    )
-    write_text(unfinished / "recipe.yaml", dump_recipe(recipe))
-    write_text(unfinished / "facts.json", as_json(facts))
-    write_text(unfinished / PROVENANCE, as_json(provenance))
+        write_shards(folder / config, rows, features(config, frames=embedded))
+    write_shards(folder / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped"))
+    write_text(folder / "recipe.yaml", dump_recipe(recipe))
+    write_text(folder / "facts.json", as_json(facts))
+    write_text(folder / PROVENANCE, as_json(provenance))
     for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
         if triplets:
             shown = example(triplets)
-            contact_sheet(unfinished / name, shown, [frames_of(clip) for clip in shown.context])
-    write_card(unfinished)
-    for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "facts.json"):
-        target = output / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        path.rename(target)
-    unfinished.rmdir()
+            contact_sheet(folder / name, shown, [frames_of(clip) for clip in shown.context])
+    write_card(folder)

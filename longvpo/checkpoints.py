@@ -1,22 +1,26 @@
 """Checkpoints of a run that may be killed at any moment: only one that was written whole is gone on from.
 
 Trainer writes a checkpoint into its place, file by file and process by process, and takes the highest number for the
-last. So a checkpoint gets a mark when all of it is written, and loses the mark before it is deleted.
+last. So a checkpoint gets a mark when all of it is written, and loses the mark before it is deleted. The mark holds
+the hashes of its files: a checkpoint that is damaged since then is passed over for the one before.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from transformers import TrainerCallback
+from accelerate.utils import broadcast_object_list
+from transformers import TrainerCallback, TrainingArguments
 
+from longvpo.disk import check_room, writing
 from longvpo.errors import LongVPOError
-from longvpo.folder import whole_file
+from longvpo.folder import as_json, file_hash, read_json, write_text
 
 KEY, WHOLE = "key", "whole"
 
@@ -36,7 +40,7 @@ class Checkpoints(TrainerCallback):
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir)
-        (folder / f"checkpoint-{state.global_step}" / WHOLE).touch()
+        mark_whole(folder / f"checkpoint-{state.global_step}")
         for old in whole_checkpoints(folder)[: -self.limit] if self.limit else []:
             (old / WHOLE).unlink()
             shutil.rmtree(old)
@@ -48,8 +52,34 @@ def whole_checkpoints(folder: Path) -> list[Path]:
     return sorted((mark.parent for mark in marks), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
+def at_step(folder: Path, step: int) -> bool:
+    """Whether the last whole checkpoint is of this step."""
+    return [path.name for path in whole_checkpoints(folder)[-1:]] == [f"checkpoint-{step}"]
+
+
+def mark_whole(checkpoint: Path) -> None:
+    write_text(checkpoint / WHOLE, as_json(_hashes(checkpoint)))
+
+
+def damage(checkpoint: Path) -> str | None:
+    """The file in which a marked checkpoint is not what it was when it was marked."""
+    try:
+        marked, found = read_json(checkpoint / WHOLE), _hashes(checkpoint)
+    except (LongVPOError, OSError):
+        return WHOLE
+    if not isinstance(marked, dict):
+        return WHOLE
+    return next((name for name in sorted(marked) if found.get(name) != marked[name]), None)
+
+
+def _hashes(checkpoint: Path) -> dict[str, str]:
+    """sha256 of each file, by its path."""
+    paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != WHOLE]
+    return {str(path.relative_to(checkpoint)): file_hash(path) for path in paths}
+
+
 def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | None:
-    """The one to go on from. What a kill left half-written is deleted, and the folder is made this run's.
+    """The one to go on from. What a kill left half-written is deleted, and what is damaged; the folder is this run's.
 
     Args:
         key: changes with everything that decides the result.
@@ -67,12 +97,41 @@ def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | N
         raise LongVPOError(f"{folder} holds checkpoints that are not longvpo's: give another --output, or move them")
     processes.wait_for_everyone()  # until all have looked
     if processes.is_main_process:
+        while whole and (file := damage(whole[-1])):
+            before = f"training resumes from {whole[-2].name}" if whole[1:] else "training starts anew"
+            print(f"{whole.pop()} is damaged, in {file}: {before}", file=sys.stderr)
         for path in set(folder.glob("checkpoint-*")) - set(whole):
+            (path / WHOLE).unlink(missing_ok=True)
             shutil.rmtree(path)
-        with whole_file(mark) as file:
-            file.write(key.encode())
-    processes.wait_for_everyone()
-    return whole[-1] if whole else None
+        write_text(mark, key)
+    (last,) = broadcast_object_list([whole[-1] if whole else None])
+    return last
+
+
+def check_disk(trainer: Any, folder: Path, limit: int | None) -> None:
+    """Raises LongVPOError when the folder has no room for what a run writes: its checkpoints and the result.
+
+    Args:
+        limit: how many checkpoints are kept, if there are any.
+    """
+    arguments: TrainingArguments = trainer.args
+    if not arguments.should_save:
+        return
+    weights = sum(one.nbytes for one in trainer.model.parameters() if one.requires_grad)
+    words = getattr(getattr(trainer.processing_class, "tokenizer", None), "backend_tokenizer", None)
+    result = weights + (len(words.to_str()) if words else 0)
+    moments = 2 if "adam" in arguments.optim else 0
+    state = moments * weights // (4 if "8bit" in arguments.optim else 1)
+    saves = arguments.save_strategy != "no"
+    more = max((limit or 1) + 1 - len(whole_checkpoints(folder)), 1) if saves else 0  # a new one, then the oldest goes
+    check_room(folder, result + more * (result + state), "training writes at least")
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """A full disk, whichever library meets it, as a LongVPOError."""
+    with writing(folder, "free some space, and the same command resumes from the last checkpoint", everything=False):
+        yield
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from longvpo.disk import not_written
 from longvpo.errors import LongVPOError
 from longvpo.home import path
 from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say, say_where
@@ -287,11 +288,13 @@ def main() -> None:
             raise
         say(f"error: {' '.join(str(error).split())}")
         sys.exit(1)
-    except OSError as error:  # such as a full disk, or a folder that may not be written
-        if debug:
+    except Exception as error:  # such as a full disk, or a folder that may not be written
+        said = f"{error.strerror or error}" if isinstance(error, OSError) else not_written(error, Path(), False)
+        if debug or said is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        said = f"{where}{error.strerror or error}; when that is mended, the same command goes on"
+        name = getattr(error, "filename", None)
+        where = f"{name}: " if name else ""
+        said = f"{where}{said}; when that is mended, the same command goes on"
         say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)
 

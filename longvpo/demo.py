@@ -17,7 +17,8 @@ from typing import Any
 
 from longvpo.build import build
 from longvpo.evaluate import evaluate
-from longvpo.folder import read_json, whole_folder
+from longvpo.folder import read_json
+from longvpo.output import whole_output
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
 from longvpo.tiny.stories import write_stories
@@ -83,7 +84,7 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
 def _draw(folder: Path, mark: str, seed: int, write: Callable[[Path], Any]) -> None:
     if (folder / mark).is_file() and read_json(folder / mark)["seed"] == seed:
         return
-    with whole_folder(folder) as unfinished:
+    with whole_output(folder) as unfinished:
         write(unfinished)
 
 

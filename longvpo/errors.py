@@ -19,9 +19,14 @@ class VideoError(LongVPOError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says, in one line: some append a stack trace, some say nothing at all."""
-    text = str(error).strip()
-    return text.splitlines()[0].strip() if text else type(error).__name__
+    """What a library's error says, in one line: some append a stack trace, some begin with a heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = lines[0]
+    for line in lines[1:]:
+        if not said.endswith(":"):  # a heading, such as of torch's load_state_dict: the first line below it says it
+            break
+        said += f" {line}"
+    return said
 
 
 def hide(text: str, secret: str | None) -> str:

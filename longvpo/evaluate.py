@@ -24,9 +24,10 @@ from longvpo.cells import question_of
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
-from longvpo.folder import as_json, file_hash, finished, whole_folder, write_text
+from longvpo.folder import as_json, file_hash, write_text
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, load_model, load_processor
 from longvpo.multi import LongQuestion, accuracy, read_questions
+from longvpo.output import Place, claimed, finished, place_of, write_whole
 from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe import ContextSection, EvaluateRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
@@ -74,9 +75,19 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     key = ",".join(
         [recipe_hash(recipe), *map(fingerprint, sources), *(f"{name}={said}" for name, said in weights.items())]
     )
-    done = finished(output, "results.json", key)
+    place = place_of(output)
+    done = finished(place, "results.json", key)
     if done:
         return done
+    with claimed(place, key, recipe_hash(recipe)):
+        return _evaluate(recipe, place, adapters, weights, key)
+
+
+def _evaluate(
+    recipe: EvaluateRecipe, place: Place, adapters: dict[str, Path], weights: dict[str, str], key: str
+) -> dict[str, Any]:
+    """Ask, in a place that is claimed."""
+    sources = [recipe.source, *([recipe.multi.source] if recipe.multi else [])]
     started = time.monotonic()
     clips, rows, dropped = read_clips(recipe.source, ("question", "answer"))
     by_id = _questions(clips, rows, dropped)
@@ -124,10 +135,17 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
         "dropped": {item.id: item.reason for item in dropped + unreadable + unusable},
         "seconds": round(time.monotonic() - started, 1),
     }
-    with whole_folder(output) as folder:
+
+    def write(folder: Path) -> None:
         write_text(folder / "results.json", as_json(results))
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
         heat_map(folder / "heat_map.png", grids)
+
+    try:
+        write_whole(place, write)
+    except Exception:  # whatever it is: hours of answers are not lost
+        print(as_json(results))
+        raise
     return results
 
 

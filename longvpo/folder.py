@@ -1,15 +1,13 @@
-"""Folders: outputs that appear whole or not at all and know whether they are the answer, and what we ship."""
+"""Folders: files that are whole or not there, and what we ship."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,118 +19,6 @@ PROVENANCE = "provenance.json"  # beside every result: what made it
 CARD = "README.md"
 CARD_HASH = "card_sha256"  # in provenance.json: of the card that longvpo wrote beside it
 RELEASE = "release.json"  # beside a result that was published: where
-
-
-def finished(output: Path, name: str, key: str) -> dict[str, Any] | None:
-    """What the JSON file `name` of a finished run with this key says, or None where `output` is free.
-
-    Args:
-        key: changes with everything that decides the result.
-
-    Raises:
-        LongVPOError: `output` holds something else.
-    """
-    file = output / name
-    if file.is_file():
-        values: dict[str, Any] = read_json(file)
-        if values.get("key") == key:
-            print(f"{output} is finished already: nothing to do", file=sys.stderr)
-            return values
-        raise LongVPOError(
-            f"{output} holds the result of another recipe or of other input: give another --output, or delete it"
-        )
-    check_free(output)
-    return None
-
-
-@contextmanager
-def claimed(output: Path, key: str, recipe: str) -> Iterator[Path]:
-    """The folder `output`/work for one build that may be killed and started again; another process is kept out.
-
-    It goes away with an error that came before any work was kept in it.
-
-    Args:
-        key: changes with everything that decides the result.
-        recipe: the recipe's hash, for the message.
-
-    Raises:
-        LongVPOError: `output` holds something else, or another process is at work in it.
-    """
-    import fcntl  # not on Windows, where the rest of longvpo imports
-
-    work = output / "work"
-    mark = work / "key.json"
-    if mark.is_file():
-        try:
-            theirs = json.loads(mark.read_bytes())
-        except ValueError:
-            raise LongVPOError(
-                f"{mark} is damaged: give another --output, and --journal {work / 'journal'} for its answers"
-            ) from None
-        if theirs["recipe"] != recipe:
-            raise LongVPOError(
-                f"{output} holds a build of another recipe: its hash is {theirs['recipe']}, this one's {recipe}. "
-                "Give another --output, or delete it"
-            )
-        if theirs["key"] != key:
-            raise LongVPOError(
-                f"{output} holds a build of this recipe ({recipe}) from other tables: "
-                "give another --output, or delete it"
-            )
-    else:
-        others = [path for path in output.rglob("*") if path != work and not path.match(f"{mark.name}.*.unfinished")]
-        if others or not work.is_dir():  # what is not of a kill just here
-            check_free(output)
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LongVPOError(f"cannot write into {output}: {error.strerror}; give another --output") from error
-        write_text(mark, json.dumps({"key": key, "recipe": recipe}))
-    with mark.open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LongVPOError(
-                f"another process is at work in {output}: wait for it, or give another --output"
-            ) from None
-        try:
-            yield work
-        except BaseException:
-            if not any(path.is_file() and path != mark for path in work.rglob("*")):
-                shutil.rmtree(work)
-                with suppress(OSError):  # other things are in it, or it is a link
-                    output.rmdir()
-            raise
-
-
-def check_free(output: Path) -> None:
-    """Raises LongVPOError when `output` is there and not an empty folder."""
-    if output.is_file():
-        raise LongVPOError(f"{output} is a file: give another --output, or delete it")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise LongVPOError(f"{output} is not empty: give another --output, or delete it")
-
-
-@contextmanager
-def whole_folder(output: Path) -> Iterator[Path]:
-    """A folder that appears at `output` when the block ends well, and not at all when it does not.
-
-    Raises:
-        LongVPOError: `output` is there and not empty.
-    """
-    check_free(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(output.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        if output.is_dir():
-            output.rmdir()
-        unfinished.rename(output)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
 
 
 @contextmanager

@@ -11,12 +11,16 @@ import shutil
 from pathlib import Path
 
 from longvpo.cards import kind_of
+from longvpo.disk import check_room, writing
 from longvpo.errors import LongVPOError
 from longvpo.folder import PROVENANCE, read_json, read_yaml
 from longvpo.model import load_model, load_processor
 from longvpo.sections import ModelSection
 
 KEPT = ("facts.json", "recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+ELSEWHERE = "set TMPDIR to a folder with more space"
 
 
 def merge(adapter: Path, output: Path) -> None:
@@ -30,13 +34,17 @@ def merge(adapter: Path, output: Path) -> None:
     """
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
-    trained = read_json(adapter / "facts.json")["base"]["revision"]  # a branch may have moved since
+    facts = read_json(adapter / "facts.json")
+    trained = facts["base"]["revision"]  # a branch may have moved since
     section = read_yaml(adapter / "recipe.yaml")["base"]
     base = ModelSection(**section | {"quantization": None, "revision": trained})
+    size = facts["base"]["parameters"] * BYTES[base.dtype]
+    check_room(output, size, "the merged model takes", ELSEWHERE)
     model = load_model(base, adapter).merge_and_unload()
-    output.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(output)
-    load_processor(base).save_pretrained(output)
-    for name in KEPT:
-        if (adapter / name).is_file():
-            shutil.copy(adapter / name, output / name)
+    with writing(output, ELSEWHERE):
+        output.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(output)
+        load_processor(base).save_pretrained(output)
+        for name in KEPT:
+            if (adapter / name).is_file():
+                shutil.copy(adapter / name, output / name)

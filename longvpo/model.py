@@ -5,7 +5,9 @@ The rule: no table of model families. Which modules are vision and which are lan
 
 from __future__ import annotations
 
+import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +21,7 @@ from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import read_json
 from longvpo.plain_text import encode_plainly, tokenizer_of
 from longvpo.sections import ModelSection
+from longvpo.weights import check_weights, read_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
@@ -166,6 +169,8 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
     for name in ("adapter_config.json", ADAPTER_WEIGHTS):
         if not (adapter / name).is_file():
             raise LongVPOError(f"{adapter} holds no adapter: it has no {name}")
+    from peft import PeftType
+
     config = read_json(adapter / "adapter_config.json")
     if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
         raise LongVPOError(f"{adapter}/adapter_config.json is damaged: it names no base_model_name_or_path")
@@ -175,16 +180,30 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
             f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "
             f"set base.model={trained_on}, or choose an adapter of {section.model}"
         )
+    if config.get("peft_type") not in list(PeftType):
+        raise LongVPOError(
+            f"{adapter}/adapter_config.json is of a kind of adapters that peft does not know: its peft_type is "
+            f"{config.get('peft_type')}; give another adapter, or install the version of peft that made it"
+        )
+    check_weights(adapter / ADAPTER_WEIGHTS)
 
 
 def _load_adapter(model: Any, section: ModelSection, adapter: Path, trainable: bool) -> Any:
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
 
     check_adapter(section, adapter)
     try:
-        loaded = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
-    except (RuntimeError, ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error, below
+            loaded = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    except Exception as error:  # of peft, safetensors and torch: no common base
         raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {first_line(error)}") from error
+    held = set(json.loads(read_header(adapter / ADAPTER_WEIGHTS))) - {"__metadata__"}
+    taken = set(get_peft_model_state_dict(loaded, save_embedding_layers=False))
+    unfit = sorted(taken - held) or sorted(name for name in held - taken if "lora_" in name)
+    if unfit:
+        where = "has no weights of" if taken - held else "has weights that belong nowhere:"
+        raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: it {where} {unfit[0]}")
     # where PEFT looks for the base's configuration at each checkpoint; it knows no `tiny`
     loaded.peft_config["default"].base_model_name_or_path = model_path(section.model)
     return loaded

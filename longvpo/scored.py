@@ -21,9 +21,11 @@ from pyarrow import parquet
 from longvpo.arguments import training_arguments
 from longvpo.card_file import write_card
 from longvpo.collator import SCORES, check_videos
+from longvpo.disk import check_room
 from longvpo.errors import LongVPOError
-from longvpo.folder import RELEASE, file_hash, whole_folder
+from longvpo.folder import RELEASE, file_hash
 from longvpo.model import ADAPTER_WEIGHTS, load_processor
+from longvpo.output import whole_output
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import SCORED_BY, scored_by, training_rows
@@ -49,7 +51,8 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)
     configs = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
     facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
-    with whole_folder(output) as copy:
+    with whole_output(output) as copy:
+        check_room(copy, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "the copy takes")
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work", RELEASE))
         for config, reference in configs.items():
             data = recipe.data.model_copy(update={"config": config, "mix": ()})

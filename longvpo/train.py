@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from contextlib import closing, redirect_stdout
+from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,14 @@ from trl import DPOConfig
 
 from longvpo.arguments import refusals, steps_of, training_arguments
 from longvpo.card_file import write_card
-from longvpo.checkpoints import Checkpoints, delete, kept_if_whole, last_checkpoint
+from longvpo.checkpoints import Checkpoints, at_step, check_disk, delete, kept_if_whole, last_checkpoint, saving
 from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, check_targets, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
-from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, finished, whole_folder, write_text
+from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, write_text
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
+from longvpo.output import Place, claimed, finished, place_of, write_whole
 from longvpo.printing import say
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, commit_of, found_at, hardware, made_by
@@ -57,9 +58,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     Raises:
         LongVPOError: the recipe, the dataset, its videos, the base or the adapter to go on from cannot be used.
     """
-    checkpoints = output.with_name(output.name + ".checkpoints")
-    arguments = training_arguments(recipe.training, checkpoints)
-    arguments.run_name = arguments.run_name or output.name
+    place = place_of(output)
+    arguments = training_arguments(recipe.training, place.checkpoints)
+    arguments.run_name = arguments.run_name or output.name or place.path.name
     processes = arguments.distributed_state
     check_processes(arguments)
     start = start_folder(recipe)
@@ -72,14 +73,29 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     key = ",".join([recipe_hash(recipe), _content_hash(rows), *([start_hash] if start_hash else [])])
     if arguments.world_size > 1:  # a step takes more triplets
         key += f",{arguments.world_size} processes"
-    done = finished(output, "facts.json", key)
+    done = finished(place, "facts.json", key)
     if done:
         if processes.is_main_process:
-            delete(checkpoints, key)
+            delete(place.checkpoints, key)
         return done
     for reason, count in left_out.items() if processes.is_main_process else ():
         say(f"warning: {count} rows that teach nothing are left out: {reason}")
     check_targets(recipe)
+    with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
+        return _train(recipe, arguments, place, rows, start, start_hash, key)
+
+
+def _train(
+    recipe: TrainRecipe,
+    arguments: DPOConfig,
+    place: Place,
+    rows: Dataset,
+    start: Path | None,
+    start_hash: str | None,
+    key: str,
+) -> dict[str, Any]:
+    """Train, in a place that is claimed."""
+    processes, checkpoints = arguments.distributed_state, place.checkpoints
     check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor)
@@ -95,6 +111,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         redirect_stdout(sys.stderr),
     ):
         trainer = make_trainer(recipe, arguments, rows, start, processor, longest=rows[longest(lengths)])
+        check_disk(trainer, checkpoints, limit)
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score(trainer, rows)
         trainer.remove_callback(ProgressCallback)
@@ -105,7 +122,8 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
         started = time.monotonic()
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with saving(checkpoints):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.monotonic() - started
     weights = whole_weights(trainer.model)
     facts = {
@@ -133,7 +151,8 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     processes.wait_for_everyone()  # all have written what they had to write
     if not processes.is_main_process:
         return facts
-    with whole_folder(output) as folder:
+
+    def write(folder: Path) -> None:
         # the name and the commit that find the base again, not the path it was loaded from
         trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.model
         trainer.model.peft_config["default"].revision = base["revision"]
@@ -149,7 +168,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         write_text(folder / PROVENANCE, as_json(_provenance(recipe, facts)))
         write_card(folder)  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
-            shutil.move(checkpoints / "runs", folder / "runs")
+            shutil.copytree(checkpoints / "runs", folder / "runs")
+
+    write_whole(place, write, resumes=at_step(checkpoints, trainer.state.global_step))
     delete(checkpoints, key)
     return facts
 

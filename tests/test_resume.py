@@ -17,8 +17,8 @@ import pytest
 
 from longvpo.build import build
 from longvpo.errors import LongVPOError
-from longvpo.folder import claimed
 from longvpo.journal import Journal
+from longvpo.output import claimed, place_of
 from longvpo.prompts import SCENES_QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe, recipe_hash
@@ -154,7 +154,7 @@ def test_two_processes_do_not_work_in_one_folder(world: Path, tmp_path: Path) ->
     made = recipe(world)
     key = ",".join([recipe_hash(made), *(fingerprint(source) for source in made.sources)])
     with (
-        claimed(tmp_path / "out", key, recipe_hash(made)),
+        claimed(place_of(tmp_path / "out", inside=True), key, recipe_hash(made), keep=True),
         pytest.raises(LongVPOError, match="another process is at work"),
     ):
         build(made, tmp_path / "out", writer=Scribe(tmp_path / "asked"))
