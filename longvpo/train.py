@@ -82,7 +82,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         say(f"warning: {count} rows that teach nothing are left out: {reason}")
     check_targets(recipe)
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
-        return _train(recipe, arguments, place, rows, start, start_hash, key)
+        return _train(recipe, arguments, place, rows, left_out, start, start_hash, key)
 
 
 def _train(
@@ -90,6 +90,7 @@ def _train(
     arguments: DPOConfig,
     place: Place,
     rows: Dataset,
+    left_out: Counter[str],
     start: Path | None,
     start_hash: str | None,
     key: str,
