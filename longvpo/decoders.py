@@ -64,9 +64,7 @@ def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int
         from torchcodec.decoders import VideoDecoder
         from torchcodec.transforms import Resize
 
-        if (
-            getattr(torchcodec, "ffmpeg_major_version", 0) is None
-        ):  # it is imported without FFmpeg too, and fails on every file
+        if getattr(torchcodec, "ffmpeg_major_version", 0) is None:  # it is imported all the same, and reads no file
             raise ImportError("FFmpeg's libraries are missing")
     except (ImportError, OSError, RuntimeError) as error:
         raise LongVPOError(
