@@ -16,7 +16,7 @@ from unicodedata import normalize
 import numpy as np
 import pyarrow as pa
 import pytest
-from datasets import Features, Value, Video
+from datasets import Dataset, Features, Value, Video
 from huggingface_hub.errors import EntryNotFoundError
 from pyarrow import parquet
 
@@ -154,6 +154,20 @@ def test_a_folder_of_videos_in_the_hubs_form(below: str, name: str, film: Path, 
     assert [(clip.video, clip.caption) for clip in clips] == [(f"{below}videos/{n}.mp4", f"film {n}") for n in (0, 1)]
     assert all((source.folder / clip.video).is_file() for clip in clips)
     gc.collect()
+
+
+def test_a_stream_of_the_hub_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dataset on the Hub, datasets decode the videos ahead in threads, before a column can be cast."""
+    paths = [f"hf://datasets/some/films@0123abc/train/{name}" for name in ("été/a.mp4", "b@c.mp4")]
+    rows = {"video": [{"path": path, "bytes": None} for path in paths], "caption": ["red", None]}
+    features = Features({"video": Video(), "caption": Value("string")})
+    stream = Dataset(pa.Table.from_pydict(rows, schema=features.arrow_schema)).to_iterable_dataset()
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: stream.decode(num_threads=2))
+    columns = ColumnSection(video="video")
+    source = SourceSection(name="s", folder=tmp_path / "kept", dataset="some/films", columns=columns)
+    candidates, dropped = list_candidates(source)
+    assert [one.video for one in candidates] == ["train/été/a.mp4"]
+    assert [(item.id, item.reason) for item in dropped] == [("train/b@c.mp4", "train/b@c.mp4 has no caption")]
 
 
 def test_videos_that_are_no_files_of_their_dataset_say_what_to_set(film: Path, tmp_path: Path) -> None:
