@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import cards
+from longvpo import card_file
 from longvpo.cli import main
 from longvpo.errors import LongVPOError
 from longvpo.folder import read_json, read_text, read_yaml, write_text
 
 PACKAGE = Path(__file__).parents[1] / "longvpo"
-NO_TEXT = {"av", "tarfile", "hub", "archive", "material"}  # whose open() is of videos, archives and clips
+NO_TEXT = {"av", "tarfile", "hub", "archive", "material", "os"}  # whose open() is of other things than texts
 
 
 def by_the_locale(call: ast.Call) -> bool:
@@ -82,9 +82,9 @@ def test_a_file_is_replaced_only_when_it_is_whole(tmp_path: Path, monkeypatch: p
     def fails(folder: Path) -> str:
         raise LongVPOError("no card")
 
-    monkeypatch.setattr(cards, "dataset_card", fails)
+    monkeypatch.setattr(card_file, "card_of", fails)
     with pytest.raises(LongVPOError, match="no card"):
-        cards.write_card(tmp_path)
+        card_file.write_card(tmp_path)
     monkeypatch.setattr(Path, "replace", lambda path, target: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space"):
         write_text(tmp_path / "README.md", "a card")
