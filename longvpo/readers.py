@@ -41,7 +41,8 @@ def read_jsonl(path: Path, columns: Columns, optional: Columns) -> Table:
         try:
             row = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
-            raise ValueError(f"line {number} is no JSON object: {error.msg} at column {error.colno}") from error
+            why = error.msg.removesuffix(" at")
+            raise ValueError(f"line {number} is no JSON object: {why} at column {error.colno}") from error
         except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number} is no JSON object that can be used: {first_line(error)}") from error
         if not isinstance(row, dict):

@@ -141,7 +141,7 @@ def video_path(source: SourceSection, value: Any, row: str) -> str:
     holds_video = isinstance(value, dict) and bool(value.get("bytes"))
     if isinstance(value, dict):  # the column is a Video
         value = value.get("path")
-    if holds_video or isinstance(value, bytes):
+    if source.dataset is not None and (holds_video or isinstance(value, bytes)):
         raise VideoError(f"{row} holds its video itself: set the source's `videos: bytes`")
     if is_empty(value):
         raise VideoError(f"{row} has no {column}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,6 +173,12 @@ def test_a_bad_row_is_dropped_with_its_reason(name: str, refused: tuple[list[dic
     assert found
     assert all(one["id"] for one in found)
     assert all("\n" not in one["reason"] for one in found)
+
+
+def test_no_row_names_a_folder_of_the_machine(refused: tuple[list[dict[str, Any]], set[str]]) -> None:
+    """Neither the folder of the clips nor one that a row names, as `/etc` above."""
+    text = json.dumps([(row["id"], row["reason"]) for row in refused[0]])
+    assert [folder for folder in (tempfile.gettempdir(), "/etc") if folder in text] == []
 
 
 def test_what_is_odd_and_good_is_used(refused: tuple[list[dict[str, Any]], set[str]]) -> None:

@@ -231,6 +231,7 @@ def test_reasons_name_the_row_and_nothing_above(film: Path, tmp_path: Path) -> N
         ({"file_name": "films/good.mp4", "caption": secret}, "films/good.mp4: its caption is no text: {"),
         ({"file_name": "films/good.mp4", "start": secret["url"]}, "no number of seconds: 'https://h.net/x'"),
         ({"file_name": [f"{tmp_path}/x.mp4"]}, "row 13: its file_name is no path: ['x.mp4']"),
+        ({"file_name": {"path": None, "bytes": secret["url"]}}, "row 14 has no file_name"),
         ({"file_name": "films/good.mp4", "start": 7}, "films/good.mp4 has no span from 7.0 to 2.0 s"),
     ]
     table(folder, *(row for row, _ in bad))
