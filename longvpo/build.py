@@ -27,7 +27,7 @@ from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
 from longvpo.filters import unanswered
-from longvpo.folder import PROVENANCE, as_json, read_json, whole_file, write_text
+from longvpo.folder import PROVENANCE, as_json, whole_file, write_text
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
@@ -36,6 +36,7 @@ from longvpo.pool import Pool
 from longvpo.provenance import made_by
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
+from longvpo.records import read_record, understood
 from longvpo.sections import SourceSection, WriterSection
 from longvpo.shards import write_shards
 from longvpo.similarity import Embedder
@@ -74,7 +75,7 @@ def build(
     check_place(place, key, recipe_key, keep=True)
     if (output / "facts.json").is_file():
         print(f"{output} is finished already: nothing to do", file=sys.stderr)
-        facts: dict[str, Any] = read_json(output / "facts.json")
+        facts: dict[str, Any] = read_record(output / "facts.json")
         return facts
     with claimed(place, key, recipe_key, keep=True) as working:
         given = {"writer": writer, "judge": judge, "question_writer": question_writer}
@@ -167,12 +168,13 @@ def gather_long_videos(recipe: DatasetRecipe, working: Path, reasoned: Reasoned)
     for source in recipe.stage2.sources if recipe.stage2 else ():
         file = working / "sources" / f"{source.name}.json"
         if file.is_file():
-            said = read_json(file)
-            found = [
-                LongVideo(source.name, item["name"], [Candidate(**scene) for scene in item["scenes"]])
-                for item in said["videos"]
-            ]
-            refused = [Dropped(**item) for item in said["dropped"]]
+            with understood(file):
+                said = read_record(file)
+                found = [
+                    LongVideo(source.name, item["name"], [Candidate(**scene) for scene in item["scenes"]])
+                    for item in said["videos"]
+                ]
+                refused = [Dropped(**item) for item in said["dropped"]]
         else:
             found, refused = list_long_videos(source, recipe.seed)
             found, missing = unpack_long_videos(source, found)
@@ -188,8 +190,9 @@ def _listed(source: SourceSection, seed: int, working: Path) -> tuple[list[Candi
     """A source's candidates; where it was fetched or cut, the list is kept, for that can take hours."""
     file = working / "sources" / f"{source.name}.json"
     if file.is_file():
-        said = read_json(file)
-        return [Candidate(**item) for item in said["candidates"]], [Dropped(**item) for item in said["dropped"]]
+        with understood(file):
+            said = read_record(file)
+            return [Candidate(**item) for item in said["candidates"]], [Dropped(**item) for item in said["dropped"]]
     candidates, dropped = list_candidates(source, seed)
     candidates, refused = prepare(source, candidates, working / "scenes")
     dropped += refused

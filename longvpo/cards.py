@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, UndefinedError
 
-from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, as_yaml, read_json, read_yaml, shipped
+from longvpo.errors import LongVPOError, first_line
+from longvpo.folder import PROVENANCE, as_yaml, shipped
 from longvpo.licenses import UNKNOWN
+from longvpo.records import Record, again, read_record, understood
+from longvpo.shards import column_types, dataset_info
 from longvpo.triplet import COLUMNS
 
+FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
 BAR = 40  # characters of the longest bar of a histogram
@@ -32,22 +37,25 @@ def card_of(folder: Path) -> str:
 
 def kind_of(folder: Path) -> Literal["dataset", "model"]:
     """What a folder holds. Raises LongVPOError when it is no finished dataset or adapter of ours."""
-    missing = [name for name in ("facts.json", "recipe.yaml", PROVENANCE) if not (folder / name).is_file()]
+    missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise LongVPOError(
             f"{folder} holds no finished dataset or adapter: it has no {missing[0]}. Give the folder that "
             "`longvpo build-dataset` or `longvpo train` made"
         )
-    return "model" if "trained_parameters" in read_json(folder / "facts.json") else "dataset"
+    return "model" if "trained_parameters" in read_record(folder / "facts.json") else "dataset"
 
 
 def dataset_card(folder: Path) -> str:
     """The card of a built dataset, as text; where provenance.json names a release, it says how to load that."""
-    values = _read(folder)
-    facts, recipe = values["facts"], values["recipe"]
+    with understood(*(folder / name for name in FILES)):
+        return _dataset_card(folder, **_read(folder))
+
+
+def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> str:
     files = {config: sorted((folder / config).glob("*.parquet")) for config in CONFIGS}
     files = {config: paths for config, paths in files.items() if paths}
-    infos = {config: _info(config, paths) for config, paths in files.items()}
+    infos = {config: dataset_info(config, paths) for config, paths in files.items()}
     rows = {config: info["splits"][0]["num_examples"] for config, info in infos.items()}
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     front = {
@@ -70,13 +78,21 @@ def dataset_card(folder: Path) -> str:
         "dataset_info": list(infos.values()),
     }
     stages = [stage for stage in SHEETS if facts[stage]]
+    for stage in stages:
+        if rows.get(stage) != facts[stage]["triplets"]:
+            raise LongVPOError(
+                f"{folder / stage} holds {rows.get(stage, 0)} rows, and facts.json counts {facts[stage]['triplets']}: "
+                f"a file of it is missing, or of another build; {again(folder / 'facts.json')}"
+            )
     return _render(
         "dataset",
         front,
-        **values,
+        facts=facts,
+        recipe=recipe,
+        **more,
         stages=stages,
         rows=rows,
-        columns={stage: _columns(files[stage]) for stage in stages},
+        columns={stage: column_types(files[stage]) for stage in stages},
         fields=COLUMNS,
         sheets=SHEETS,
     )
@@ -84,8 +100,11 @@ def dataset_card(folder: Path) -> str:
 
 def model_card(folder: Path) -> str:
     """The card of an adapter, or of a base with an adapter merged into it, as text."""
-    values = _read(folder)
-    facts, recipe, provenance = values["facts"], values["recipe"], values["provenance"]
+    with understood(*(folder / name for name in FILES)):
+        return _model_card(folder, **_read(folder))
+
+
+def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record, **more: Any) -> str:
     results = folder / "results.json"
     merged = not (folder / "adapter_config.json").is_file()
     base = recipe["base"]["model"]
@@ -103,12 +122,15 @@ def model_card(folder: Path) -> str:
     return _render(
         "model",
         front,
-        **values,
+        facts=facts,
+        recipe=recipe,
+        provenance=provenance,
+        **more,
         merged=merged,
         seen=SEEN,
         benchmarks=(folder / ".eval_results").is_dir(),
         curves=(folder / "curves.png").is_file(),
-        results=_results(read_json(results), facts) if results.is_file() else None,
+        results=read_results(results, facts) if results.is_file() else None,
     )
 
 
@@ -146,19 +168,22 @@ def pretty(row: dict[str, Any]) -> str:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    provenance = read_json(folder / PROVENANCE)
-    facts = read_json(folder / "facts.json")
-    return {
-        "facts": facts,
-        "recipe": read_yaml(folder / "recipe.yaml"),
-        "provenance": provenance,
-        "release": provenance.get("release"),
-        "name": provenance["release"]["repo_id"] if "release" in provenance else facts["name"],
-    }
+    facts, recipe, provenance = (read_record(folder / name) for name in FILES)
+    release = provenance.get("release")
+    name = release["repo_id"] if release else facts["name"]
+    return {"facts": facts, "recipe": recipe, "provenance": provenance, "release": release, "name": name}
 
 
 def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
     """The template's text; a name that it uses and that is not given is an error."""
+    try:
+        return _tidy(_template(kind).render(front=as_yaml(front), **values))
+    except (UndefinedError, yaml.YAMLError) as error:  # a number stands where a list or an object should
+        raise ValueError(first_line(error)) from error
+
+
+@cache
+def _template(kind: Literal["dataset", "model"]) -> Template:
     environment = Environment(
         loader=FileSystemLoader(shipped(f"{kind}_cards")),
         undefined=StrictUndefined,
@@ -168,7 +193,7 @@ def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: 
     )
     environment.filters |= {"bars": bars, "pretty": pretty, "stated": stated}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    return _tidy(environment.get_template("README.md.jinja").render(front=as_yaml(front), **values))
+    return environment.get_template("README.md.jinja")
 
 
 def _tidy(text: str) -> str:
@@ -191,39 +216,17 @@ def _paths(folder: Path, paths: list[Path]) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
-def _columns(paths: list[Path]) -> dict[str, str]:
-    """Type of each column, as the viewer shows it."""
-    from datasets import Features
-    from pyarrow import parquet
+def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """A results.json as the model card of these facts shows it.
 
-    def text(feature: Any) -> str:
-        if isinstance(feature, dict):
-            return "{" + ", ".join(feature) + "}"
-        inner = getattr(feature, "feature", None)
-        return f"list of {text(inner)}" if inner is not None else str(getattr(feature, "dtype", feature))
-
-    return {name: text(one) for name, one in Features.from_arrow_schema(parquet.read_schema(paths[0])).items()}
+    Raises:
+        LongVPOError: it is damaged, or of other adapters.
+    """
+    with understood(file):
+        return _results(read_record(file), facts, file)
 
 
-def _info(config: str, paths: list[Path]) -> dict[str, Any]:
-    """The entry of `dataset_info` that lets readers know a config before they read it."""
-    from datasets import DatasetInfo, Features, SplitDict, SplitInfo
-    from pyarrow import parquet
-
-    read = [parquet.read_metadata(path) for path in paths]
-    size = sum(one.row_group(group).total_byte_size for one in read for group in range(one.num_row_groups))
-    splits = SplitDict()
-    splits.add(SplitInfo("train", num_bytes=size, num_examples=sum(one.num_rows for one in read)))
-    info = DatasetInfo(
-        features=Features.from_arrow_schema(parquet.read_schema(paths[0])),
-        splits=splits,
-        download_size=sum(path.stat().st_size for path in paths),
-        dataset_size=size,
-    )
-    return {"config_name": config, **info._to_yaml_dict()}
-
-
-def _results(results: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+def _results(results: dict[str, Any], facts: dict[str, Any], file: Path) -> dict[str, Any]:
     """An evaluation as the model card shows it: tables with this adapter's change against the base.
 
     Returns:
@@ -232,7 +235,7 @@ def _results(results: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """
     this = next((name for name, sha256 in results["adapters"].items() if sha256 == facts["weights_sha256"]), None)
     if this is None:
-        raise LongVPOError("results.json is of other adapters: evaluate this one, and give that folder as --results")
+        raise LongVPOError(f"{file} is of other adapters: evaluate this one, and give that folder as --results")
     tables = [
         (
             "One clip hidden among others",

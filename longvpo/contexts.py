@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.home import at_home, path
+from longvpo.records import read_record
 from longvpo.sections import VideoSection
 from longvpo.stored import config_names, load_rows
 from longvpo.video import ClipFrames
@@ -109,7 +109,7 @@ def load_triplets(
         raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
         configs = config_names(dataset, revision)
-        recipe = yaml.safe_load(_recipe(dataset, revision).read_text(encoding="utf-8"))
+        recipe = read_record(_recipe(dataset, revision))
         video = VideoSection(**recipe["video"])
         rows = load_rows(dataset, config, "train", revision)
         about = ABOUT[config]

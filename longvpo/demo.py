@@ -17,10 +17,10 @@ from typing import Any
 
 from longvpo.build import build
 from longvpo.evaluate import evaluate
-from longvpo.folder import read_json
 from longvpo.output import whole_output
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
+from longvpo.records import read_record
 from longvpo.tiny.stories import write_stories
 from longvpo.tiny.world import Split, write_world
 from longvpo.train import train
@@ -82,7 +82,7 @@ def run(output: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def _draw(folder: Path, mark: str, seed: int, write: Callable[[Path], Any]) -> None:
-    if (folder / mark).is_file() and read_json(folder / mark)["seed"] == seed:
+    if (folder / mark).is_file() and read_record(folder / mark)["seed"] == seed:
         return
     with whole_output(folder) as unfinished:
         write(unfinished)

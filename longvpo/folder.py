@@ -14,6 +14,7 @@ from typing import IO, Any
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
+from longvpo.yaml_text import parse
 
 PROVENANCE = "provenance.json"  # beside every result: what made it
 CARD = "README.md"
@@ -61,8 +62,8 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """The values of a YAML file. Raises LongVPOError when it is damaged."""
     try:
-        return yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-02-30
+        return parse(read_text(path))
+    except ValueError as error:
         raise LongVPOError(f"{path} is damaged: it is no YAML, {first_line(error)}") from None
 
 

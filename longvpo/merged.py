@@ -13,8 +13,9 @@ from pathlib import Path
 from longvpo.cards import kind_of
 from longvpo.disk import check_room, writing
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, read_json, read_yaml
+from longvpo.folder import PROVENANCE
 from longvpo.model import load_model, load_processor
+from longvpo.records import read_record, understood
 from longvpo.sections import ModelSection
 
 KEPT = ("facts.json", "recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")
@@ -34,11 +35,11 @@ def merge(adapter: Path, output: Path) -> None:
     """
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
-    facts = read_json(adapter / "facts.json")
-    trained = facts["base"]["revision"]  # a branch may have moved since
-    section = read_yaml(adapter / "recipe.yaml")["base"]
-    base = ModelSection(**section | {"quantization": None, "revision": trained})
-    size = facts["base"]["parameters"] * BYTES[base.dtype]
+    with understood(adapter / "recipe.yaml", adapter / "facts.json"):
+        facts = read_record(adapter / "facts.json")["base"]
+        section = read_record(adapter / "recipe.yaml")["base"]
+        base = ModelSection(**section | {"quantization": None, "revision": facts["revision"]})  # a branch may move
+        size = facts["parameters"] * BYTES[base.dtype]
     check_room(output, size, "the merged model takes", ELSEWHERE)
     model = load_model(base, adapter).merge_and_unload()
     with writing(output, ELSEWHERE):

@@ -21,7 +21,8 @@ from typing import IO, Any
 
 from longvpo.disk import OTHERWISE, not_written, writing
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import read_json, write_text
+from longvpo.folder import write_text
+from longvpo.records import read_record
 
 WORK, LOCK, KEY, FINAL = "work", "lock", "key.json", "final"
 STRAY = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini")  # file systems and file managers leave them
@@ -83,7 +84,7 @@ def finished(place: Place, name: str, key: str) -> dict[str, Any] | None:
         there = (place.path / name).is_file()
     if not there:
         return None
-    values: dict[str, Any] = read_json(place.path / name)
+    values: dict[str, Any] = read_record(place.path / name)
     if values.get("key") == key:
         print(f"{place.output} is finished already: nothing to do", file=sys.stderr)
         if (place.beside / KEY).is_file():  # of a kill just at the end

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from longvpo.folder import RELEASE, read_json
+from longvpo.folder import RELEASE
+from longvpo.records import read_record
 from longvpo.sections import ModelSection
 
 PACKAGES = (
@@ -48,7 +49,7 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
     if folder.is_dir():
         file = folder / RELEASE
         if file.is_file():
-            said = read_json(file)
+            said = read_record(file)
             return {"repo_id": said["repo_id"], "revision": said["tag"], "commit": said["commit"]}
         return {"folder": folder.resolve().name}
     from huggingface_hub import HfApi

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from longvpo.card_file import check_own_card
-from longvpo.cards import card_of, kind_of
+from longvpo.cards import card_of, kind_of, read_results
 from longvpo.contents import check_dataset, check_model, gather
 from longvpo.errors import LongVPOError
 from longvpo.folder import (
@@ -42,11 +42,13 @@ from longvpo.merged import merge
 from longvpo.outside import look
 from longvpo.private import local_folders, public
 from longvpo.recipe import DatasetRecipe, TrainRecipe
+from longvpo.records import read_record, understood
 from longvpo.target import Target, check_push
 from longvpo.temporary import own_folder
 
+STATES = ("trainer_state.json", "adapter_config.json")
 CUT = (  # JSON files beside ours in which libraries write where something was loaded from
-    *("results.json", "trainer_state.json", "adapter_config.json", "config.json", "generation_config.json"),
+    *("results.json", *STATES, "config.json", "generation_config.json"),
     *("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json", "tokenizer_config.json"),
 )
 RESULTS = ("results.json", "heat_map.png")
@@ -134,17 +136,32 @@ def push_folder(
         LongVPOError: as check_push and push.
     """
     kind = kind_of(folder)
-    facts = read_json(folder / "facts.json")
+    facts = read_record(folder / "facts.json")
     if kind == "dataset" and (results or merged):
         raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
-    licensed(facts, license)
-    name = repo_id or facts["name"] + ("-merged" if merged else "")
+    with understood(folder / "facts.json"):
+        check_files(folder, licensed(facts, license), results)
+        name = repo_id or facts["name"] + ("-merged" if merged else "")
     target = check_push(Target(kind, name, tag, private, collection, overwrite_card), facts["recipe"])
     if not merged:
         return push(folder, target, results, license)
     with own_folder("merged") as temporary:
         merge(folder, temporary)
         return push(temporary, target, results, license)
+
+
+def check_files(folder: Path, facts: dict[str, Any], results: Path | None) -> None:
+    """Before the Hub is asked for anything: whether a release can be made of what lies in a folder.
+
+    Raises:
+        LongVPOError: a file is damaged, or of another program; it is named as the user knows it.
+    """
+    if results is not None and (results / "results.json").is_file():
+        read_results(results / "results.json", facts)
+    for name in STATES:
+        if (folder / name).is_file():
+            read_record(folder / name)
+    card_of(folder)
 
 
 @contextmanager
@@ -155,7 +172,7 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
         LongVPOError: parts of it are missing or damaged, a card was edited by hand, or something private is in it.
     """
     kind = kind_of(folder)
-    facts = licensed(read_json(folder / "facts.json"), license)
+    facts = licensed(read_record(folder / "facts.json"), license)
     with own_folder("release") as copy:
         gather(folder, copy, kind)
         said, recipe = read_json(copy / PROVENANCE), read_yaml(copy / "recipe.yaml")

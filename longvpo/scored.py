@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 from longvpo.arguments import training_arguments
 from longvpo.card_file import write_card
+from longvpo.cards import card_of
 from longvpo.collator import SCORES, check_videos
 from longvpo.disk import check_room
 from longvpo.errors import LongVPOError
@@ -46,6 +47,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     folder = Path(recipe.data.dataset)
     if not folder.is_dir():
         raise LongVPOError(f"{folder} is no folder: download the dataset first, `hf download` does it")
+    card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work
     start = start_folder(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
     arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longvpo.folder import file_hash
+from longvpo.records import parquet
 
 if TYPE_CHECKING:
     import datasets
@@ -66,3 +67,45 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _picture_bytes(row: dict[str, Any]) -> int:
     return sum(len(picture["bytes"]) for picture in row.get("frames") or ())
+
+
+def column_types(paths: list[Path]) -> dict[str, str]:
+    """Type of each column, as the viewer shows it."""
+
+    def text(feature: Any) -> str:
+        if isinstance(feature, dict):
+            return "{" + ", ".join(feature) + "}"
+        inner = getattr(feature, "feature", None)
+        return f"list of {text(inner)}" if inner is not None else str(getattr(feature, "dtype", feature))
+
+    return {name: text(one) for name, one in _schema(paths[0]).items()}
+
+
+def _schema(path: Path) -> Any:
+    """The features of a parquet file."""
+    from datasets import Features
+    from pyarrow import parquet as arrow
+
+    with parquet(path):
+        return Features.from_arrow_schema(arrow.read_schema(path))
+
+
+def dataset_info(config: str, paths: list[Path]) -> dict[str, Any]:
+    """The entry of `dataset_info` that lets readers know a config before they read it."""
+    from datasets import DatasetInfo, SplitDict, SplitInfo
+    from pyarrow import parquet as arrow
+
+    known = []
+    for path in paths:
+        with parquet(path):
+            known.append(arrow.read_metadata(path))
+    size = sum(one.row_group(group).total_byte_size for one in known for group in range(one.num_row_groups))
+    splits = SplitDict()
+    splits.add(SplitInfo("train", num_bytes=size, num_examples=sum(one.num_rows for one in known)))
+    info = DatasetInfo(
+        features=_schema(paths[0]),
+        splits=splits,
+        download_size=sum(path.stat().st_size for path in paths),
+        dataset_size=size,
+    )
+    return {"config_name": config, **info._to_yaml_dict()}

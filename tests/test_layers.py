@@ -16,6 +16,7 @@ LAYERS = [
     ["home", "yaml_text", "json_text", "plain_text"],
     ["stored", "checked_rows"],
     ["disk", "folder", "triplet", "sections", "retry", "licenses", "cells", "names", "weights"],
+    ["records"],
     ["output", "recipe", "claims", "shards", "provenance", "target", "address", "readers"],
     ["recipe_file", "cards", "filters", "fetch", "tables", "manifest", "leaks"],
     ["hub", "card_file", "arguments", "checkpoints", "watching"],
