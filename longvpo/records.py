@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import RELEASE, read_json, read_yaml
 
@@ -32,6 +34,9 @@ class Record(dict[str, Any]):
             f"{self._file} has no {self._place}{key}: it is another program's, or another version's; "
             f"{again(self._file)}"
         )
+
+
+yaml.SafeDumper.add_representer(Record, yaml.SafeDumper.represent_dict)  # it is written as any dict is
 
 
 def read_record(file: Path) -> Record:
@@ -79,6 +84,9 @@ def understood(*files: Path) -> Iterator[None]:
 def parquet(file: Path) -> Iterator[None]:
     """A parquet file of a result is read. Raises LongVPOError when it is damaged."""
     try:
+        with file.open("rb") as opened:
+            if opened.read(4) != b"PAR1":  # pyarrow looks at the end alone
+                raise ValueError("it does not begin as one")
         yield
     except (ValueError, OSError, LookupError, TypeError) as error:  # pyarrow's own are ValueErrors
         raise LongVPOError(
