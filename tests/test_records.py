@@ -13,7 +13,8 @@ import yaml
 from test_cards import GOLDEN
 from test_cli import Capture, check_mistake, run
 
-from longvpo.cards import FILES, kind_of, read_results, write_card
+from longvpo.card_file import write_card
+from longvpo.cards import FILES, kind_of, read_results
 from longvpo.errors import LongVPOError
 from longvpo.folder import RELEASE, as_json, as_yaml
 from longvpo.merged import merge
