@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.address import cleaned, key_advice, key_of, place_of, session
 from longvpo.errors import LongVPOError, first_line
+from longvpo.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
 from longvpo.replies import BROKEN, Reply, characters, read_choice
 from longvpo.retry import SAYS_LATER, asked_wait
 from longvpo.sections import EndpointSection, WriterSection
@@ -33,15 +33,7 @@ LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is 
 
 WRONG_KEY = (401, 403)
 WRONG_PLACE = (404, 405)
-WRONG_BODY = (400, 422)  # where a parameter may be what is refused
-
-LEAST_TOKENS = 16  # that some servers let one ask for
-# how servers say that they do not take a parameter, or not this value of it
-UNWANTED = re.compile(
-    r"unsupported|not support|n't support|not permitted|not allowed|unknown|unrecogni[sz]ed|unexpected|deprecated"
-    r"|extra|invalid|minimum|at least|only the default|must be|instead",
-    re.IGNORECASE,
-)
+WRONG_SERVER = (500, 501)
 
 Messages = list[dict[str, Any]]
 
@@ -62,17 +54,6 @@ class _AgainError(Exception):
         self.asked = asked  # seconds to wait, by the server's word
 
 
-class _HeldFormat(dict[str, Any]):
-    """A response_format that the client sends as it stands.
-
-    For a url the client would make of `json_schema` a form that only TGI knows, and which the other servers take for
-    any JSON. It looks for the type by `get`.
-    """
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return default
-
-
 class Chat:
     """A server and one of its models.
 
@@ -89,7 +70,7 @@ class Chat:
         self.stop = asyncio.Event()
         self.cost = 0.0
         self.counted = True
-        self._names = {"max_tokens": "max_tokens", "temperature": "temperature", "seed": "seed"}  # "": it takes none
+        self.parameters = Parameters(endpoint, self.place)
 
     def client(self) -> AsyncInferenceClient:
         """A client for one event loop."""
@@ -134,50 +115,19 @@ class Chat:
         """
         least = 1
         while True:
-            body = self._body(request, held, max(least, max_tokens or self.section.max_new_tokens))
+            body = self.parameters.body(request, held, max(least, max_tokens or self.section.max_new_tokens))
             # the parameters go in as they are: the client knows fewer names
             send = partial(client.chat_completion, cast(Any, messages), model=self.section.model, extra_body=body)
             try:
                 return await self._until_answered(send)
             except RefusedError as refusal:
-                if self._gives_way(refusal, body):
+                if refusal.status not in WRONG_BODY:
+                    raise
+                if self.parameters.give_way(str(refusal), body):
                     continue
-                if least == LEAST_TOKENS or not _asks_for_more_tokens(refusal, body):
+                if least == LEAST_TOKENS or not asks_for_more_tokens(str(refusal), body):
                     raise
                 least = LEAST_TOKENS
-
-    def _body(self, request: Request, held: bool, max_tokens: int) -> dict[str, Any]:
-        """The parameters of a request under the names that the server is known to take; what is None is not sent."""
-        said: dict[str, Any] = {
-            "max_tokens": max_tokens,
-            "temperature": request.temperature,
-            "seed": request.seed % 2**31,  # llama.cpp reads 32 bits
-        }
-        body = {self._names[name]: value for name, value in said.items() if self._names[name]}
-        body["response_format"] = _held(request.schema) if held and request.schema else None
-        if request.count > 0 and self.endpoint.frames_as == "video_jpeg":
-            body["media_io_kwargs"] = {"video": {"num_frames": -1}}
-        return body | self.endpoint.parameters
-
-    def _gives_way(self, refusal: RefusedError, body: dict[str, Any]) -> bool:
-        """Whether the same request has another form now, without the parameter that the server named."""
-        said = str(refusal)
-        if refusal.status not in WRONG_BODY or not UNWANTED.search(said):
-            return False
-        for name, known in list(self._names.items()):
-            sent = next((one for one in (name, "max_completion_tokens") if one in body), None)
-            if name == "max_tokens":
-                other = "max_completion_tokens" if "max_completion_tokens" in said and sent == name else None
-            else:
-                other = "" if sent == name and re.search(rf"\b{name}\b", said) else None
-            if other is None or name in self.endpoint.parameters:
-                continue
-            if known != other:
-                self._names[name] = other
-                what = f"asked for as {other}" if other else "left out"
-                print(f"{self.place} does not take {name}, which is {what} from now on ({said})", file=sys.stderr)
-            return True
-        return False
 
     async def _until_answered(self, send: Callable[[], Awaitable[Any]]) -> Reply:
         wait = FIRST_WAIT
@@ -265,6 +215,8 @@ class Chat:
             return LongVPOError(f"{self.place} knows no {model} ({what}): check the model and endpoint.url")
         if status == 402:
             return LongVPOError(f"{self.place} asks for payment ({what})")
+        if status in WRONG_SERVER and "not supported" in said:  # llama.cpp's word for images without a vision side
+            return RefusedError(what, status)
         if status == 409 or status in SAYS_LATER or status >= 500:
             return _AgainError(what, asked_wait(retry_after))
         return RefusedError(what, status)
@@ -278,18 +230,6 @@ class Chat:
     def _clean(self, text: str) -> str:
         """One line of what a server or its client said, without a secret."""
         return cleaned(text, self.endpoint, self.key)[:LONGEST_REASON]
-
-
-def _held(schema: dict[str, Any]) -> _HeldFormat:
-    return _HeldFormat(type="json_schema", json_schema={"name": "answer", "schema": schema, "strict": True})
-
-
-def _asks_for_more_tokens(refusal: RefusedError, body: dict[str, Any]) -> bool:
-    """Whether the limit of tokens was too low for the server."""
-    said = str(refusal)
-    limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
-    named = re.search(r"max_(?:completion_|output_|new_)?tokens", said)
-    return refusal.status in WRONG_BODY and bool(named) and bool(limits) and limits[0] < LEAST_TOKENS
 
 
 def _reason(response: httpx2.Response) -> str:

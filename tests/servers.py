@@ -36,7 +36,8 @@ class BadServer(ThreadingHTTPServer):
         self.at_once = self.most_at_once = 0
         self.says: Callable[[dict[str, Any]], str] | None = None  # of a request's body, in place of GOOD
         self.sends: Callable[[dict[str, Any]], Any] | None = None  # in place of a good reply, which it is given
-        self.refuses: Callable[[dict[str, Any]], str] = lambda body: ""  # a body with this sentence, and 400
+        self.refuses: Callable[[dict[str, Any]], str] = lambda body: ""  # a body with this sentence
+        self.refuses_with = 400
         self.closing = threading.Event()
         self.lock = threading.Lock()
 
@@ -75,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def behave(self, behaviour: str, body: dict[str, Any]) -> None:
         refused = self.server.refuses(body)
         if refused:
-            self.reply(400, json.dumps({"error": {"message": refused}}).encode())
+            self.reply(self.server.refuses_with, json.dumps({"error": {"message": refused}}).encode())
         elif behaviour == "hang":
             self.server.closing.wait(30)
         elif behaviour == "drop":

@@ -26,6 +26,7 @@ LAYERS = [
     ["video"],
     ["model", "scenes", "figures", "contexts"],
     ["memory", "similarity", "sources", "writer", "collator", "processes", "merged", "contents", "outside"],
+    ["parameters"],
     ["journal", "chat", "pool", "blocks", "longvideos", "tiny.world", "vision", "release"],
     ["packing", "cost", "scoring"],
     ["studio", "trainer", "rows", "tiny.stories", "tiny.questions"],

@@ -259,6 +259,17 @@ def test_what_a_refusal_of_frames_means(refuses: Any, said: str) -> None:
     assert ("max_frames" in str(failure.value)) == ("limit" in said)
 
 
+def test_a_500_that_will_never_pass() -> None:
+    """As llama.cpp says it of images where it has no vision side."""
+    with serve("ok") as server:
+        server.refuses, server.refuses_with = lambda body: "image input is not supported" * (images(body) > 0), 500
+        with pytest.raises(
+            LongVPOError, match=r"takes no images in the form images .500: image input is not supported"
+        ):
+            ask(writer_for(server.url), film(8))
+        assert len(server.bodies) == 3, "two frames, none and one, each once"
+
+
 def test_an_old_journal_is_read_as_replies_of_today(tmp_path: Path) -> None:
     with serve("ok") as server:
         writer = writer_for(server.url)
