@@ -31,7 +31,7 @@ CLOSES = re.compile(
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)(?:(?!<\|message\|>).)*<\|message\|>", re.DOTALL)
 CHANNELS_WITHOUT_TOKENS = re.compile(r"analysis(?=[A-Z\s]).*?assistantfinal", re.DOTALL)
 # what some models put their answer into
-WRAPPED = re.compile(r"\s*<(answer|response|solution|final_answer|output)>(.*?)(?:</\1>\s*)?", re.DOTALL)
+WRAPPED = re.compile(r"\s*<(answer|response|solution|final_answer|output)>((?:(?!</?\1>).)*)(?:</\1>\s*)?", re.DOTALL)
 BOXES = re.compile(r"<\|(?:begin|end)_of_(?:box|solution)\|>|<\|(?:START|END)_RESPONSE\|>")
 
 HEADER = r"(?:assistant|model)\s*(?:\n|<\|end_header_id\|>)"  # after a control token; the first also without one

@@ -65,7 +65,13 @@ def test_thinking_and_control_tokens_are_no_part_of_an_answer(said: str) -> None
 
 @pytest.mark.parametrize(
     "said",
-    ["analysis of a <b>ring</b> | a < b > c", "a [thought] <image> <video>", 'it says {"a": 1}</s>', "1 <2|> 3"],
+    [
+        "analysis of a <b>ring</b> | a < b > c",
+        "<output>a</output> or <output>b</output>",
+        "a [thought] <image> <video>",
+        'it says {"a": 1}</s>',
+        "1 <2|> 3",
+    ],
 )
 def test_what_is_no_control_token_stays(said: str) -> None:
     assert read_text(f"  {said}\n").text == said
