@@ -81,9 +81,8 @@ def finished(place: Place, name: str, key: str) -> dict[str, Any] | None:
         LongVPOError: the result of another run is there.
     """
     with writing(place.output):
-        there = (place.path / name).is_file()
-    if not there:
-        return None
+        if not (place.path / name).is_file():
+            return None
     values: dict[str, Any] = read_record(place.path / name)
     if values.get("key") == key:
         print(f"{place.output} is finished already: nothing to do", file=sys.stderr)

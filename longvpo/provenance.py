@@ -61,6 +61,14 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
     return {"repo_id": name, "revision": revision, "commit": commit}
 
 
+def made_of(recipe: Any) -> dict[str, Any]:
+    """Where the dataset of a TrainRecipe, and the adapter that it goes on from, are published, if they are."""
+    return {
+        "dataset": found_at(recipe.data.dataset, "dataset", recipe.data.revision),
+        "adapter": found_at(recipe.adapter, "model", recipe.adapter_revision) if recipe.adapter else None,
+    }
+
+
 def model_name(section: ModelSection, config: Any) -> str:
     """model@revision of a loaded model, for rows and cards.
 

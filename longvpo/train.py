@@ -39,7 +39,7 @@ from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_m
 from longvpo.output import Place, claimed, finished, place_of, write_whole
 from longvpo.printing import say
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
-from longvpo.provenance import about_base, commit_of, found_at, hardware, made_by
+from longvpo.provenance import about_base, commit_of, hardware, made_by, made_of
 from longvpo.recipe import TrainRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
 from longvpo.reference import score
@@ -81,6 +81,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     for reason, count in left_out.items() if processes.is_main_process else ():
         say(f"warning: {count} rows that teach nothing are left out: {reason}")
     check_targets(recipe)
+    made_of(recipe)  # a release.json that is damaged is found out before the work, too
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
         return _train(recipe, arguments, place, rows, left_out, start, start_hash, key)
 
@@ -290,8 +291,7 @@ def _provenance(recipe: TrainRecipe, facts: dict[str, Any]) -> dict[str, Any]:
         facts["key"],
         seed=facts["seed"],
         base={"model": recipe.base.model, "revision": facts["base"]["revision"]},
-        dataset=found_at(recipe.data.dataset, "dataset", recipe.data.revision),
-        adapter=found_at(recipe.adapter, "model", recipe.adapter_revision) if recipe.adapter else None,
+        **made_of(recipe),
     )
 
 

@@ -147,6 +147,14 @@ def test_a_release_that_is_named_by_what_was_made_of_it(tmp_path: Path) -> None:
         assert "delete it: the next `longvpo push` writes it again" in said
 
 
+def test_training_finds_out_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    folder = Path(shutil.copytree(GOLDEN / "dataset", tmp_path / "data"))
+    (folder / RELEASE).write_text("")
+    code = run(monkeypatch, "train", "tiny", f"data.dataset={folder}", "--output", tmp_path / "out")
+    check_mistake(code, capsys, [f"{folder / RELEASE} is damaged", "delete it: the next `longvpo push`"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_merge(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "adapter"))
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
