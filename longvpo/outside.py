@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from unittest.mock import patch
 
 from longvpo.errors import LongVPOError
@@ -14,6 +12,7 @@ from longvpo.folder import CARD
 from longvpo.model import ADAPTER_WEIGHTS
 from longvpo.retry import again
 from longvpo.target import Target, read
+from longvpo.temporary import own_folder
 
 
 def look(target: Target, revision: str) -> None:
@@ -41,15 +40,14 @@ def _no_caches() -> Iterator[None]:
     import datasets
     import huggingface_hub
 
-    with tempfile.TemporaryDirectory() as cache:
-        place = Path(cache)
-        with (
-            patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(place / "hub")),
-            patch.object(datasets.config, "HF_DATASETS_CACHE", place / "datasets"),
-            patch.object(datasets.config, "DOWNLOADED_DATASETS_PATH", place / "downloads"),
-            patch.object(datasets.config, "EXTRACTED_DATASETS_PATH", place / "extracted"),
-        ):
-            yield
+    with (
+        own_folder("read") as place,
+        patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(place / "hub")),
+        patch.object(datasets.config, "HF_DATASETS_CACHE", place / "datasets"),
+        patch.object(datasets.config, "DOWNLOADED_DATASETS_PATH", place / "downloads"),
+        patch.object(datasets.config, "EXTRACTED_DATASETS_PATH", place / "extracted"),
+    ):
+        yield
 
 
 def _read_model(target: Target, revision: str) -> None:

@@ -13,8 +13,9 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import get_token
+from huggingface_hub import get_token, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status
 
 from longvpo.errors import LongVPOError, first_line, hide
 
@@ -65,6 +66,24 @@ def may_pass(error: BaseException) -> float | None:
         return None
     passes = isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError) and status_of(error) is None
     return 0.0 if passes else None
+
+
+def fail_on_long_rests() -> None:
+    """Have the Hub's client fail where it is asked to wait long: it would sleep so long, up to five times."""
+    set_client_factory(_client)
+
+
+def _client() -> httpx2.Client:
+    client = default_client_factory()
+    hooks = client.event_hooks
+    client.event_hooks = {**hooks, "response": [*hooks.get("response", []), _refuse_long_rest]}
+    return client
+
+
+def _refuse_long_rest(response: httpx2.Response) -> None:
+    if response.status_code >= 400 and (asked_wait(response.headers.get("retry-after")) or 0.0) > LONGEST_ASKED:
+        response.read()
+        hf_raise_for_status(response)
 
 
 def asked_wait(header: str | None) -> float | None:

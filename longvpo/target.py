@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,8 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from longvpo.errors import LongVPOError
 from longvpo.folder import CARD, CARD_HASH, PROVENANCE
-from longvpo.retry import WAITS, advice, again, reason, status_of
+from longvpo.retry import WAITS, advice, again, fail_on_long_rests, reason, status_of
+from longvpo.temporary import own_folder
 
 Kind = Literal["dataset", "model"]
 
@@ -69,6 +69,7 @@ def check_push(target: Target, recipe: str) -> Target:
             another release.
     """
     _check_tag(target.tag)
+    fail_on_long_rests()
     me = _who_am_i()
     namespace, _, name = target.repo_id.rpartition("/")
     namespace = namespace or me["name"]
@@ -206,7 +207,7 @@ def provenance_of(api: HfApi, target: Target, revision: str) -> dict[str, Any]:
 
 def read(api: HfApi, target: Target, path: str, revision: str) -> bytes | None:
     """A file of the repository, past all caches; None where there is none."""
-    with tempfile.TemporaryDirectory() as cache:  # `main` is not to be taken from a cache
+    with own_folder("read") as cache:  # `main` is not to be taken from a cache
         try:
             there = again(lambda: api.hf_hub_download(**target.at, filename=path, revision=revision, cache_dir=cache))
         except EntryNotFoundError as error:

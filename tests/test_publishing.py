@@ -242,6 +242,12 @@ def test_a_token_of_one_repository_and_an_organisation_that_may_be_read(
             "run the same command again after them",
         ),
         (
+            "/preupload/",  # which the client tries again by itself, after a rest as long
+            {"kind": "429", "says": ["Later"], "headers": {"Retry-After": "7200"}},
+            "429 Too Many Requests: Later. The Hub asks for 120 minutes of rest",
+            "run the same command again after them",
+        ),
+        (
             "validate-yaml",
             {"kind": "400", "says": ['"license" must be one of [mit]', '"language" is odd']},
             'Invalid metadata in README.md: "license" must be one of [mit]; "language" is odd. Mend what',
