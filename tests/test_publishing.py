@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -338,22 +339,19 @@ def test_nothing_can_be_written_at_home_and_a_folder_has_the_name_of_the_reposit
 
 
 def test_a_killed_push_leaves_nothing_behind_for_long(pushes: Pushes, folder: Path) -> None:
-    import tempfile
-
-    def there() -> set[str]:
-        return {path.name for path in Path(tempfile.gettempdir()).glob("longvpo-release-*")}
-
-    before = there()
     pushes.control("killed", at=4, kind="slow")
     command = pushes.start("push", folder, "--repo-id", "killed", token=ALICE + "killed")
     while len(pushes.control("killed")["requests"]) < 4 and command.process.is_alive():
         time.sleep(0.01)
-    (left,) = there() - before
+    (left,) = [
+        path.parent
+        for path in Path(tempfile.gettempdir()).glob("longvpo-release-*/provenance.json")
+        if '"alice/killed"' in path.read_text()
+    ]
     command.process.kill()
     command.process.join()
-    assert left in there()
     assert pushes.run("push", folder, "--repo-id", "killed", token=ALICE + "killed")[0] == 0
-    assert left not in there()
+    assert not left.exists()
 
 
 def test_the_folder_of_a_living_process_and_those_of_others_stay(
