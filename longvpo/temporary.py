@@ -22,10 +22,16 @@ def own_folder(purpose: str) -> Iterator[Path]:
     """
     _remove_dead(purpose)
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-"))
-        lock = _locked(folder)
-        if lock is None or folder.is_dir():  # another process may have seen it before the lock was on it
+        folder, lock = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-")), None
+        try:
+            lock = _lock(folder)
+        except (BlockingIOError, FileNotFoundError):  # another process took it for a dead one's
+            continue
+        except OSError:  # there are no locks here, and nobody removes what has none
             break
+        if folder.is_dir():
+            break
+        os.close(lock)
     try:
         yield folder
     finally:
@@ -39,26 +45,26 @@ def _remove_dead(purpose: str) -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}{purpose}-*"):
         with suppress(OSError):
             found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            if not stat.S_ISDIR(found.st_mode):
                 continue
-            lock = _locked(folder)
-            if lock is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            lock = _lock(folder)  # first, as Windows has no users by number
+            if found.st_uid != os.getuid():
                 os.close(lock)
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
 
-def _locked(folder: Path) -> int | None:
-    """A lock on the folder, or None where another process has it, or where there are no such locks."""
+def _lock(folder: Path) -> int:
+    """A lock on the folder, which ends with this process. Raises OSError where it cannot be had."""
     try:
-        import fcntl  # not on Windows
-    except ImportError:
-        return None
-    with suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(opened)
-            return None
-        return opened
-    return None
+        import fcntl
+    except ImportError:  # on Windows
+        raise OSError("no locks") from None
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(opened)
+        raise
+    return opened

@@ -376,3 +376,21 @@ def test_the_folder_of_a_living_process_and_those_of_others_stay(
         with own_folder("release"):
             assert (tmp_path / "longvpo-release-theirs").is_dir()
     assert not one.exists()
+
+
+def test_folders_that_are_made_at_the_same_time_are_not_taken_for_dead_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from longvpo.temporary import own_folder
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def use(number: int) -> None:
+        for _ in range(40):
+            with own_folder("read") as folder:
+                (folder / "file").write_text(str(number))
+                assert (folder / "file").read_text() == str(number)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(use, range(6)))
+    assert list(tmp_path.iterdir()) == []
