@@ -244,10 +244,7 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
     from longvpo.folder import read_text
     from longvpo.recipe_file import builtin_recipes, find_recipe
 
-    print(
-        "\n".join(builtin_recipes()) if name is None else read_text(find_recipe(name)),
-        end="\n" if name is None else "",
-    )
+    print(read_text(find_recipe(name)).rstrip() if name else "\n".join(builtin_recipes()))
 
 
 def _target(kind: Literal["dataset", "model"], recipe: Any, repo_id: str | None, *asked: Any) -> Any:
