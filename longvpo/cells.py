@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+import unicodedata
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from longvpo.private import public
 
 BRACES = re.compile(r"\{([^{}]+)\}")
 # What programs write as text where a table has nothing; no caption and no question is one of these
-NOTHING = {"none", "null", "nan", "<na>", "n/a", "na", "#n/a"}
+NOTHING = {"none", "null", "nan", "nat", "<na>", "n/a", "na", "#n/a", r"\n", "undefined"}
 
 
 def cell(row: dict[str, Any], column: str) -> Any:
@@ -54,7 +55,12 @@ def is_empty(value: Any) -> bool:
         return value != value
     if isinstance(value, list):
         return all(is_empty(item) for item in value)
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and not is_seen(value))
+
+
+def is_seen(text: str) -> bool:
+    """Whether a text has a character that is seen: no blank, and not one that only joins or steers others."""
+    return any(not one.isspace() and unicodedata.category(one) not in ("Cf", "Cc") for one in text)
 
 
 def says_nothing(value: Any) -> bool:

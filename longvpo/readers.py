@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from longvpo.errors import first_line
 LONGEST_CELL = 2**30  # characters; csv's own limit is 131,072
 # A cell of a line, up to the comma or the end behind it
 CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(?=[,\r\n]|\Z)')
+FILMS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".flv", ".ts", ".gif")
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 
 Columns = tuple[str, ...]  # names as a recipe has them
@@ -66,7 +68,8 @@ def read_csv(path: Path, columns: Columns, optional: Columns) -> Table:
         columns: that must be there, the video's first. Where the header lacks one, no row is read.
 
     Raises:
-        ValueError: a line has more or fewer cells than the header, or quotes that do not fit; OSError.
+        ValueError: a line has more cells than the header, or lacks one of `columns`, or has quotes that do not
+            fit; OSError.
     """
     csv.field_size_limit(LONGEST_CELL)
     lines = list(io.StringIO(_text(path), newline=""))
@@ -94,13 +97,14 @@ def read_csv(path: Path, columns: Columns, optional: Columns) -> Table:
             if any(name not in header for column in columns for name in columns_of(column, header)):
                 return Table([], header)
             continue
-        if len(cells) < len(header) or any(one.strip() for one in cells[len(header) :]):
+        needed = [header.index(name) for column in columns for name in columns_of(column, header)]
+        if len(cells) <= max(needed, default=0) or any(one.strip() for one in cells[len(header) :]):
             raise ValueError(
                 f"line {number} has {len(cells)} cells, the header {len(header)} ({', '.join(header)}): "
                 "put a text that holds commas or line breaks between double quotes, and give each column a cell"
             )
         _check_lines(lines[number - 1 : reader.line_num], number, header, cells, columns)
-        rows.append(dict(zip(header, cells, strict=False)))  # those beyond are empty
+        rows.append(dict(zip_longest(header, cells[: len(header)])))  # those beyond are empty
 
 
 def _misquoted(text: str, line: int, header: list[str]) -> str:
@@ -121,22 +125,22 @@ def _misquoted(text: str, line: int, header: list[str]) -> str:
 
 
 def _check_lines(lines: list[str], first: int, header: list[str], cells: list[str], columns: tuple[str, ...]) -> None:
-    """Raises ValueError where a cell of several lines has swallowed rows: two of the lines name a video."""
+    """Raises ValueError where a cell of several lines has swallowed rows: a line names another video than the row."""
     if len(lines) < 2 or columns[0] not in header:
         return
     place = header.index(columns[0])
-    suffix = PurePosixPath(cells[place].strip()).suffix
-    parts = [line.rstrip("\r\n").split(",") for line in lines]
-    named = [
-        number
-        for number, part in enumerate(parts, first)
-        if suffix and len(part) == len(header) and PurePosixPath(part[place].strip()).suffix == suffix
-    ]
-    if len(named) > 1:
-        raise ValueError(
-            f"line {first}: a quote opens there and is closed in line {first + len(lines) - 1}, and the lines between "
-            'look like rows: write a quote that belongs to a text twice, as "", and the whole cell between quotes'
-        )
+    own = cells[place].strip()
+    suffixes = {PurePosixPath(own).suffix.lower(), *FILMS} - {""}
+    for line in lines:
+        part = [one.strip() for one in line.split(",")]
+        if len(part) < len(header) or part[place] == own:
+            continue
+        if PurePosixPath(part[place]).suffix.lower() in suffixes:
+            raise ValueError(
+                f"line {first}: a quote opens there and is closed in line {first + len(lines) - 1}, and the lines "
+                'between look like rows: write a quote that belongs to a text twice, as "", and the whole cell '
+                "between quotes"
+            )
 
 
 def _text(path: Path) -> str:

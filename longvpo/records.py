@@ -88,6 +88,8 @@ def parquet(file: Path) -> Iterator[None]:
             if opened.read(4) != b"PAR1":  # pyarrow looks at the end alone
                 raise ValueError("it does not begin as one")
         yield
+    except UnicodeEncodeError as error:  # a ValueError, too
+        raise LongVPOError(f"{file}: this locale cannot write its name: set PYTHONUTF8=1") from error
     except (ValueError, OSError, LookupError, TypeError) as error:  # pyarrow's own are ValueErrors
         raise LongVPOError(
             f"{file} is damaged: it is no parquet, {first_line(error)}; {again(file.parent)}"

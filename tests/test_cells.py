@@ -25,7 +25,9 @@ from longvpo.writer import Answer
 NAN = float("nan")
 
 
-@pytest.mark.parametrize("caption", [None, NAN, "", " \n", "None", "null", " NaN ", "nan", "<NA>", "N/A"])
+@pytest.mark.parametrize(
+    "caption", [None, NAN, "", " \n", "None", "null", " NaN ", "nan", "<NA>", "N/A", r"\N", "\u200b"]
+)
 def test_what_programs_write_for_nothing_is_no_caption(caption: Any, tmp_path: Path) -> None:
     rows = [{"file_name": "a.mp4", "caption": caption}, {"file_name": "b.mp4", "caption": "None of them is red"}]
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

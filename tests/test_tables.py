@@ -39,7 +39,17 @@ REFUSED: dict[str, tuple[str, str | bytes, list[str]]] = {
     "commas in a later caption": ("csv", HEADER + "a.mp4,red\n\nb.mp4,blue, fast, far\n", ["line 4 has 4 cells"]),
     "a caption of two lines without quotes": ("csv", HEADER + "a.mp4,red\nand fast\nb.mp4,blue\n", ["line 3 has 1"]),
     "a row without its last cell": ("csv", HEADER + "a.mp4,red\nb.mp4\n", ["line 3 has 1 cells, the header 2"]),
+    "a row without a cell that is needed": (
+        "csv",
+        "file_name,start,end,caption\na.mp4,0,1\n",
+        ["line 2 has 3 cells, the header 4"],
+    ),
     # quotes
+    "a quote that swallows the next row": (
+        "csv",
+        HEADER + 'a.mp4,"Go, they say\nb.mkv,stop"\n',
+        ["line 2: a quote opens there and is closed in line 3", "look like rows"],
+    ),
     "a quote that is never closed": (
         "csv",
         HEADER + 'a.mp4,red\nb.mp4,"Go!, they say\nc.mp4,blue\nd.mp4,white\n',
@@ -130,6 +140,11 @@ READ: dict[str, str] = {
     "nothing but cells beyond": f',file_name,caption,,\n\n0,a.mp4,"red, slowly",,,,\n  \n1,b.mp4,{QUOTED},,\n',
     "the caption first": f'caption,file_name\n"red, slowly",a.mp4\n{QUOTED},b.mp4\n',
 }
+
+
+def test_a_row_may_end_before_cells_that_nobody_needs(tmp_path: Path) -> None:
+    text = "file_name,caption,start,end,notes\na.mp4,red\nb.mp4,blue,1,2\n"
+    assert listed(tmp_path, text) == [("a.mp4", "red"), ("b.mp4", "blue")]
 
 
 @pytest.mark.parametrize("name", READ)
