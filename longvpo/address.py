@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.request import getproxies
 
 import httpx2
 from huggingface_hub import get_token
 
-from longvpo.errors import LongVPOError, hide, sendable
+from longvpo.errors import LongVPOError, first_line, hide, sendable
 from longvpo.sections import EndpointSection
 
+SHORTEST_KEY = 8  # characters
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 
@@ -71,6 +74,12 @@ def place_of(endpoint: EndpointSection) -> str:
     return f"the server at {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
+def address_of(endpoint: EndpointSection) -> str | None:
+    """The url as the client knows it: one with its scheme in capitals it takes for a model on the Hub."""
+    scheme, between, rest = (endpoint.url or "").partition("://")
+    return scheme.lower() + between + rest if between else endpoint.url
+
+
 def session() -> httpx2.AsyncClient:
     """As the Hub's own, but for its refusal to reach even localhost under HF_HUB_OFFLINE, and for its limit of 100.
 
@@ -78,6 +87,9 @@ def session() -> httpx2.AsyncClient:
         LongVPOError: the environment names a proxy that cannot be used.
     """
     try:
+        for name, proxy in getproxies().items():
+            if name in ("all", "http", "https"):
+                _ = urlsplit(proxy if "://" in proxy else f"http://{proxy}").port  # too large: a ValueError
         return httpx2.AsyncClient(follow_redirects=True, timeout=None, limits=httpx2.Limits())
     except ImportError:
         raise LongVPOError(
@@ -85,6 +97,10 @@ def session() -> httpx2.AsyncClient:
         ) from None
     except (ValueError, httpx2.InvalidURL):
         raise LongVPOError(f"{_proxies()} is not the address of a proxy: set or unset it") from None
+    except OSError as error:
+        found = [f"{name} ({os.environ[name]})" for name in CERTIFICATES if os.environ.get(name)]
+        where = f"that {' or '.join(found)} names" if found else "of this machine"
+        raise LongVPOError(f"the certificates {where} cannot be read: {first_line(error)}") from None
 
 
 def _proxies() -> str:
@@ -97,5 +113,18 @@ def cleaned(text: str, endpoint: EndpointSection, key: str | None) -> str:
     text = hide(hide(text, key), get_token())
     if endpoint.url is None:
         return text
-    url = urlsplit(endpoint.url)
-    return hide(hide(hide(text, url.query), url.password), url.netloc.rpartition("@")[0])
+    for secret in sorted(_secrets(endpoint.url), key=len, reverse=True):
+        text = hide(text, secret)
+    return text
+
+
+def _secrets(address: str) -> set[str]:
+    """What in an address may be a key: its query, user and password, as they stand and decoded.
+
+    A value or a user of few characters is none, and would be hidden in every second word.
+    """
+    url = urlsplit(address)
+    values = [value or name for name, _, value in (part.partition("=") for part in re.split("[&;]", url.query))]
+    short = {form for one in (*values, url.username or "") for form in (one, unquote(one), unquote_plus(one))}
+    whole = (url.query, url.netloc.rpartition("@")[0], url.password or "")
+    return {one for one in short if len(one) >= SHORTEST_KEY} | {form for one in whole for form in (one, unquote(one))}

@@ -18,10 +18,10 @@ import httpx2
 from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 
-from longvpo.address import cleaned, key_advice, key_of, place_of, session
+from longvpo.address import address_of, cleaned, key_advice, key_of, place_of, session
 from longvpo.errors import LongVPOError, first_line
 from longvpo.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
-from longvpo.replies import BROKEN, Reply, characters, read_choice
+from longvpo.replies import BROKEN, Reply, characters, finish_of, read_choice
 from longvpo.retry import SAYS_LATER, asked_wait
 from longvpo.sections import EndpointSection, WriterSection
 from longvpo.writer import Request
@@ -34,6 +34,9 @@ LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is 
 WRONG_KEY = (401, 403)
 WRONG_PLACE = (404, 405)
 WRONG_SERVER = (500, 501)
+
+NO_IMAGES = re.compile(r"support.*\bimage|\bimage.*support", re.IGNORECASE)  # a model's name may hold such a word
+NO_ANSWER = "it sent something that is not an answer of the chat protocol"
 
 Messages = list[dict[str, Any]]
 
@@ -78,10 +81,10 @@ class Chat:
         if self.endpoint.url is None:
             return AsyncInferenceClient(provider=cast(Any, self.endpoint.provider), api_key=self.key)
         if self.key is not None:
-            return AsyncInferenceClient(base_url=self.endpoint.url, api_key=self.key)
+            return AsyncInferenceClient(base_url=address_of(self.endpoint), api_key=self.key)
         # without a key the client would send the user's Hub token to any url
         bare = cast(dict[str, str], {"authorization": None})
-        return AsyncInferenceClient(base_url=self.endpoint.url, api_key="none", headers=bare)
+        return AsyncInferenceClient(base_url=address_of(self.endpoint), api_key="none", headers=bare)
 
     def check_cost(self) -> None:
         """Raises LongVPOError when no more may be spent."""
@@ -166,7 +169,9 @@ class Chat:
         except ValueError as error:
             if self.endpoint.provider is not None and type(error) is ValueError:  # such as: it has no such model
                 raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
-            raise _AgainError("it sent something that is not an answer of the chat protocol") from None
+            raise _AgainError(NO_ANSWER) from None
+        except (TypeError, AttributeError, KeyError, RecursionError):  # of the client, too: it believes what is sent
+            raise _AgainError(NO_ANSWER) from None
 
     def _read(self, output: Any) -> Reply:
         """The reply in what the server sent, whose status said that all was well.
@@ -174,28 +179,32 @@ class Chat:
         Raises:
             RefusedError, LongVPOError, _AgainError: it holds an error all the same.
         """
+        choices = output.choices
+        failure = self._failed(output, with_choices=bool(choices))
+        if failure:
+            raise failure
         usage = output.usage
         used = (
             usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")
         )
-        prompt, completion = (number if isinstance(number, int) else None for number in used)
-        choices = output.choices
+        prompt, completion = (number if type(number) is int else None for number in used)
         if not isinstance(choices, list) or not choices:
-            raise self._failed(output) or _AgainError("it sent an answer without a choice")
+            raise _AgainError("it sent an answer without a choice")
         choice = choices[0]
         failure = self._failed(choice)
         if failure:
             raise failure
-        if str(choice.get("finish_reason") or "").lower() in BROKEN:
+        if finish_of(choice) in BROKEN:
             raise _AgainError(f"its reply ends with {choice['finish_reason']}")
         if not isinstance(choice.message, dict):
             raise _AgainError("it sent an answer without a choice")
         reply = read_choice(choice, choice.message, self.section.max_new_tokens)
         return replace(reply, error=self._clean(reply.error), prompt_tokens=prompt, completion_tokens=completion)
 
-    def _failed(self, body: dict[str, Any]) -> Exception | None:
+    def _failed(self, body: dict[str, Any], with_choices: bool = False) -> Exception | None:
         """What follows from an error in a body; None where there is none."""
-        error = body.get("error") or body.get("detail") or (body if body.get("object") == "error" else None)
+        error = body.get("error") or (body if body.get("object") == "error" else None)
+        error = error or (None if with_choices else body.get("detail"))
         if not error:
             return None
         said = [one for one in (error, body) if isinstance(one, dict)]
@@ -211,6 +220,8 @@ class Chat:
         model, what = self.section.model, f"{status}: {said}"
         if status in WRONG_KEY:
             return LongVPOError(f"{self.place} does not let us in ({what}): {key_advice(self.endpoint)}")
+        if status in WRONG_PLACE and NO_IMAGES.search(said):
+            return RefusedError(what, status)  # a router's word for a model that has no vision side
         if status in WRONG_PLACE:
             return LongVPOError(f"{self.place} knows no {model} ({what}): check the model and endpoint.url")
         if status == 402:
@@ -236,7 +247,7 @@ def _reason(response: httpx2.Response) -> str:
     """What an HTTP error says, in one line."""
     try:
         return _said(response.json()) or response.reason_phrase
-    except ValueError:
+    except (ValueError, RecursionError):
         return _said(response.text) or response.reason_phrase
 
 

@@ -35,16 +35,10 @@ class Journal:
         self.asked = 0
         self._answers: dict[str, Answer] = {}
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
-        for path in sorted(folder.glob("*.jsonl")):
+        for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
             for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                try:
-                    record = json.loads(line)
-                    key, answer = record["key"], Answer(**record["answer"])
-                    read = read_text(answer.text).text
-                except (ValueError, TypeError, KeyError):  # cut short
-                    continue
-                answer = answer if read == answer.text.strip() else replace(answer, text=read)
-                if not answer.flaw:
+                key, answer = _read(line)
+                if answer is not None and not answer.flaw:
                     self._answers[key] = answer
 
     def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
@@ -96,6 +90,21 @@ class Journal:
                 file.write((b"" if _ends_a_line(file) else b"\n") + lines.encode())
         self._answers.update(answers)
         self.asked += len(answers)
+
+
+def _read(line: str) -> tuple[str, Answer | None]:
+    """A line's key and answer; no answer where it was cut short, or something else wrote it."""
+    try:
+        record = json.loads(line)
+        key, answer = record["key"], Answer(**record["answer"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return "", None
+    counts = (answer.prompt_tokens, answer.completion_tokens)
+    texts = (key, answer.text, answer.form, answer.error)
+    if not all(isinstance(one, str) for one in texts) or not all(one is None or type(one) is int for one in counts):
+        return "", None
+    read = read_text(answer.text).text
+    return key, answer if read == answer.text.strip() else replace(answer, text=read)
 
 
 def _ends_a_line(file: BinaryIO) -> bool:

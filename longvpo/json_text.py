@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from longvpo.replies import plain
+from longvpo.replies import objects, plain
 
 KINDS: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -19,16 +18,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 
 def find_json(text: str) -> dict[str, Any] | None:
     """The first JSON object in a text, its strings as plain text; None where there is none that is whole."""
-    decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
-    start = text.find("{")
-    while start >= 0:
-        try:
-            found, _ = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            start = text.find("{", start + 1)
-        else:
-            return {name: _plain(value) for name, value in found.items()}
-    return None
+    return next(({name: _plain(value) for name, value in found.items()} for found, _, _ in objects(text)), None)
 
 
 def _plain(value: Any) -> Any:

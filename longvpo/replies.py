@@ -2,31 +2,53 @@
 
 The rule: thinking is left out, and nothing in it is an answer. A control token of a chat template ends an answer. What
 is no character is left out. What is then no whole answer has a reason, and is data for one run: dropped, not kept.
+
+An answer may speak of those marks, so that not every one counts. None inside a JSON object does: its strings are read
+one by one. A mark of thinking counts by where it stands:
+- One that opens: at the start of a line, or before a line break or a JSON object.
+- One that closes what is open: the first that is not quoted; the last, where all are.
+- One that closes what the prompt opened: not quoted, and at the start or the end of a line, before JSON or a fence,
+  after a sentence, or after several lines or a long text.
+- After the first that counts: all that are not quoted. A control token such as `<|begin_of_thought|>`: always.
+Quoted is what has a space or a quotation mark before it on its line, and a small letter, a quotation mark or
+punctuation after it. In doubt, a mark in one line of prose stays.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 # what a server calls the end of a reply, in lower case; any other end is a whole reply
-CUT = {"length", "max_tokens", "max_new_tokens", "max_output_tokens", "model_length", "incomplete"}
-BLOCKED = {"content_filter", "refusal", "safety", "sensitive", "recitation", "blocklist", "prohibited_content", "spii"}
+CUT = {
+    "length", "max_length", "max_tokens", "max_new_tokens", "max_output_tokens", "model_length", "truncated",
+    "incomplete",
+}  # fmt: skip
+BLOCKED = {
+    "content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety", "sensitive", "recitation",
+    "blocklist", "prohibited_content", "spii",
+}  # fmt: skip
 BROKEN = {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"}
 
-NAMES = "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad"
-OPENS = re.compile(
-    rf"<(?:\w+:)?(?:{NAMES})>|\[think\]|◁think▷"
-    r"|<\|begin_of_thought\|>|<\|start_thinking\|>|<\|channel>(?:thought|analysis)|<unused94>(?:thought)?",
+NAMES = "think|thinking|antthinking|thinking_process|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad"
+MARKS = re.compile(
+    r"(?P<opens><\|begin_of_thought\|>|<\|start_thinking\|>|<\|channel>(?:thought|analysis)|<unused94>(?:thought)?)"
+    r"|(?P<closes><\|end_of_thought\|>|<\|end_thinking\|>|<channel\|>|<unused95>)"
+    rf"|(?P<may_open><(?:\w+:)?(?:{NAMES})\s*>|\[think\]|◁think▷)"
+    rf"|(?P<may_close></(?:\w+:)?(?:{NAMES})\s*>|\[/think\]|◁/think▷)",
     re.IGNORECASE,
 )
-CLOSES = re.compile(
-    rf"</(?:\w+:)?(?:{NAMES})>|\[/think\]|◁/think▷"
-    r"|<\|end_of_thought\|>|<\|end_thinking\|>|<channel\|>|<unused95>",
-    re.IGNORECASE,
-)
+QUOTATION = "\"'`“”‘’«»"
+BEFORE_QUOTED = re.compile(rf"[ \t(\[{{{QUOTATION}]")
+AFTER_QUOTED = re.compile(rf"[)\]}}.,;:!?{QUOTATION}]|[ \t]+(?:[a-zß-öø-ÿα-ωа-я]|[.,;:!?)])")
+FOLLOWS = re.compile(r"[ \t]*\r?\n|[ \t]*(?:\{|```)")
+SENTENCE_ENDS = re.compile(r"[.!?…。！？][\"'”’)]*[ \t]*$")
+LONG_THOUGHT = 200  # characters
+# Granite's headings
+HEADINGS = re.compile(r"\s*Here is my thought process:.*?Here is my response:", re.DOTALL)
 # gpt-oss: the answer stands in the channel `final`; without control tokens their words are left
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)(?:(?!<\|message\|>).)*<\|message\|>", re.DOTALL)
 CHANNELS_WITHOUT_TOKENS = re.compile(r"analysis(?=[A-Z\s]).*?assistantfinal", re.DOTALL)
@@ -36,9 +58,16 @@ BOXES = re.compile(r"<\|(?:begin|end)_of_(?:box|solution)\|>|<\|(?:START|END)_RE
 
 HEADER = r"(?:assistant|model)\s*(?:\n|<\|end_header_id\|>)"  # after a control token; the first also without one
 CONTROL = (
-    r"<\|[a-zA-Z][^<>|\s]{0,40}\|?>|<[a-zA-Z][^<>|\s]{0,40}\|>|<｜[^<>｜]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>"
-    r"|<(?:bos|eos|pad|start_of_turn|end_of_turn|end_of_utterance|endoftext)>"
+    r"<\|[a-zA-Z][^<>|\s]{0,40}\|?>|<[a-zA-Z][^<>|\s]{0,40}\|>|<｜[^<>｜]{1,40}｜>"
+    r"|<(?:start_of_turn|end_of_turn|end_of_utterance|endoftext)>"
 )
+# these an answer may hold for other reasons: struck-out text, a tag on a screen
+AT_THE_ENDS = r"</?s>|\[/?INST\]|<</?SYS>>|<(?:bos|eos|pad)>"
+LAST = re.compile(
+    rf"(?<!\s)(?:(?:\s*(?:{AT_THE_ENDS}))+\s*$|\s*(?:</s>|<eos>)\s*(?:<s>|<bos>|\[INST\]).*$)", re.DOTALL
+)
+STRUCK_OUT = re.compile(r"\s*<s>[^<]*</s>\s*[^\s<\[]")
+LINE_STARTS = re.compile(rf"(?:\s|[>*\u200b\ufeff]|{CONTROL}|{AT_THE_ENDS})*")
 # surrogates are halves of a character; the others are no text in any language
 NO_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 SHOWN = 120  # characters of what was said, in a reason
@@ -89,33 +118,93 @@ def without_thinking(said: str) -> str | None:
     if re.match(r"analysis[A-Z]", said) and not CHANNELS_WITHOUT_TOKENS.match(said):
         return None
     said = CHANNELS_WITHOUT_TOKENS.sub("", said, count=1) if said.startswith("analysis") else said
-    kept, depth, place = "", 0, 0
-    marks = [(one.start(), one.end(), 1) for one in OPENS.finditer(said)]
-    marks += [(one.start(), one.end(), -1) for one in CLOSES.finditer(said)]
-    for start, end, step in sorted(marks):
-        if depth == 0:
-            # a mark that closes what none opened: the prompt did, and all before it was thinking
-            kept = kept + said[place:start] if step > 0 else ""
-        depth = 1 if step > 0 else 0  # models do not nest their thinking, but quote its marks
-        place = end
-    if depth:
-        return None
+    said = HEADINGS.sub("", said, count=1) if HEADINGS.match(said) else said
+    marks = list(_outside(MARKS, said))
+    closing = [mark for mark in marks if mark["closes"] or mark["may_close"]]
+    kept, place, known = "", 0, False
+    for mark in marks:
+        if mark.start() < place or not _counts(said, mark, known):
+            continue
+        known = True
+        if mark["closes"] or mark["may_close"]:
+            # it closes what none opened: the prompt did, and all before it was thinking
+            kept, place = "", mark.end()
+            continue
+        if not closing or closing[-1].start() < mark.end():
+            return None
+        after = (one for one in closing if one.start() >= mark.end() and not _quoted(said, one))
+        kept += said[place : mark.start()]
+        place = next(after, closing[-1]).end()
     kept += said[place:]
     wrapped = WRAPPED.fullmatch(kept)
     return wrapped.group(2) if wrapped else kept
 
 
+def _counts(said: str, mark: re.Match[str], known: bool) -> bool:
+    """Whether a mark outside of a block opens or closes one.
+
+    Args:
+        known: one before it did.
+    """
+    if mark["opens"] or mark["closes"]:
+        return True
+    quoted = _quoted(said, mark)
+    if (known and not quoted) or FOLLOWS.match(said, mark.end()):
+        return True
+    before = said[: mark.start()]
+    line = before[before.rfind("\n") + 1 :]
+    if quoted or LINE_STARTS.fullmatch(line):
+        return not quoted
+    return mark["may_close"] is not None and bool(
+        SENTENCE_ENDS.search(line) or "\n" in before or len(before) > LONG_THOUGHT
+    )
+
+
+def _quoted(said: str, mark: re.Match[str]) -> bool:
+    """Whether the text speaks of a mark."""
+    if not BEFORE_QUOTED.match(said[mark.start() - 1 : mark.start()]) or not AFTER_QUOTED.match(said, mark.end()):
+        return False
+    return LINE_STARTS.fullmatch(said[said.rfind("\n", 0, mark.start()) + 1 : mark.start()]) is None
+
+
+def objects(said: str) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """The whole JSON objects in a text, each with its place."""
+    decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
+    start = said.find("{")
+    while start >= 0:
+        try:
+            found, end = decoder.raw_decode(said, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield found, start, end
+        start = said.find("{", end)
+
+
+def _outside(wanted: re.Pattern[str], said: str) -> Iterator[re.Match[str]]:
+    """The matches that do not stand in a JSON object."""
+    if wanted.search(said) is None:
+        return
+    places = [(start, end) for _, start, end in objects(said)]
+    for one in wanted.finditer(said):
+        if not any(start < one.start() < end for start, end in places):
+            yield one
+
+
 def plain(said: str, controls: Iterable[str] = ()) -> str:
     """A text up to the first control token, without what is no character.
 
-    Control tokens in a JSON object do not end it: the strings in it are read one by one.
+    What is a control token only in some templates is left out at the start and at the end alone.
     """
     said = BOXES.sub("", said)
     ends = re.compile("|".join([CONTROL, *map(re.escape, sorted(controls, key=len, reverse=True))]))
-    while begins := re.match(rf"\s*(?:(?:{ends.pattern})(?:\s*{HEADER})?|assistant\s*\n)", said):
+    first = rf"{ends.pattern}|{AT_THE_ENDS}"
+    while begins := re.match(rf"\s*(?:(?:{first})(?:\s*{HEADER})?|assistant\s*\n)", said):
+        if STRUCK_OUT.match(said):
+            break
         said = said[begins.end() :]
-    if "{" not in said:
-        said = ends.split(said, maxsplit=1)[0]
+    end = next(_outside(ends, said), None)
+    said = LAST.sub("", said[: end.start()] if end else said)
     return characters(said).strip()
 
 
@@ -127,9 +216,14 @@ def characters(said: str) -> str:
     return NO_CHARACTER.sub("", whole)
 
 
+def finish_of(choice: Mapping[str, Any]) -> str:
+    """What a server calls the end of a choice, in lower case; some name the class of their enumeration with it."""
+    return str(choice.get("finish_reason") or "").lower().rpartition(".")[2]
+
+
 def read_choice(choice: Mapping[str, Any], message: Mapping[str, Any], limit: int | None) -> Reply:
     """The reply in a choice of the chat protocol."""
-    finish = str(choice.get("finish_reason") or "").lower()
+    finish = finish_of(choice)
     said, refused = _parts(message.get("content"))
     refused = refused or str(message.get("refusal") or "")
     if refused or finish in BLOCKED:
@@ -154,6 +248,8 @@ def _parts(content: Any) -> tuple[str, str]:
             said.append(part)
         elif isinstance(part, Mapping):
             kind, text = part.get("type", "text"), part.get("text")
+            if part.get("thought") is True:
+                continue
             if isinstance(part.get("refusal"), str):
                 refused.append(part["refusal"])
             elif kind in ("text", "output_text") and isinstance(text, str):

@@ -14,6 +14,7 @@ import pytest
 from servers import GOOD, images, serve
 from test_endpoint import KEY, PLAIN, QUESTION, ask, film, impatient, writer_for
 
+from longvpo.address import address_of, cleaned, session
 from longvpo.errors import LongVPOError, hide, sendable
 from longvpo.filters import Refusal, parse_question, unanswered
 from longvpo.journal import Journal, request_key
@@ -56,6 +57,15 @@ DRAFT = '{"question": "what is it?", "answer": "a square, perhaps"}'
         f"<|start_header_id|>assistant<|end_header_id|>\n\n{ANSWER}",
         f"assistant\n\n{ANSWER}",
         f"{ANSWER}\x00\ud83d",
+        f"The user asks. It is red.</think>{ANSWER}",
+        f"hm\nhm</think>{ANSWER}",
+        f"hm hm </think>\n{ANSWER}",
+        f"<s><think>The tag </think> is red. Is it?</think> {ANSWER}",
+        f"<antThinking>x</antThinking\n>{ANSWER}",
+        f"Here is my thought process: x\nHere is my response: {ANSWER}",
+        f"{ANSWER}</s><s>[INST] more",
+        f"[/INST] {ANSWER}<pad><pad>",
+        f"{ANSWER}<end_of_turn>\n<start_of_turn>user\nmore",
     ],
 )
 def test_thinking_and_control_tokens_are_no_part_of_an_answer(said: str) -> None:
@@ -69,12 +79,27 @@ def test_thinking_and_control_tokens_are_no_part_of_an_answer(said: str) -> None
         "analysis of a <b>ring</b> | a < b > c",
         "<output>a</output> or <output>b</output>",
         "a [thought] <image> <video>",
-        'it says {"a": 1}</s>',
+        'it says {"a": 1}',
         "1 <2|> 3",
+        "The code on the slide ends with </think> in red letters.",
+        'He wears a shirt that says "<think>".',
+        "The slide says <think> and </think> in green",
+        "One line.\nThe tag </think> is red.",
+        '{"question": "Which tag follows <think> on it?", "answer": "</think>\nand <|im_end|>"}',
+        "https://example.org/?d=<think>e",
+        "The screen shows [INST] in red",
+        "<s>5$</s> 3$",
+        '{"question": "what does </s> mean?", "answer": "an end"}',
     ],
 )
 def test_what_is_no_control_token_stays(said: str) -> None:
     assert read_text(f"  {said}\n").text == said
+
+
+def test_a_turn_ends_after_braces_too() -> None:
+    assert read_text("set {1,2}<|im_end|>\n<|im_start|>user\nmore").text == "set {1,2}"
+    assert read_text('{"a": "b<|im_end|>"}</s>').text == '{"a": "b<|im_end|>"}'
+    assert find_json('{"a": "what is </s> for?"}') == {"a": "what is </s> for?"}
 
 
 def test_thinking_without_an_end_is_no_answer() -> None:
@@ -116,6 +141,10 @@ REPLIES: dict[str, tuple[dict[str, Any], str, str]] = {
     "no end named": (message(None, content=ANSWER), "", ""),
     "cut": (message("length", content=ANSWER), "cut", r"cut at max_new_tokens \(64\): 'a red ring"),
     "cut by another word": (message("MAX_TOKENS", content=ANSWER), "cut", "cut at"),
+    "cut, with the class": (message("FinishReason.MAX_TOKENS", content=ANSWER), "cut", "cut at"),
+    "truncated": (message("truncated", content=ANSWER), "cut", "cut at"),
+    "guarded": (message("guardrail_intervened", content="a"), "writer", "the model refused: .*guardrail"),
+    "a thought": (message(content=[{"text": "hm", "thought": True}, {"text": ANSWER}]), "", ""),
     "cut in reasoning": (message("length", content=None, reasoning_content="hm"), "cut", "went into thinking"),
     "cut in thinking": (message("length", content="<think>hm"), "cut", "went into thinking"),
     "reasoning alone": (message(content=None, reasoning="hm"), "writer", "reasoning holds all"),
@@ -160,6 +189,10 @@ def test_what_a_server_sends(name: str, tmp_path: Path) -> None:
         ({"object": "error", "message": "no such key", "code": 401}, "does not let us in .401: no such key", 1),
         ({"choices": [{"finish_reason": "error", **message("error", content="")}]}, "failed 3 times: .*error", 3),
         ({"choices": [message(content="") | {"error": {"code": 502, "message": "Provider broke"}}]}, "502: Prov", 3),
+        ({"error": {"code": 502}, "choices": [message(content=ANSWER)]}, "failed 3 times: 502", 3),
+        ({"choices": [message(content=ANSWER)], "usage": {"prompt_tokens": float("nan")}}, "not an answer of the", 3),
+        ({"choices": [message(content=ANSWER)], "usage": json.loads("[" * 900 + "]" * 900)}, "not an answer of", 3),
+        ({"choices": ["half"]}, "not an answer of the chat protocol", 3),
     ],
 )
 def test_an_error_in_a_good_status(sent: dict[str, Any], said: str, made: int, tmp_path: Path) -> None:
@@ -265,12 +298,13 @@ def test_what_a_refusal_of_frames_means(refuses: Any, said: str) -> None:
     assert ("max_frames" in str(failure.value)) == ("limit" in said)
 
 
-def test_a_500_that_will_never_pass() -> None:
-    """As llama.cpp says it of images where it has no vision side."""
+@pytest.mark.parametrize("status", [500, 404])
+def test_a_status_that_will_never_pass(status: int) -> None:
+    """As llama.cpp and a router say it of images where the model has no vision side."""
     with serve("ok") as server:
-        server.refuses, server.refuses_with = lambda body: "image input is not supported" * (images(body) > 0), 500
+        server.refuses, server.refuses_with = lambda body: "image input is not supported" * (images(body) > 0), status
         with pytest.raises(
-            LongVPOError, match=r"takes no images in the form images .500: image input is not supported"
+            LongVPOError, match=rf"takes no images in the form images .{status}: image input is not supported"
         ):
             ask(writer_for(server.url), film(8))
         assert len(server.bodies) == 3, "two frames, none and one, each once"
@@ -307,6 +341,23 @@ def test_a_torn_line_takes_no_answer_with_it(tmp_path: Path) -> None:
         later = Journal(tmp_path)
         later.ask(writer, [PLAIN, QUESTION], "")
     assert later.asked == 0
+
+
+def test_what_is_no_line_of_a_journal_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "folder.jsonl").mkdir()
+    good = {"key": "k", "answer": {"text": ANSWER}}
+    lines = [
+        json.dumps(good),
+        json.dumps(good | {"key": ["k"]}),
+        json.dumps({"key": "l", "answer": {"text": ANSWER, "prompt_tokens": "5"}}),
+        json.dumps({"key": "l", "answer": {"text": 5}}),
+        "[" * 100_000,
+        "[]",
+    ]
+    (tmp_path / "old.jsonl").write_text("\n".join(lines))
+    journal = Journal(tmp_path)
+    assert journal.tokens() == (0, 0)
+    assert set(journal._answers) == {"k"}
 
 
 def test_a_model_on_this_machine_is_read_alike() -> None:
@@ -368,6 +419,23 @@ def test_a_server_cannot_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "pass-word" not in said
 
 
+def test_a_key_in_an_address_is_hidden_part_by_part() -> None:
+    section = EndpointSection(url="http://us%40er-name:pass%2Fword@h/v1?key=AIza%2BSECRET0099&v=1")
+    for said in ("AIza%2BSECRET0099", "AIza+SECRET0099", "pass/word", "pass%2Fword", "us@er-name"):
+        assert cleaned(f"not valid: {said}.", section, None) == "not valid: ***."
+    assert cleaned("v=1 of 1", section, None) == "v=1 of 1"
+
+
+def test_a_scheme_in_capitals_is_no_model_on_the_hub() -> None:
+    assert address_of(EndpointSection(url="HTTP://Host/V1")) == "http://Host/V1"
+
+
+def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(LongVPOError, match=r"SSL_CERT_FILE \(.*none\.pem\)"):
+        session()
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -388,7 +456,9 @@ SOCKS = pytest.param(
 )
 
 
-@pytest.mark.parametrize("proxy", [SOCKS, "foo://user:pass-word@bar", "http://127.0.0.1:bad"])
+@pytest.mark.parametrize(
+    "proxy", [SOCKS, "foo://user:pass-word@bar", "http://127.0.0.1:bad", "http://127.0.0.1:99999"]
+)
 def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(LongVPOError, match="the environment variable ALL_PROXY") as failure:
