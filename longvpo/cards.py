@@ -19,7 +19,7 @@ from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import PROVENANCE, as_yaml, shipped
 from longvpo.licenses import UNKNOWN
 from longvpo.records import Record, again, read_record, understood
-from longvpo.shards import column_types, dataset_info
+from longvpo.shards import column_types, dataset_info, shards
 from longvpo.triplet import COLUMNS
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
@@ -53,7 +53,7 @@ def dataset_card(folder: Path) -> str:
 
 
 def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> str:
-    files = {config: sorted((folder / config).glob("*.parquet")) for config in CONFIGS}
+    files = {config: shards(folder / config) for config in CONFIGS}
     files = {config: paths for config, paths in files.items() if paths}
     infos = {config: dataset_info(config, paths) for config, paths in files.items()}
     rows = {config: info["splits"][0]["num_examples"] for config, info in infos.items()}

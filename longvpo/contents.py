@@ -17,6 +17,7 @@ from longvpo.errors import LongVPOError, first_line
 from longvpo.folder import CARD, PROVENANCE, RELEASE
 from longvpo.manifest import signature
 from longvpo.model import ADAPTER_WEIGHTS
+from longvpo.shards import SHARD, shards
 from longvpo.weights import check_weights
 
 ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
@@ -28,7 +29,6 @@ PROCESSOR = (
     *("sentencepiece.bpe.model", "chat_template.jinja", "chat_template.json"),
 )
 MERGED = ("config.json", "generation_config.json", "model.safetensors.index.json")
-SHARD = re.compile(rf"(?:{'|'.join(CONFIGS)})/train-(\d{{5}})-of-(\d{{5}})(?:-[0-9a-f]+)?\.parquet")
 WEIGHTS = re.compile(r"model(?:-\d{5}-of-\d{5})?\.safetensors")
 TEMPLATE = re.compile(r"additional_chat_templates/[\w.-]+\.jinja")
 OURS_HERE = (
@@ -80,9 +80,9 @@ def check_dataset(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
     from pyarrow import ArrowException, parquet
 
     for config in CONFIGS:
-        files = sorted((copy / config).glob("*.parquet"))
+        files = shards(copy / config)
         needed = any(facts.get(stage) for stage in NEEDED.get(config, ()))
-        numbers = [SHARD.fullmatch(f"{config}/{path.name}") for path in files]
+        numbers = [SHARD.fullmatch(path.name) for path in files]
         of = {int(found[2]) for found in numbers if found}
         if (needed and not files) or (files and of != {len(files)}):
             raise LongVPOError(
@@ -122,6 +122,7 @@ def _ours(name: str, kind: str) -> bool:
     if name in ALWAYS:
         return True
     if kind == "dataset":
-        return name in SHEETS.values() or bool(SHARD.fullmatch(name))
+        config, _, file = name.partition("/")
+        return name in SHEETS.values() or (config in CONFIGS and bool(SHARD.fullmatch(file)))
     known = (*MEASURED, *PROCESSOR, *MERGED, "adapter_config.json", ADAPTER_WEIGHTS)
     return name in known or bool(WEIGHTS.fullmatch(name) or TEMPLATE.fullmatch(name))

@@ -114,7 +114,8 @@ def fetch_bytes(source: SourceSection, value: Any, number: int) -> str:
 def name_of_url(address: str) -> str:
     """The name under which an address is kept: two addresses may end alike."""
     suffix = PurePosixPath(cut(address).partition("://")[2].partition("/")[2]).suffix  # not of the host
-    return hashlib.sha256(address.encode()).hexdigest()[:16] + suffix
+    digits = hashlib.sha256(address.encode(errors="replace")).hexdigest()[:16]
+    return digits + (suffix if re.fullmatch(r"\.\w{1,16}", suffix) else "")
 
 
 def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:

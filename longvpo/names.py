@@ -1,7 +1,8 @@
 """The files that rows name: inside their source's folder, and found however their names are spelt.
 
 The rule: the exact name comes first. Then the same name with its accents composed the other way, as tables and files
-from a Mac have them, with the separators of Windows, or without blanks around it.
+from a Mac have them, with the separators of Windows, or without blanks around it. No spelling leads out of the folder
+by itself; links that lie in the folder are the user's own, and are followed.
 """
 
 from __future__ import annotations
@@ -13,26 +14,33 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from longvpo.errors import VideoError
-from longvpo.private import cut
+from longvpo.private import cut, last_name
 
 LONGEST_NAME = 255  # bytes of a file's name, in all common file systems
 LONGEST_PATH = 2048  # bytes; half of what Linux opens, as a folder stands before it
 
 
-def check_name(name: str, column: str) -> None:
-    """Raises VideoError when a cell of a video column is no path inside a folder."""
-    parts = re.split(r"[\\/]", name)
+def check_name(name: str, column: str = "video") -> None:
+    """Raises VideoError when a name, in any of its spellings, is no path inside a folder."""
+    bare = composed(name)
+    while bare != composed(bare):  # what is left of `./ /etc` has a blank to strip
+        bare = composed(bare)
     if "://" in name:
         raise VideoError(f"{cut(name)} is an address and no path inside the source's folder")
-    if name.startswith(("/", "\\\\")) or re.match(r"[A-Za-z]:[\\/]", name) or ".." in parts:
-        raise VideoError(f"{cut(name)} is no path inside the source's folder")
-    longest = max(len(part.encode(errors="replace")) for part in parts)
+    if re.match(r"/|[A-Za-z]:/", bare) or cut(bare) != bare:
+        raise VideoError(f"{last_name(cut(name))} is no path inside the source's folder")
+    longest = max(len(part.encode(errors="replace")) for part in bare.split("/"))
     if longest > LONGEST_NAME or len(name.encode(errors="replace")) > LONGEST_PATH or "\0" in name:
         raise VideoError(f"its {column} is no name of a file: {reprlib.repr(name)}")
 
 
 def video_file(folder: Path, name: str) -> Path:
-    """The file that a row names; where there is none, the place at which it would be."""
+    """The file that a row names; where there is none, the place at which it would be.
+
+    Raises:
+        VideoError: the name is no path inside the folder. Whoever wrote the row, no other file is opened.
+    """
+    check_name(name)
     exact = folder / name
     if os.path.isfile(exact):
         return exact

@@ -1,8 +1,9 @@
 """What of this machine is cut from a text before others read it: the folders above a name, and what signs an address.
 
 The rule: a path that is not one inside the user's own folder is told by its last name; an address without user,
-password, query and fragment. Whole values are cut, in every form in which a path or an address is written; running
-text is not, as nobody can say where in it a path with blanks ends (leaks.py looks for what is left).
+password, query and fragment. Whole values are cut, in every form in which a path or an address is written, with
+blanks, quotes and brackets around it. In running text addresses are cut, and paths in quotes; of any other path nobody
+can say where it ends (leaks.py looks for what is left).
 """
 
 from __future__ import annotations
@@ -12,6 +13,19 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
+WITHIN = re.compile(  # with a host of IPv6, and a user and a password that hold what else ends an address
+    r"[A-Za-z][A-Za-z0-9+.-]+://(?:[^\s/?#]*@)?(?:\[[^\]\s]*\])?[^\s'\"<>()\[\]?#]*(?:[?#][^\s'\"<>]*)?"
+)
+CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]+://|[/~.]|[A-Za-z]:[\\/])")  # of fsspec, as in zip://a::https://b
+HOST = re.compile(r"[^:]*(:\d*)?|\[.*\](:\d*)?")
+PARAMETERS = re.compile(r";[^/;=]*=[^/;]*")
+QUERY = re.compile(r"[?#&;][\w.~%-]+=")
+# what stands before a path: another machine, with or without a user, or a scheme
+ELSEWHERE = re.compile(r"([\w.+-]+@)?[\w.+-]{2,}:(?=[/~]|\\\\)|file:(?=[.\\]|[A-Za-z]:[\\/])", re.IGNORECASE)
+QUOTED = re.compile(r"""(['"`])((?:[/~]|[A-Za-z]:[\\/]|\\\\)[^'"`\n]*[\\/][^'"`\n]*)\1""")
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+AROUND = BLANKS + "\"'`´‘’“”„«»‹›<>()[]{}"
+TOKEN = re.compile(r"[<\[({]+/[^/\\\s]+[>\])}]+")  # such as </s> and [/INST], which are no paths
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|[A-Za-z]:[^\s\\/]+\\|\\\\")  # a drive, a folder of a drive, another machine
 REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?(@\S+)?", re.ASCII)  # as the Hub's ids are, perhaps with a revision
 FOLDERS = ("folder", "overlap")  # keys of recipes whose values are always paths, and so are those in `videos`
@@ -22,23 +36,61 @@ TEXTS = ("prompts", "about", "example", "failures")  # of a user or a model, not
 def cut(text: str) -> str:
     """A value that may be a path or an address, as it may be published; any other is returned as it is.
 
-    An absolute path, and one that climbs or begins at a home or at this folder, becomes its last name.
+    An absolute path, and one that climbs or begins at a home or at this folder, becomes its last name. What stands
+    around a value that is cut is left out.
     """
-    address = ADDRESS.fullmatch(text)
-    if address and address["scheme"].lower() != "file":
-        place, slash, path = re.split(r"[?#]", address["rest"], maxsplit=1)[0].partition("/")
-        return f"{address['scheme']}://{place.rpartition('@')[2]}{slash}{path}"
-    if address or text.lower().startswith("file:/"):
-        return last_name(re.split(r"[?#]", text, maxsplit=1)[0])
-    if "\n" in text:
+    if TOKEN.fullmatch(text.strip()):
         return text
-    begins = text.startswith(("/", "./", ".\\")) or re.match(r"~[^\s\\/]*[\\/]", text) or WINDOWS.match(text)
-    return last_name(text) if begins or ".." in re.split(r"[\\/]", text) else text
+    left = text.lstrip(AROUND)
+    bare = left.rstrip(BLANKS if left == text.lstrip(BLANKS) else AROUND)
+    told = _cut(bare)
+    return text if told == bare else told
 
 
 def cut_within(text: str) -> str:
-    """Running text of a library, each address in it cut. A path in it is not found: leave it out, or replace it."""
-    return re.sub(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>)\]]*", lambda found: cut(found[0]), text)
+    """Running text, each address and each quoted path in it cut. Leave any other path out of it, or replace it."""
+    text = WITHIN.sub(lambda found: _cut(found[0]), text)
+    return QUOTED.sub(lambda found: f"{found[1]}{_last(found[2])}{found[1]}", text)
+
+
+def _cut(text: str) -> str:
+    links = CHAIN.split(text) if "://" in text else [text]
+    if len(links) > 1:
+        return "::".join(map(_cut, links))
+    address = ADDRESS.fullmatch(text)
+    if address:
+        local = address["scheme"].lower() == "file" or address["rest"].startswith("/")
+        return _last(re.split(r"[?#]", text, maxsplit=1)[0]) if local else _cut_address(address)
+    found = WITHIN.search(text)
+    if found:  # a path before it, as in /vsicurl/https://host, is not told
+        return cut_within(text[found.start() :] if _is_path(text) else text)
+    elsewhere = ELSEWHERE.match(text)
+    if elsewhere:
+        return _last(text[elsewhere.end() :])
+    return _last(text) if _is_path(text) else cut_within(text)
+
+
+def _cut_address(address: re.Match[str]) -> str:
+    rest = address["rest"]
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" not in place and not HOST.fullmatch(place) and "@" in rest:  # what ends a host is in the password
+        rest = rest.partition("@")[2]
+    place, slash, path = PARAMETERS.sub("", re.split(r"[?#]", rest, maxsplit=1)[0]).partition("/")
+    return f"{address['scheme']}://{place.rpartition('@')[2]}{slash}{cut_within(path)}"
+
+
+def _is_path(text: str) -> bool:
+    if "\n" in text:
+        return False
+    begins = text.startswith(("/", "./", ".\\")) or re.match(r"~[^\s\\/]*[\\/]", text) or WINDOWS.match(text)
+    return bool(begins) or any(part.strip() == ".." for part in re.split(r"[\\/]", text))
+
+
+def _last(path: str) -> str:
+    """The last name of a path, or of an address without its scheme."""
+    of_host = path.startswith("//")
+    name = last_name((re.compile(r"[?#]") if of_host else QUERY).split(path, maxsplit=1)[0])
+    return name.rpartition("@")[2] if of_host else name
 
 
 def last_name(path: str | Path) -> str:

@@ -30,7 +30,7 @@ from longvpo.output import whole_output
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import SCORED_BY, scored_by, training_rows
-from longvpo.shards import write_shards
+from longvpo.shards import shards, write_shards
 from longvpo.train import make_trainer, start_folder
 from longvpo.video import ClipFrames
 
@@ -76,7 +76,7 @@ def _add(folder: Path, config: str, columns: dict[str, list[Any]]) -> None:
     old = folder / "old"
     (folder / config).rename(old)
     # not from_parquet, which takes brackets in a path for a pattern
-    rows = datasets.Dataset(pyarrow.concat_tables(parquet.read_table(path) for path in sorted(old.glob("*.parquet"))))
+    rows = datasets.Dataset(pyarrow.concat_tables(parquet.read_table(path) for path in shards(old)))
     rows = rows.remove_columns([name for name in columns if name in rows.column_names])
     for name, values in columns.items():
         rows = rows.add_column(name, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import datasets
 
 SHARD_BYTES = 1 << 30  # a file is closed above it; the Hub's documentation advises 0.5 to 5 GB
+SHARD = re.compile(r"train-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?\.parquet")  # the name of such a file
 GROUP_ROWS = 1000  # a row group at most; of rows with pictures, as many as make GROUP_BYTES
 GROUP_BYTES = 64 << 20
 
@@ -50,6 +52,11 @@ def write_shards(folder: Path, rows: Iterable[dict[str, Any]], columns: datasets
         path.rename(folder / f"train-{number:05d}-of-{len(written):05d}-{file_hash(path)[:16]}.parquet")
         for number, path in enumerate(written)
     ]
+
+
+def shards(folder: Path) -> list[Path]:
+    """The files of a config, in order. What lies beside them under another name is not ours."""
+    return sorted(path for path in folder.glob("*.parquet") if SHARD.fullmatch(path.name))
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

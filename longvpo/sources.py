@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
@@ -95,10 +96,10 @@ def _name(source: SourceSection, row: dict[str, Any], number: int) -> str:
         value = value.get("path")
     if not isinstance(value, str) or not value.strip():
         return f"row {number}"
-    try:
-        return private.cut(video_path(source, value, "it"))
-    except VideoError:
-        return private.cut(value)
+    with suppress(VideoError):
+        value = video_path(source, value, "it")
+    told = private.cut(value)
+    return private.last_name(told) if told.strip().startswith("\\") else told  # with the separators of Windows
 
 
 def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...]) -> Candidate:
@@ -111,7 +112,8 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
     else:
         video = video_path(source, value, f"row {number}")
         if source.videos == "urls":
-            address, video = video, name_of_url(video)
+            address = video.strip()
+            video = name_of_url(address)
     check_name(video, named.video)
     video = str(PurePosixPath(video))  # without `./`: two spellings of a path are one video
     wanted = (*((named.caption,) if source.captions == "table" else ()), *columns)

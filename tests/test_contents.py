@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from longvpo.cards import card_of
 from longvpo.errors import LongVPOError
 from longvpo.release import staged
 from longvpo.target import Target
@@ -44,6 +45,21 @@ def test_stray_files_and_links_stay_here(dataset: Path, tmp_path: Path, capfd: p
     (said,) = [line for line in capfd.readouterr().err.splitlines() if "longvpo did not make" in line]
     assert said.startswith("left out, as longvpo did not make it here: #recipe.yaml#, .DS_Store, .env, Thumbs.db, ")
     assert said.endswith("and 8 more")
+
+
+def test_a_table_of_another_name_is_no_part_of_a_config(
+    dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    folder = Path(shutil.copytree(dataset, tmp_path / "data"))
+    own, card = held(folder), card_of(folder)
+    parquet.write_table(pyarrow.table({"password": ["mine"]}), folder / "stage1" / "secret.parquet")
+    (folder / "stage1" / "broken.parquet").write_text("none")
+    assert card_of(folder) == card
+    assert held(folder) == own
+    assert "did not make it here: stage1/broken.parquet, stage1/secret.parquet" in capfd.readouterr().err
 
 
 def test_a_link_inside_the_folder_is_its_own(dataset: Path, tmp_path: Path) -> None:

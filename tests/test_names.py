@@ -10,6 +10,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unicodedata import normalize
 
@@ -21,6 +22,8 @@ from huggingface_hub.errors import EntryNotFoundError
 from pyarrow import parquet
 
 from longvpo import fetch as fetching
+from longvpo.collator import check_videos
+from longvpo.cost import picture_size
 from longvpo.decoders import read_decord, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, name_of_url
@@ -129,6 +132,70 @@ def test_the_hub_is_asked_for_the_name_that_is_there(
     with pytest.raises(VideoError, match=r"no such video: plain\.mp4 in some/films@main"):
         fetching.fetch_file(source, "plain.mp4", source.folder / "plain.mp4")
     assert asked == [name, there, "plain.mp4"]
+
+
+# names that lead out of the folder
+
+OUT = (
+    *(" {0}/secret/x.mp4", "{0}/secret/x.mp4", " ../secret/x.mp4", "\t../secret/x.mp4", "\u00a0../secret/x.mp4"),
+    *(
+        " ..\\secret\\x.mp4",
+        "..\\secret\\x.mp4",
+        "./ {0}/secret/x.mp4",
+        "./ ./ {0}/secret/x.mp4",
+        "a/ .. /../secret/x.mp4",
+    ),
+    *("a/../../secret/x.mp4", "C:\\secret\\x.mp4", " c:/secret/x.mp4", "~/secret/x.mp4", " //server/secret/x.mp4"),
+    *("user@host:/secret/x.mp4", "nfs:/secret/x.mp4", "file:~/secret/x.mp4"),
+)
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_no_spelling_leads_out_of_the_folder(name: str, film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    put(film, tmp_path / "secret" / "x.mp4", folder / "a" / "b.mp4")
+    said = [name.format(tmp_path), f"\\{name.format(tmp_path)}".replace("/", "\\").replace("\\\\", "\\")]
+    for one in said:
+        table(folder, {"file_name": one})
+        clips, _, dropped = read_clips(SourceSection(name="s", folder=folder))
+        assert clips == []
+        assert [item.id for item in dropped] == ["x.mp4"]
+        assert [item.reason for item in dropped] == ["x.mp4 is no path inside the source's folder"]
+        clip = {"source": "s", "video": one, "start": 0.0, "end": 1.0}
+        with pytest.raises(VideoError, match=r"^x\.mp4 is no path inside the source's folder"):
+            ClipFrames(VideoSection(fps=4), {"s": folder})(clip)
+
+
+def test_training_opens_no_file_that_a_downloaded_dataset_names_elsewhere(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "clips"
+    put(film, tmp_path / "secret.mp4", folder / "a.mp4")
+    opened: list[Path] = []
+    monkeypatch.setattr("longvpo.cost.probe", lambda path: opened.append(path) or probe(path))
+    frames_of = ClipFrames(VideoSection(fps=4), {"s": folder})
+    recipe = SimpleNamespace(video=frames_of.section, data=SimpleNamespace(videos=frames_of.folders))
+    assert picture_size(recipe, "s", "a.mp4") == (64, 64)  # type: ignore[arg-type]
+    for name in ("../secret.mp4", f" {tmp_path}/secret.mp4", "../../../../etc/passwd"):
+        rows = Dataset.from_dict({"context": [[{"source": "s", "video": name, "start": 0.0, "end": 1.0}]]})
+        with pytest.raises(
+            LongVPOError, match=r"1 of 1 triplets need videos .* is no path inside the source's folder"
+        ):
+            check_videos(rows, frames_of)
+        assert picture_size(recipe, "s", name) != (64, 64)  # type: ignore[arg-type]
+    assert opened == [folder / "a.mp4"]
+
+
+def test_links_of_the_users_own_are_followed(film: Path, tmp_path: Path) -> None:
+    put(film, tmp_path / "disk" / "a.mp4", tmp_path / "other" / "b.mp4")
+    (tmp_path / "disk" / "b.mp4").symlink_to(Path("..") / "other" / "b.mp4")
+    (tmp_path / "disk" / "deep").symlink_to(tmp_path / "other")
+    (tmp_path / "clips").symlink_to(tmp_path / "disk")
+    table(
+        tmp_path / "clips", *({"file_name": name} for name in ("./a.mp4", "b.mp4", " deep\\b.mp4 ", ".\\deep/b.mp4"))
+    )
+    clips, _, dropped = read_clips(SourceSection(name="s", folder=tmp_path / "clips"))
+    assert (len(clips), dropped) == (4, [])
 
 
 # datasets in the form of VideoFolder
@@ -326,6 +393,38 @@ def test_addresses_are_told_by_host_and_path(host: str, tmp_path: Path, monkeypa
     assert f"http://{host}/b" in {item.id for item in dropped}
     assert "secret" not in json.dumps([(item.id, item.reason) for item in dropped])
     assert name_of_url("https://me:se.cret@host").endswith(tuple("0123456789abcdef")), "no part of it is a suffix"
+
+
+@pytest.mark.parametrize(
+    ("address", "suffix"),
+    [
+        ("https://h/x.mp4?sig=secret", ".mp4"),
+        (" https://h/x.mp4?sig=secret", ".mp4"),
+        ("see https://h/x.mp4?sig=secret", ".mp4"),
+        ("//h/x.mp4?sig=secret", ""),
+        ("https://h/x.mp4;jsessionid=secret", ".mp4"),
+        ("https://h/x.mp4&sig=secret", ""),
+        ("https://h/x.\ud800", ""),
+    ],
+)
+def test_the_name_of_an_address_holds_no_part_of_its_query(address: str, suffix: str) -> None:
+    assert name_of_url(address)[16:] == suffix
+
+
+def test_a_blank_around_an_address_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    rows = [
+        {"url": f" https://u:pw@h/{n}.mp4?sig=secret\n", "caption": caption} for n, caption in enumerate(("a", ""))
+    ]
+    table(tmp_path / "repository", *rows, name="train.jsonl")
+    columns = ColumnSection(video="url")
+    source = SourceSection(
+        name="s", folder=tmp_path, dataset=str(tmp_path / "repository"), videos="urls", columns=columns
+    )
+    (candidate,), (dropped,) = list_candidates(source)
+    assert candidate.address == "https://u:pw@h/0.mp4?sig=secret"
+    assert candidate.video == name_of_url(candidate.address)
+    assert dropped.id == "https://h/1.mp4"
 
 
 def test_a_proxy_that_is_none_is_no_fault_of_the_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

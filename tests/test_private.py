@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longvpo.private import cut, last_name, public
+from longvpo.private import cut, cut_within, last_name, public
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,64 @@ from longvpo.private import cut, last_name, public
         ("K: 5", "K: 5"),
         ("/ two\n/lines", "/ two\n/lines"),
         ("", ""),
+        (" https://u:pw@h/x?sig=S", "https://h/x"),
+        ("\u00a0\ufeffhttps://u:pw@h/x?sig=S\n", "https://h/x"),
+        (" /home/jd/x", "x"),
+        ("\t~jd/x ", "x"),
+        (" ../jd/x", "x"),
+        ("films/ .. /jd/x", "x"),
+        ("'/home/jd/my clips'", "my clips"),
+        ("(</home/jd/x>)", "x"),
+        ("/home/jd/x (copy)", "x (copy)"),
+        ('"C:\\Users\\jd\\x"', "x"),
+        ("see https://u:pw@h/x", "see https://h/x"),
+        ("see '/home/jd/my clips' and 'C:\\jd\\x'", "see 'my clips' and 'x'"),
+        ("https://h/x?sig=S and https://u:pw@h/y", "https://h/x"),
+        ("https://h/x and https://u:pw@h/y", "https://h/x and https://h/y"),
+        ("https://a.net/web/https://u:pw@h/y?sig=S", "https://a.net/web/https://h/y"),
+        ("https://u:p/w#?@h:80/x?k=a@b", "https://h:80/x"),
+        ("https://h/@user/x", "https://h/@user/x"),
+        ("http://[::1]:8000/v1?key=S", "http://[::1]:8000/v1"),
+        ("https://h/x;jsessionid=S", "https://h/x"),
+        ("https://h/a;s=S/x.mp4;t=1?u=2", "https://h/a/x.mp4"),
+        ("//h/a.mp4?sig=x/y", "a.mp4"),
+        ("//u:pw@h", "h"),
+        ("/films/a.mp4?sig=x/y", "a.mp4"),
+        ("/home/jd/who is it?.mp4", "who is it?.mp4"),
+        ("/vsicurl/https://u:pw@h/x?sig=1", "https://h/x"),
+        ("zip://x::/home/jd/a.zip", "zip://x::a.zip"),
+        ("zip://x::https://u:pw@h/a.zip?sig=1", "zip://x::https://h/a.zip"),
+        ("lmdb:///home/jd/x", "x"),
+        ("file:~/x", "x"),
+        ("nfs:/srv/jd/x", "x"),
+        ("user@host:/home/jd/x", "x"),
+        ("https:/u:pw@h/x?sig=1", "x"),
+        ("</s>", "</s>"),
+        (" [/INST] ", " [/INST] "),
+        ("<</SYS>>", "<</SYS>>"),
+        ("(?:q|k)_proj", "(?:q|k)_proj"),
+        ("[red] 'and' (blue)", "[red] 'and' (blue)"),
+        ("clip@12:30.mp4", "clip@12:30.mp4"),
+        ("std::vector", "std::vector"),
     ],
 )
 def test_a_value_is_cut_in_every_form_of_a_path(value: str, left: str) -> None:
     assert cut(value) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "for url 'http://u:p)w@[::1]:80/x?k=a)b]c' (see https://h/y?z).",
+            "for url 'http://[::1]:80/x' (see https://h/y",
+        ),
+        ("[Errno 2] No such file: '/home/jd/my x.mp4'", "[Errno 2] No such file: 'my x.mp4'"),
+        ("'/think' and \"/\" and '</s>' ", "'/think' and \"/\" and '</s>' "),
+    ],
+)
+def test_addresses_and_quoted_paths_are_cut_in_running_text(text: str, left: str) -> None:
+    assert cut_within(text) == left
 
 
 def test_the_last_name_of_a_home_is_nobody() -> None:
