@@ -105,14 +105,27 @@ def _user() -> str:
 
 
 def _of_user(user: str) -> list[Needle]:
-    """The user's name as a part of an absolute path; of a common word, as a home alone."""
+    """The user's name as a part of a path, as a home and before a machine; of a common word, as a home alone."""
     if not user:
         return []
-    name, what = re.escape(user.encode()), f"a path with the name of the user, {user}"
-    before = rb"(?:/home|/Users|[\\/]Users)[\\/]+"
-    if len(user) > 2 and user.lower() not in COMMON:
-        before = rb"(?:(?<![\w:/.~-])|(?<=file:))(?:[A-Za-z]:|\\\\)?[\\/]+(?:[^\\/\s\0\"'<>|]+[\\/]+)*"
-    return [Needle(what, user.encode(), re.compile(before + name + rb"[\\/]"))]
+    name, what, part = re.escape(user.encode()), f"a path with the name of the user, {user}", user.encode()
+    known = len(user) > 2 and user.lower() not in COMMON
+    end = rb"(?:\Z|[\s\0\"'`<>()\[\]{},;:\\/])" if known else rb"[\\/]"
+    found = [
+        Needle(what, part, re.compile(rb"(?:/home|/Users)[\\/]+" + name + end)),
+        # Windows knows no case
+        Needle(what, b"sers", re.compile(rb"(?:[\\/]|\b[A-Z]:)[\\/]*Users[\\/]+" + name + end, re.IGNORECASE)),
+    ]
+    if known:
+        before = rb"(?:(?<![\w:/.~-])|(?<=file:))(?:[A-Za-z]:|\\\\)?[\\/]+"
+        folder = rb"(?:[^\\/\s\0\"'<>|]+[\\/]+)"
+        found += [
+            Needle(what, part, re.compile(before + folder + b"*" + name + rb"[\\/]")),
+            Needle(what, part, re.compile(before + folder + b"+" + name + end)),
+            Needle(what, part, re.compile(rb"(?<![\w/~.-])~" + name + rb"[\\/]")),
+            Needle(what, part, re.compile(rb"(?<![\w.+-])" + name + rb"@[\w.-]+:[\\/~]")),
+        ]
+    return found
 
 
 def _forms(text: str) -> set[str]:
@@ -180,7 +193,8 @@ def _columns(path: Path) -> Iterator[tuple[str, bytes]]:
 
     with parquet.ParquetFile(path) as file:
         footer = file.metadata.metadata or {}
-        yield "", b"\0".join([*footer, *footer.values()])
+        names = [f"{field.name}\0{field.type}".encode() for field in file.schema_arrow]  # a type names what is inside
+        yield "", b"\0".join([*names, *footer, *footer.values()])
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             for name in table.column_names:
@@ -193,6 +207,7 @@ def _columns(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _leaves(array: Any) -> Iterator[Any]:
     """The arrays of text and of bytes inside an array of lists and structs."""
+    import pyarrow
     import pyarrow.types as kinds
 
     kind = array.type
@@ -201,6 +216,13 @@ def _leaves(array: Any) -> Iterator[Any]:
             yield from _leaves(array.field(number))
     elif kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
         yield from _leaves(array.values)
+    elif kinds.is_map(kind):
+        yield from _leaves(array.keys)
+        yield from _leaves(array.items)
+    elif kinds.is_list_view(kind) or kinds.is_large_list_view(kind):
+        yield from _leaves(array.flatten())
+    elif kinds.is_string_view(kind) or kinds.is_binary_view(kind):
+        yield array.cast(pyarrow.large_binary())
     elif kinds.is_dictionary(kind):
         yield from _leaves(array.dictionary)
     elif any(test(kind) for test in (kinds.is_string, kinds.is_large_string, kinds.is_binary, kinds.is_large_binary)):

@@ -102,6 +102,25 @@ def test_in_a_table_row_and_column_are_named(tmp_path: Path) -> None:
     assert "t.parquet, its footer, holds" in said(lambda rows: None, metadata={"huggingface": PATH})
 
 
+def test_names_of_columns_and_columns_of_every_type_are_searched(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {
+        PATH: pyarrow.array(["a"]),
+        "inner": pyarrow.array([{PATH: 1}]),
+        "map": pyarrow.array([[("a", PATH)]], pyarrow.map_(pyarrow.string(), pyarrow.string())),
+        "key": pyarrow.array([[(PATH, 1)]], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+        "view": pyarrow.array([PATH], pyarrow.string_view()),
+        "bytes": pyarrow.array([PATH.encode()], pyarrow.binary_view()),
+    }
+    for number, (name, column) in enumerate(columns.items()):
+        file = tmp_path / f"{number}.parquet"
+        parquet.write_table(pyarrow.table({name: column}), file)
+        assert f"holds the path {PATH}" in found(file.read_bytes(), "t.parquet", tmp_path, [PATH]), name
+        assert found(file.read_bytes(), "t.parquet", tmp_path, ["/data/another"]) == ""
+
+
 @pytest.mark.parametrize(
     ("folder", "content", "hit"),
     [
@@ -139,6 +158,16 @@ def test_what_counts_as_the_folder(folder: str, content: str, hit: bool, tmp_pat
         ("video", "/home/video/a.mp4", True),
         ("jo", "/kit/jo/x", False),
         ("", "/home/x/y", False),
+        ("jdoe", "~jdoe/x", True),
+        ("jdoe", "see jdoe@host:/x", True),
+        ("jdoe", "jdoe@host:~/x", True),
+        ("jdoe", "it is in /mnt/jdoe", True),
+        ("jdoe", "'/mnt/disk/jdoe'", True),
+        ("jdoe", "/home/jdoe", True),
+        ("jdoe", "C:/Users/JDOE", True),
+        ("jdoe", '"c:\\\\users\\\\Jdoe\\\\x"', True),
+        ("jdoe", "jdoe@host.net and /jdoe and data/jdoe or /mnt/jdoe2, https://host/mnt/jdoe", False),
+        ("data", "in /home/data and /mnt/data; ~data/x", False),
     ],
 )
 def test_the_name_of_the_user_is_found_as_a_part_of_a_path(
