@@ -27,7 +27,8 @@ def check_name(name: str, column: str = "video") -> None:
         bare = composed(bare)
     if "://" in name:
         raise VideoError(f"{cut(name)} is an address and no path inside the source's folder")
-    if re.match(r"/|[A-Za-z]:/", bare) or cut(bare) != bare:
+    climbs = ".." in (part.strip() for part in bare.split("/"))
+    if climbs or re.match(r"/|[A-Za-z]:/", bare) or cut(bare) != bare:
         raise VideoError(f"{last_name(cut(name))} is no path inside the source's folder")
     longest = max(len(part.encode(errors="replace")) for part in bare.split("/"))
     if longest > LONGEST_NAME or len(name.encode(errors="replace")) > LONGEST_PATH or "\0" in name:

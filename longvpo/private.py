@@ -83,7 +83,7 @@ def _is_path(text: str) -> bool:
     if "\n" in text:
         return False
     begins = text.startswith(("/", "./", ".\\")) or re.match(r"~[^\s\\/]*[\\/]", text) or WINDOWS.match(text)
-    return bool(begins) or any(part.strip() == ".." for part in re.split(r"[\\/]", text))
+    return bool(begins or re.search(r"(^|[\\/])\s*\.\.\s*[\\/]", text))
 
 
 def _last(path: str) -> str:
