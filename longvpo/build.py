@@ -10,6 +10,7 @@ build that was killed goes on from there, and ends with the same bytes as one th
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -219,11 +220,11 @@ def _check_some(
             shutil.rmtree(blocks, ignore_errors=True)
         raise LongVPOError(
             f"no triplet was left in stage {stage}: {reasons}; {what}. Mend that, and run the same command again; the "
-            f"answers are kept: --journal {journal}"
+            f"answers are kept: --journal {shlex.quote(str(journal))}"
         )
     raise LongVPOError(
         f"no triplet was left in stage {stage}: {reasons}; loosen filters.*, context.clips or stage2.*, or give more "
-        f"videos, with another --output; the answers are kept: --journal {journal}"
+        f"videos, with another --output; the answers are kept: --journal {shlex.quote(str(journal))}"
     )
 
 

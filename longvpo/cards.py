@@ -94,7 +94,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         rows=rows,
         columns={stage: column_types(files[stage]) for stage in stages},
         fields=COLUMNS,
-        sheets=SHEETS,
+        sheets={stage: name for stage, name in SHEETS.items() if (folder / name).is_file()},
     )
 
 

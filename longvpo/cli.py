@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -101,7 +102,8 @@ def build_dataset(
     config = "stage1" if facts["stage1"] else "stage2"
     say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
     say_where(published)
-    say(f"next:    longvpo train RECIPE data.dataset={folder} data.config={config}")
+    videos = " ".join(f"data.videos.{source.name}={shlex.quote(str(source.folder))}" for source in loaded.all_sources)
+    say(f"next:    longvpo train RECIPE data.dataset={shlex.quote(str(folder))} data.config={config} {videos}")
 
 
 @app.command()
@@ -136,7 +138,7 @@ def train(
     print_values(facts | published, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
     say(f"adapter: {folder}")
     say_where(published)
-    say(f"next:    longvpo evaluate RECIPE --adapter {folder}")
+    say(f"next:    longvpo evaluate RECIPE --adapter {shlex.quote(str(folder))}")
 
 
 @app.command()
@@ -155,7 +157,7 @@ def score(
 
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
     print_values(score_dataset(loaded, folder), as_json)
-    say(f"next:    longvpo train {recipe} data.dataset={folder} reference_log_probs=dataset")
+    say(f"next:    longvpo train {recipe} data.dataset={shlex.quote(str(folder))} reference_log_probs=dataset")
 
 
 @app.command()
@@ -294,7 +296,3 @@ def main() -> None:
         said = f"{where}{said}; when that is mended, the same command goes on"
         say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from longvpo.card_file import check_own_card
-from longvpo.cards import card_of, kind_of, read_results
+from longvpo.cards import SHEETS, card_of, kind_of, read_results
 from longvpo.contents import check_dataset, check_model, gather
 from longvpo.errors import LongVPOError
 from longvpo.folder import (
@@ -130,7 +130,8 @@ def push_folder(
     license: str | None = None,
     overwrite_card: bool = False,
 ) -> dict[str, Any]:
-    """Publish what lies finished in a folder, under the name of its recipe where no other is given.
+    """Publish what lies finished in a folder: where no name is given, where it was published before, or under the name
+    of its recipe.
 
     Raises:
         LongVPOError: as check_push and push.
@@ -141,7 +142,8 @@ def push_folder(
         raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
     with understood(folder / "facts.json"):
         check_files(folder, licensed(facts, license), results)
-        name = repo_id or facts["name"] + ("-merged" if merged else "")
+        before = read_record(folder / RELEASE)["repo_id"] if (folder / RELEASE).is_file() else facts["name"]
+        name = repo_id or before + ("-merged" if merged else "")
     target = check_push(Target(kind, name, tag, private, collection, overwrite_card), facts["recipe"])
     if not merged:
         return push(folder, target, results, license)
@@ -164,6 +166,20 @@ def check_files(folder: Path, facts: dict[str, Any], results: Path | None) -> No
     card_of(folder)
 
 
+def _keep_pictures(copy: Path, facts: dict[str, Any]) -> None:
+    """Take contact sheets out of a release where a source does not say that its videos may be published."""
+    closed = [source["name"] for source in facts.get("sources", ()) if not source["redistribution"]]
+    sheets = [copy / name for name in SHEETS.values() if closed and (copy / name).exists()]
+    if sheets:
+        print(
+            f"left out: {', '.join(path.name for path in sheets)}, as the frames of source {closed[0]} may not be "
+            "published; if its licence allows it, set its `redistribution: true` in the build's recipe",
+            file=sys.stderr,
+        )
+    for path in sheets:
+        path.unlink()
+
+
 @contextmanager
 def staged(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> Iterator[Release]:
     """Everything that the release will hold, as files.
@@ -179,6 +195,7 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
         if not target.overwrite_card:
             check_own_card(folder)
         check_dataset(folder, copy, facts) if kind == "dataset" else check_model(folder, copy)
+        _keep_pictures(copy, facts)
         if results is not None:
             _add_results(copy, results)
         write_text(copy / "facts.json", as_json(public(facts)))

@@ -246,7 +246,7 @@ def _check_start(recipe: TrainRecipe) -> None:
     if recipe.adapter is None:
         return
     if "lora" in recipe.model_fields_set:
-        raise LongVPOError("`lora` comes with the adapter that training goes on from: leave `lora` or `adapter` out")
+        raise LongVPOError("`lora` comes with the adapter: leave `lora` or `adapter` out (tiny/stage2 has no `lora`)")
     if Path(recipe.adapter).is_dir():
         check_adapter(recipe.base, Path(recipe.adapter))
 

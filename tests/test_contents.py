@@ -62,6 +62,22 @@ def test_a_table_of_another_name_is_no_part_of_a_config(
     assert "did not make it here: stage1/broken.parquet, stage1/secret.parquet" in capfd.readouterr().err
 
 
+def test_pictures_of_videos_that_may_not_be_published_stay_here(
+    dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(dataset, tmp_path / "data"))
+    own = held(folder)
+    assert "contact_sheet.png" in own
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    facts["sources"][0]["redistribution"] = False
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    capfd.readouterr()
+    with staged(folder, Target("dataset", "alice/data", "v1", overwrite_card=True)) as release:
+        assert set(release.files) == own - {"contact_sheet.png"}
+        assert "contact_sheet" not in release.files["README.md"].path.read_text(encoding="utf-8")
+    assert "left out: contact_sheet.png, as the frames of source drawn may not be" in capfd.readouterr().err
+
+
 def test_a_link_inside_the_folder_is_its_own(dataset: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(dataset, tmp_path / "data"))
     own = held(folder)

@@ -633,7 +633,7 @@ def no_weights(folder: Path) -> list[str]:
     [
         (other_base, [], ["was trained on someone/else, not on tiny", "set base.model=someone/else"]),
         (no_weights, [], ["holds no adapter", "adapter_model.safetensors"]),
-        (None, ["lora.r=8"], ["`lora` comes with the adapter", "leave `lora` or `adapter` out"]),
+        (None, ["lora.r=8"], ["`lora` comes with the adapter", "leave `lora` or `adapter` out", "tiny/stage2"]),
         (None, ["data.mix=[{config: stage2, share: 0.1}]"], ["rows of stage2 are asked for twice"]),
         (
             None,

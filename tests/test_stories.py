@@ -81,6 +81,7 @@ def test_the_same_seed_draws_the_same_files(split: Split, tmp_path: Path) -> Non
     names = [path.relative_to(tmp_path / "a") for path in sorted((tmp_path / "a").rglob("*.*"))]
     assert [str(name) for name in names] == [
         "metadata.jsonl",
+        "source.json",
         "stories.json",
         "videos/00000.mp4",
         "videos/00001.mp4",

@@ -104,7 +104,7 @@ def test_the_world_is_seeded_and_its_splits_do_not_meet() -> None:
 def test_the_same_seed_draws_the_same_files(world: Path, tmp_path: Path) -> None:
     write_world(tmp_path, clips=60, seed=11, split="train")
     names = sorted(path.relative_to(world) for path in world.rglob("*.*"))
-    assert len(names) == 62
+    assert len(names) == 63
     assert [name for name in names if (world / name).read_bytes() != (tmp_path / name).read_bytes()] == []
 
 
