@@ -63,6 +63,8 @@ def place_of(output: Path, inside: bool = False) -> Place:
     with writing(output):
         try:
             path = output.resolve()
+            if path.is_symlink():  # links in a circle, which Python 3.13 resolves to one of them
+                path.stat()
             there = path.is_dir()
             if path.exists() and not there:
                 raise LongVPOError(f"{output} is a file: {OTHERWISE}, or delete it")
@@ -280,10 +282,8 @@ def write_whole(place: Place, write: Callable[[Path], None], resumes: bool = Fal
         if said is None:
             raise
         kept = None if resumes else _kept(write)
-        then = (
-            "mend that, and the same command only writes the result again" if resumes else "mend that, and run again"
-        )
-        then = f"the result is whole in {kept}: move it to where it belongs" if kept else then
+        again = "the same command only writes the result again" if resumes else "run again"
+        then = f"the result is whole in {kept}: move it to where it belongs" if kept else f"mend that, and {again}"
         raise LongVPOError(f"cannot write into {place.output}: {said}; {then}") from error
 
 
