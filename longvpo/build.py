@@ -28,16 +28,16 @@ from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
 from longvpo.filters import unanswered
-from longvpo.folder import PROVENANCE, as_json, whole_file, write_text
+from longvpo.io.files import PROVENANCE, as_json, whole_file, write_text
+from longvpo.io.output import check_place, claimed, place_of, whole_folder
+from longvpo.io.records import read_record, understood
 from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
-from longvpo.output import check_place, claimed, place_of, whole_folder
 from longvpo.pool import Pool
 from longvpo.provenance import made_by
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash
-from longvpo.records import read_record, understood
 from longvpo.sections import SourceSection, WriterSection
 from longvpo.shards import write_shards
 from longvpo.similarity import Embedder

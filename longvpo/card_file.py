@@ -9,7 +9,7 @@ from pathlib import Path
 
 from longvpo.cards import card_of
 from longvpo.errors import LongVPOError
-from longvpo.folder import CARD, CARD_HASH, PROVENANCE, as_json, file_hash, read_json, text_hash, write_text
+from longvpo.io.files import CARD, CARD_HASH, PROVENANCE, as_json, file_hash, read_json, text_hash, write_text
 
 
 def write_card(folder: Path) -> Path:

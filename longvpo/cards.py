@@ -16,9 +16,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, UndefinedError
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import PROVENANCE, as_yaml, shipped
+from longvpo.io.files import PROVENANCE, as_yaml, shipped
+from longvpo.io.records import Record, again, read_record, understood
 from longvpo.licenses import UNKNOWN
-from longvpo.records import Record, again, read_record, understood
 from longvpo.shards import column_types, dataset_info, shards
 from longvpo.triplet import COLUMNS
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from longvpo.errors import VideoError
-from longvpo.private import public
+from longvpo.io.private import public
 
 BRACES = re.compile(r"\{([^{}]+)\}")
 # What programs write as text where a table has nothing; no caption and no question is one of these

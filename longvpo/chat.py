@@ -20,9 +20,9 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.address import address_of, cleaned, key_advice, key_of, place_of, session
 from longvpo.errors import LongVPOError, first_line
+from longvpo.io.retry import SAYS_LATER, asked_wait
 from longvpo.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
 from longvpo.replies import BROKEN, Reply, characters, finish_of, read_choice
-from longvpo.retry import SAYS_LATER, asked_wait
 from longvpo.sections import EndpointSection, WriterSection
 from longvpo.writer import Request
 

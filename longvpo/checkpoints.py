@@ -18,9 +18,9 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainingArguments
 
-from longvpo.disk import check_room, writing
 from longvpo.errors import LongVPOError
-from longvpo.folder import as_json, file_hash, read_json, write_text
+from longvpo.io.disk import check_room, writing
+from longvpo.io.files import as_json, file_hash, read_json, write_text
 
 KEY, WHOLE = "key", "whole"
 

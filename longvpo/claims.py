@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import as_json, file_hash, read_json, write_text
+from longvpo.io.files import as_json, file_hash, read_json, write_text
 from longvpo.sections import Section, SourceSection, section_in
 
 Key = tuple[str | int, ...]

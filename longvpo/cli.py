@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from longvpo.disk import not_written
 from longvpo.errors import LongVPOError
-from longvpo.home import path
+from longvpo.io.disk import not_written
+from longvpo.io.home import path
 from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say, say_where
 
 app = typer.Typer(
@@ -243,7 +243,7 @@ def demo(
 @app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the built-in recipes, or print one."""
-    from longvpo.folder import read_text
+    from longvpo.io.files import read_text
     from longvpo.recipe_file import builtin_recipes, find_recipe
 
     print(read_text(find_recipe(name)).rstrip() if name else "\n".join(builtin_recipes()))

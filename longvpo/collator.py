@@ -24,8 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.io.names import existing_file
 from longvpo.model import encode
-from longvpo.names import existing_file
 from longvpo.plain_text import TEXT, answer_ids
 from longvpo.recipe import Reference
 from longvpo.video import ClipFrames, check_reach, join, sample_times, thin

@@ -14,11 +14,11 @@ from typing import Any
 
 from longvpo.cards import CONFIGS, SHEETS
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import CARD, PROVENANCE, RELEASE
+from longvpo.io.files import CARD, PROVENANCE, RELEASE
+from longvpo.io.weights import check_weights
 from longvpo.manifest import signature
 from longvpo.model import ADAPTER_WEIGHTS
 from longvpo.shards import SHARD, shards
-from longvpo.weights import check_weights
 
 ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
 MEASURED = ("trainer_state.json", "curves.png", "results.json", "heat_map.png", ".eval_results/longvpo.yaml")

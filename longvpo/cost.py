@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.io.names import video_file
 from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_memory
 from longvpo.model import encode, encode_texts, load_processor, loading, model_path
-from longvpo.names import video_file
 from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.probe import probe
 from longvpo.recipe import TrainRecipe

@@ -17,10 +17,10 @@ from typing import Any
 
 from longvpo.build import build
 from longvpo.evaluate import evaluate
-from longvpo.output import whole_output
+from longvpo.io.output import whole_output
+from longvpo.io.records import read_record
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
 from longvpo.recipe_file import load_recipe
-from longvpo.records import read_record
 from longvpo.tiny.stories import write_stories
 from longvpo.tiny.world import Split, write_world
 from longvpo.train import train

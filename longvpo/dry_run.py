@@ -14,8 +14,8 @@ import numpy as np
 from longvpo.blocks import block_size
 from longvpo.endpoint import make_writer
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.io.names import video_file
 from longvpo.model import encode, load_processor
-from longvpo.names import video_file
 from longvpo.recipe import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe_file import recipe_hash
 from longvpo.sections import SourceSection, WriterSection

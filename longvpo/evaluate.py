@@ -24,10 +24,10 @@ from longvpo.cells import question_of
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
-from longvpo.folder import as_json, file_hash, write_text
+from longvpo.io.files import as_json, file_hash, write_text
+from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.model import ADAPTER_WEIGHTS, check_adapter, load_model, load_processor
 from longvpo.multi import LongQuestion, accuracy, read_questions
-from longvpo.output import Place, claimed, finished, place_of, write_whole
 from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe import ContextSection, EvaluateRecipe
 from longvpo.recipe_file import dump_recipe, recipe_hash

@@ -22,9 +22,9 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError, first_line
-from longvpo.folder import whole_file
-from longvpo.names import composed, existing_file, spellings, video_file
-from longvpo.private import cut, cut_within
+from longvpo.io.files import whole_file
+from longvpo.io.names import composed, existing_file, spellings, video_file
+from longvpo.io.private import cut, cut_within
 from longvpo.sections import SourceSection
 
 TRIES = 3  # of an address

@@ -25,7 +25,7 @@ import yaml
 from huggingface_hub import get_token
 
 from longvpo.errors import LongVPOError
-from longvpo.weights import read_header
+from longvpo.io.weights import read_header
 
 COMMON = (  # names of users that are words, or those of machines: looked for as homes only
     *("root", "user", "users", "admin", "administrator", "ubuntu", "debian", "ec2-user", "centos", "runner", "nobody"),

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from longvpo import private
 from longvpo.errors import VideoError
 from longvpo.fetch import fetch_archives
-from longvpo.names import video_file
+from longvpo.io import private
+from longvpo.io.names import video_file
 from longvpo.probe import SLACK, probe
 from longvpo.scenes import cut, load_detector
 from longvpo.sections import LongSourceSection

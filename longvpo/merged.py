@@ -11,11 +11,11 @@ import shutil
 from pathlib import Path
 
 from longvpo.cards import kind_of
-from longvpo.disk import check_room, writing
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE
+from longvpo.io.disk import check_room, writing
+from longvpo.io.files import PROVENANCE
+from longvpo.io.records import read_record, understood
 from longvpo.model import load_model, load_processor
-from longvpo.records import read_record, understood
 from longvpo.sections import ModelSection
 
 KEPT = ("facts.json", "recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")

@@ -18,10 +18,10 @@ import numpy as np
 from huggingface_hub.errors import HFValidationError
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import read_json
+from longvpo.io.files import read_json
+from longvpo.io.weights import check_weights, read_header
 from longvpo.plain_text import encode_plainly, tokenizer_of
 from longvpo.sections import ModelSection
-from longvpo.weights import check_weights, read_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin

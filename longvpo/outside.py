@@ -8,11 +8,11 @@ from functools import partial
 from unittest.mock import patch
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import CARD
+from longvpo.io.files import CARD
+from longvpo.io.retry import again
+from longvpo.io.temporary import own_folder
 from longvpo.model import ADAPTER_WEIGHTS
-from longvpo.retry import again
 from longvpo.target import Target, read
-from longvpo.temporary import own_folder
 
 
 def look(target: Target, revision: str) -> None:

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from longvpo.folder import RELEASE
-from longvpo.records import read_record
+from longvpo.io.files import RELEASE
+from longvpo.io.records import read_record
 from longvpo.sections import ModelSection
 
 PACKAGES = (

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from longvpo import prompts
-from longvpo.home import at_home
+from longvpo.io.home import at_home
 from longvpo.sections import (
     FilterSection,
     FolderPath,

@@ -22,7 +22,7 @@ from huggingface_hub import cached_assets_path
 from tqdm import tqdm
 
 from longvpo.collator import SCORES
-from longvpo.names import video_file
+from longvpo.io.names import video_file
 from longvpo.trainer import AnchoredDPOTrainer
 
 

@@ -21,7 +21,8 @@ from longvpo.card_file import check_own_card
 from longvpo.cards import SHEETS, card_of, kind_of, read_results
 from longvpo.contents import check_dataset, check_model, gather
 from longvpo.errors import LongVPOError
-from longvpo.folder import (
+from longvpo.hub import publish
+from longvpo.io.files import (
     CARD,
     CARD_HASH,
     PROVENANCE,
@@ -34,17 +35,16 @@ from longvpo.folder import (
     text_hash,
     write_text,
 )
-from longvpo.hub import publish
+from longvpo.io.private import local_folders, public
+from longvpo.io.records import read_record, understood
+from longvpo.io.temporary import own_folder
 from longvpo.leaks import check_private, needles
 from longvpo.licenses import UNKNOWN, check_license, dataset_license
 from longvpo.manifest import File, Release
 from longvpo.merged import merge
 from longvpo.outside import look
-from longvpo.private import local_folders, public
 from longvpo.recipe import DatasetRecipe, TrainRecipe
-from longvpo.records import read_record, understood
 from longvpo.target import Target, check_push
-from longvpo.temporary import own_folder
 
 STATES = ("trainer_state.json", "adapter_config.json")
 CUT = (  # JSON files beside ours in which libraries write where something was loaded from

@@ -22,7 +22,7 @@ import numpy as np
 
 from longvpo.container import is_end, open_container, picture_stream
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.folder import read_json, whole_file
+from longvpo.io.files import read_json, whole_file
 from longvpo.probe import probe
 from longvpo.sections import SceneSection
 from longvpo.video import duration

@@ -22,11 +22,11 @@ from longvpo.arguments import training_arguments
 from longvpo.card_file import write_card
 from longvpo.cards import card_of
 from longvpo.collator import SCORES, check_videos
-from longvpo.disk import check_room
 from longvpo.errors import LongVPOError
-from longvpo.folder import RELEASE, file_hash
+from longvpo.io.disk import check_room
+from longvpo.io.files import RELEASE, file_hash
+from longvpo.io.output import whole_output
 from longvpo.model import ADAPTER_WEIGHTS, load_processor
-from longvpo.output import whole_output
 from longvpo.recipe import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import SCORED_BY, scored_by, training_rows

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from longvpo.home import at_home
+from longvpo.io.home import at_home
 
 AtHome = BeforeValidator(lambda value: at_home(value) if isinstance(value, str) else value)
 FolderPath = Annotated[Path, AtHome]

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longvpo.folder import file_hash
-from longvpo.records import parquet
+from longvpo.io.files import file_hash
+from longvpo.io.records import parquet
 
 if TYPE_CHECKING:
     import datasets

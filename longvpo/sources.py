@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo import private
 from longvpo.cells import cell, is_empty, says_nothing, shown
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
 from longvpo.filters import unanswered
-from longvpo.folder import file_hash
-from longvpo.names import check_name, composed, existing_file, video_file
+from longvpo.io import private
+from longvpo.io.files import file_hash
+from longvpo.io.names import check_name, composed, existing_file, video_file
 from longvpo.probe import probe
 from longvpo.recipe import DatasetRecipe
 from longvpo.scenes import cut

@@ -20,9 +20,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 
 from longvpo.errors import LongVPOError
-from longvpo.folder import CARD, CARD_HASH, PROVENANCE
-from longvpo.retry import WAITS, advice, again, fail_on_long_rests, reason, status_of
-from longvpo.temporary import own_folder
+from longvpo.io.files import CARD, CARD_HASH, PROVENANCE
+from longvpo.io.retry import WAITS, advice, again, fail_on_long_rests, reason, status_of
+from longvpo.io.temporary import own_folder
 
 Kind = Literal["dataset", "model"]
 

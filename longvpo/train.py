@@ -34,9 +34,9 @@ from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, check_targets, estimate, longest, row_lengths
 from longvpo.errors import LongVPOError
 from longvpo.figures import curves
-from longvpo.folder import PROVENANCE, as_json, as_yaml, file_hash, write_text
+from longvpo.io.files import PROVENANCE, as_json, as_yaml, file_hash, write_text
+from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
-from longvpo.output import Place, claimed, finished, place_of, write_whole
 from longvpo.printing import say
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, commit_of, hardware, made_by, made_of

@@ -17,7 +17,7 @@ import numpy as np
 from longvpo.container import local
 from longvpo.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.names import existing_file
+from longvpo.io.names import existing_file
 from longvpo.probe import SLACK, Probe, probe
 from longvpo.sections import Backend, VideoSection
 

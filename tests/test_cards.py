@@ -23,7 +23,7 @@ from huggingface_hub import DatasetCard, ModelCard
 from longvpo.card_file import write_card
 from longvpo.cards import bars, dataset_card, kind_of, model_card
 from longvpo.errors import LongVPOError
-from longvpo.folder import PROVENANCE, shipped
+from longvpo.io.files import PROVENANCE, shipped
 from longvpo.licenses import HUB_LICENSES, check_license
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,7 +12,7 @@ from test_cli import Capture, check_mistake, run
 
 from longvpo import load_triplets
 from longvpo.errors import LongVPOError
-from longvpo.home import at_home
+from longvpo.io.home import at_home
 from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
 from longvpo.recipe_file import dump_recipe, find_recipe, load_recipe
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_cli import run
 
-from longvpo.folder import file_hash
+from longvpo.io.files import file_hash
 from longvpo.model import ADAPTER_WEIGHTS
 from longvpo.tiny.stories import write_stories
 

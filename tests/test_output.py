@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import disk, output
-from longvpo.disk import check_room, not_written, writing
 from longvpo.errors import LongVPOError
-from longvpo.output import Place, claimed, finished, place_of, whole_folder, whole_output, write_whole
+from longvpo.io import disk, output
+from longvpo.io.disk import check_room, not_written, writing
+from longvpo.io.output import Place, claimed, finished, place_of, whole_folder, whole_output, write_whole
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longvpo.private import cut, cut_within, last_name, public
+from longvpo.io.private import cut, cut_within, last_name, public
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 from huggingface_hub import HfApi
 from pushes import Pushes, environment
 
-from longvpo.folder import CARD_HASH, RELEASE
+from longvpo.io.files import CARD_HASH, RELEASE
 
 ALICE = "hf_alice_write_"
 
@@ -357,7 +357,7 @@ def test_a_killed_push_leaves_nothing_behind_for_long(pushes: Pushes, folder: Pa
 def test_the_folder_of_a_living_process_and_those_of_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from longvpo.temporary import own_folder
+    from longvpo.io.temporary import own_folder
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "longvpo-other-1").mkdir()
@@ -381,7 +381,7 @@ def test_the_folder_of_a_living_process_and_those_of_others_stay(
 def test_folders_that_are_made_at_the_same_time_are_not_taken_for_dead_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from longvpo.temporary import own_folder
+    from longvpo.io.temporary import own_folder
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 

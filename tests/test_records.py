@@ -16,10 +16,10 @@ from test_cli import Capture, check_mistake, run
 from longvpo.card_file import write_card
 from longvpo.cards import FILES, kind_of, read_results
 from longvpo.errors import LongVPOError
-from longvpo.folder import RELEASE, as_json, as_yaml
+from longvpo.io.files import RELEASE, as_json, as_yaml
+from longvpo.io.records import Record, read_record
 from longvpo.merged import merge
 from longvpo.provenance import found_at
-from longvpo.records import Record, read_record
 from longvpo.release import push_folder
 
 DAMAGED = {

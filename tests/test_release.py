@@ -20,7 +20,7 @@ from pushes import Pushes, environment
 
 from longvpo.build import build
 from longvpo.cards import kind_of
-from longvpo.folder import RELEASE, file_hash
+from longvpo.io.files import RELEASE, file_hash
 from longvpo.model import TINY as TINY_FOLDER
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe

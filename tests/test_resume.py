@@ -17,8 +17,8 @@ import pytest
 
 from longvpo.build import build
 from longvpo.errors import LongVPOError
+from longvpo.io.output import claimed, place_of
 from longvpo.journal import Journal
-from longvpo.output import claimed, place_of
 from longvpo.prompts import SCENES_QUESTION_SCHEMA
 from longvpo.recipe import DatasetRecipe
 from longvpo.recipe_file import load_recipe, recipe_hash

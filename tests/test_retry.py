@@ -15,9 +15,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from longvpo import retry
 from longvpo.errors import LongVPOError
-from longvpo.retry import advice, again, asked_wait, may_pass, reason
+from longvpo.io import retry
+from longvpo.io.retry import advice, again, asked_wait, may_pass, reason
 
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 

@@ -14,7 +14,7 @@ import pytest
 from longvpo import card_file
 from longvpo.cli import main
 from longvpo.errors import LongVPOError
-from longvpo.folder import read_json, read_text, read_yaml, write_text
+from longvpo.io.files import read_json, read_text, read_yaml, write_text
 
 PACKAGE = Path(__file__).parents[1] / "longvpo"
 NO_TEXT = {"av", "tarfile", "hub", "archive", "material", "os"}  # whose open() is of other things than texts
@@ -51,7 +51,7 @@ def test_texts_do_not_depend_on_the_locale(tmp_path: Path) -> None:
     """A new interpreter: Python reads the locale when it starts."""
     program = (
         "import locale, sys; from pathlib import Path\n"
-        "from longvpo.folder import read_text, write_text\n"
+        "from longvpo.io.files import read_text, write_text\n"
         "assert locale.getpreferredencoding(False) != 'UTF-8'\n"
         "file = Path(sys.argv[1]) / 'card.md'\n"
         "write_text(file, read_text(file) + '\\u00e9t\\u00e9 \\u65e5\\u672c')\n"

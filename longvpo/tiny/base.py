@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from longvpo.folder import as_json, read_text, write_text
+from longvpo.io.files import as_json, read_text, write_text
 from longvpo.model import prompt_text
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor, save_encoders
 from longvpo.tiny.tasks import ATTRIBUTES, short_task

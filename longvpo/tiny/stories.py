@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.claims import state
-from longvpo.folder import write_text
+from longvpo.io.files import write_text
 from longvpo.tiny.world import COLORS, FPS, PLACES, SHAPES, Split, Thing, draw, pair_questions, random_thing
 from longvpo.video import write_video
 

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.claims import state
-from longvpo.folder import write_text
+from longvpo.io.files import write_text
 from longvpo.video import write_video
 
 SIZE = 96  # pixels; mp4 halves the resolution of colour, so clips are drawn larger than the model's 32

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from longvpo.disk import OTHERWISE, not_written, writing
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import write_text
-from longvpo.records import read_record
+from longvpo.io.disk import OTHERWISE, not_written, writing
+from longvpo.io.files import write_text
+from longvpo.io.records import read_record
 
 WORK, LOCK, KEY, FINAL = "work", "lock", "key.json", "final"
 STRAY = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini")  # file systems and file managers leave them

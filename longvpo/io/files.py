@@ -14,8 +14,9 @@ from typing import IO, Any
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.yaml_text import parse
+from longvpo.io.yaml_text import parse
 
+PACKAGE = Path(__file__).parents[1]
 PROVENANCE = "provenance.json"  # beside every result: what made it
 CARD = "README.md"
 CARD_HASH = "card_sha256"  # in provenance.json: of the card that longvpo wrote beside it
@@ -69,8 +70,8 @@ def read_yaml(path: Path) -> Any:
 
 def shipped(name: str) -> Path:
     """A folder of files that we ship: inside the package in a wheel, beside it in a checkout."""
-    inside = Path(__file__).parent / name
-    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+    inside = PACKAGE / "shipped" / name
+    return inside if inside.is_dir() else PACKAGE.parent / name
 
 
 def as_json(values: Any) -> str:

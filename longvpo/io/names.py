@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from longvpo.errors import VideoError
-from longvpo.private import cut, last_name
+from longvpo.io.private import cut, last_name
 
 LONGEST_NAME = 255  # bytes of a file's name, in all common file systems
 LONGEST_PATH = 2048  # bytes; half of what Linux opens, as a folder stands before it

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.folder import RELEASE, read_json, read_yaml
+from longvpo.io.files import RELEASE, read_json, read_yaml
 
 AGAIN = {
     "results.json": "evaluate again, with another --output",
