@@ -28,8 +28,8 @@ import numpy as np
 
 from longvpo.build import build
 from longvpo.probe import probe
-from longvpo.recipe import DatasetRecipe
-from longvpo.sections import SourceSection, VideoSection, WriterSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.sections import SourceSection, VideoSection, WriterSection
 from longvpo.video import duration, sample_times, scaled_size, write_video
 from longvpo.writer import Answer, Keep, Request
 

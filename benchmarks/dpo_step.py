@@ -44,7 +44,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from trl import DPOTrainer
 
 from longvpo.collator import AnchoredCollator
-from longvpo.recipe import LoraSection
+from longvpo.recipe.training import LoraSection
 from longvpo.train import training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 

@@ -32,8 +32,8 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
 
     from longvpo.collator import AnchoredCollator
     from longvpo.model import load_model, load_processor
-    from longvpo.recipe import LoraSection
-    from longvpo.sections import ModelSection, VideoSection
+    from longvpo.recipe.sections import ModelSection, VideoSection
+    from longvpo.recipe.training import LoraSection
     from longvpo.train import training_arguments
     from longvpo.trainer import AnchoredDPOTrainer
     from longvpo.video import ClipFrames

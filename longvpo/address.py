@@ -15,7 +15,7 @@ import httpx2
 from huggingface_hub import get_token
 
 from longvpo.errors import LongVPOError, first_line, hide, sendable
-from longvpo.sections import EndpointSection
+from longvpo.recipe.sections import EndpointSection
 
 SHORTEST_KEY = 8  # characters
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -14,9 +14,9 @@ import numpy as np
 from longvpo.blocks import Block, Draft
 from longvpo.filters import Refusal, asked_before, parse_verdict
 from longvpo.pool import Context, Pool, choose_context
-from longvpo.prompts import JUDGE_SCHEMA
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import recipe_hash
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import recipe_hash
+from longvpo.recipe.prompts import JUDGE_SCHEMA
 from longvpo.studio import Studio, failed
 from longvpo.triplet import Clip, Dropped, Triplet
 from longvpo.writer import Request

@@ -19,7 +19,7 @@ import numpy as np
 from longvpo.errors import VideoError
 from longvpo.filters import Refusal
 from longvpo.io.files import whole_file
-from longvpo.sections import SourceSection, VideoSection
+from longvpo.recipe.sections import SourceSection, VideoSection
 from longvpo.sources import Candidate, OverlapError, open_clip
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames

@@ -36,9 +36,9 @@ from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.model import check_model
 from longvpo.pool import Pool
 from longvpo.provenance import made_by
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import dump_recipe, recipe_hash
-from longvpo.sections import SourceSection, WriterSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import dump_recipe, recipe_hash
+from longvpo.recipe.sections import SourceSection, WriterSection
 from longvpo.shards import write_shards
 from longvpo.similarity import Embedder
 from longvpo.sources import Candidate, check_enough, fingerprint, list_candidates, prepare, read_overlap

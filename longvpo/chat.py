@@ -22,8 +22,8 @@ from longvpo.address import address_of, cleaned, key_advice, key_of, place_of, s
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.retry import SAYS_LATER, asked_wait
 from longvpo.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
+from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.replies import BROKEN, Reply, characters, finish_of, read_choice
-from longvpo.sections import EndpointSection, WriterSection
 from longvpo.writer import Request
 
 FIRST_WAIT = 1.0  # seconds before the first retry; it doubles

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import not_written
 from longvpo.io.home import path
-from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say, say_where
+from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say_where
 
 app = typer.Typer(
     name="longvpo",
@@ -75,8 +75,8 @@ def build_dataset(
     as_json: AsJson = False,
 ) -> None:
     """Make preference triplets from clips and their captions. The same command again goes on after a kill."""
-    from longvpo.recipe import DatasetRecipe
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.dataset import DatasetRecipe
+    from longvpo.recipe.file import load_recipe
 
     if "=" in recipe:  # the default recipe with overrides
         recipe, overrides = DEFAULT, [recipe, *(overrides or [])]
@@ -121,8 +121,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a QLoRA adapter on triplets. The same command again goes on from the last checkpoint."""
-    from longvpo.recipe import TrainRecipe
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.training import TrainRecipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     target = _target("model", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
@@ -149,8 +149,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Add the log-probabilities of a training recipe's reference to its dataset, so that training need not score."""
-    from longvpo.recipe import TrainRecipe
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.training import TrainRecipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     from longvpo.scored import score_dataset
@@ -169,8 +169,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a base and its adapters: a clip hidden among others, and questions about several scenes."""
-    from longvpo.recipe import EvaluateRecipe
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.evaluation import EvaluateRecipe
+    from longvpo.recipe.file import load_recipe
 
     loaded = load_recipe(EvaluateRecipe, recipe, overrides)
     names = [path.name for path in adapter or []]
@@ -244,14 +244,14 @@ def demo(
 def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the built-in recipes, or print one."""
     from longvpo.io.files import read_text
-    from longvpo.recipe_file import builtin_recipes, find_recipe
+    from longvpo.recipe.file import builtin_recipes, find_recipe
 
     print(read_text(find_recipe(name)).rstrip() if name else "\n".join(builtin_recipes()))
 
 
 def _target(kind: Literal["dataset", "model"], recipe: Any, repo_id: str | None, *asked: Any) -> Any:
     """Where a recipe's result will be published, when the user may do that; `asked` is the rest of a Target."""
-    from longvpo.recipe_file import recipe_hash
+    from longvpo.recipe.file import recipe_hash
     from longvpo.release import before_work
     from longvpo.target import Target
 

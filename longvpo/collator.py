@@ -27,7 +27,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import existing_file
 from longvpo.model import encode
 from longvpo.plain_text import TEXT, answer_ids
-from longvpo.recipe import Reference
+from longvpo.recipe.training import Reference
 from longvpo.video import ClipFrames, check_reach, join, sample_times, thin
 
 SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names

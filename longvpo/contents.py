@@ -15,9 +15,8 @@ from typing import Any
 from longvpo.cards import CONFIGS, SHEETS
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import CARD, PROVENANCE, RELEASE
-from longvpo.io.weights import check_weights
+from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.manifest import signature
-from longvpo.model import ADAPTER_WEIGHTS
 from longvpo.shards import SHARD, shards
 
 ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)

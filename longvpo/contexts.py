@@ -18,7 +18,7 @@ import numpy as np
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.home import at_home, path
 from longvpo.io.records import read_record
-from longvpo.sections import VideoSection
+from longvpo.recipe.sections import VideoSection
 from longvpo.stored import config_names, load_rows
 from longvpo.video import ClipFrames
 

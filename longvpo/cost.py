@@ -22,7 +22,7 @@ from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_mem
 from longvpo.model import encode, encode_texts, load_processor, loading, model_path
 from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.probe import probe
-from longvpo.recipe import TrainRecipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.video import sample_times, scaled_size
 
 if TYPE_CHECKING:

@@ -19,8 +19,10 @@ from longvpo.build import build
 from longvpo.evaluate import evaluate
 from longvpo.io.output import whole_output
 from longvpo.io.records import read_record
-from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.tiny.stories import write_stories
 from longvpo.tiny.world import Split, write_world
 from longvpo.train import train

@@ -16,9 +16,9 @@ from longvpo.endpoint import make_writer
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.model import encode, load_processor
-from longvpo.recipe import DatasetRecipe, Stage1Section, Stage2Section
-from longvpo.recipe_file import recipe_hash
-from longvpo.sections import SourceSection, WriterSection
+from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
+from longvpo.recipe.file import recipe_hash
+from longvpo.recipe.sections import SourceSection, WriterSection
 from longvpo.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
 from longvpo.stage2 import question_writer
 from longvpo.tables import count_rows

@@ -22,9 +22,9 @@ from PIL import Image
 
 from longvpo.chat import Chat, Messages, RefusedError
 from longvpo.errors import LongVPOError
-from longvpo.prompts import REPAIR
+from longvpo.recipe.prompts import REPAIR
+from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.replies import Reply
-from longvpo.sections import EndpointSection, WriterSection
 from longvpo.video import write_video
 from longvpo.writer import Answer, Keep, LocalWriter, NoAnswersError, Request, Writer, answered, holds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from urllib.parse import quote, quote_plus
 
 # around a key that was copied, or read from a file: never a part of it
@@ -58,3 +59,7 @@ def sendable(secret: str, where: str) -> str:
         what = "is empty" if not wrong else "has several lines" if lines else "holds a character that no key can have"
         raise LongVPOError(f"{where} {what}: set it to the key alone")
     return kept
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -26,11 +26,13 @@ from longvpo.figures import heat_map
 from longvpo.filters import Refusal, normalise
 from longvpo.io.files import as_json, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
-from longvpo.model import ADAPTER_WEIGHTS, check_adapter, load_model, load_processor
+from longvpo.io.weights import ADAPTER_WEIGHTS
+from longvpo.model import check_adapter, load_model, load_processor
 from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.pool import Pool, choose_context, evenly, make_pool
-from longvpo.recipe import ContextSection, EvaluateRecipe
-from longvpo.recipe_file import dump_recipe, recipe_hash
+from longvpo.recipe.dataset import ContextSection
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
 from longvpo.sources import fingerprint, read_clips
 from longvpo.triplet import Clip, Dropped

@@ -11,8 +11,8 @@ import numpy as np
 
 from longvpo.assemble import Outcome
 from longvpo.pool import Pool
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import recipe_hash
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import recipe_hash
 from longvpo.stage2 import question_writer
 from longvpo.stage2_rounds import Reasoned
 from longvpo.studio import Studio

@@ -25,7 +25,7 @@ from longvpo.errors import LongVPOError, VideoError, first_line
 from longvpo.io.files import whole_file
 from longvpo.io.names import composed, existing_file, spellings, video_file
 from longvpo.io.private import cut, cut_within
-from longvpo.sections import SourceSection
+from longvpo.recipe.sections import SourceSection
 
 TRIES = 3  # of an address
 TIMEOUT = 60.0  # seconds without a byte

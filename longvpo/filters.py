@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from longvpo.json_text import find_json
+from longvpo.recipe.sections import FilterSection
 from longvpo.replies import plain
-from longvpo.sections import FilterSection
 from longvpo.triplet import Dropped
 
 NO_ANSWER = ("writer", "cut", "empty", "caption")  # filters of what a model did not write

@@ -20,8 +20,8 @@ from longvpo.fetch import fetch_archives
 from longvpo.io import private
 from longvpo.io.names import video_file
 from longvpo.probe import SLACK, probe
+from longvpo.recipe.sections import LongSourceSection
 from longvpo.scenes import cut, load_detector
-from longvpo.sections import LongSourceSection
 from longvpo.sources import Candidate, OverlapError, list_candidates, open_clip
 from longvpo.triplet import Clip, Dropped
 

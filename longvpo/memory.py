@@ -35,7 +35,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from longvpo.model import LANGUAGE
-from longvpo.sections import ModelSection
+from longvpo.recipe.sections import ModelSection
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -19,15 +19,14 @@ from huggingface_hub.errors import HFValidationError
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import read_json
-from longvpo.io.weights import check_weights, read_header
+from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights, read_header
 from longvpo.plain_text import encode_plainly, tokenizer_of
-from longvpo.sections import ModelSection
+from longvpo.recipe.sections import ModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
 TINY = Path(__file__).parent / "tiny" / "checkpoint"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LANGUAGE = ("language_model", "text_model")  # names under which families keep their language model
 
 

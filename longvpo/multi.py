@@ -17,7 +17,7 @@ from longvpo.cells import cell, is_empty, question_of
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
-from longvpo.recipe import MultiSection
+from longvpo.recipe.evaluation import MultiSection
 from longvpo.sources import Candidate, open_clip, video_path
 from longvpo.tables import read_table
 from longvpo.triplet import Clip, Dropped

@@ -11,7 +11,7 @@ from longvpo.errors import LongVPOError
 from longvpo.io.files import CARD
 from longvpo.io.retry import again
 from longvpo.io.temporary import own_folder
-from longvpo.model import ADAPTER_WEIGHTS
+from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.target import Target, read
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Any
 
-from longvpo.sections import EndpointSection
+from longvpo.recipe.sections import EndpointSection
 from longvpo.writer import Request
 
 WRONG_BODY = (400, 422)  # where a parameter may be what is refused

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from longvpo.errors import VideoError
 from longvpo.filters import Refusal, not_specific, too_similar
-from longvpo.recipe import ContextSection
-from longvpo.sections import FilterSection
+from longvpo.recipe.dataset import ContextSection
+from longvpo.recipe.sections import FilterSection
 from longvpo.similarity import Embedder
 from longvpo.triplet import Clip, Dropped
 from longvpo.video import ClipFrames

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
+
+from longvpo.errors import say
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
@@ -62,10 +63,6 @@ def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> No
     print(f"{column:{width}}" + "".join(f"{group:>8}" for group in groups))
     for name, row in accuracy.items():
         print(f"{name:{width}}" + "".join(f"{row[group]:8.1f}" for group in groups))
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def say_where(published: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from longvpo.io.files import RELEASE
 from longvpo.io.records import read_record
-from longvpo.sections import ModelSection
+from longvpo.recipe.sections import ModelSection
 
 PACKAGES = (
     *("accelerate", "av", "bitsandbytes", "datasets", "decord", "huggingface_hub", "numpy", "peft"),

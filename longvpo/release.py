@@ -43,7 +43,8 @@ from longvpo.licenses import UNKNOWN, check_license, dataset_license
 from longvpo.manifest import File, Release
 from longvpo.merged import merge
 from longvpo.outside import look
-from longvpo.recipe import DatasetRecipe, TrainRecipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.target import Target, check_push
 
 STATES = ("trainer_state.json", "adapter_config.json")

@@ -12,7 +12,7 @@ from datasets import Dataset, concatenate_datasets
 from longvpo.checked_rows import COLUMNS, check_rows, teaching
 from longvpo.collator import SCORES
 from longvpo.errors import LongVPOError
-from longvpo.recipe import DataSection, Reference, TrainRecipe
+from longvpo.recipe.training import DataSection, Reference, TrainRecipe
 from longvpo.stored import load_rows
 
 SCORED_BY = "ref_scored_by"  # says what the log-probabilities of a published dataset are of

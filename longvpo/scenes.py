@@ -24,7 +24,7 @@ from longvpo.container import is_end, open_container, picture_stream
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import read_json, whole_file
 from longvpo.probe import probe
-from longvpo.sections import SceneSection
+from longvpo.recipe.sections import SceneSection
 from longvpo.video import duration
 
 Span = tuple[float, float]  # seconds

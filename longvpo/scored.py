@@ -26,8 +26,9 @@ from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
 from longvpo.io.files import RELEASE, file_hash
 from longvpo.io.output import whole_output
-from longvpo.model import ADAPTER_WEIGHTS, load_processor
-from longvpo.recipe import TrainRecipe
+from longvpo.io.weights import ADAPTER_WEIGHTS
+from longvpo.model import load_processor
+from longvpo.recipe.training import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import SCORED_BY, scored_by, training_rows
 from longvpo.shards import shards, write_shards

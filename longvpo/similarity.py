@@ -9,7 +9,7 @@ import numpy as np
 
 from longvpo.errors import LongVPOError
 from longvpo.model import loading
-from longvpo.sections import FilterSection
+from longvpo.recipe.sections import FilterSection
 
 TINY = "tiny"  # the embedded encoders
 EMBEDDED = {"image": "visual_encoder", "text": "text_encoder"}

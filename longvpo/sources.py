@@ -25,9 +25,9 @@ from longvpo.io import private
 from longvpo.io.files import file_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
 from longvpo.probe import probe
-from longvpo.recipe import DatasetRecipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.sections import SourceSection
 from longvpo.scenes import cut
-from longvpo.sections import SourceSection
 from longvpo.tables import find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
 

@@ -15,8 +15,8 @@ import numpy as np
 from longvpo.blocks import Block, Draft, Task
 from longvpo.filters import Refusal, parse_question
 from longvpo.pool import EMBED_TOGETHER, Pool, refused_clips
-from longvpo.prompts import QUESTION_SCHEMA
-from longvpo.recipe import DatasetRecipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.prompts import QUESTION_SCHEMA
 from longvpo.studio import Studio, alive, check_pairs, clip_request, failed, no_caption
 from longvpo.triplet import Clip, Dropped
 

@@ -16,7 +16,7 @@ from longvpo.assemble import Outcome, finish
 from longvpo.blocks import SMALLEST, Block, Material, Task, block_size, opened
 from longvpo.errors import LongVPOError
 from longvpo.pool import Pool, mixed
-from longvpo.recipe import DatasetRecipe, Stage1Section
+from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
 from longvpo.sources import check_enough
 from longvpo.stage1 import work
 from longvpo.studio import Studio

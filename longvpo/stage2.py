@@ -14,10 +14,10 @@ import numpy as np
 
 from longvpo.captions import scene_line
 from longvpo.filters import Refusal, agree, asked_before, parse_right, parse_scenes_question
-from longvpo.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
-from longvpo.recipe import DatasetRecipe, Stage2Section
-from longvpo.recipe_file import recipe_hash
-from longvpo.sections import WriterSection
+from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
+from longvpo.recipe.file import recipe_hash
+from longvpo.recipe.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
+from longvpo.recipe.sections import WriterSection
 from longvpo.studio import Studio, alive, check_pairs, clip_request, failed
 from longvpo.triplet import Dropped, Scene, Triplet
 from longvpo.writer import Request

@@ -22,7 +22,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.filters import Refusal, unanswered
 from longvpo.longvideos import LongVideo, open_long_video
 from longvpo.pool import mixed
-from longvpo.recipe import Stage2Section
+from longvpo.recipe.dataset import Stage2Section
 from longvpo.sources import OverlapError
 from longvpo.stage2 import Reasoning, parts, write
 from longvpo.studio import Studio

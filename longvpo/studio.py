@@ -10,7 +10,7 @@ import numpy as np
 
 from longvpo.filters import Refusal, no_pair
 from longvpo.journal import Journal
-from longvpo.recipe import DatasetRecipe
+from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.similarity import Embedder
 from longvpo.triplet import Clip
 from longvpo.video import ClipFrames, join, sample_times, thin

@@ -12,7 +12,7 @@ from typing import Any
 from longvpo.cells import cell, columns_of
 from longvpo.errors import LongVPOError, first_line
 from longvpo.readers import READERS
-from longvpo.sections import SourceSection
+from longvpo.recipe.sections import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large
 SHUFFLED_TEXT = 20_000

@@ -18,7 +18,7 @@ from longvpo.endpoint import EndpointWriter
 from longvpo.json_text import find_json
 from longvpo.model import encode_texts, to_model
 from longvpo.plain_text import answer_ids, tokenizer_of
-from longvpo.prompts import TEXT_ONLY, TEXT_ONLY_SCHEMA
+from longvpo.recipe.prompts import TEXT_ONLY, TEXT_ONLY_SCHEMA
 from longvpo.studio import Studio
 from longvpo.triplet import Triplet
 from longvpo.writer import LocalWriter, Request

@@ -32,16 +32,16 @@ from longvpo.card_file import write_card
 from longvpo.checkpoints import Checkpoints, at_step, check_disk, delete, kept_if_whole, last_checkpoint, saving
 from longvpo.collator import AnchoredCollator, check_videos
 from longvpo.cost import check_budget, check_targets, estimate, longest, row_lengths
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.figures import curves
 from longvpo.io.files import PROVENANCE, as_json, as_yaml, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
-from longvpo.model import ADAPTER_WEIGHTS, adapter_folder, check_adapter, load_model, load_processor
-from longvpo.printing import say
+from longvpo.io.weights import ADAPTER_WEIGHTS
+from longvpo.model import adapter_folder, check_adapter, load_model, load_processor
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import about_base, commit_of, hardware, made_by, made_of
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import dump_recipe, recipe_hash
+from longvpo.recipe.file import dump_recipe, recipe_hash
+from longvpo.recipe.training import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import check_mix, check_scores, training_rows
 from longvpo.trainer import AnchoredDPOTrainer

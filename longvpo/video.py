@@ -19,7 +19,7 @@ from longvpo.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import existing_file
 from longvpo.probe import SLACK, Probe, probe
-from longvpo.sections import Backend, VideoSection
+from longvpo.recipe.sections import Backend, VideoSection
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3

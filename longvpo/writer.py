@@ -19,8 +19,8 @@ from longvpo.json_text import find_json, fits
 from longvpo.model import encode, encode_texts, load_model, load_processor, to_model
 from longvpo.plain_text import tokenizer_of
 from longvpo.provenance import model_name
+from longvpo.recipe.sections import WriterSection
 from longvpo.replies import Reply, read_text
-from longvpo.sections import WriterSection
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from hub_server import hub
 from pushes import Pushes, forking
 from real_servers import llama_cpp, transformers_serve
 
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import ModelSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import ModelSection
 
 FOOTAGE = Path(__file__).parents[2] / "shared" / "videos"
 TINY = ModelSection(model="tiny", dtype="float32")
@@ -81,7 +81,7 @@ def dataset(dataset_recipe: DatasetRecipe, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def trained(dataset: Path, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter after two steps."""
-    from longvpo.recipe import TrainRecipe
+    from longvpo.recipe.training import TrainRecipe
     from longvpo.train import train
 
     folder = tmp_path_factory.mktemp("trained") / "adapter"

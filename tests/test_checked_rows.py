@@ -16,10 +16,10 @@ from longvpo.checked_rows import check_rows, teaching
 from longvpo.collator import check_videos
 from longvpo.cost import check_targets
 from longvpo.errors import LongVPOError
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import VideoSection
+from longvpo.recipe.training import TrainRecipe
 from longvpo.rows import check_scores, training_rows
-from longvpo.sections import VideoSection
 from longvpo.train import plan, train
 from longvpo.video import ClipFrames
 

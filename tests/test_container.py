@@ -12,8 +12,8 @@ import pytest
 from longvpo.container import open_container
 from longvpo.errors import VideoError
 from longvpo.probe import probe
+from longvpo.recipe.sections import SceneSection
 from longvpo.scenes import find_cuts
-from longvpo.sections import SceneSection
 from longvpo.video import duration, read_frames, write_video
 
 

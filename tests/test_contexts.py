@@ -17,9 +17,9 @@ from longvpo.build import build
 from longvpo.contexts import Triplets
 from longvpo.errors import LongVPOError
 from longvpo.figures import jpegs
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import VideoSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import VideoSection
 from longvpo.shards import write_shards
 from longvpo.triplet import features
 from longvpo.video import ClipFrames

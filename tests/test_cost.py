@@ -27,10 +27,10 @@ from longvpo.errors import LongVPOError
 from longvpo.memory import Skeleton, adapter_parameters, step_memory, vision_bytes, weight_bytes
 from longvpo.model import encode, load_model, load_processor
 from longvpo.packing import install, pack
-from longvpo.recipe import LoraSection, TrainRecipe
-from longvpo.recipe_file import builtin_recipes, load_recipe
+from longvpo.recipe.file import builtin_recipes, load_recipe
+from longvpo.recipe.sections import ModelSection
+from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.rows import training_rows
-from longvpo.sections import ModelSection
 from longvpo.train import plan, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames

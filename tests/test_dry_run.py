@@ -16,8 +16,8 @@ from test_cli import Capture, check_mistake, run
 
 from longvpo import fetch
 from longvpo.model import encode, load_processor
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import builtin_recipes, load_recipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import builtin_recipes, load_recipe
 
 SMALL = ["stage1.triplets=6", "context.clips=[2, 3]", "stage2=null"]
 TOKEN = "hf_" + "s" * 34

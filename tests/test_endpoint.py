@@ -17,13 +17,14 @@ import pytest
 from PIL import Image
 from servers import GOOD, images, serve
 
-from longvpo import chat, prompts
+from longvpo import chat
 from longvpo.endpoint import EndpointWriter, content
 from longvpo.errors import LongVPOError
 from longvpo.journal import Journal
 from longvpo.json_text import find_json, fits
 from longvpo.model import TINY
-from longvpo.sections import EndpointSection, WriterSection
+from longvpo.recipe import prompts
+from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video import duration, read_frames
 from longvpo.writer import Answer, Request
 

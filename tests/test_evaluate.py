@@ -15,8 +15,8 @@ from longvpo import evaluate as module
 from longvpo.errors import LongVPOError
 from longvpo.evaluate import evaluate
 from longvpo.multi import LongQuestion, accuracy, read_questions
-from longvpo.recipe import EvaluateRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import load_recipe
 from longvpo.tiny.stories import QUESTIONS, write_stories
 from longvpo.triplet import Clip
 from longvpo.video import ClipFrames

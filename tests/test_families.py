@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 from longvpo.model import encode, load_model, load_processor, to_model
-from longvpo.recipe import LoraSection, TrainRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import ModelSection
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import ModelSection
+from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.train import train
 from longvpo.video import ClipFrames, join
 from longvpo.writer import Request, answer

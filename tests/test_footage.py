@@ -12,9 +12,9 @@ import pytest
 from datasets import load_dataset
 
 from longvpo.build import build
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import EndpointSection, WriterSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.similarity import Embedder
 from longvpo.video import duration, read_frames, sample_times
 

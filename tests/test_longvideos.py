@@ -21,8 +21,8 @@ from fsspec.spec import AbstractBufferedFile
 from longvpo import fetch as fetching
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.longvideos import LongVideo, list_long_videos, open_long_video, unpack_long_videos
+from longvpo.recipe.sections import ColumnSection, LongSourceSection, SceneSection
 from longvpo.scenes import find_cuts
-from longvpo.sections import ColumnSection, LongSourceSection, SceneSection
 from longvpo.sources import OverlapError
 from longvpo.tiny.world import FPS, draw, random_thing
 from longvpo.triplet import Clip
@@ -528,7 +528,7 @@ import json, sys
 from pathlib import Path
 import av, decord, scenedetect
 from longvpo.longvideos import list_long_videos, open_long_video
-from longvpo.sections import LongSourceSection, SceneSection
+from longvpo.recipe.sections import LongSourceSection, SceneSection
 from longvpo.video import read_frames, sample_times
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one

@@ -10,7 +10,7 @@ import pytest
 from test_cli import run
 
 from longvpo.io.files import file_hash
-from longvpo.model import ADAPTER_WEIGHTS
+from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.tiny.stories import write_stories
 
 

@@ -29,7 +29,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, name_of_url
 from longvpo.longvideos import list_long_videos, open_long_video
 from longvpo.probe import probe
-from longvpo.sections import ColumnSection, LongSourceSection, SourceSection, VideoSection
+from longvpo.recipe.sections import ColumnSection, LongSourceSection, SourceSection, VideoSection
 from longvpo.sources import list_candidates, open_clip, read_clips, read_overlap
 from longvpo.video import ClipFrames, write_video
 

@@ -12,7 +12,7 @@ from families import FAMILIES
 from longvpo.collator import AnchoredCollator
 from longvpo.model import encode, encode_texts, load_processor
 from longvpo.plain_text import answer_ids, control_tokens, plain_ids
-from longvpo.sections import ModelSection
+from longvpo.recipe.sections import ModelSection
 
 QUESTION = "what color is the ring?"
 VIDEO = np.full((4, 96, 96, 3), 127, np.uint8)

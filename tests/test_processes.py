@@ -27,7 +27,7 @@ from longvpo.errors import LongVPOError
 from longvpo.io import disk
 from longvpo.io.files import shipped
 from longvpo.processes import check_processes
-from longvpo.recipe_file import builtin_recipes, find_recipe
+from longvpo.recipe.file import builtin_recipes, find_recipe
 
 CONFIGS = sorted(shipped("recipes").glob("accelerate/*.yaml"))
 CLOCK = {"tokens_per_second", "memory_gb"}

@@ -9,8 +9,10 @@ import pytest
 
 from longvpo import cli, train
 from longvpo.errors import LongVPOError
-from longvpo.recipe import DatasetRecipe, EvaluateRecipe, TrainRecipe
-from longvpo.recipe_file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
+from longvpo.recipe.training import TrainRecipe
 
 KINDS = {"dataset": DatasetRecipe, "evaluate": EvaluateRecipe}
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from trainers import make_trainer
 
 from longvpo.errors import LongVPOError
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.reference import score
 from longvpo.scored import score_dataset
 from longvpo.train import train

@@ -22,8 +22,8 @@ from longvpo.build import build
 from longvpo.cards import kind_of
 from longvpo.io.files import RELEASE, file_hash
 from longvpo.model import TINY as TINY_FOLDER
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
 from longvpo.release import changelog
 
 KINDS = ("429", "500", "503", "reset", "lost", "slow")
@@ -490,7 +490,7 @@ def test_results_and_scores_on_benchmarks_are_published(
     pushes: Pushes, first: Path, adapter: Path, test_world: Path, tmp_path: Path
 ) -> None:
     from longvpo.evaluate import evaluate
-    from longvpo.recipe import EvaluateRecipe
+    from longvpo.recipe.evaluation import EvaluateRecipe
 
     small = [f"source.folder={test_world}", "multi=null", "grid.clips=[1, 2]", "grid.questions=2"]
     found = tmp_path / "results"

@@ -20,8 +20,8 @@ from longvpo.filters import Refusal, parse_question, unanswered
 from longvpo.journal import Journal, request_key
 from longvpo.json_text import find_json
 from longvpo.model import load_processor
+from longvpo.recipe.sections import EndpointSection, ModelSection
 from longvpo.replies import read_text
-from longvpo.sections import EndpointSection, ModelSection
 from longvpo.triplet import Dropped
 from longvpo.writer import Answer, NoAnswersError, Request, local_reply
 

@@ -19,9 +19,9 @@ from longvpo.build import build
 from longvpo.errors import LongVPOError
 from longvpo.io.output import claimed, place_of
 from longvpo.journal import Journal
-from longvpo.prompts import SCENES_QUESTION_SCHEMA
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe, recipe_hash
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe, recipe_hash
+from longvpo.recipe.prompts import SCENES_QUESTION_SCHEMA
 from longvpo.sources import fingerprint
 from longvpo.writer import Answer, Keep, Request
 

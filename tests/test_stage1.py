@@ -25,9 +25,9 @@ from longvpo.filters import (
     too_similar,
 )
 from longvpo.pool import Pool, choose_context, evenly, mixed
-from longvpo.recipe import ContextSection, DatasetRecipe
-from longvpo.recipe_file import load_recipe, recipe_hash
-from longvpo.sections import FilterSection, SourceSection
+from longvpo.recipe.dataset import ContextSection, DatasetRecipe
+from longvpo.recipe.file import load_recipe, recipe_hash
+from longvpo.recipe.sections import FilterSection, SourceSection
 from longvpo.sources import read_clips, read_table
 from longvpo.triplet import Clip, features
 

@@ -17,9 +17,9 @@ from longvpo.build import build
 from longvpo.errors import LongVPOError
 from longvpo.filters import Refusal, ScenesQuestion, agree, parse_right, parse_scenes_question
 from longvpo.journal import Journal
-from longvpo.prompts import TASKS
-from longvpo.recipe import DatasetRecipe, Stage2Section
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.prompts import TASKS
 from longvpo.stage2 import Reasoning, draw_outside, parts, write
 from longvpo.stage2_rounds import Reasoned, plan
 from longvpo.studio import Studio

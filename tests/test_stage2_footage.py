@@ -15,9 +15,9 @@ import pytest
 from datasets import load_dataset
 from test_resume import content, run
 
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import EndpointSection, WriterSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.writer import Answer, Keep, Request
 
 pytest_plugins = ["joined"]  # its fixture `ten_minutes`

@@ -28,10 +28,10 @@ from longvpo import model as models
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, load_model, load_processor
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import dump_recipe, load_recipe
+from longvpo.recipe.file import dump_recipe, load_recipe
+from longvpo.recipe.sections import ModelSection, VideoSection
+from longvpo.recipe.training import TrainRecipe
 from longvpo.rows import training_rows
-from longvpo.sections import ModelSection, VideoSection
 from longvpo.train import plan, train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.triplet import features
@@ -501,8 +501,8 @@ def test_the_saved_adapter_loads_over_the_base_in_a_fresh_process(
 
 KILLED = """
 import os, signal, sys
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.dataset import TrainRecipe
+from longvpo.recipe.file import load_recipe
 from longvpo.train import train
 from longvpo.trainer import AnchoredDPOTrainer
 

@@ -15,10 +15,10 @@ from longvpo.captions import scene_line
 from longvpo.filters import Refusal, parse_scenes_question
 from longvpo.journal import Journal
 from longvpo.json_text import fits
-from longvpo.prompts import ANSWER_TYPES, SCENES_QUESTION_SCHEMA
-from longvpo.recipe import PromptSection
+from longvpo.recipe.dataset import PromptSection
+from longvpo.recipe.prompts import ANSWER_TYPES, SCENES_QUESTION_SCHEMA
+from longvpo.recipe.sections import SceneSection
 from longvpo.scenes import find_cuts
-from longvpo.sections import SceneSection
 from longvpo.tiny.questions import NOTHING, StoryQuestions
 from longvpo.tiny.stories import KEYS, QUESTIONS, random_story, story_questions, story_rng, write_stories
 from longvpo.tiny.tasks import pair_question

@@ -16,8 +16,8 @@ from conftest import has_torchcodec
 
 from longvpo.errors import VideoError
 from longvpo.probe import probe
+from longvpo.recipe.sections import SceneSection
 from longvpo.scenes import find_cuts
-from longvpo.sections import SceneSection
 from longvpo.video import duration, read_frames
 
 RATE, SOUND_RATE = 10, 48_000

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from longvpo.errors import LongVPOError
-from longvpo.sections import ColumnSection, SourceSection
+from longvpo.recipe.sections import ColumnSection, SourceSection
 from longvpo.sources import list_candidates
 from longvpo.tables import read_table
 

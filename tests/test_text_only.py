@@ -13,8 +13,8 @@ from servers import serve
 from longvpo.endpoint import EndpointWriter
 from longvpo.model import encode_texts, load_model, load_processor
 from longvpo.plain_text import tokenizer_of
-from longvpo.recipe import DatasetRecipe
-from longvpo.sections import EndpointSection, ModelSection, WriterSection
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.sections import EndpointSection, ModelSection, WriterSection
 from longvpo.studio import Studio
 from longvpo.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
 from longvpo.triplet import Triplet

@@ -23,9 +23,9 @@ from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.model import encode, load_model, load_processor
 from longvpo.packing import Forward
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import load_recipe
-from longvpo.sections import ModelSection, VideoSection
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import ModelSection, VideoSection
+from longvpo.recipe.training import TrainRecipe
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames, join

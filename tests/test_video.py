@@ -16,7 +16,7 @@ from conftest import has_torchcodec
 
 from longvpo import probe
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.sections import VideoSection
+from longvpo.recipe.sections import VideoSection
 from longvpo.video import ClipFrames, duration, join, read_frames, sample_times, scaled_size, write_video
 
 

@@ -20,8 +20,8 @@ from longvpo import watching
 from longvpo.arguments import training_arguments
 from longvpo.errors import LongVPOError
 from longvpo.figures import CURVES, curves
-from longvpo.recipe import TrainRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.train import train
 from longvpo.watching import WatchedDPOTrainer, peak_memory
 

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model, LlamaConfig, LlamaForCausalLM
 
 from longvpo.model import load_processor
-from longvpo.sections import FilterSection, ModelSection, WriterSection
+from longvpo.recipe.sections import FilterSection, ModelSection, WriterSection
 from longvpo.similarity import Embedder
 from longvpo.tiny.tasks import ASK
 from longvpo.video import read_frames, sample_times

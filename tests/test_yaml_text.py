@@ -10,8 +10,8 @@ from test_cli import Capture, check_mistake, run
 
 from longvpo.errors import LongVPOError
 from longvpo.io.yaml_text import parse, parse_value
-from longvpo.recipe import DatasetRecipe
-from longvpo.recipe_file import load_recipe
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
 
 TWICE = "name: a\ntraining:\n  beta: 0.1\n  lr: 1\n  beta: 0.2\n"
 

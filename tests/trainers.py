@@ -13,8 +13,8 @@ from peft import LoraConfig
 
 from longvpo.collator import AnchoredCollator
 from longvpo.model import load_model, load_processor
-from longvpo.recipe import LoraSection
-from longvpo.sections import VideoSection
+from longvpo.recipe.sections import VideoSection
+from longvpo.recipe.training import LoraSection
 from longvpo.train import training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video import ClipFrames

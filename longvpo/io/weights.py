@@ -45,3 +45,6 @@ def read_header(path: Path) -> bytes:
         if left < 0 or length > min(left, LARGEST_HEADER):
             raise _HeaderError("it is empty" if left + 8 == 0 else "it has no header of safetensors, or is truncated")
         return file.read(length)
+
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.claims import state
 from longvpo.io.files import write_text
+from longvpo.recipe.claims import state
 from longvpo.tiny.world import COLORS, FPS, PLACES, SHAPES, Split, Thing, draw, pair_questions, random_thing
 from longvpo.video import write_video
 

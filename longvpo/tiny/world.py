@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.claims import state
 from longvpo.io.files import write_text
+from longvpo.recipe.claims import state
 from longvpo.video import write_video
 
 SIZE = 96  # pixels; mp4 halves the resolution of colour, so clips are drawn larger than the model's 32

@@ -14,7 +14,7 @@ from typing import Any
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import as_json, file_hash, read_json, write_text
-from longvpo.sections import Section, SourceSection, section_in
+from longvpo.recipe.sections import Section, SourceSection, section_in
 
 Key = tuple[str | int, ...]
 STATEMENT = "source.json"  # beside videos that we have drawn: the keys of a source that speak of them

@@ -16,13 +16,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from longvpo.claims import Key, add_stated, drop_stale, leave_stated
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.files import as_yaml, shipped
 from longvpo.io.home import at_home
 from longvpo.io.yaml_text import parse, parse_value
-from longvpo.printing import say
-from longvpo.sections import Section, section_in
+from longvpo.recipe.claims import Key, add_stated, drop_stale, leave_stated
+from longvpo.recipe.sections import Section, section_in
 
 OUR_WORDS = {  # for pydantic's, which name its types
     "tuple_type": "must be a list",

@@ -1,0 +1,86 @@
+"""What the recipe of a training may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from longvpo.io.home import at_home
+from longvpo.recipe.sections import FolderPath, IdOrFolder, ModelSection, Section, VideoSection
+
+Reference = Literal["anchor", "relevant", "full"]
+
+
+class MixSection(Section):
+    """Rows of another config of the same dataset, so that what was learnt from them is kept."""
+
+    config: str = "stage1"
+    share: float = Field(gt=0, lt=1, description="of all rows that are trained on")
+    reference: Reference = "anchor"
+
+
+class DataSection(Section):
+    """Which triplets, and where their videos are."""
+
+    dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
+    config: str = "stage1"
+    revision: str = "main"
+    split: str = "train"
+    mix: tuple[MixSection, ...] = ()
+    videos: dict[str, FolderPath] = Field(description="folder of the videos of each source")
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"dataset": ("revision",)}
+
+
+class LoraSection(Section):
+    """peft.LoraConfig's own names. The default targets are the linear layers of the language model alone."""
+
+    r: int = Field(16, gt=0)
+    lora_alpha: int = Field(32, gt=0)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str = r".*\.(language_model|text_model)\..*\.(q|k|v|o|gate|up|down)_proj"
+
+
+class TrainRecipe(Section):
+    name: str
+    base: ModelSection
+    adapter: IdOrFolder | None = Field(
+        None, description="a folder or a Hub id: training goes on from it, and its frozen copy is the reference"
+    )
+    adapter_revision: str = "main"
+    data: DataSection
+    video: VideoSection = VideoSection()
+    frame_budget: int | None = Field(
+        None, gt=0, description="frames a context; one with more is thinned evenly; null: all"
+    )
+    token_budget: int | None = Field(
+        None, gt=0, description="tokens of a prompt with both answers; one with more is an error; null: no limit"
+    )
+    lora: LoraSection = LoraSection()
+    reference: Reference = Field(
+        "anchor",
+        description="what the frozen reference is scored on: the first clip of `anchors`, all of them, or the context",
+    )
+    reference_log_probs: Literal["each_step", "precomputed", "dataset"] = Field(
+        "each_step",
+        description="when the reference is scored: at each step; once, before training; or when the dataset was made",
+    )
+    vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
+    training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")
+    license: str | None = Field(
+        None, description="of the adapter, an id of the Hub's list; null: `base.license`, whose weights it changes"
+    )
+    language: tuple[str, ...] = Field(("en",), description="for the card")
+
+    @field_validator("training")
+    @classmethod
+    def _folders(cls, training: dict[str, Any]) -> dict[str, Any]:
+        return {key: at_home(value) if isinstance(value, str) else value for key, value in training.items()}
+
+    @classmethod
+    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        return {"adapter": ("adapter_revision",), "base": ("license",)}
