@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from longvpo.build import build
-from longvpo.probe import probe
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection, VideoSection, WriterSection
-from longvpo.video import duration, sample_times, scaled_size, write_video
+from longvpo.video.frames import duration, sample_times, scaled_size, write_video
+from longvpo.video.probe import probe
 from longvpo.writer import Answer, Keep, Request
 
 CLIPS = 30

@@ -125,7 +125,7 @@ def read_case(folder: Path) -> Case:
 
 def write_case(folder: Path, frames: int) -> Case:
     """Write the case into a folder; its bytes depend on the number of frames alone."""
-    from longvpo.video import write_video
+    from longvpo.video.frames import write_video
 
     case = Case(folder, frames, TOKENS_PER_FRAME * frames)
     folder.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
     from longvpo.recipe.training import LoraSection
     from longvpo.train import training_arguments
     from longvpo.trainer import AnchoredDPOTrainer
-    from longvpo.video import ClipFrames
+    from longvpo.video.frames import ClipFrames
 
     torch.set_num_threads(1)
     base = ModelSection(model=str(case.model), dtype="float32", quantization=None)

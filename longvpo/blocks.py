@@ -22,7 +22,7 @@ from longvpo.io.files import whole_file
 from longvpo.recipe.sections import SourceSection, VideoSection
 from longvpo.sources import Candidate, OverlapError, open_clip
 from longvpo.triplet import Clip, Dropped
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 SMALLEST = 8  # clips: a rejected answer needs another clip of the block
 LARGEST = 256

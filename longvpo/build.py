@@ -48,7 +48,7 @@ from longvpo.stage2_rounds import Reasoned
 from longvpo.stage2_rounds import run as run_stage2
 from longvpo.studio import Studio
 from longvpo.triplet import Dropped, Triplet, features
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 from longvpo.writer import Writer
 
 

@@ -28,7 +28,7 @@ from longvpo.io.names import existing_file
 from longvpo.model import encode
 from longvpo.plain_text import TEXT, answer_ids
 from longvpo.recipe.training import Reference
-from longvpo.video import ClipFrames, check_reach, join, sample_times, thin
+from longvpo.video.frames import ClipFrames, check_reach, join, sample_times, thin
 
 SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
 NAMES = ("source", "video", "start", "end")  # of a clip

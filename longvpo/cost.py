@@ -21,9 +21,9 @@ from longvpo.io.names import video_file
 from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_memory
 from longvpo.model import encode, encode_texts, load_processor, loading, model_path
 from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
-from longvpo.probe import probe
 from longvpo.recipe.training import TrainRecipe
-from longvpo.video import sample_times, scaled_size
+from longvpo.video.frames import sample_times, scaled_size
+from longvpo.video.probe import probe
 
 if TYPE_CHECKING:
     from datasets import Dataset

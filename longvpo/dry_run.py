@@ -22,7 +22,7 @@ from longvpo.recipe.sections import SourceSection, WriterSection
 from longvpo.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
 from longvpo.stage2 import question_writer
 from longvpo.tables import count_rows
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 from longvpo.writer import Request
 
 ROWS = 200  # of a streamed dataset that are looked at

@@ -25,7 +25,7 @@ from longvpo.errors import LongVPOError
 from longvpo.recipe.prompts import REPAIR
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.replies import Reply
-from longvpo.video import write_video
+from longvpo.video.frames import write_video
 from longvpo.writer import Answer, Keep, LocalWriter, NoAnswersError, Request, Writer, answered, holds
 
 FramesAs = Literal["images", "video_jpeg", "video_url"]

@@ -36,7 +36,7 @@ from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.similarity import Embedder
 from longvpo.sources import fingerprint, read_clips
 from longvpo.triplet import Clip, Dropped
-from longvpo.video import ClipFrames, join
+from longvpo.video.frames import ClipFrames, join
 from longvpo.writer import Request, alike, answer
 
 FAILURES = 5  # wrong answers of a model that are kept

@@ -19,11 +19,11 @@ from longvpo.errors import VideoError
 from longvpo.fetch import fetch_archives
 from longvpo.io import private
 from longvpo.io.names import video_file
-from longvpo.probe import SLACK, probe
 from longvpo.recipe.sections import LongSourceSection
-from longvpo.scenes import cut, load_detector
 from longvpo.sources import Candidate, OverlapError, list_candidates, open_clip
 from longvpo.triplet import Clip, Dropped
+from longvpo.video.cuts import cut, load_detector
+from longvpo.video.probe import SLACK, probe
 
 # Tables of cuts round their seconds: spans that overlap by less follow each other.
 ROUNDING = 0.1

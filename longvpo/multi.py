@@ -21,7 +21,7 @@ from longvpo.recipe.evaluation import MultiSection
 from longvpo.sources import Candidate, open_clip, video_path
 from longvpo.tables import read_table
 from longvpo.triplet import Clip, Dropped
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 
 @dataclass(frozen=True)

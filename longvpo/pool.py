@@ -15,7 +15,7 @@ from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
 from longvpo.similarity import Embedder
 from longvpo.triplet import Clip, Dropped
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 EMBED_TOGETHER = 16  # clips
 

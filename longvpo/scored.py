@@ -33,7 +33,7 @@ from longvpo.reference import score
 from longvpo.rows import SCORED_BY, scored_by, training_rows
 from longvpo.shards import shards, write_shards
 from longvpo.train import make_trainer, start_folder
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 
 def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from longvpo.filters import unanswered
 from longvpo.io import private
 from longvpo.io.files import file_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
-from longvpo.probe import probe
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection
-from longvpo.scenes import cut
 from longvpo.tables import find_table, read_table, stream_rows
 from longvpo.triplet import Clip, Dropped
+from longvpo.video.cuts import cut
+from longvpo.video.probe import probe
 
 HUB_FILE = re.compile(r"hf://datasets/[^@]+@[^/]+/")  # what datasets put before a file's path in its repository
 

@@ -13,7 +13,7 @@ from longvpo.journal import Journal
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.similarity import Embedder
 from longvpo.triplet import Clip
-from longvpo.video import ClipFrames, join, sample_times, thin
+from longvpo.video.frames import ClipFrames, join, sample_times, thin
 from longvpo.writer import Answer, Request, Writer
 
 Role = Literal["writer", "judge", "question_writer"]

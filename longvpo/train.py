@@ -45,7 +45,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import check_mix, check_scores, training_rows
 from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 from longvpo.watching import Progress
 
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from longvpo.video import read_frames
+from longvpo.video.frames import read_frames
 
 FPS, WIDTH, HEIGHT = 12, 160, 120
 

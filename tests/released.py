@@ -23,7 +23,7 @@ from longvpo.cost import WIDE, video_row
 from longvpo.memory import Skeleton, step_memory
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import LoraSection
-from longvpo.video import scaled_size
+from longvpo.video.frames import scaled_size
 
 # Qwen2's and, but for contractions, SmolLM2's
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

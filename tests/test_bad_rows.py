@@ -20,7 +20,7 @@ from test_bad_input import ROW, Spoil, all_of, build, closed, file, nothing
 from longvpo.recipe.sections import SourceSection
 from longvpo.sources import list_candidates
 from longvpo.tiny.world import write_world
-from longvpo.video import write_video
+from longvpo.video.frames import write_video
 
 
 class Row(NamedTuple):

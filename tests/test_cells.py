@@ -19,7 +19,7 @@ from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import SourceSection
 from longvpo.sources import list_candidates
-from longvpo.video import ClipFrames, write_video
+from longvpo.video.frames import ClipFrames, write_video
 from longvpo.writer import Answer
 
 NAN = float("nan")

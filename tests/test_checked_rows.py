@@ -21,7 +21,7 @@ from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.rows import check_scores, training_rows
 from longvpo.train import plan, train
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 CLIP = {"source": "drawn", "video": "a.mp4", "start": 0.0, "end": 2.0}
 GOOD = {"prompt": "Which?", "chosen": "red", "rejected": "blue", "context": [CLIP, CLIP], "anchors": [1]}

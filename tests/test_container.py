@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longvpo.container import open_container
 from longvpo.errors import VideoError
-from longvpo.probe import probe
 from longvpo.recipe.sections import SceneSection
-from longvpo.scenes import find_cuts
-from longvpo.video import duration, read_frames, write_video
+from longvpo.video.container import open_container
+from longvpo.video.cuts import find_cuts
+from longvpo.video.frames import duration, read_frames, write_video
+from longvpo.video.probe import probe
 
 
 @pytest.fixture(scope="module")

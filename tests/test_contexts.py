@@ -22,7 +22,7 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
 from longvpo.shards import write_shards
 from longvpo.triplet import features
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 
 @pytest.fixture(scope="module")

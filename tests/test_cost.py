@@ -33,7 +33,7 @@ from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.rows import training_rows
 from longvpo.train import plan, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 from longvpo.vision import Vision
 
 ROOT = Path(__file__).parents[1]

@@ -25,7 +25,7 @@ from longvpo.json_text import find_json, fits
 from longvpo.model import TINY
 from longvpo.recipe import prompts
 from longvpo.recipe.sections import EndpointSection, WriterSection
-from longvpo.video import duration, read_frames
+from longvpo.video.frames import duration, read_frames
 from longvpo.writer import Answer, Request
 
 KEY = "sk-very-secret"

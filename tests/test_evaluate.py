@@ -19,7 +19,7 @@ from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.tiny.stories import QUESTIONS, write_stories
 from longvpo.triplet import Clip
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 from longvpo.writer import Answer
 
 

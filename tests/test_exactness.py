@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from conftest import has_torchcodec
 
-from longvpo import video
-from longvpo.container import open_container
 from longvpo.errors import VideoError
-from longvpo.probe import probe
-from longvpo.video import duration, read_frames, sample_times, write_video
+from longvpo.video import frames as video
+from longvpo.video.container import open_container
+from longvpo.video.frames import duration, read_frames, sample_times, write_video
+from longvpo.video.probe import probe
 
 SHORT_SIDE = 96
 # Mean differences of 256 grey levels. Decoders differ in their arithmetic and scale down with other filters; a frame
@@ -195,7 +195,7 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from longvpo.video import read_frames, sample_times
+from longvpo.video.frames import read_frames, sample_times
 peaks = []
 for name, seconds in ((sys.argv[2], 10), (sys.argv[3], 1800)):
     for _ in range(3):

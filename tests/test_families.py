@@ -22,7 +22,7 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.train import train
-from longvpo.video import ClipFrames, join
+from longvpo.video.frames import ClipFrames, join
 from longvpo.writer import Request, answer
 
 # where each family keeps its blocks, how many the small model has, and what must stay out of NF4

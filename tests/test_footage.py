@@ -16,7 +16,7 @@ from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.similarity import Embedder
-from longvpo.video import duration, read_frames, sample_times
+from longvpo.video.frames import duration, read_frames, sample_times
 
 
 class EfficientNet:

@@ -22,11 +22,11 @@ from longvpo import fetch as fetching
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.longvideos import LongVideo, list_long_videos, open_long_video, unpack_long_videos
 from longvpo.recipe.sections import ColumnSection, LongSourceSection, SceneSection
-from longvpo.scenes import find_cuts
 from longvpo.sources import OverlapError
 from longvpo.tiny.world import FPS, draw, random_thing
 from longvpo.triplet import Clip
-from longvpo.video import write_video
+from longvpo.video.cuts import find_cuts
+from longvpo.video.frames import write_video
 
 pytest_plugins = ["joined"]  # for the fixture ten_minutes, which is made once a run
 
@@ -529,7 +529,7 @@ from pathlib import Path
 import av, decord, scenedetect
 from longvpo.longvideos import list_long_videos, open_long_video
 from longvpo.recipe.sections import LongSourceSection, SceneSection
-from longvpo.video import read_frames, sample_times
+from longvpo.video.frames import read_frames, sample_times
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one
     [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]

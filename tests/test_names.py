@@ -24,14 +24,14 @@ from pyarrow import parquet
 from longvpo import fetch as fetching
 from longvpo.collator import check_videos
 from longvpo.cost import picture_size
-from longvpo.decoders import read_decord, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.fetch import fetch_archives, name_of_url
 from longvpo.longvideos import list_long_videos, open_long_video
-from longvpo.probe import probe
 from longvpo.recipe.sections import ColumnSection, LongSourceSection, SourceSection, VideoSection
 from longvpo.sources import list_candidates, open_clip, read_clips, read_overlap
-from longvpo.video import ClipFrames, write_video
+from longvpo.video.decoders import read_decord, read_torchcodec
+from longvpo.video.frames import ClipFrames, write_video
+from longvpo.video.probe import probe
 
 NAME = "cafe\u0301 é.mp4"  # one accent of each form: neither composed nor taken apart
 

@@ -151,7 +151,7 @@ def inputs(world: Path, tmp_path: Path) -> Path:
     from safetensors.torch import save_file
 
     from longvpo.model import encode, load_processor
-    from longvpo.video import read_frames
+    from longvpo.video.frames import read_frames
 
     frames = read_frames(world / "videos" / "00000.mp4", np.arange(4) + 0.5)
     encoded = encode(load_processor(TINY), ["what color is the ring?"], [frames], 1.0)

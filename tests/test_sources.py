@@ -24,17 +24,17 @@ import torch
 from datasets import Dataset, Features, Value, Video
 
 from longvpo import fetch as fetching
-from longvpo import scenes
 from longvpo.build import build
 from longvpo.cells import cell
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ColumnSection, SceneSection, SourceSection
-from longvpo.scenes import cut, find_cuts, fit
 from longvpo.sources import OverlapError, list_candidates, open_clip, prepare, read_clips, read_overlap
 from longvpo.tiny.world import draw, random_thing
-from longvpo.video import read_frames, write_video
+from longvpo.video import cuts as scenes
+from longvpo.video.cuts import cut, find_cuts, fit
+from longvpo.video.frames import read_frames, write_video
 
 CLIPS = 12
 

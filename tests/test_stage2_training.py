@@ -35,7 +35,7 @@ from longvpo.rows import training_rows
 from longvpo.train import plan, train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.triplet import features
-from longvpo.video import ClipFrames, join, thin
+from longvpo.video.frames import ClipFrames, join, thin
 
 ANSWERS = ("red", "red and blue", "in the sea", "in the sea and in the fog", "green")
 

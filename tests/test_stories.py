@@ -18,13 +18,13 @@ from longvpo.json_text import fits
 from longvpo.recipe.dataset import PromptSection
 from longvpo.recipe.prompts import ANSWER_TYPES, SCENES_QUESTION_SCHEMA
 from longvpo.recipe.sections import SceneSection
-from longvpo.scenes import find_cuts
 from longvpo.tiny.questions import NOTHING, StoryQuestions
 from longvpo.tiny.stories import KEYS, QUESTIONS, random_story, story_questions, story_rng, write_stories
 from longvpo.tiny.tasks import pair_question
 from longvpo.tiny.world import PLACES, SECONDS, Split, Thing
 from longvpo.triplet import Scene
-from longvpo.video import duration, read_frames
+from longvpo.video.cuts import find_cuts
+from longvpo.video.frames import duration, read_frames
 from longvpo.writer import Request, Writer
 
 COUNTS = [2, 3, 4, 5, 6, 8, 16, 32]

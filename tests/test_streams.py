@@ -15,10 +15,10 @@ import pytest
 from conftest import has_torchcodec
 
 from longvpo.errors import VideoError
-from longvpo.probe import probe
 from longvpo.recipe.sections import SceneSection
-from longvpo.scenes import find_cuts
-from longvpo.video import duration, read_frames
+from longvpo.video.cuts import find_cuts
+from longvpo.video.frames import duration, read_frames
+from longvpo.video.probe import probe
 
 RATE, SOUND_RATE = 10, 48_000
 

@@ -29,7 +29,7 @@ from longvpo.tiny.world import (
     random_thing,
     write_world,
 )
-from longvpo.video import read_frames
+from longvpo.video.frames import read_frames
 from longvpo.writer import Request, answer
 
 

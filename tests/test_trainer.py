@@ -28,7 +28,7 @@ from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.video import ClipFrames, join
+from longvpo.video.frames import ClipFrames, join
 from longvpo.writer import Request, answer
 
 

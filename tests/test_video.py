@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from conftest import has_torchcodec
 
-from longvpo import probe
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import VideoSection
-from longvpo.video import ClipFrames, duration, join, read_frames, sample_times, scaled_size, write_video
+from longvpo.video import probe
+from longvpo.video.frames import ClipFrames, duration, join, read_frames, sample_times, scaled_size, write_video
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_large_frames_are_scaled_down_and_small_ones_kept(counting: Path) -> Non
 
 
 def test_clips_are_decoded_once_within_the_cache_limit(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from longvpo import video
+    from longvpo.video import frames as video
 
     decoded = []
     real = video.read_frames

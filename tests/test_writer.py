@@ -14,7 +14,7 @@ from longvpo.model import load_processor
 from longvpo.recipe.sections import FilterSection, ModelSection, WriterSection
 from longvpo.similarity import Embedder
 from longvpo.tiny.tasks import ASK
-from longvpo.video import read_frames, sample_times
+from longvpo.video.frames import read_frames, sample_times
 from longvpo.writer import Answer, LocalWriter, Request, draw
 
 

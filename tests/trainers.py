@@ -17,7 +17,7 @@ from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import LoraSection
 from longvpo.train import training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.video import ClipFrames
+from longvpo.video.frames import ClipFrames
 
 BETA, ALPHA = 0.3, 0.7
 SECTION = {

@@ -28,7 +28,7 @@ from longvpo.model import prompt_text
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor, save_encoders
 from longvpo.tiny.tasks import ATTRIBUTES, short_task
 from longvpo.tiny.world import MOTIONS, SHAPES, Thing, write_world
-from longvpo.video import read_frames
+from longvpo.video.frames import read_frames
 
 FRAMES = 4  # a clip of 4 s at 1 fps
 

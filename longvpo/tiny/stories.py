@@ -18,7 +18,7 @@ from tqdm import tqdm
 from longvpo.io.files import write_text
 from longvpo.recipe.claims import state
 from longvpo.tiny.world import COLORS, FPS, PLACES, SHAPES, Split, Thing, draw, pair_questions, random_thing
-from longvpo.video import write_video
+from longvpo.video.frames import write_video
 
 KEYS = 4  # shapes of a story that one scene alone shows; of a short one, all
 QUESTIONS = 4  # about a story of the test split; two keys give no more

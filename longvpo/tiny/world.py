@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from longvpo.io.files import write_text
 from longvpo.recipe.claims import state
-from longvpo.video import write_video
+from longvpo.video.frames import write_video
 
 SIZE = 96  # pixels; mp4 halves the resolution of colour, so clips are drawn larger than the model's 32
 FPS = 4

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.container import local
-from longvpo.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import existing_file
-from longvpo.probe import SLACK, Probe, probe
 from longvpo.recipe.sections import Backend, VideoSection
+from longvpo.video.container import local
+from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
+from longvpo.video.probe import SLACK, Probe, probe
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from longvpo.container import local, open_container, picture_stream, pictures, reason
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.probe import Probe
+from longvpo.video.container import local, open_container, picture_stream, pictures, reason
+from longvpo.video.probe import Probe
 
 # Up to 16 pictures wait in a decoder for their turn; skipping fewer than that saves nothing.
 WORTH_A_SEEK = 16

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.container import check_exists, is_cover, is_end, open_container, picture_stream
 from longvpo.errors import VideoError
+from longvpo.video.container import check_exists, is_cover, is_end, open_container, picture_stream
 
 # Containers whose index leads a seek to the right picture; in AVI, MPEG, ASF and Ogg one misses by up to 60 pictures.
 SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
