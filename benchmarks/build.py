@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from longvpo.build import build
+from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection, VideoSection, WriterSection
 from longvpo.video.frames import duration, sample_times, scaled_size, write_video
 from longvpo.video.probe import probe
-from longvpo.writer import Answer, Keep, Request
 
 CLIPS = 30
 TIMES_MORE = 10

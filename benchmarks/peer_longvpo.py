@@ -31,7 +31,7 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
     from transformers import TrainerCallback
 
     from longvpo.collator import AnchoredCollator
-    from longvpo.model import load_model, load_processor
+    from longvpo.models.load import load_model, load_processor
     from longvpo.recipe.sections import ModelSection, VideoSection
     from longvpo.recipe.training import LoraSection
     from longvpo.train import training_arguments

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from longvpo.contexts import load_triplets
 
-__all__ = ["load_triplets"]
+__all__ = ["TINY", "load_triplets"]
+
+TINY = Path(__file__).parent / "tiny" / "checkpoint"  # the embedded model
 
 
 def __getattr__(name: str) -> Any:

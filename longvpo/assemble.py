@@ -13,13 +13,13 @@ import numpy as np
 
 from longvpo.blocks import Block, Draft
 from longvpo.filters import Refusal, asked_before, parse_verdict
+from longvpo.models.writer import Request
 from longvpo.pool import Context, Pool, choose_context
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.prompts import JUDGE_SCHEMA
 from longvpo.studio import Studio, failed
 from longvpo.triplet import Clip, Dropped, Triplet
-from longvpo.writer import Request
 
 
 @dataclass

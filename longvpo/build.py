@@ -23,7 +23,6 @@ from longvpo.assemble import Outcome
 from longvpo.blocks import Material
 from longvpo.card_file import write_card
 from longvpo.cards import SHEETS
-from longvpo.endpoint import STORY_QUESTIONS, make_writer
 from longvpo.errors import LongVPOError
 from longvpo.facts import example, make_facts
 from longvpo.figures import contact_sheet, jpegs
@@ -31,16 +30,18 @@ from longvpo.filters import unanswered
 from longvpo.io.files import PROVENANCE, as_json, whole_file, write_text
 from longvpo.io.output import check_place, claimed, place_of, whole_folder
 from longvpo.io.records import read_record, understood
-from longvpo.journal import Journal
 from longvpo.longvideos import LongVideo, list_long_videos, unpack_long_videos
-from longvpo.model import check_model
+from longvpo.models.embed import Embedder
+from longvpo.models.endpoint import STORY_QUESTIONS, make_writer
+from longvpo.models.journal import Journal
+from longvpo.models.load import check_model
+from longvpo.models.writer import Writer
 from longvpo.pool import Pool
 from longvpo.provenance import made_by
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.sections import SourceSection, WriterSection
 from longvpo.shards import write_shards
-from longvpo.similarity import Embedder
 from longvpo.sources import Candidate, check_enough, fingerprint, list_candidates, prepare, read_overlap
 from longvpo.stage1_rounds import run as run_stage1
 from longvpo.stage2 import question_writer as asks
@@ -49,7 +50,6 @@ from longvpo.stage2_rounds import run as run_stage2
 from longvpo.studio import Studio
 from longvpo.triplet import Dropped, Triplet, features
 from longvpo.video.frames import ClipFrames
-from longvpo.writer import Writer
 
 
 def build(

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import existing_file
-from longvpo.model import encode
-from longvpo.plain_text import TEXT, answer_ids
+from longvpo.models.encode import encode
+from longvpo.models.plain_text import TEXT, answer_ids
 from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames, check_reach, join, sample_times, thin
 

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_memory
-from longvpo.model import encode, encode_texts, load_processor, loading, model_path
-from longvpo.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
+from longvpo.models.encode import encode, encode_texts
+from longvpo.models.load import load_processor, loading, model_path
+from longvpo.models.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.video.frames import sample_times, scaled_size
 from longvpo.video.probe import probe

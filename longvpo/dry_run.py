@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from longvpo.blocks import block_size
-from longvpo.endpoint import make_writer
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
-from longvpo.model import encode, load_processor
+from longvpo.models.encode import encode
+from longvpo.models.endpoint import make_writer
+from longvpo.models.load import load_processor
+from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import SourceSection, WriterSection
@@ -23,7 +25,6 @@ from longvpo.sources import Candidate, check_enough, list_candidates, open_clip,
 from longvpo.stage2 import question_writer
 from longvpo.tables import count_rows
 from longvpo.video.frames import ClipFrames
-from longvpo.writer import Request
 
 ROWS = 200  # of a streamed dataset that are looked at
 VIDEOS = 8  # of a source that are opened

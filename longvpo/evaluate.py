@@ -23,21 +23,23 @@ from tqdm import tqdm
 from longvpo.cells import question_of
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import heat_map
-from longvpo.filters import Refusal, normalise
+from longvpo.filters import Refusal
 from longvpo.io.files import as_json, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.model import check_adapter, load_model, load_processor
+from longvpo.models.embed import Embedder
+from longvpo.models.load import check_adapter, load_model, load_processor
+from longvpo.models.local import alike, answer
+from longvpo.models.text import normalise
+from longvpo.models.writer import Request
 from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
-from longvpo.similarity import Embedder
 from longvpo.sources import fingerprint, read_clips
 from longvpo.triplet import Clip, Dropped
 from longvpo.video.frames import ClipFrames, join
-from longvpo.writer import Request, alike, answer
 
 FAILURES = 5  # wrong answers of a model that are kept
 Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip

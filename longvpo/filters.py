@@ -6,16 +6,15 @@ The rule: a filter is a pure function; it returns None, or the reason for which 
 from __future__ import annotations
 
 import re
-import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from longvpo.json_text import find_json
+from longvpo.models.replies import plain
+from longvpo.models.text import find_json, normalise
 from longvpo.recipe.sections import FilterSection
-from longvpo.replies import plain
 from longvpo.triplet import Dropped
 
 NO_ANSWER = ("writer", "cut", "empty", "caption")  # filters of what a model did not write
@@ -196,8 +195,3 @@ def asked_before(question: np.ndarray, before: np.ndarray, threshold: float | No
         if closest > threshold
         else None
     )
-
-
-def normalise(text: str) -> str:
-    """Lower case, no punctuation, single spaces: the form in which answers are compared."""
-    return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation + "’")).split())

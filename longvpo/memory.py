@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from longvpo.model import LANGUAGE
+from longvpo.models.load import LANGUAGE
 from longvpo.recipe.sections import ModelSection
 
 if TYPE_CHECKING:

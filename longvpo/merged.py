@@ -15,7 +15,7 @@ from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room, writing
 from longvpo.io.files import PROVENANCE
 from longvpo.io.records import read_record, understood
-from longvpo.model import load_model, load_processor
+from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.sections import ModelSection
 
 KEPT = ("facts.json", "recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")

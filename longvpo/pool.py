@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from longvpo.errors import VideoError
 from longvpo.filters import Refusal, not_specific, too_similar
+from longvpo.models.embed import Embedder
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
-from longvpo.similarity import Embedder
 from longvpo.triplet import Clip, Dropped
 from longvpo.video.frames import ClipFrames
 

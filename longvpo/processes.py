@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError
-from longvpo.model import LANGUAGE
+from longvpo.models.load import LANGUAGE
 
 
 def check_processes(arguments: DPOConfig) -> None:

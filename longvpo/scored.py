@@ -27,7 +27,7 @@ from longvpo.io.disk import check_room
 from longvpo.io.files import RELEASE, file_hash
 from longvpo.io.output import whole_output
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.model import load_processor
+from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
 from longvpo.reference import score
 from longvpo.rows import SCORED_BY, scored_by, training_rows

@@ -15,12 +15,12 @@ from tqdm import tqdm
 from longvpo.assemble import Outcome, finish
 from longvpo.blocks import SMALLEST, Block, Material, Task, block_size, opened
 from longvpo.errors import LongVPOError
+from longvpo.models.writer import NoAnswersError
 from longvpo.pool import Pool, mixed
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
 from longvpo.sources import check_enough
 from longvpo.stage1 import work
 from longvpo.studio import Studio
-from longvpo.writer import NoAnswersError
 
 CHOICE = 4  # clips to choose from, for each of the longest context
 

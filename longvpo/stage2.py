@@ -14,13 +14,13 @@ import numpy as np
 
 from longvpo.captions import scene_line
 from longvpo.filters import Refusal, agree, asked_before, parse_right, parse_scenes_question
+from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
 from longvpo.recipe.sections import WriterSection
 from longvpo.studio import Studio, alive, check_pairs, clip_request, failed
 from longvpo.triplet import Dropped, Scene, Triplet
-from longvpo.writer import Request
 
 
 @dataclass

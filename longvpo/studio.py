@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 
 from longvpo.filters import Refusal, no_pair
-from longvpo.journal import Journal
+from longvpo.models.embed import Embedder
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.similarity import Embedder
 from longvpo.triplet import Clip
 from longvpo.video.frames import ClipFrames, join, sample_times, thin
-from longvpo.writer import Answer, Request, Writer
 
 Role = Literal["writer", "judge", "question_writer"]
 

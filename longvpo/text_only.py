@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.endpoint import EndpointWriter
-from longvpo.json_text import find_json
-from longvpo.model import encode_texts, to_model
-from longvpo.plain_text import answer_ids, tokenizer_of
+from longvpo.models.encode import encode_texts, to_model
+from longvpo.models.endpoint import EndpointWriter
+from longvpo.models.local import LocalWriter
+from longvpo.models.plain_text import answer_ids, tokenizer_of
+from longvpo.models.text import find_json
+from longvpo.models.writer import Request
 from longvpo.recipe.prompts import TEXT_ONLY, TEXT_ONLY_SCHEMA
 from longvpo.studio import Studio
 from longvpo.triplet import Triplet
-from longvpo.writer import LocalWriter, Request
 
 BY_LIKELIHOOD = "mean log-probability of an answer's tokens after the question alone"
 BY_ASKING = "asked which answer is right, without a video, in random order"

@@ -37,9 +37,10 @@ from longvpo.figures import curves
 from longvpo.io.files import PROVENANCE, as_json, as_yaml, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.model import adapter_folder, check_adapter, load_model, load_processor
+from longvpo.models.load import adapter_folder, check_adapter, load_model, load_processor
+from longvpo.models.revision import about_base, commit_of
 from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
-from longvpo.provenance import about_base, commit_of, hardware, made_by, made_of
+from longvpo.provenance import hardware, made_by, made_of
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.reference import score

@@ -18,7 +18,7 @@ from peft import PeftModel
 
 from longvpo import packing, scoring
 from longvpo.errors import LongVPOError
-from longvpo.model import LANGUAGE
+from longvpo.models.load import LANGUAGE
 from longvpo.packing import Forward
 from longvpo.vision import Features, Vision
 from longvpo.watching import WatchedDPOTrainer

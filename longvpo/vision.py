@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longvpo.collator import Clip
 from longvpo.errors import LongVPOError
-from longvpo.model import to_model
+from longvpo.models.encode import to_model
 
 
 class Features(NamedTuple):

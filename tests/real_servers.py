@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from longvpo.model import TINY
+from longvpo import TINY
 
 
 @contextmanager

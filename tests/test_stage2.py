@@ -16,7 +16,8 @@ from test_resume import Scribe, content, run
 from longvpo.build import build
 from longvpo.errors import LongVPOError
 from longvpo.filters import Refusal, ScenesQuestion, agree, parse_right, parse_scenes_question
-from longvpo.journal import Journal
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Answer, Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.prompts import TASKS
@@ -24,7 +25,6 @@ from longvpo.stage2 import Reasoning, draw_outside, parts, write
 from longvpo.stage2_rounds import Reasoned, plan
 from longvpo.studio import Studio
 from longvpo.triplet import Scene, features
-from longvpo.writer import Answer, Request
 
 
 def said(**values: Any) -> str:
@@ -159,7 +159,7 @@ class Oracle(Scribe):
 def reasoned(tmp_path: Path, oracle: Oracle, judge: bool = True, **values: Any) -> Reasoning:
     """One draft about eight scenes, through every step."""
     recipe = load_recipe(DatasetRecipe, "tiny/dataset")
-    from longvpo.similarity import Embedder
+    from longvpo.models.embed import Embedder
 
     studio = Studio(
         recipe,
@@ -369,7 +369,7 @@ HOURS = """
 import json, sys
 from pathlib import Path
 from longvpo.build import build
-from longvpo.similarity import Embedder
+from longvpo.models.embed import Embedder
 from test_resume import Scribe, recipe
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one

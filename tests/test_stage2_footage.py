@@ -15,10 +15,10 @@ import pytest
 from datasets import load_dataset
 from test_resume import content, run
 
+from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import EndpointSection, WriterSection
-from longvpo.writer import Answer, Keep, Request
 
 pytest_plugins = ["joined"]  # its fixture `ten_minutes`
 

@@ -24,10 +24,11 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from test_trainer import FRESH, SECTION, log_prob
 
-from longvpo import model as models
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
-from longvpo.model import encode, load_model, load_processor
+from longvpo.models import load as models
+from longvpo.models.encode import encode
+from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.file import dump_recipe, load_recipe
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import TrainRecipe

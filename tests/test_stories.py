@@ -13,8 +13,9 @@ import pytest
 
 from longvpo.captions import scene_line
 from longvpo.filters import Refusal, parse_scenes_question
-from longvpo.journal import Journal
-from longvpo.json_text import fits
+from longvpo.models.journal import Journal
+from longvpo.models.text import fits
+from longvpo.models.writer import Request, Writer
 from longvpo.recipe.dataset import PromptSection
 from longvpo.recipe.prompts import ANSWER_TYPES, SCENES_QUESTION_SCHEMA
 from longvpo.recipe.sections import SceneSection
@@ -25,7 +26,6 @@ from longvpo.tiny.world import PLACES, SECONDS, Split, Thing
 from longvpo.triplet import Scene
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import duration, read_frames
-from longvpo.writer import Request, Writer
 
 COUNTS = [2, 3, 4, 5, 6, 8, 16, 32]
 SPLITS: list[Split] = ["train", "test"]

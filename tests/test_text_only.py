@@ -10,15 +10,16 @@ import pytest
 import torch
 from servers import serve
 
-from longvpo.endpoint import EndpointWriter
-from longvpo.model import encode_texts, load_model, load_processor
-from longvpo.plain_text import tokenizer_of
+from longvpo.models.encode import encode_texts
+from longvpo.models.endpoint import EndpointWriter
+from longvpo.models.load import load_model, load_processor
+from longvpo.models.local import LocalWriter
+from longvpo.models.plain_text import tokenizer_of
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import EndpointSection, ModelSection, WriterSection
 from longvpo.studio import Studio
 from longvpo.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
 from longvpo.triplet import Triplet
-from longvpo.writer import LocalWriter
 
 QUESTIONS = ["what color is the ring?", "who is it?", "where are the ring and the bar, and what color are they?"]
 ANSWERS = ["red", "a ring that moves to the left", "in the fog and in the sea"]
@@ -51,7 +52,7 @@ def triplets(count: int, chosen: str, rejected: str) -> list[Triplet]:
 
 
 def studio(recipe: DatasetRecipe, writer: Any, tmp_path: Path) -> Studio:
-    from longvpo.journal import Journal
+    from longvpo.models.journal import Journal
 
     return Studio(recipe, writer, None, writer, None, Journal(tmp_path / "journal"), None)  # type: ignore[arg-type]
 

@@ -13,8 +13,11 @@ import pytest
 import torch
 from conftest import TINY
 
-from longvpo.model import TINY as CHECKPOINT
-from longvpo.model import encode, load_model, load_processor
+from longvpo import TINY as CHECKPOINT
+from longvpo.models.encode import encode
+from longvpo.models.load import load_model, load_processor
+from longvpo.models.local import answer
+from longvpo.models.writer import Request
 from longvpo.tiny import base
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor
 from longvpo.tiny.tasks import every_thing
@@ -30,7 +33,6 @@ from longvpo.tiny.world import (
     write_world,
 )
 from longvpo.video.frames import read_frames
-from longvpo.writer import Request, answer
 
 
 def test_the_checkpoint_loads_with_transformers_alone() -> None:

@@ -21,7 +21,10 @@ from trl import DPOTrainer
 
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
-from longvpo.model import encode, load_model, load_processor
+from longvpo.models.encode import encode
+from longvpo.models.load import load_model, load_processor
+from longvpo.models.local import answer
+from longvpo.models.writer import Request
 from longvpo.packing import Forward
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ModelSection, VideoSection
@@ -29,7 +32,6 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.train import train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames, join
-from longvpo.writer import Request, answer
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +235,7 @@ def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(
     assert "base_model" not in card, "tiny is no model on the Hub"
     assert train(recipe, adapter) == facts, "the same command again does nothing"
 
-    from longvpo.model import TINY as CHECKPOINT
+    from longvpo import TINY as CHECKPOINT
 
     processor = load_processor(recipe.base)
     row = next(row for row in rows if len(row["context"]) == 4)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.weights import check_weights
-from longvpo.model import check_adapter, load_model
+from longvpo.models.load import check_adapter, load_model
 
 NAME = "adapter_model.safetensors"
 WEIGHTS = {"a.lora_A.weight": np.ones((2, 3), np.float32), "a.lora_B.weight": np.ones((3, 2), np.float32)}

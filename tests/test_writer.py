@@ -10,12 +10,13 @@ import torch
 from scipy.stats import chisquare
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model, LlamaConfig, LlamaForCausalLM
 
-from longvpo.model import load_processor
+from longvpo.models.embed import Embedder
+from longvpo.models.load import load_processor
+from longvpo.models.local import LocalWriter, draw
+from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import FilterSection, ModelSection, WriterSection
-from longvpo.similarity import Embedder
 from longvpo.tiny.tasks import ASK
 from longvpo.video.frames import read_frames, sample_times
-from longvpo.writer import Answer, LocalWriter, Request, draw
 
 
 def ask(writer: LocalWriter, requests: list[Request]) -> list[Answer]:

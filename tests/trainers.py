@@ -12,7 +12,7 @@ from families import FAMILIES
 from peft import LoraConfig
 
 from longvpo.collator import AnchoredCollator
-from longvpo.model import load_model, load_processor
+from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import LoraSection
 from longvpo.train import training_arguments

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longvpo.io.files import as_json, read_text, write_text
-from longvpo.model import prompt_text
+from longvpo.models.encode import prompt_text
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor, save_encoders
 from longvpo.tiny.tasks import ATTRIBUTES, short_task
 from longvpo.tiny.world import MOTIONS, SHAPES, Thing, write_world

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from longvpo.models.writer import Answer, Keep, Request
 from longvpo.tiny.world import COLORS, PAIR_QUESTIONS, PLACES, SHAPES
-from longvpo.writer import Answer, Keep, Request
 
 Written = dict[str, Any]  # under prompts.SCENES_QUESTION_SCHEMA
 

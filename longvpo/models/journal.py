@@ -19,8 +19,8 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError
-from longvpo.replies import read_text
-from longvpo.writer import Answer, Request, Writer
+from longvpo.models.replies import read_text
+from longvpo.models.writer import Answer, Request, Writer
 
 KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # of an answer
 

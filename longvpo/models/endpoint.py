@@ -20,13 +20,14 @@ import numpy as np
 from huggingface_hub import AsyncInferenceClient
 from PIL import Image
 
-from longvpo.chat import Chat, Messages, RefusedError
 from longvpo.errors import LongVPOError
+from longvpo.models.chat import Chat, Messages, RefusedError
+from longvpo.models.local import LocalWriter
+from longvpo.models.replies import Reply
+from longvpo.models.writer import Answer, Keep, NoAnswersError, Request, Writer, answered, holds
 from longvpo.recipe.prompts import REPAIR
 from longvpo.recipe.sections import EndpointSection, WriterSection
-from longvpo.replies import Reply
 from longvpo.video.frames import write_video
-from longvpo.writer import Answer, Keep, LocalWriter, NoAnswersError, Request, Writer, answered, holds
 
 FramesAs = Literal["images", "video_jpeg", "video_url"]
 

@@ -18,13 +18,13 @@ import httpx2
 from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 
-from longvpo.address import address_of, cleaned, key_advice, key_of, place_of, session
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.retry import SAYS_LATER, asked_wait
-from longvpo.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
+from longvpo.models.address import address_of, cleaned, key_advice, key_of, place_of, session
+from longvpo.models.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
+from longvpo.models.replies import BROKEN, Reply, characters, finish_of, read_choice
+from longvpo.models.writer import Request
 from longvpo.recipe.sections import EndpointSection, WriterSection
-from longvpo.replies import BROKEN, Reply, characters, finish_of, read_choice
-from longvpo.writer import Request
 
 FIRST_WAIT = 1.0  # seconds before the first retry; it doubles
 LONGEST_WAIT = 60.0

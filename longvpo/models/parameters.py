@@ -10,8 +10,8 @@ import re
 import sys
 from typing import Any
 
+from longvpo.models.writer import Request
 from longvpo.recipe.sections import EndpointSection
-from longvpo.writer import Request
 
 WRONG_BODY = (400, 422)  # where a parameter may be what is refused
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
-from longvpo.replies import objects, plain
+from longvpo.models.replies import objects, plain
 
 KINDS: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -36,3 +37,8 @@ def fits(found: dict[str, Any], schema: dict[str, Any]) -> bool:
         for key, kind in schema["properties"].items()
         if key in found
     )
+
+
+def normalise(text: str) -> str:
+    """Lower case, no punctuation, single spaces: the form in which answers are compared."""
+    return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation + "’")).split())

@@ -1,0 +1,88 @@
+"""Turn prompts, frames and texts into a model's inputs, by its own processor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from longvpo.errors import LongVPOError
+from longvpo.models.load import _no_video
+from longvpo.models.plain_text import encode_plainly, tokenizer_of
+
+
+def prompt_text(processor: Any, question: str) -> str:
+    """The chat template's text for one video and one question, up to where the answer begins."""
+    content = [{"type": "video"}, {"type": "text", "text": question}]
+    text: str = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    return text
+
+
+def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: float) -> dict[str, Any]:
+    """Model inputs of prompts with one video each.
+
+    Args:
+        questions: n texts.
+        videos: n arrays, uint8 RGB of shape (frames, height, width, 3), already sampled at `fps`. Most families need
+            equal numbers of frames within one call.
+
+    Returns:
+        The processor's tensors: input_ids and attention_mask of shape (n, tokens), padded on the left, and the pixels
+        under the family's own names.
+
+    Raises:
+        LongVPOError: the model does not take videos.
+    """
+    if getattr(processor, "video_processor", None) is None:
+        raise LongVPOError(_no_video(tokenizer_of(processor).name_or_path))
+    # Qwen's encoders join frames in pairs, and repeat the last of an odd number; Qwen3-VL's refuses a lone one
+    joined = getattr(processor.video_processor, "temporal_patch_size", 1)
+    shown = [[min(place, len(video) - 1) for place in range(max(len(video), joined))] for video in videos]
+    metadata = [
+        {"fps": fps, "frames_indices": places, "total_num_frames": len(places), "duration": len(video) / fps}
+        for video, places in zip(videos, shown, strict=True)
+    ]
+
+    def inputs_of(chats: list[str]) -> dict[str, Any]:
+        return dict(
+            processor(
+                text=chats,
+                videos=[video[places] for video, places in zip(videos, shown, strict=True)],
+                video_metadata=metadata,
+                do_sample_frames=False,
+                add_special_tokens=False,
+                padding=True,
+                return_tensors="pt",
+            )
+        )
+
+    return encode_plainly(processor, questions, partial(prompt_text, processor), inputs_of)
+
+
+def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:
+    """Model inputs of prompts without a video: input_ids and attention_mask (n, tokens), padded on the left."""
+    plain = processor is tokenizer_of(processor)
+
+    def chat(question: str) -> str:
+        content = question if plain else [{"type": "text", "text": question}]
+        text: str = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def inputs_of(chats: list[str]) -> dict[str, Any]:
+        return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt"))
+
+    return encode_plainly(processor, questions, chat, inputs_of)
+
+
+def to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Inputs on the model's device; pixels take its precision, token ids and times keep theirs."""
+    return {
+        # Qwen2.5-VL computes positions from second_per_grid_ts: in bfloat16 the later ones come out wrong
+        name: value.to(model.device, model.dtype) if name.startswith("pixel_values") else value.to(model.device)
+        for name, value in inputs.items()
+    }

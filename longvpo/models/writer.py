@@ -1,0 +1,93 @@
+"""The models that write and judge: frames and a text in, a text out.
+
+A writer answers batches of requests and hands every batch over as soon as it is done; journal.py keeps it. Equal
+requests get equal answers: each carries the seed from which its tokens are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from longvpo.errors import LongVPOError
+from longvpo.models.replies import Reply
+from longvpo.models.text import find_json, fits
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a writer is asked.
+
+    The frames are fetched when their batch comes: those of all requests would not fit in memory.
+    """
+
+    text: str
+    seed: int = 0
+    temperature: float = 0.0  # 0 is greedy
+    schema: dict[str, Any] | None = None  # JSON schema of the answer; a server can be held to it
+    times: tuple[float, ...] = ()  # seconds of the frames, from the start of the clip; none: text alone
+    media: str = ""  # names what the frames show: the video's hash, the span and the size
+    frames: Callable[[], np.ndarray] | None = field(default=None, compare=False)  # uint8 RGB (times, height, width, 3)
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self.times)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a writer said, and how it came about."""
+
+    text: str
+    form: str = "text"  # schema: the server was held to it; json: it was asked for JSON; repaired: at the second try
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str = ""  # why it cannot be used; then `text` is only what there is of it
+    whole: bool = True  # not cut at max_new_tokens
+
+    @property
+    def flaw(self) -> str:
+        """The filter that drops it: `cut`, `writer` (its server refused or failed) or `empty`; none for an answer."""
+        if not self.whole:
+            return "cut"
+        if self.error:
+            return "writer"
+        return "" if self.text.strip() else "empty"
+
+
+class NoAnswersError(LongVPOError):
+    """A server answers, and nothing that it says can be used."""
+
+
+def answered(reply: Reply, request: Request, form: str = "text") -> Answer:
+    """A reply as the answer to its request: one in JSON is whole when its object is, whatever follows that."""
+    whole, error = reply.whole, reply.error
+    if not whole and request.schema is not None and holds(reply.text, request.schema):
+        whole, error = True, ""
+    return Answer(reply.text, form, reply.prompt_tokens, reply.completion_tokens, error, whole)
+
+
+def holds(text: str, schema: dict[str, Any]) -> bool:
+    """Whether a text holds an object of the schema."""
+    found = find_json(text)
+    return found is not None and fits(found, schema)
+
+
+Keep = Callable[[int, list[Answer]], None]  # index of the batch, its answers in order
+
+
+class Writer(Protocol):
+    """`name` is model@revision, `settings` all else that decides an answer beside the request."""
+
+    name: str
+    settings: dict[str, Any]
+
+    def batches(self, requests: list[Request]) -> list[list[int]]:
+        """The indices of all requests in groups that are answered together; decided by the requests alone."""
+
+    def write(self, batches: list[list[Request]], keep: Keep) -> None:
+        """Answer the batches, in any order, and hand each over when it is done."""
