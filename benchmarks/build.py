@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.build import build
+from longvpo.dataset.run import build
 from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection, VideoSection, WriterSection

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from longvpo.contexts import load_triplets
+    from longvpo.clips.load import load_triplets
 
 __all__ = ["TINY", "load_triplets"]
 
@@ -16,7 +16,7 @@ TINY = Path(__file__).parent / "tiny" / "checkpoint"  # the embedded model
 def __getattr__(name: str) -> Any:
     """`longvpo --help` must not wait for torch: what needs it is imported when it is asked for."""
     if name == "load_triplets":
-        from longvpo.contexts import load_triplets
+        from longvpo.clips.load import load_triplets
 
         return load_triplets
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

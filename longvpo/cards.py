@@ -15,12 +15,12 @@ from typing import Any, Literal
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, UndefinedError
 
+from longvpo.clips.rows import COLUMNS
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import PROVENANCE, as_yaml, shipped
 from longvpo.io.records import Record, again, read_record, understood
 from longvpo.licenses import UNKNOWN
 from longvpo.shards import column_types, dataset_info, shards
-from longvpo.triplet import COLUMNS
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}

@@ -83,10 +83,10 @@ def build_dataset(
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
     target = _target("dataset", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
     if dry_run:
-        from longvpo.dry_run import plan
+        from longvpo.dataset.plan import plan
 
         return print_values(plan(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
-    from longvpo.build import build
+    from longvpo.dataset.run import build
 
     started = time.monotonic()
     folder = output or Path(loaded.name)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from longvpo.build import build
+from longvpo.dataset.run import build
 from longvpo.evaluate import evaluate
 from longvpo.io.output import whole_output
 from longvpo.io.records import read_record

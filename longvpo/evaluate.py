@@ -20,10 +20,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.cells import question_of
+from longvpo.clips.cells import question_of
+from longvpo.clips.filters import Refusal
+from longvpo.clips.pool import Pool, choose_context, evenly, make_pool
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.sources import fingerprint, read_clips
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.figures import heat_map
-from longvpo.filters import Refusal
 from longvpo.io.files import as_json, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
@@ -33,12 +36,9 @@ from longvpo.models.local import alike, answer
 from longvpo.models.text import normalise
 from longvpo.models.writer import Request
 from longvpo.multi import LongQuestion, accuracy, read_questions
-from longvpo.pool import Pool, choose_context, evenly, make_pool
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
-from longvpo.sources import fingerprint, read_clips
-from longvpo.triplet import Clip, Dropped
 from longvpo.video.frames import ClipFrames, join
 
 FAILURES = 5  # wrong answers of a model that are kept

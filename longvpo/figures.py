@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.triplet import Triplet
+from longvpo.clips.rows import Triplet
 
 JPEG_QUALITY = 90  # of embedded frames
 COLUMNS = 8  # frames of a clip on a contact sheet

@@ -13,14 +13,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from longvpo.cells import cell, is_empty, question_of
+from longvpo.clips.cells import cell, is_empty, question_of
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.sources import Candidate, open_clip, video_path
+from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
 from longvpo.recipe.evaluation import MultiSection
-from longvpo.sources import Candidate, open_clip, video_path
-from longvpo.tables import read_table
-from longvpo.triplet import Clip, Dropped
 from longvpo.video.frames import ClipFrames
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
-from longvpo.checked_rows import COLUMNS, check_rows, teaching
+from longvpo.clips.checked_rows import COLUMNS, check_rows, teaching
+from longvpo.clips.stored import load_rows
 from longvpo.collator import SCORES
 from longvpo.errors import LongVPOError
 from longvpo.recipe.training import DataSection, Reference, TrainRecipe
-from longvpo.stored import load_rows
 
 SCORED_BY = "ref_scored_by"  # says what the log-probabilities of a published dataset are of
 OTHERWISE = "Set reference_log_probs=precomputed to score it before training"

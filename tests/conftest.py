@@ -71,7 +71,7 @@ def dataset_recipe(world: Path) -> DatasetRecipe:
 @pytest.fixture(scope="session")
 def dataset(dataset_recipe: DatasetRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty triplets in a folder."""
-    from longvpo.build import build
+    from longvpo.dataset.run import build
 
     folder = tmp_path_factory.mktemp("built") / "dataset"
     build(dataset_recipe, folder)

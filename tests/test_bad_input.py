@@ -20,13 +20,13 @@ from servers import serve
 from test_cli import Capture, check_mistake, run
 
 from longvpo import TINY
+from longvpo.clips.sources import fingerprint
 from longvpo.models import chat
 from longvpo.models.embed import EMBEDDED
 from longvpo.models.load import load_processor
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
 from longvpo.recipe.sections import ModelSection
-from longvpo.sources import fingerprint
 from longvpo.tiny.world import write_world
 
 Spoil = Callable[[Path], object]

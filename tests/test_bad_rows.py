@@ -17,8 +17,8 @@ from datasets import load_dataset
 from PIL import Image
 from test_bad_input import ROW, Spoil, all_of, build, closed, file, nothing
 
+from longvpo.clips.sources import list_candidates
 from longvpo.recipe.sections import SourceSection
-from longvpo.sources import list_candidates
 from longvpo.tiny.world import write_world
 from longvpo.video.frames import write_video
 

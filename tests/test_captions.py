@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longvpo.captions import FIRST, Story, caption, count_tokens
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.dataset.session import Studio
+from longvpo.dataset.stage1.write import write_captions
+from longvpo.dataset.stage2.captions import FIRST, Story, caption, count_tokens
 from longvpo.errors import VideoError
 from longvpo.models.journal import Journal
 from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.prompts import SCENE, SUMMARY
-from longvpo.stage1 import write_captions
-from longvpo.studio import Studio
-from longvpo.triplet import Clip, Dropped
 
 BEFORE = re.compile(re.escape(SCENE).replace(re.escape("{before}"), "(.*)"), re.DOTALL)
 FOLD = re.compile(re.escape(SUMMARY).replace(re.escape("{before}"), "(.*)"), re.DOTALL)

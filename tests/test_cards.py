@@ -177,7 +177,7 @@ def test_cards_of_all_kinds_are_complete(
     dataset: Path, world: Path, stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a release, without one stage or the other, with a judge, with frames, with an overlap list."""
-    from longvpo.build import build
+    from longvpo.dataset.run import build
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe
 
@@ -199,7 +199,7 @@ def test_cards_of_all_kinds_are_complete(
 
 
 def test_a_card_prints_the_prompts_that_were_asked_and_no_others() -> None:
-    from longvpo.facts import prompts_asked
+    from longvpo.dataset.facts import prompts_asked
     from longvpo.recipe.dataset import DatasetRecipe, PromptSection
     from longvpo.recipe.file import load_recipe
 

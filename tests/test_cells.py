@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from longvpo import evaluate as module
-from longvpo.cells import question_of
+from longvpo.clips.cells import question_of
+from longvpo.clips.sources import list_candidates
 from longvpo.errors import VideoError
 from longvpo.evaluate import evaluate, same
 from longvpo.models.writer import Answer
@@ -19,7 +20,6 @@ from longvpo.multi import read_questions
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import SourceSection
-from longvpo.sources import list_candidates
 from longvpo.video.frames import ClipFrames, write_video
 
 NAN = float("nan")

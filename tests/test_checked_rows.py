@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 
 from longvpo.arguments import refusals, steps_of, training_arguments
-from longvpo.checked_rows import check_rows, teaching
+from longvpo.clips.checked_rows import check_rows, teaching
 from longvpo.collator import check_videos
 from longvpo.cost import check_targets
 from longvpo.errors import LongVPOError

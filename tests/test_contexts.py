@@ -13,15 +13,15 @@ from pyarrow import parquet
 
 import longvpo
 from longvpo import shards
-from longvpo.build import build
-from longvpo.contexts import Triplets
+from longvpo.clips.load import Triplets
+from longvpo.clips.rows import features
+from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 from longvpo.figures import jpegs
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
 from longvpo.shards import write_shards
-from longvpo.triplet import features
 from longvpo.video.frames import ClipFrames
 
 

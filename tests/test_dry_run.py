@@ -14,7 +14,7 @@ from datasets import Dataset, Features, Value, Video
 from servers import serve
 from test_cli import Capture, check_mistake, run
 
-from longvpo import fetch
+from longvpo.clips import fetch
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
 from longvpo.recipe.dataset import DatasetRecipe

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from longvpo import evaluate as module
+from longvpo.clips.rows import Clip
 from longvpo.errors import LongVPOError
 from longvpo.evaluate import evaluate
 from longvpo.models.writer import Answer
@@ -19,7 +20,6 @@ from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.tiny.stories import QUESTIONS, write_stories
-from longvpo.triplet import Clip
 from longvpo.video.frames import ClipFrames
 
 

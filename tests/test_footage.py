@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from longvpo.build import build
+from longvpo.dataset.run import build
 from longvpo.models.embed import Embedder
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe

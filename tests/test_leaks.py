@@ -227,7 +227,7 @@ def test_a_folder_with_blanks_and_films_that_are_missing_or_broken(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build, a training and their releases: no published byte has the path, absolute or as it was given."""
-    from longvpo.build import build
+    from longvpo.dataset.run import build
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe

@@ -18,13 +18,13 @@ import pytest
 from datasets import Dataset, Features, Value, Video
 from fsspec.spec import AbstractBufferedFile
 
-from longvpo import fetch as fetching
+from longvpo.clips import fetch as fetching
+from longvpo.clips.long_videos import LongVideo, list_long_videos, open_long_video, unpack_long_videos
+from longvpo.clips.rows import Clip
+from longvpo.clips.sources import OverlapError
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.longvideos import LongVideo, list_long_videos, open_long_video, unpack_long_videos
 from longvpo.recipe.sections import ColumnSection, LongSourceSection, SceneSection
-from longvpo.sources import OverlapError
 from longvpo.tiny.world import FPS, draw, random_thing
-from longvpo.triplet import Clip
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import write_video
 
@@ -527,7 +527,7 @@ OPEN = """
 import json, sys
 from pathlib import Path
 import av, decord, scenedetect
-from longvpo.longvideos import list_long_videos, open_long_video
+from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.recipe.sections import LongSourceSection, SceneSection
 from longvpo.video.frames import read_frames, sample_times
 

@@ -21,14 +21,14 @@ from datasets import Dataset, Features, Value, Video
 from huggingface_hub.errors import EntryNotFoundError
 from pyarrow import parquet
 
-from longvpo import fetch as fetching
+from longvpo.clips import fetch as fetching
+from longvpo.clips.fetch import fetch_archives, name_of_url
+from longvpo.clips.long_videos import list_long_videos, open_long_video
+from longvpo.clips.sources import list_candidates, open_clip, read_clips, read_overlap
 from longvpo.collator import check_videos
 from longvpo.cost import picture_size
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.fetch import fetch_archives, name_of_url
-from longvpo.longvideos import list_long_videos, open_long_video
 from longvpo.recipe.sections import ColumnSection, LongSourceSection, SourceSection, VideoSection
-from longvpo.sources import list_candidates, open_clip, read_clips, read_overlap
 from longvpo.video.decoders import read_decord, read_torchcodec
 from longvpo.video.frames import ClipFrames, write_video
 from longvpo.video.probe import probe

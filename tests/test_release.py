@@ -19,8 +19,8 @@ import yaml
 from pushes import Pushes, environment
 
 from longvpo import TINY as TINY_FOLDER
-from longvpo.build import build
 from longvpo.cards import kind_of
+from longvpo.dataset.run import build
 from longvpo.io.files import RELEASE, file_hash
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe

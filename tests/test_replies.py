@@ -14,8 +14,10 @@ import pytest
 from servers import GOOD, images, serve
 from test_endpoint import KEY, PLAIN, QUESTION, ask, film, impatient, writer_for
 
+from longvpo.clips.filters import Refusal, unanswered
+from longvpo.clips.rows import Dropped
+from longvpo.dataset.replies import parse_question
 from longvpo.errors import LongVPOError, hide, sendable
-from longvpo.filters import Refusal, parse_question, unanswered
 from longvpo.models.address import address_of, cleaned, session
 from longvpo.models.journal import Journal, request_key
 from longvpo.models.load import load_processor
@@ -24,7 +26,6 @@ from longvpo.models.replies import read_text
 from longvpo.models.text import find_json
 from longvpo.models.writer import Answer, NoAnswersError, Request
 from longvpo.recipe.sections import EndpointSection, ModelSection
-from longvpo.triplet import Dropped
 
 assert impatient, "a fixture of all tests here"
 ANSWER = "a red ring, I think"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from longvpo.build import build
+from longvpo.clips.sources import fingerprint
+from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 from longvpo.io.output import claimed, place_of
 from longvpo.models.journal import Journal
@@ -23,7 +24,6 @@ from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
 from longvpo.recipe.prompts import SCENES_QUESTION_SCHEMA
-from longvpo.sources import fingerprint
 
 KILLS = 25
 
@@ -32,7 +32,7 @@ import json, sys
 from pathlib import Path
 import datasets, matplotlib.pyplot, pyarrow.parquet
 from kills import killed
-from longvpo.build import build
+from longvpo.dataset.run import build
 from longvpo.models.embed import Embedder
 from test_resume import KILLS, Scribe, recipe
 

@@ -23,14 +23,14 @@ import pytest
 import torch
 from datasets import Dataset, Features, Value, Video
 
-from longvpo import fetch as fetching
-from longvpo.build import build
-from longvpo.cells import cell
+from longvpo.clips import fetch as fetching
+from longvpo.clips.cells import cell
+from longvpo.clips.sources import OverlapError, list_candidates, open_clip, prepare, read_clips, read_overlap
+from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ColumnSection, SceneSection, SourceSection
-from longvpo.sources import OverlapError, list_candidates, open_clip, prepare, read_clips, read_overlap
 from longvpo.tiny.world import draw, random_thing
 from longvpo.video import transnetv2
 from longvpo.video.cuts import cut, find_cuts, fit
@@ -320,7 +320,7 @@ def test_transnetv2_marks_the_picture_before_a_cut(tmp_path: Path) -> None:
 
 def test_a_dissolve_is_one_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """TransNetV2 marks all its pictures: the next scene begins behind them."""
-    monkeypatch.setattr(scenes, "_network", Marks)
+    monkeypatch.setattr(transnetv2, "network", Marks)
     pictures = np.zeros((230, 27, 48, 3), np.uint8)
     for marked in ([0], [70, 71], [98, 99, 100, 101], [229]):
         pictures[marked] = 1

@@ -12,24 +12,18 @@ from datasets import Dataset, load_dataset
 from scipy.stats import chisquare
 from test_resume import Scribe
 
-from longvpo.build import build
+from longvpo.clips.filters import Refusal, not_specific, too_similar
+from longvpo.clips.pool import Pool, choose_context, evenly, mixed
+from longvpo.clips.rows import Clip, features
+from longvpo.clips.sources import read_clips, read_table
+from longvpo.dataset.drafts import asked_before, no_pair
+from longvpo.dataset.facts import warnings
+from longvpo.dataset.replies import parse_question, parse_verdict
+from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
-from longvpo.facts import warnings
-from longvpo.filters import (
-    Refusal,
-    asked_before,
-    no_pair,
-    not_specific,
-    parse_question,
-    parse_verdict,
-    too_similar,
-)
-from longvpo.pool import Pool, choose_context, evenly, mixed
 from longvpo.recipe.dataset import ContextSection, DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
 from longvpo.recipe.sections import FilterSection, SourceSection
-from longvpo.sources import read_clips, read_table
-from longvpo.triplet import Clip, features
 
 
 def pool(visual: np.ndarray, captions: np.ndarray, frames: list[int]) -> Pool:

@@ -13,18 +13,21 @@ from datasets import load_dataset
 from scipy.stats import binomtest
 from test_resume import Scribe, content, run
 
-from longvpo.build import build
+from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Scene, features
+from longvpo.dataset.drafts import agree
+from longvpo.dataset.outcome import Reasoned
+from longvpo.dataset.replies import ScenesQuestion, parse_right, parse_scenes_question
+from longvpo.dataset.run import build
+from longvpo.dataset.session import Studio
+from longvpo.dataset.stage2.rounds import plan
+from longvpo.dataset.stage2.write import Reasoning, draw_outside, parts, write
 from longvpo.errors import LongVPOError
-from longvpo.filters import Refusal, ScenesQuestion, agree, parse_right, parse_scenes_question
 from longvpo.models.journal import Journal
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.prompts import TASKS
-from longvpo.stage2 import Reasoning, draw_outside, parts, write
-from longvpo.stage2_rounds import Reasoned, plan
-from longvpo.studio import Studio
-from longvpo.triplet import Scene, features
 
 
 def said(**values: Any) -> str:
@@ -368,7 +371,7 @@ def test_every_task_is_described() -> None:
 HOURS = """
 import json, sys
 from pathlib import Path
-from longvpo.build import build
+from longvpo.dataset.run import build
 from longvpo.models.embed import Embedder
 from test_resume import Scribe, recipe
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import datasets, matplotlib.pyplot, pyarrow.parquet
 from conftest import FOOTAGE
 from kills import killed
-from longvpo.build import build
+from longvpo.dataset.run import build
 from test_footage import RealEmbedder
 from test_stage2_footage import Watcher, recipe
 

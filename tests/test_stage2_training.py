@@ -24,6 +24,7 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from test_trainer import FRESH, SECTION, log_prob
 
+from longvpo.clips.rows import features
 from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.models import load as models
@@ -35,7 +36,6 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.rows import training_rows
 from longvpo.train import plan, train, training_arguments
 from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.triplet import features
 from longvpo.video.frames import ClipFrames, join, thin
 
 ANSWERS = ("red", "red and blue", "in the sea", "in the sea and in the fog", "green")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from longvpo.contexts import load_triplets
+from longvpo.clips.load import load_triplets
+from longvpo.clips.stored import as_it_is, config_names, load_rows
 from longvpo.errors import LongVPOError
-from longvpo.stored import as_it_is, config_names, load_rows
 
 README = "---\nconfigs:\n- config_name: stage1\n  data_files:\n  - split: train\n    path: stage1/*.parquet\n---\n"
 

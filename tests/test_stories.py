@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longvpo.captions import scene_line
-from longvpo.filters import Refusal, parse_scenes_question
+from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Scene
+from longvpo.dataset.replies import parse_scenes_question
+from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.journal import Journal
 from longvpo.models.text import fits
 from longvpo.models.writer import Request, Writer
@@ -23,7 +25,6 @@ from longvpo.tiny.questions import NOTHING, StoryQuestions
 from longvpo.tiny.stories import KEYS, QUESTIONS, random_story, story_questions, story_rng, write_stories
 from longvpo.tiny.tasks import pair_question
 from longvpo.tiny.world import PLACES, SECONDS, Split, Thing
-from longvpo.triplet import Scene
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import duration, read_frames
 

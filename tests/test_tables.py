@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from longvpo.clips.sources import list_candidates
+from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError
 from longvpo.recipe.sections import ColumnSection, SourceSection
-from longvpo.sources import list_candidates
-from longvpo.tables import read_table
 
 HEADER = "file_name,caption\n"
 JSON = '{"file_name": "a.mp4", "caption": "red"}\n'

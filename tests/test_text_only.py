@@ -10,6 +10,9 @@ import pytest
 import torch
 from servers import serve
 
+from longvpo.clips.rows import Triplet
+from longvpo.dataset.session import Studio
+from longvpo.dataset.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
 from longvpo.models.encode import encode_texts
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.load import load_model, load_processor
@@ -17,9 +20,6 @@ from longvpo.models.local import LocalWriter
 from longvpo.models.plain_text import tokenizer_of
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import EndpointSection, ModelSection, WriterSection
-from longvpo.studio import Studio
-from longvpo.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
-from longvpo.triplet import Triplet
 
 QUESTIONS = ["what color is the ring?", "who is it?", "where are the ring and the bar, and what color are they?"]
 ANSWERS = ["red", "a ring that moves to the left", "in the fog and in the sea"]

@@ -22,16 +22,14 @@ from PIL import Image
 
 from longvpo.errors import LongVPOError
 from longvpo.models.chat import Chat, Messages, RefusedError
-from longvpo.models.local import LocalWriter
 from longvpo.models.replies import Reply
-from longvpo.models.writer import Answer, Keep, NoAnswersError, Request, Writer, answered, holds
+from longvpo.models.writer import Answer, Keep, NoAnswersError, Request, answered, holds
 from longvpo.recipe.prompts import REPAIR
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video.frames import write_video
 
 FramesAs = Literal["images", "video_jpeg", "video_url"]
 
-STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
 SUSPECT = 8  # requests without an answer that can be used, and none with one: the recipe is at fault, not the rows
 TOO_LARGE = 413
 
@@ -44,19 +42,6 @@ MORE_FRAMES: dict[FramesAs, str] = {
     "video_url": "set endpoint.frames_as: images, start vLLM with --media-io-kwargs "
     """'{"video": {"num_frames": -1}}', or set video.max_frames lower""",
 }
-
-
-def make_writer(section: WriterSection, fps: float) -> Writer:
-    """The recipe's writer or judge: behind its endpoint, or on this machine.
-
-    Args:
-        fps: frames a second at which clips are sampled.
-    """
-    if section.model == STORY_QUESTIONS:
-        from longvpo.tiny.questions import StoryQuestions
-
-        return StoryQuestions()
-    return LocalWriter(section, fps) if section.endpoint is None else EndpointWriter(section, section.endpoint)
 
 
 class EndpointWriter:

@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.cells import cell, is_empty, says_nothing, shown
+from longvpo.clips.cells import cell, is_empty, says_nothing, shown
+from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
+from longvpo.clips.filters import unanswered
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.tables import find_table, read_table, stream_rows
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
-from longvpo.filters import unanswered
 from longvpo.io import private
 from longvpo.io.files import file_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection
-from longvpo.tables import find_table, read_table, stream_rows
-from longvpo.triplet import Clip, Dropped
 from longvpo.video.cuts import cut
 from longvpo.video.probe import probe
 

@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.blocks import block_size
+from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
+from longvpo.clips.tables import count_rows
+from longvpo.dataset.material import block_size
+from longvpo.dataset.session import make_writer, question_writer
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.models.encode import encode
-from longvpo.models.endpoint import make_writer
 from longvpo.models.load import load_processor
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import SourceSection, WriterSection
-from longvpo.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
-from longvpo.stage2 import question_writer
-from longvpo.tables import count_rows
 from longvpo.video.frames import ClipFrames
 
 ROWS = 200  # of a streamed dataset that are looked at

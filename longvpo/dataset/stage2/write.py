@@ -12,15 +12,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from longvpo.captions import scene_line
-from longvpo.filters import Refusal, agree, asked_before, parse_right, parse_scenes_question
+from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Dropped, Scene, Triplet
+from longvpo.dataset.drafts import agree, alive, asked_before, check_pairs
+from longvpo.dataset.replies import parse_right, parse_scenes_question
+from longvpo.dataset.session import Studio, clip_request, failed, question_writer
+from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.writer import Request
-from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
+from longvpo.recipe.dataset import Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
-from longvpo.recipe.sections import WriterSection
-from longvpo.studio import Studio, alive, check_pairs, clip_request, failed
-from longvpo.triplet import Dropped, Scene, Triplet
 
 
 @dataclass
@@ -131,11 +132,6 @@ def write_questions(drafts: list[Reasoning], studio: Studio, section: Stage2Sect
         draft.question, draft.answer_type, draft.trace = parsed.question, parsed.answer_type, parsed.trace
         draft.relevant = [number - 1 for number in parsed.scenes]
         draft.prompt = prompts.answer.format(question=draft.question)
-
-
-def question_writer(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:
-    """Who writes the questions: the recipe's own choice, or a language model that is there, or the writer."""
-    return section.question_writer or recipe.judge or recipe.writer
 
 
 def check_new(drafts: list[Reasoning], before: np.ndarray, studio: Studio) -> np.ndarray:

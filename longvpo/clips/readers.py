@@ -16,7 +16,7 @@ from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from longvpo.cells import columns_of
+from longvpo.clips.cells import columns_of
 from longvpo.errors import first_line
 
 LONGEST_CELL = 2**30  # characters; csv's own limit is 131,072

@@ -12,13 +12,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from longvpo.blocks import Block, Draft, Task
-from longvpo.filters import Refusal, parse_question
-from longvpo.pool import EMBED_TOGETHER, Pool, refused_clips
+from longvpo.clips.filters import Refusal
+from longvpo.clips.pool import EMBED_TOGETHER, Pool, refused_clips
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.dataset.drafts import alive, check_pairs
+from longvpo.dataset.material import Task
+from longvpo.dataset.replies import parse_question
+from longvpo.dataset.session import Studio, clip_request, failed, no_caption
+from longvpo.dataset.stage1.blocks import Block, Draft
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.prompts import QUESTION_SCHEMA
-from longvpo.studio import Studio, alive, check_pairs, clip_request, failed, no_caption
-from longvpo.triplet import Clip, Dropped
 
 
 def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, studio: Studio) -> Block:

@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass, field
 
 from tqdm import tqdm
 
+from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Clip, Scene
+from longvpo.dataset.session import Studio, clip_request, no_caption
 from longvpo.errors import VideoError
-from longvpo.filters import Refusal
 from longvpo.models.writer import Request
-from longvpo.studio import Studio, clip_request, no_caption
-from longvpo.triplet import Clip, Scene
 
 BYTES_A_TOKEN = 3  # of UTF-8, at least, in most texts and tokenizers: a server does not show us its own
 FIRST = "(this is the first scene)"

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from longvpo.clips.fetch import fetch_archives
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.sources import Candidate, OverlapError, list_candidates, open_clip
 from longvpo.errors import VideoError
-from longvpo.fetch import fetch_archives
 from longvpo.io import private
 from longvpo.io.names import video_file
 from longvpo.recipe.sections import LongSourceSection
-from longvpo.sources import Candidate, OverlapError, list_candidates, open_clip
-from longvpo.triplet import Clip, Dropped
 from longvpo.video.cuts import cut, load_detector
 from longvpo.video.probe import SLACK, probe
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.clips.filters import Refusal, not_specific, too_similar
+from longvpo.clips.rows import Clip, Dropped
 from longvpo.errors import VideoError
-from longvpo.filters import Refusal, not_specific, too_similar
 from longvpo.models.embed import Embedder
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
-from longvpo.triplet import Clip, Dropped
 from longvpo.video.frames import ClipFrames
 
 EMBED_TOGETHER = 16  # clips

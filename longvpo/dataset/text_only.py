@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.clips.rows import Triplet
+from longvpo.dataset.session import Studio
 from longvpo.models.encode import encode_texts, to_model
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.local import LocalWriter
@@ -21,8 +23,6 @@ from longvpo.models.plain_text import answer_ids, tokenizer_of
 from longvpo.models.text import find_json
 from longvpo.models.writer import Request
 from longvpo.recipe.prompts import TEXT_ONLY, TEXT_ONLY_SCHEMA
-from longvpo.studio import Studio
-from longvpo.triplet import Triplet
 
 BY_LIKELIHOOD = "mean log-probability of an answer's tokens after the question alone"
 BY_ASKING = "asked which answer is right, without a video, in random order"

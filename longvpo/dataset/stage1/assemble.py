@@ -7,32 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from longvpo.blocks import Block, Draft
-from longvpo.filters import Refusal, asked_before, parse_verdict
+from longvpo.clips.filters import Refusal
+from longvpo.clips.pool import Context, Pool, choose_context
+from longvpo.clips.rows import Clip, Dropped, Triplet
+from longvpo.dataset.drafts import asked_before
+from longvpo.dataset.outcome import Outcome
+from longvpo.dataset.replies import parse_verdict
+from longvpo.dataset.session import Studio, failed
+from longvpo.dataset.stage1.blocks import Block, Draft
 from longvpo.models.writer import Request
-from longvpo.pool import Context, Pool, choose_context
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.prompts import JUDGE_SCHEMA
-from longvpo.studio import Studio, failed
-from longvpo.triplet import Clip, Dropped, Triplet
-
-
-@dataclass
-class Outcome:
-    """The triplets so far, and what the next ones depend on."""
-
-    triplets: list[Triplet] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    replaced: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    anchors: int = 0
-    questions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))  # unit vectors of what was let in
-    uses: Counter[str] = field(default_factory=Counter)  # of clips as distractors, by clip_id
 
 
 @dataclass

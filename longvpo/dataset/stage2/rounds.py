@@ -9,41 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.blocks import block_size
-from longvpo.captions import Story, caption
+from longvpo.clips.filters import Refusal, unanswered
+from longvpo.clips.long_videos import LongVideo, open_long_video
+from longvpo.clips.pool import mixed
+from longvpo.clips.rows import Dropped
+from longvpo.clips.sources import OverlapError
+from longvpo.dataset.material import block_size
+from longvpo.dataset.outcome import Reasoned
+from longvpo.dataset.session import Studio
+from longvpo.dataset.stage2.captions import Story, caption
+from longvpo.dataset.stage2.write import Reasoning, parts, write
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.filters import Refusal, unanswered
-from longvpo.longvideos import LongVideo, open_long_video
-from longvpo.pool import mixed
 from longvpo.recipe.dataset import Stage2Section
-from longvpo.sources import OverlapError
-from longvpo.stage2 import Reasoning, parts, write
-from longvpo.studio import Studio
-from longvpo.triplet import Dropped, Scene, Triplet
-
-
-@dataclass
-class Reasoned:
-    """The triplets so far, and what the next ones depend on."""
-
-    triplets: list[Triplet] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    tried: Counter[str] = field(default_factory=Counter)  # questions, by task
-    videos: dict[int, list[list[Scene]]] = field(default_factory=dict)  # parts of those that were captioned
-    questions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))  # unit vectors
-
-    @property
-    def scenes(self) -> list[Scene]:
-        """All that were captioned, in the order of their videos."""
-        return [scene for number in sorted(self.videos) for part in self.videos[number] for scene in part]
 
 
 def run(

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.assemble import Outcome, finish
-from longvpo.blocks import SMALLEST, Block, Material, Task, block_size, opened
+from longvpo.clips.pool import Pool, mixed
+from longvpo.clips.sources import check_enough
+from longvpo.dataset.material import SMALLEST, Material, Task, block_size, opened
+from longvpo.dataset.outcome import Outcome
+from longvpo.dataset.session import Studio
+from longvpo.dataset.stage1.assemble import finish
+from longvpo.dataset.stage1.blocks import Block
+from longvpo.dataset.stage1.write import work
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import NoAnswersError
-from longvpo.pool import Pool, mixed
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
-from longvpo.sources import check_enough
-from longvpo.stage1 import work
-from longvpo.studio import Studio
 
 CHOICE = 4  # clips to choose from, for each of the longest context
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from longvpo.cells import cell, columns_of
+from longvpo.clips.cells import cell, columns_of
+from longvpo.clips.readers import READERS
 from longvpo.errors import LongVPOError, first_line
-from longvpo.readers import READERS
 from longvpo.recipe.sections import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
-from longvpo.filters import Refusal, no_pair
+from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Clip
 from longvpo.models.embed import Embedder
+from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.journal import Journal
+from longvpo.models.load import check_model
+from longvpo.models.local import LocalWriter
 from longvpo.models.writer import Answer, Request, Writer
-from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.triplet import Clip
+from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
+from longvpo.recipe.sections import WriterSection
 from longvpo.video.frames import ClipFrames, join, sample_times, thin
 
 Role = Literal["writer", "judge", "question_writer"]
@@ -92,25 +96,58 @@ def no_caption(answer: Answer, what: str) -> Refusal | None:
     return Refusal("caption", f"it has no {what}: {refusal.reason}", 0.0) if refusal else None
 
 
-class Made(Protocol):
-    """A draft of either stage."""
+def check_writers(recipe: DatasetRecipe, given: dict[str, Writer | None]) -> None:
+    """Look at the configurations of the models that are on this machine.
 
-    chosen: str
-    rejected: str
-    refusal: Refusal | None
-
-
-MadeType = TypeVar("MadeType", bound=Made)
-
-
-def alive(drafts: Sequence[MadeType]) -> list[MadeType]:
-    """Those that no filter has refused."""
-    return [draft for draft in drafts if draft.refusal is None]
+    Raises:
+        LongVPOError: one cannot be had, or the writer takes no video.
+    """
+    sections = {"writer": recipe.writer, "judge": recipe.judge}
+    sections["question_writer"] = recipe.stage2.question_writer if recipe.stage2 else None
+    for name, section in sections.items():
+        if given[name] or section is None or section.endpoint or section.model == STORY_QUESTIONS:
+            continue
+        check_model(section, sees=name == "writer")
 
 
-def check_pairs(drafts: Sequence[Made], studio: Studio) -> None:
-    """Refuse drafts whose two answers make no pair."""
-    chosen = studio.embedder.texts([draft.chosen for draft in drafts])
-    rejected = studio.embedder.texts([draft.rejected for draft in drafts])
-    for draft, one, other in zip(drafts, chosen, rejected, strict=True):
-        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
+def open_studio(
+    recipe: DatasetRecipe,
+    given: dict[str, Writer | None],
+    embedder: Embedder | None,
+    journal: Journal,
+    frames_of: ClipFrames,
+) -> Studio:
+    """The models; one that has two roles is loaded once."""
+    loaded: list[tuple[WriterSection, Writer]] = []
+
+    def writer(name: str, section: WriterSection) -> Writer:
+        one = given[name] or next((one for known, one in loaded if known == section), None)
+        one = one or make_writer(section, recipe.video.fps)
+        loaded.append((section, one))
+        return one
+
+    first = writer("writer", recipe.writer)
+    judge = writer("judge", recipe.judge) if recipe.judge else given["judge"]
+    asker = writer("question_writer", question_writer(recipe, recipe.stage2)) if recipe.stage2 else first
+    return Studio(recipe, first, judge, asker, embedder or Embedder(recipe.filters), journal, frames_of)
+
+
+STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
+
+
+def make_writer(section: WriterSection, fps: float) -> Writer:
+    """The recipe's writer or judge: behind its endpoint, or on this machine.
+
+    Args:
+        fps: frames a second at which clips are sampled.
+    """
+    if section.model == STORY_QUESTIONS:
+        from longvpo.tiny.questions import StoryQuestions
+
+        return StoryQuestions()
+    return LocalWriter(section, fps) if section.endpoint is None else EndpointWriter(section, section.endpoint)
+
+
+def question_writer(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:
+    """Who writes the questions: the recipe's own choice, or a language model that is there, or the writer."""
+    return section.question_writer or recipe.judge or recipe.writer

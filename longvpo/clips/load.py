@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.clips.stored import config_names, load_rows
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.home import at_home, path
 from longvpo.io.records import read_record
 from longvpo.recipe.sections import VideoSection
-from longvpo.stored import config_names, load_rows
 from longvpo.video.frames import ClipFrames
 
 ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described

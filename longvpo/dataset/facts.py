@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.assemble import Outcome
-from longvpo.pool import Pool
+from longvpo.clips.pool import Pool
+from longvpo.clips.rows import Clip, Triplet, features
+from longvpo.dataset.outcome import Outcome, Reasoned
+from longvpo.dataset.session import Studio, question_writer
+from longvpo.dataset.text_only import text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
-from longvpo.stage2 import question_writer
-from longvpo.stage2_rounds import Reasoned
-from longvpo.studio import Studio
-from longvpo.text_only import text_only
-from longvpo.triplet import Clip, Triplet, features
 
 # the filters in the order in which they see a row
 ROW_FILTERS = ("table",)

@@ -1,0 +1,99 @@
+"""Drafts of both stages: which pairs of answers are let in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from longvpo.clips.filters import Refusal
+from longvpo.dataset.session import Studio
+from longvpo.models.text import normalise
+from longvpo.recipe.sections import FilterSection
+
+# answers that say nothing about the video; matched against normalised text
+SAYS_NOTHING = re.compile(
+    r"^(i am|im|i apologize|i cannot|i cant|i dont|i do not|sorry|unfortunately|as an ai)\b"
+    r"|\b(cannot|can not|cant|could not|unable to) (be )?"
+    r"(determine|determined|tell|answer|answered|see|provide|identify)\b"
+    r"|\b(is|are|was|were) not (shown|visible|mentioned|specified|provided|depicted)\b"
+    r"|\b(isnt|arent|wasnt|werent) (shown|visible|mentioned|specified|provided|depicted)\b"
+    r"|\b(video|clip) (does|do|did) ?nt?( not)? (show|mention|provide|depict|contain)\b"
+    r"|\bno (information|indication|mention)\b"
+)
+
+
+def agree(one: str, other: str, similarity: float, threshold: float | None) -> bool:
+    """Whether two answers say the same.
+
+    Args:
+        similarity: cosine of the answers.
+        threshold: above it they do; None: only equal ones do.
+    """
+    return normalise(one) == normalise(other) or (threshold is not None and similarity > threshold)
+
+
+def no_pair(chosen: str, rejected: str, similarity: float, section: FilterSection) -> Refusal | None:
+    """Chosen and rejected must both say something, and must differ in words, in meaning, and not in length alone.
+
+    Args:
+        similarity: cosine of the two answers.
+    """
+    words = {"chosen": len(normalise(chosen).split()), "rejected": len(normalise(rejected).split())}
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not words[name]:
+            return Refusal("empty", f"the {name} answer is empty", 0.0)
+        said = SAYS_NOTHING.search(normalise(answer))
+        if section.refusals and said:
+            return Refusal("refusal", f"the {name} answer says nothing about the video: {said.group()!r}", 1.0)
+    if normalise(chosen) == normalise(rejected):
+        return Refusal("equal", "chosen and rejected are equal", 1.0)
+    if section.answer_threshold is not None and similarity > section.answer_threshold:
+        return Refusal("near_equal", "chosen and rejected say nearly the same", similarity)
+    ratio = max(words.values()) / min(words.values())
+    if section.length_ratio is not None and ratio > section.length_ratio:
+        return Refusal("length_ratio", f"chosen has {words['chosen']} words, rejected {words['rejected']}", ratio)
+    return None
+
+
+def asked_before(question: np.ndarray, before: np.ndarray, threshold: float | None) -> Refusal | None:
+    """A question that was asked of another clip is not specific to this one.
+
+    Args:
+        question: unit vector.
+        before: unit vectors of the questions that were let in, of shape (n, dimension).
+    """
+    if threshold is None or not len(before):
+        return None
+    closest = float((before @ question).max())
+    return (
+        Refusal("near_duplicate", "nearly the same question was asked before", closest)
+        if closest > threshold
+        else None
+    )
+
+
+class Made(Protocol):
+    """A draft of either stage."""
+
+    chosen: str
+    rejected: str
+    refusal: Refusal | None
+
+
+MadeType = TypeVar("MadeType", bound=Made)
+
+
+def alive(drafts: Sequence[MadeType]) -> list[MadeType]:
+    """Those that no filter has refused."""
+    return [draft for draft in drafts if draft.refusal is None]
+
+
+def check_pairs(drafts: Sequence[Made], studio: Studio) -> None:
+    """Refuse drafts whose two answers make no pair."""
+    chosen = studio.embedder.texts([draft.chosen for draft in drafts])
+    rejected = studio.embedder.texts([draft.rejected for draft in drafts])
+    for draft, one, other in zip(drafts, chosen, rejected, strict=True):
+        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)

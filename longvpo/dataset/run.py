@@ -1,0 +1,125 @@
+"""Run a DatasetRecipe: sources, then triplets of stage 1 and stage 2, then a folder that load_dataset reads.
+
+    longvpo build-dataset my-recipe.yaml
+
+The folder holds the configs `stage1` and `clips`, `stage2` and `scenes`, and `dropped`, a card, facts.json,
+recipe.yaml, provenance.json and contact sheets, and in `work/` the journal of all answers and every finished block. A
+build that was killed goes on from there, and ends with the same bytes as one that was not; facts.json comes last.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from longvpo.card_file import write_card
+from longvpo.cards import SHEETS
+from longvpo.clips.pool import Pool
+from longvpo.clips.rows import features
+from longvpo.clips.sources import fingerprint, read_overlap
+from longvpo.dataset.facts import example, make_facts
+from longvpo.dataset.material import gather, gather_long_videos
+from longvpo.dataset.outcome import Outcome, Reasoned, check_some
+from longvpo.dataset.session import check_writers, open_studio
+from longvpo.dataset.stage1.rounds import run as run_stage1
+from longvpo.dataset.stage2.rounds import run as run_stage2
+from longvpo.figures import contact_sheet, jpegs
+from longvpo.io.files import PROVENANCE, as_json, write_text
+from longvpo.io.output import check_place, claimed, place_of, whole_folder
+from longvpo.io.records import read_record
+from longvpo.models.embed import Embedder
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Writer
+from longvpo.provenance import made_by
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import dump_recipe, recipe_hash
+from longvpo.shards import write_shards
+from longvpo.video.frames import ClipFrames
+
+
+def build(
+    recipe: DatasetRecipe,
+    output: Path,
+    writer: Writer | None = None,
+    judge: Writer | None = None,
+    embedder: Embedder | None = None,
+    journal: Path | None = None,
+    question_writer: Writer | None = None,
+) -> dict[str, Any]:
+    """Build the dataset into the folder `output`, and return its facts. The same call again goes on, or does nothing.
+
+    Args:
+        writer, judge, embedder, question_writer: take the place of the recipe's models.
+        journal: folder of answers to use and to add to, instead of the output's own; builds may share one.
+
+    Raises:
+        LongVPOError: the sources cannot make such a dataset, or `output` holds something else.
+    """
+    recipe_key = recipe_hash(recipe)
+    key = ",".join([recipe_key, *(fingerprint(source) for source in recipe.all_sources)])
+    place = place_of(output, inside=True)
+    check_place(place, key, recipe_key, keep=True)
+    if (output / "facts.json").is_file():
+        print(f"{output} is finished already: nothing to do", file=sys.stderr)
+        facts: dict[str, Any] = read_record(output / "facts.json")
+        return facts
+    with claimed(place, key, recipe_key, keep=True) as working:
+        given = {"writer": writer, "judge": judge, "question_writer": question_writer}
+        check_writers(recipe, given)  # before hours of fetching
+        overlap = read_overlap(recipe.filters.overlap)
+        frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.all_sources})
+        outcome, reasoned = Outcome(), Reasoned()
+        material = gather(recipe, working, frames_of, overlap, outcome) if recipe.stage1 else None
+        rows = len(material.candidates) + len(outcome.dropped) if material else 0
+        videos = gather_long_videos(recipe, working, reasoned)
+        long_rows = len(videos) + len(reasoned.dropped)
+        studio = open_studio(recipe, given, embedder, Journal(journal or working / "journal"), frames_of)
+        pool = None
+        if recipe.stage1 and material:
+            pool = run_stage1(studio, recipe.stage1, material, working / "blocks", outcome)
+            check_some(1, outcome.triplets, outcome.dropped, studio.journal.folder, working / "blocks")
+        if recipe.stage2:
+            run_stage2(studio, recipe.stage2, videos, working / "scenes", overlap, reasoned)
+            check_some(2, reasoned.triplets, reasoned.dropped, studio.journal.folder)
+        stage1 = (pool, outcome, rows) if pool else None
+        facts = make_facts(recipe, studio, stage1, reasoned, long_rows, overlap)
+        provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
+        with whole_folder(place) as folder:
+            put_out(folder, recipe, pool, outcome, reasoned, facts, provenance, frames_of)
+    return facts
+
+
+def put_out(
+    folder: Path,
+    recipe: DatasetRecipe,
+    pool: Pool | None,
+    outcome: Outcome,
+    reasoned: Reasoned,
+    facts: dict[str, Any],
+    provenance: dict[str, Any],
+    frames_of: ClipFrames,
+) -> None:
+    """Write the dataset into `folder`."""
+    configs: dict[str, Sequence[Any]] = {}
+    if pool:
+        configs |= {"stage1": outcome.triplets, "clips": pool.clips}
+    if recipe.stage2:
+        configs |= {"stage2": reasoned.triplets, "scenes": reasoned.scenes}
+    for config, items in configs.items():
+        embedded = recipe.embed is not None and config in ("clips", "scenes")
+        rows = (asdict(item) for item in items)
+        if embedded:
+            rows = (row | {"frames": jpegs(frames_of(row))} for row in rows)
+        write_shards(folder / config, rows, features(config, frames=embedded))
+    write_shards(folder / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped"))
+    write_text(folder / "recipe.yaml", dump_recipe(recipe))
+    write_text(folder / "facts.json", as_json(facts))
+    write_text(folder / PROVENANCE, as_json(provenance))
+    for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
+        if triplets:
+            shown = example(triplets)
+            contact_sheet(folder / name, shown, [frames_of(clip) for clip in shown.context])
+    write_card(folder)

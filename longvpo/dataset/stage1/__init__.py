@@ -1,0 +1,1 @@
+"""Stage 1: questions about one short clip, hidden among distractors."""

@@ -1,0 +1,1 @@
+"""Stage 2: questions about long videos that need several scenes."""
