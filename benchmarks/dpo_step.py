@@ -43,10 +43,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from trl import DPOTrainer
 
-from longvpo.collator import AnchoredCollator
 from longvpo.recipe.training import LoraSection
-from longvpo.train import training_arguments
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.run import training_arguments
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 
 CLIP = 8  # frames
 SIDE = 112  # pixels

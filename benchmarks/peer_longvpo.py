@@ -30,12 +30,12 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
     from peft import LoraConfig
     from transformers import TrainerCallback
 
-    from longvpo.collator import AnchoredCollator
     from longvpo.models.load import load_model, load_processor
     from longvpo.recipe.sections import ModelSection, VideoSection
     from longvpo.recipe.training import LoraSection
-    from longvpo.train import training_arguments
-    from longvpo.trainer import AnchoredDPOTrainer
+    from longvpo.training.collator import AnchoredCollator
+    from longvpo.training.run import training_arguments
+    from longvpo.training.step.trainer import AnchoredDPOTrainer
     from longvpo.video.frames import ClipFrames
 
     torch.set_num_threads(1)

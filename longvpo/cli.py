@@ -126,8 +126,8 @@ def train(
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     target = _target("model", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
-    from longvpo.train import plan
-    from longvpo.train import train as run
+    from longvpo.training.plan import plan
+    from longvpo.training.run import train as run
 
     if dry_run:
         return print_values(plan(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
@@ -153,7 +153,7 @@ def score(
     from longvpo.recipe.training import TrainRecipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
-    from longvpo.scored import score_dataset
+    from longvpo.training.score import score_dataset
 
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
     print_values(score_dataset(loaded, folder), as_json)

@@ -25,7 +25,7 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.tiny.stories import write_stories
 from longvpo.tiny.world import Split, write_world
-from longvpo.train import train
+from longvpo.training.run import train
 
 CLIPS: dict[Split, int] = {"train": 1000, "test": 500}
 # long videos by their number of scenes; some are short, so that short skills are kept

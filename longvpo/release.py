@@ -41,11 +41,11 @@ from longvpo.io.temporary import own_folder
 from longvpo.leaks import check_private, needles
 from longvpo.licenses import UNKNOWN, check_license, dataset_license
 from longvpo.manifest import File, Release
-from longvpo.merged import merge
 from longvpo.outside import look
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.target import Target, check_push
+from longvpo.training.merge import merge
 
 STATES = ("trainer_state.json", "adapter_config.json")
 CUT = (  # JSON files beside ours in which libraries write where something was loaded from

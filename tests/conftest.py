@@ -82,7 +82,7 @@ def dataset(dataset_recipe: DatasetRecipe, tmp_path_factory: pytest.TempPathFact
 def trained(dataset: Path, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter after two steps."""
     from longvpo.recipe.training import TrainRecipe
-    from longvpo.train import train
+    from longvpo.training.run import train
 
     folder = tmp_path_factory.mktemp("trained") / "adapter"
     data = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]

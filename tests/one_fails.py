@@ -2,8 +2,8 @@
 
 import os
 
-from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
+from longvpo.training.collator import AnchoredCollator
 
 collate, batches = AnchoredCollator.__call__, []
 

@@ -19,10 +19,10 @@ from peft import LoraConfig
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
-from longvpo.cost import WIDE, video_row
-from longvpo.memory import Skeleton, step_memory
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import LoraSection
+from longvpo.training.memory import Skeleton, step_memory
+from longvpo.training.tokens import WIDE, video_row
 from longvpo.video.frames import scaled_size
 
 # Qwen2's and, but for contractions, SmolLM2's

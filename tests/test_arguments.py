@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from trl import DPOConfig
 
-from longvpo.arguments import named, training_arguments
 from longvpo.errors import LongVPOError
+from longvpo.training.arguments import named, training_arguments
 
 TOKEN = "hf_" + "a" * 34
 FIELDS = [field.name for field in dataclasses.fields(DPOConfig)]
@@ -91,7 +91,7 @@ def test_one_line_names_the_key(section: dict[str, Any], says: str) -> None:
 
 
 def test_a_kernel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longvpo.arguments.is_liger_kernel_available", lambda: False)
+    monkeypatch.setattr("longvpo.training.arguments.is_liger_kernel_available", lambda: False)
     assert "training.use_liger_kernel needs the package liger-kernel" in refused(use_liger_kernel=True)
 
 

@@ -249,7 +249,7 @@ def test_the_programs_in_a_dataset_card_run(dataset: Path, world: Path, tmp_path
 def test_the_program_in_an_adapters_card_runs(dataset: Path, world: Path, tmp_path: Path) -> None:
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
-    from longvpo.train import train
+    from longvpo.training.run import train
 
     data = [f"data.dataset={dataset}", f"data.videos.drawn={world}", "training.max_steps=1"]
     train(load_recipe(TrainRecipe, "tiny", data), tmp_path / "adapter")

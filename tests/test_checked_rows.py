@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from longvpo.arguments import refusals, steps_of, training_arguments
 from longvpo.clips.checked_rows import check_rows, teaching
-from longvpo.collator import check_videos
-from longvpo.cost import check_targets
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import TrainRecipe
-from longvpo.rows import check_scores, training_rows
-from longvpo.train import plan, train
+from longvpo.training.arguments import refusals, steps_of, training_arguments
+from longvpo.training.collator import check_videos
+from longvpo.training.plan import plan
+from longvpo.training.rows import check_scores, training_rows
+from longvpo.training.run import train
+from longvpo.training.tokens import check_targets
 from longvpo.video.frames import ClipFrames
 
 CLIP = {"source": "drawn", "video": "a.mp4", "start": 0.0, "end": 2.0}

@@ -21,21 +21,22 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
 
 from longvpo import cli
-from longvpo.collator import AnchoredCollator
-from longvpo.cost import Row, check_budget, estimate, longest, picture_size, row_lengths, video_row
 from longvpo.errors import LongVPOError
-from longvpo.memory import Skeleton, adapter_parameters, step_memory, vision_bytes, weight_bytes
 from longvpo.models.encode import encode
 from longvpo.models.load import load_model, load_processor
-from longvpo.packing import install, pack
 from longvpo.recipe.file import builtin_recipes, load_recipe
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
-from longvpo.rows import training_rows
-from longvpo.train import plan, training_arguments
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.memory import Skeleton, adapter_parameters, step_memory, vision_bytes, weight_bytes
+from longvpo.training.plan import estimate, plan
+from longvpo.training.rows import training_rows
+from longvpo.training.run import training_arguments
+from longvpo.training.step.packing import install, pack
+from longvpo.training.step.trainer import AnchoredDPOTrainer
+from longvpo.training.step.vision import Vision
+from longvpo.training.tokens import Row, check_budget, longest, picture_size, row_lengths, video_row
 from longvpo.video.frames import ClipFrames
-from longvpo.vision import Vision
 
 ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]
@@ -399,7 +400,7 @@ def no_weights(*_: Any, **__: Any) -> None:
 def test_a_dry_run_says_what_training_costs(
     dataset: Path, world: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("longvpo.train.load_model", no_weights)
+    monkeypatch.setattr("longvpo.training.run.load_model", no_weights)
     monkeypatch.setattr("safetensors.safe_open", no_weights)
     arguments = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]
     code, out, _ = run(monkeypatch, capsys, *arguments, "--json")

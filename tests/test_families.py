@@ -24,7 +24,7 @@ from longvpo.models.writer import Request
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
-from longvpo.train import train
+from longvpo.training.run import train
 from longvpo.video.frames import ClipFrames, join
 
 # where each family keeps its blocks, how many the small model has, and what must stay out of NF4

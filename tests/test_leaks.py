@@ -231,7 +231,7 @@ def test_a_folder_with_blanks_and_films_that_are_missing_or_broken(
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
-    from longvpo.train import train
+    from longvpo.training.run import train
 
     monkeypatch.chdir(tmp_path)
     clips = Path("John Doe/my clips")

@@ -25,10 +25,10 @@ from longvpo.clips import fetch as fetching
 from longvpo.clips.fetch import fetch_archives, name_of_url
 from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.clips.sources import list_candidates, open_clip, read_clips, read_overlap
-from longvpo.collator import check_videos
-from longvpo.cost import picture_size
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import ColumnSection, LongSourceSection, SourceSection, VideoSection
+from longvpo.training.collator import check_videos
+from longvpo.training.tokens import picture_size
 from longvpo.video.decoders import read_decord, read_torchcodec
 from longvpo.video.frames import ClipFrames, write_video
 from longvpo.video.probe import probe
@@ -172,7 +172,7 @@ def test_training_opens_no_file_that_a_downloaded_dataset_names_elsewhere(
     folder = tmp_path / "clips"
     put(film, tmp_path / "secret.mp4", folder / "a.mp4")
     opened: list[Path] = []
-    monkeypatch.setattr("longvpo.cost.probe", lambda path: opened.append(path) or probe(path))
+    monkeypatch.setattr("longvpo.training.tokens.probe", lambda path: opened.append(path) or probe(path))
     frames_of = ClipFrames(VideoSection(fps=4), {"s": folder})
     recipe = SimpleNamespace(video=frames_of.section, data=SimpleNamespace(videos=frames_of.folders))
     assert picture_size(recipe, "s", "a.mp4") == (64, 64)  # type: ignore[arg-type]

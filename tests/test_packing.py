@@ -11,8 +11,8 @@ import torch
 from families import FAMILIES
 from trainers import difference, make_trainer, step
 
-from longvpo import packing
-from longvpo.packing import pack, pair_mask
+from longvpo.training.step import packing
+from longvpo.training.step.packing import pack, pair_mask
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointing"])

@@ -9,11 +9,11 @@ import pytest
 import torch
 from families import FAMILIES
 
-from longvpo.collator import AnchoredCollator
 from longvpo.models.encode import encode, encode_texts
 from longvpo.models.load import load_processor
 from longvpo.models.plain_text import answer_ids, control_tokens, plain_ids
 from longvpo.recipe.sections import ModelSection
+from longvpo.training.collator import AnchoredCollator
 
 QUESTION = "what color is the ring?"
 VIDEO = np.full((4, 96, 96, 3), 127, np.uint8)

@@ -21,13 +21,13 @@ from forge import Forge, forge
 from safetensors.torch import load_file
 from test_stage2_training import rows_of, write_dataset
 
-from longvpo.arguments import training_arguments
-from longvpo.checkpoints import KEY, check_disk, kept_if_whole, last_checkpoint, mark_whole, whole_checkpoints
 from longvpo.errors import LongVPOError
 from longvpo.io import disk
 from longvpo.io.files import shipped
-from longvpo.processes import check_processes
 from longvpo.recipe.file import builtin_recipes, find_recipe
+from longvpo.training.arguments import training_arguments
+from longvpo.training.checkpoints import KEY, check_disk, kept_if_whole, last_checkpoint, mark_whole, whole_checkpoints
+from longvpo.training.processes import check_processes
 
 CONFIGS = sorted(shipped("recipes").glob("accelerate/*.yaml"))
 CLOCK = {"tokens_per_second", "memory_gb"}

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import cli, train
+from longvpo import cli
 from longvpo.errors import LongVPOError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
+from longvpo.training import run as train
 
 KINDS = {"dataset": DatasetRecipe, "evaluate": EvaluateRecipe}
 

@@ -18,9 +18,9 @@ from longvpo.cards import FILES, kind_of, read_results
 from longvpo.errors import LongVPOError
 from longvpo.io.files import RELEASE, as_json, as_yaml
 from longvpo.io.records import Record, read_record
-from longvpo.merged import merge
 from longvpo.provenance import found_at
 from longvpo.release import push_folder
+from longvpo.training.merge import merge
 
 DAMAGED = {
     "empty": b"",

@@ -16,10 +16,10 @@ from trainers import make_trainer
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
-from longvpo.reference import score
-from longvpo.scored import score_dataset
-from longvpo.train import train
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.reference import score
+from longvpo.training.run import train
+from longvpo.training.score import score_dataset
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from longvpo import scoring
-from longvpo.scoring import score
+from longvpo.training.step import scoring
+from longvpo.training.step.scoring import score
 
 TOKENS, SIZE, VOCABULARY = 37, 16, 3001
 

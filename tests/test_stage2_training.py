@@ -25,7 +25,6 @@ from safetensors.torch import load_file, save_file
 from test_trainer import FRESH, SECTION, log_prob
 
 from longvpo.clips.rows import features
-from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.models import load as models
 from longvpo.models.encode import encode
@@ -33,9 +32,11 @@ from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.file import dump_recipe, load_recipe
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import TrainRecipe
-from longvpo.rows import training_rows
-from longvpo.train import plan, train, training_arguments
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.plan import plan
+from longvpo.training.rows import training_rows
+from longvpo.training.run import train, training_arguments
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames, join, thin
 
 ANSWERS = ("red", "red and blue", "in the sea", "in the sea and in the fog", "green")
@@ -504,8 +505,8 @@ KILLED = """
 import os, signal, sys
 from longvpo.recipe.dataset import TrainRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.train import train
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.run import train
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 
 calls, compute_loss = [], AnchoredDPOTrainer.compute_loss
 

@@ -12,8 +12,8 @@ from families import FAMILIES
 from trainers import difference, make_trainer, step
 
 from longvpo.errors import LongVPOError
-from longvpo.trainer import AnchoredDPOTrainer
-from longvpo.vision import Vision
+from longvpo.training.step.trainer import AnchoredDPOTrainer
+from longvpo.training.step.vision import Vision
 
 
 def whole(trainer: Any, rows: list[dict[str, Any]]) -> list[torch.Tensor]:

@@ -19,18 +19,18 @@ from torch.nn import functional as F
 from trainers import ALPHA, BETA, SECTION, difference, family, make_trainer
 from trl import DPOTrainer
 
-from longvpo.collator import AnchoredCollator
 from longvpo.errors import LongVPOError
 from longvpo.models.encode import encode
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.local import answer
 from longvpo.models.writer import Request
-from longvpo.packing import Forward
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import TrainRecipe
-from longvpo.train import train, training_arguments
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.run import train, training_arguments
+from longvpo.training.step.packing import Forward
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames, join
 
 

@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from trainers import make_trainer
 from trl import DPOTrainer
 
-from longvpo import watching
-from longvpo.arguments import training_arguments
 from longvpo.errors import LongVPOError
 from longvpo.figures import CURVES, curves
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
-from longvpo.train import train
-from longvpo.watching import WatchedDPOTrainer, peak_memory
+from longvpo.training.arguments import training_arguments
+from longvpo.training.run import train
+from longvpo.training.step import watching
+from longvpo.training.step.watching import WatchedDPOTrainer, peak_memory
 
 
 @pytest.fixture(scope="module")

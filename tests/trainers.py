@@ -11,12 +11,12 @@ from datasets import Dataset
 from families import FAMILIES
 from peft import LoraConfig
 
-from longvpo.collator import AnchoredCollator
 from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import LoraSection
-from longvpo.train import training_arguments
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.run import training_arguments
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames
 
 BETA, ALPHA = 0.3, 0.7

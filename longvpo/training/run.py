@@ -20,34 +20,43 @@ from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
-from longvpo.arguments import refusals, steps_of, training_arguments
 from longvpo.card_file import write_card
-from longvpo.checkpoints import Checkpoints, at_step, check_disk, delete, kept_if_whole, last_checkpoint, saving
-from longvpo.collator import AnchoredCollator, check_videos
-from longvpo.cost import check_budget, check_targets, estimate, longest, row_lengths
-from longvpo.errors import LongVPOError, say
+from longvpo.errors import say
 from longvpo.figures import curves
 from longvpo.io.files import PROVENANCE, as_json, as_yaml, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.models.load import adapter_folder, check_adapter, load_model, load_processor
+from longvpo.models.load import load_model, load_processor
 from longvpo.models.revision import about_base, commit_of
-from longvpo.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.provenance import hardware, made_by, made_of
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
-from longvpo.reference import score
-from longvpo.rows import check_mix, check_scores, training_rows
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.arguments import refusals, steps_of, training_arguments
+from longvpo.training.checkpoints import (
+    Checkpoints,
+    at_step,
+    check_disk,
+    delete,
+    kept_if_whole,
+    last_checkpoint,
+    saving,
+)
+from longvpo.training.collator import AnchoredCollator, check_videos
+from longvpo.training.plan import _configs, spread
+from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
+from longvpo.training.reference import score
+from longvpo.training.rows import check_scores, training_rows
+from longvpo.training.start import start_folder
+from longvpo.training.step.trainer import AnchoredDPOTrainer
+from longvpo.training.step.watching import Progress
+from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
 from longvpo.video.frames import ClipFrames
-from longvpo.watching import Progress
 
 
 def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
@@ -200,80 +209,6 @@ def make_trainer(
         vision_cache_gb=recipe.vision_cache_gb,
         longest=longest,
     )
-
-
-def plan(recipe: TrainRecipe) -> dict[str, Any]:
-    """What a training run would do and cost, without loading a model.
-
-    Raises:
-        LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder, or a triplet is too long.
-    """
-    arguments = training_arguments(recipe.training, Path("unused"))
-    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    left_out: Counter[str] = Counter()
-    _check_start(recipe)
-    check_mix(recipe.data)
-    known = Path(recipe.data.dataset).is_dir()
-    rows = training_rows(recipe, arguments.seed, left_out) if known else None
-    steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
-    if rows is not None:
-        steps = steps_of(arguments, len(rows))
-    return {
-        "recipe": recipe.name,
-        "hash": recipe_hash(recipe),
-        "base": f"{recipe.base.model}@{recipe.base.revision}",
-        "quantization": recipe.base.quantization,
-        "adapter": recipe.adapter,
-        "dataset": recipe.data.dataset,
-        "triplets": None if rows is None else len(rows),
-        "left_out": dict(left_out),
-        "configs": _configs(recipe, rows),
-        "triplets_a_step": batch,
-        "steps": steps,
-        "learning_rate": arguments.learning_rate,
-        "beta": arguments.beta,
-        "loss": dict(
-            zip(arguments.loss_type, arguments.loss_weights or [1.0] * len(arguments.loss_type), strict=True)
-        ),
-        "frame_budget": recipe.frame_budget,
-        "token_budget": recipe.token_budget,
-        "reference": recipe.reference,
-        "reference_log_probs": recipe.reference_log_probs,
-    } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing)
-
-
-def _check_start(recipe: TrainRecipe) -> None:
-    """Raises LongVPOError when `adapter` does not go with the rest of the recipe; one on the Hub is not looked at."""
-    if recipe.adapter is None:
-        return
-    if "lora" in recipe.model_fields_set:
-        raise LongVPOError("`lora` comes with the adapter: leave `lora` or `adapter` out (tiny/stage2 has no `lora`)")
-    if Path(recipe.adapter).is_dir():
-        check_adapter(recipe.base, Path(recipe.adapter))
-
-
-def start_folder(recipe: TrainRecipe) -> Path | None:
-    """Folder of the adapter that training goes on from, if there is one."""
-    _check_start(recipe)
-    if recipe.adapter is None:
-        return None
-    folder = adapter_folder(recipe.adapter, recipe.adapter_revision)
-    check_adapter(recipe.base, folder)
-    return folder
-
-
-def spread(values: list[int]) -> dict[str, int]:
-    return {"least": min(values), "median": int(np.median(values)), "most": max(values)}
-
-
-def _configs(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
-    """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
-    references = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
-    counts = Counter(rows["config"]) if rows is not None else None
-    return [
-        {"config": config, "reference": reference, "triplets": counts[config] if counts else None}
-        for config, reference in references.items()
-    ]
 
 
 def _resolved(recipe: TrainRecipe) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from longvpo import packing, scoring
 from longvpo.errors import LongVPOError
 from longvpo.models.load import LANGUAGE
-from longvpo.packing import Forward
-from longvpo.vision import Features, Vision
-from longvpo.watching import WatchedDPOTrainer
+from longvpo.training.step import packing, scoring
+from longvpo.training.step.packing import Forward
+from longvpo.training.step.vision import Features, Vision
+from longvpo.training.step.watching import WatchedDPOTrainer
 
 
 class AnchoredDPOTrainer(WatchedDPOTrainer):

@@ -28,9 +28,9 @@ from longvpo.io.names import existing_file
 from longvpo.models.encode import encode
 from longvpo.models.plain_text import TEXT, answer_ids
 from longvpo.recipe.training import Reference
+from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames, check_reach, join, sample_times, thin
 
-SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
 NAMES = ("source", "video", "start", "end")  # of a clip
 Clip = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 

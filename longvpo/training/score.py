@@ -18,10 +18,8 @@ import datasets
 import pyarrow
 from pyarrow import parquet
 
-from longvpo.arguments import training_arguments
 from longvpo.card_file import write_card
 from longvpo.cards import card_of
-from longvpo.collator import SCORES, check_videos
 from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
 from longvpo.io.files import RELEASE, file_hash
@@ -29,10 +27,13 @@ from longvpo.io.output import whole_output
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
-from longvpo.reference import score
-from longvpo.rows import SCORED_BY, scored_by, training_rows
 from longvpo.shards import shards, write_shards
-from longvpo.train import make_trainer, start_folder
+from longvpo.training.arguments import training_arguments
+from longvpo.training.collator import check_videos
+from longvpo.training.reference import score
+from longvpo.training.rows import SCORED_BY, SCORES, scored_by, training_rows
+from longvpo.training.run import make_trainer
+from longvpo.training.start import start_folder
 from longvpo.video.frames import ClipFrames
 
 

@@ -10,7 +10,6 @@ import re
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,11 +17,11 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
-from longvpo.memory import Skeleton, adapter_parameters, linear_layers, step_memory
 from longvpo.models.encode import encode, encode_texts
-from longvpo.models.load import load_processor, loading, model_path
+from longvpo.models.load import loading, model_path
 from longvpo.models.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
+from longvpo.training.memory import Skeleton, adapter_parameters, linear_layers
 from longvpo.video.frames import sample_times, scaled_size
 from longvpo.video.probe import probe
 
@@ -165,72 +164,3 @@ def check_targets(recipe: TrainRecipe) -> None:
             f"lora.target_modules: {targets!r} matches no linear layer of {recipe.base.model}. It is a regular "
             f"expression of whole names, such as {next(iter(linear_layers(skeleton.language)))}"
         )
-
-
-def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointing: bool) -> dict[str, Any]:
-    """What `longvpo train --dry-run` says of tokens and memory.
-
-    Args:
-        rows: training_rows'; None where they are not known: then a context of `frame_budget` frames stands for them.
-        batch: triplets a device.
-        checkpointing: of gradients.
-
-    Returns:
-        Tokens and frames of the longest triplet, and the memory that it asks for, in GB of 10^9 bytes; or, under
-        `cost`, one sentence on why there is no estimate.
-
-    Raises:
-        LongVPOError: a triplet has more tokens than `token_budget`.
-    """
-    from peft import LoraConfig
-    from transformers import AutoConfig
-
-    try:
-        processor = load_processor(recipe.base)
-        with loading(recipe.base.model):
-            config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
-    except LongVPOError as error:
-        return {"cost": f"not estimated: {error}"}
-    check_targets(recipe)
-    found: dict[str, Any] = {}
-    if rows:
-        lengths = row_lengths(recipe, rows, processor)
-        check_budget(recipe, rows, lengths, processor)
-        found["longest_row"] = longest(lengths)
-        found["tokens_mean"] = round(sum(row.tokens for row in lengths) / len(lengths))
-        row = lengths[found["longest_row"]]
-    elif recipe.frame_budget is not None:
-        row = video_row(processor, recipe.frame_budget, scaled_size(*WIDE, recipe.video.short_side), recipe.video.fps)
-    else:
-        return {"cost": "not estimated: there are no triplets in a folder here, and no frame_budget is set"}
-    here = recipe.adapter is not None and Path(recipe.adapter).is_dir()
-    # of an adapter on the Hub, which is not fetched, the rank is taken to be the recipe's default
-    lora = LoraConfig.from_pretrained(recipe.adapter) if here else LoraConfig(**recipe.lora.model_dump())
-    skeleton, bytes_of = Skeleton(config), {}
-    for on in (True, False):
-        bytes_of[on] = step_memory(
-            skeleton,
-            recipe.base,
-            lora,
-            row.tokens,
-            row.answers,
-            row.pixels,
-            checkpointing=on,
-            batch=batch,
-            frozen_copy=recipe.adapter is not None,
-            encoded=min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0,
-        )
-    memory = {part: gigabytes(count) for part, count in bytes_of[checkpointing].items()}
-    other = f"total_{'without' if checkpointing else 'with'}_checkpointing"
-    memory[other] = gigabytes(bytes_of[not checkpointing]["total"])
-    return found | {
-        "frames_longest": row.frames,
-        "tokens_longest": row.tokens,
-        "tokens_a_frame": round(row.video / row.frames, 1),
-        "memory_gb_estimate": memory,
-    }
-
-
-def gigabytes(count: int) -> float:
-    """Of 10^9 bytes, to three digits."""
-    return float(f"{count / 1e9:.3g}")

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from longvpo.collator import Clip
 from longvpo.errors import LongVPOError
 from longvpo.models.encode import to_model
+from longvpo.training.collator import Clip
 
 
 class Features(NamedTuple):

@@ -24,7 +24,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import AttentionMaskInterface
 
-from longvpo.vision import Features, Vision
+from longvpo.training.step.vision import Features, Vision
 
 NAME = "longvpo_pairs_"  # before the name of the attention that does the prompt
 IGNORED = -100  # TRL's label of tokens that are not scored

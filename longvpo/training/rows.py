@@ -11,7 +11,6 @@ from datasets import Dataset, concatenate_datasets
 
 from longvpo.clips.checked_rows import COLUMNS, check_rows, teaching
 from longvpo.clips.stored import load_rows
-from longvpo.collator import SCORES
 from longvpo.errors import LongVPOError
 from longvpo.recipe.training import DataSection, Reference, TrainRecipe
 
@@ -146,3 +145,6 @@ def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None)
 
 def _is_score(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
+
+
+SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names

@@ -21,9 +21,9 @@ from datasets import Dataset
 from huggingface_hub import cached_assets_path
 from tqdm import tqdm
 
-from longvpo.collator import SCORES
 from longvpo.io.names import video_file
-from longvpo.trainer import AnchoredDPOTrainer
+from longvpo.training.rows import SCORES
+from longvpo.training.step.trainer import AnchoredDPOTrainer
 
 
 def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:

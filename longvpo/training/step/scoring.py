@@ -21,7 +21,7 @@ import torch
 from torch.distributed.tensor import DTensor
 from trl.trainer.utils import FusedCausalLMOutput, maybe_gather_lm_head_ctx
 
-from longvpo.memory import TILE
+from longvpo.training.memory import TILE
 
 NOT_LINEAR = (
     "final_logit_softcapping",

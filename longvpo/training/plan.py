@@ -1,0 +1,144 @@
+"""What a training run would do and cost, without loading a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from longvpo.errors import LongVPOError
+from longvpo.models.load import load_processor, loading, model_path
+from longvpo.recipe.file import recipe_hash
+from longvpo.recipe.training import TrainRecipe
+from longvpo.training.arguments import steps_of, training_arguments
+from longvpo.training.memory import Skeleton, step_memory
+from longvpo.training.rows import check_mix, training_rows
+from longvpo.training.start import check_start
+from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
+from longvpo.video.frames import scaled_size
+
+
+def plan(recipe: TrainRecipe) -> dict[str, Any]:
+    """What a training run would do and cost, without loading a model.
+
+    Raises:
+        LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder, or a triplet is too long.
+    """
+    arguments = training_arguments(recipe.training, Path("unused"))
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    left_out: Counter[str] = Counter()
+    check_start(recipe)
+    check_mix(recipe.data)
+    known = Path(recipe.data.dataset).is_dir()
+    rows = training_rows(recipe, arguments.seed, left_out) if known else None
+    steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
+    if rows is not None:
+        steps = steps_of(arguments, len(rows))
+    return {
+        "recipe": recipe.name,
+        "hash": recipe_hash(recipe),
+        "base": f"{recipe.base.model}@{recipe.base.revision}",
+        "quantization": recipe.base.quantization,
+        "adapter": recipe.adapter,
+        "dataset": recipe.data.dataset,
+        "triplets": None if rows is None else len(rows),
+        "left_out": dict(left_out),
+        "configs": _configs(recipe, rows),
+        "triplets_a_step": batch,
+        "steps": steps,
+        "learning_rate": arguments.learning_rate,
+        "beta": arguments.beta,
+        "loss": dict(
+            zip(arguments.loss_type, arguments.loss_weights or [1.0] * len(arguments.loss_type), strict=True)
+        ),
+        "frame_budget": recipe.frame_budget,
+        "token_budget": recipe.token_budget,
+        "reference": recipe.reference,
+        "reference_log_probs": recipe.reference_log_probs,
+    } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing)
+
+
+def spread(values: list[int]) -> dict[str, int]:
+    return {"least": min(values), "median": int(np.median(values)), "most": max(values)}
+
+
+def _configs(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
+    """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
+    references = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
+    counts = Counter(rows["config"]) if rows is not None else None
+    return [
+        {"config": config, "reference": reference, "triplets": counts[config] if counts else None}
+        for config, reference in references.items()
+    ]
+
+
+def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointing: bool) -> dict[str, Any]:
+    """What `longvpo train --dry-run` says of tokens and memory.
+
+    Args:
+        rows: training_rows'; None where they are not known: then a context of `frame_budget` frames stands for them.
+        batch: triplets a device.
+        checkpointing: of gradients.
+
+    Returns:
+        Tokens and frames of the longest triplet, and the memory that it asks for, in GB of 10^9 bytes; or, under
+        `cost`, one sentence on why there is no estimate.
+
+    Raises:
+        LongVPOError: a triplet has more tokens than `token_budget`.
+    """
+    from peft import LoraConfig
+    from transformers import AutoConfig
+
+    try:
+        processor = load_processor(recipe.base)
+        with loading(recipe.base.model):
+            config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
+    except LongVPOError as error:
+        return {"cost": f"not estimated: {error}"}
+    check_targets(recipe)
+    found: dict[str, Any] = {}
+    if rows:
+        lengths = row_lengths(recipe, rows, processor)
+        check_budget(recipe, rows, lengths, processor)
+        found["longest_row"] = longest(lengths)
+        found["tokens_mean"] = round(sum(row.tokens for row in lengths) / len(lengths))
+        row = lengths[found["longest_row"]]
+    elif recipe.frame_budget is not None:
+        row = video_row(processor, recipe.frame_budget, scaled_size(*WIDE, recipe.video.short_side), recipe.video.fps)
+    else:
+        return {"cost": "not estimated: there are no triplets in a folder here, and no frame_budget is set"}
+    here = recipe.adapter is not None and Path(recipe.adapter).is_dir()
+    # of an adapter on the Hub, which is not fetched, the rank is taken to be the recipe's default
+    lora = LoraConfig.from_pretrained(recipe.adapter) if here else LoraConfig(**recipe.lora.model_dump())
+    skeleton, bytes_of = Skeleton(config), {}
+    for on in (True, False):
+        bytes_of[on] = step_memory(
+            skeleton,
+            recipe.base,
+            lora,
+            row.tokens,
+            row.answers,
+            row.pixels,
+            checkpointing=on,
+            batch=batch,
+            frozen_copy=recipe.adapter is not None,
+            encoded=min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0,
+        )
+    memory = {part: gigabytes(count) for part, count in bytes_of[checkpointing].items()}
+    other = f"total_{'without' if checkpointing else 'with'}_checkpointing"
+    memory[other] = gigabytes(bytes_of[not checkpointing]["total"])
+    return found | {
+        "frames_longest": row.frames,
+        "tokens_longest": row.tokens,
+        "tokens_a_frame": round(row.video / row.frames, 1),
+        "memory_gb_estimate": memory,
+    }
+
+
+def gigabytes(count: int) -> float:
+    """Of 10^9 bytes, to three digits."""
+    return float(f"{count / 1e9:.3g}")

@@ -1,0 +1,1 @@
+"""One optimizer step: packed rows, vision features, the anchored loss."""
