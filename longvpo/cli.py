@@ -176,7 +176,7 @@ def evaluate(
     names = [path.name for path in adapter or []]
     if len(set(names)) < len(names):
         raise LongVPOError("two adapters have the same folder name: results could not tell them apart; rename one")
-    from longvpo.evaluate import evaluate as run
+    from longvpo.evaluation.run import evaluate as run
 
     folder = output or Path(loaded.name)
     results = run(loaded, folder, {path.name: path for path in adapter or []})

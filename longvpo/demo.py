@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.dataset.run import build
-from longvpo.evaluate import evaluate
+from longvpo.evaluation.run import evaluate
 from longvpo.io.output import whole_output
 from longvpo.io.records import read_record
 from longvpo.recipe.dataset import DatasetRecipe

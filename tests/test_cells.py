@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longvpo import evaluate as module
 from longvpo.clips.cells import question_of
 from longvpo.clips.sources import list_candidates
 from longvpo.errors import VideoError
-from longvpo.evaluate import evaluate, same
+from longvpo.evaluation import run as module
+from longvpo.evaluation.ask import same
+from longvpo.evaluation.multi import read_questions
+from longvpo.evaluation.run import evaluate
 from longvpo.models.writer import Answer
-from longvpo.multi import read_questions
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import SourceSection

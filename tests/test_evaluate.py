@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longvpo import evaluate as module
 from longvpo.clips.rows import Clip
 from longvpo.errors import LongVPOError
-from longvpo.evaluate import evaluate
+from longvpo.evaluation import run as module
+from longvpo.evaluation.multi import LongQuestion, accuracy, read_questions
+from longvpo.evaluation.run import evaluate
 from longvpo.models.writer import Answer
-from longvpo.multi import LongQuestion, accuracy, read_questions
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.tiny.stories import QUESTIONS, write_stories

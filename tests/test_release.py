@@ -490,7 +490,7 @@ def test_no_token_and_no_path_of_this_machine_is_published(pushes: Pushes, first
 def test_results_and_scores_on_benchmarks_are_published(
     pushes: Pushes, first: Path, adapter: Path, test_world: Path, tmp_path: Path
 ) -> None:
-    from longvpo.evaluate import evaluate
+    from longvpo.evaluation.run import evaluate
     from longvpo.recipe.evaluation import EvaluateRecipe
 
     small = [f"source.folder={test_world}", "multi=null", "grid.clips=[1, 2]", "grid.questions=2"]

@@ -1,1 +1,1 @@
-"""An adapter is trained: run.py is the straight line, plan.py the dry run. It imports neither dataset nor evaluation."""
+"""An adapter is trained: run.py is the straight line, plan.py the dry run. Dataset and evaluation stay out."""

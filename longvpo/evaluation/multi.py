@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -18,16 +19,16 @@ from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.evaluation.ask import Question, ask, failure, same
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
-from longvpo.recipe.evaluation import MultiSection
+from longvpo.models.writer import Request
+from longvpo.recipe.evaluation import EvaluateRecipe, MultiSection
 from longvpo.video.frames import ClipFrames
 
 
 @dataclass(frozen=True)
-class LongQuestion:
-    question: str
-    answers: tuple[str, ...]  # each is right
+class LongQuestion(Question):
     group: str
     clip: Clip  # the whole video
     frames: int  # sampled from it
@@ -106,3 +107,28 @@ def _order(group: str) -> tuple[float, str]:
         return float(group), group
     except ValueError:
         return math.inf, group
+
+
+def run_multi(
+    model: Any,
+    processor: Any,
+    recipe: EvaluateRecipe,
+    questions: list[LongQuestion],
+    frames_of: ClipFrames,
+    name: str,
+    wrong: list[dict[str, Any]],
+) -> dict[str, float]:
+    """Accuracy of one model, in percent, about the long videos of every group; wrong answers are added to `wrong`."""
+    requests = [
+        Request(one.question, times=tuple(range(one.frames)), frames=partial(frames_of, one.clip.reference))
+        for one in questions
+    ]
+    with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
+        said = ask(model, processor, recipe, requests, bar)
+    right = [same(text, one.answers) for text, one in zip(said, questions, strict=True)]
+    wrong += [
+        failure(one, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
+        for text, one, good in zip(said, questions, right, strict=True)
+        if not good and recipe.multi
+    ]
+    return accuracy(questions, right)

@@ -1,0 +1,122 @@
+"""The needle grid: contexts of every number of clips and depth, and what models answer about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.clips.cells import question_of
+from longvpo.clips.filters import Refusal
+from longvpo.clips.pool import Pool, choose_context, evenly
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.evaluation.ask import Question, ask, failure, same
+from longvpo.models.embed import Embedder
+from longvpo.models.writer import Request
+from longvpo.recipe.dataset import ContextSection
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.video.frames import ClipFrames, join
+
+Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
+
+
+@dataclass(frozen=True)
+class Needle(Question):
+    clips: list[int]  # indices into the pool, the anchor among them
+    place: int
+
+
+def questions_of(
+    clips: list[Clip], rows: list[dict[str, Any]], dropped: list[Dropped]
+) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Question and right answers of each clip, by its id; `dropped` gains the clips without."""
+    found = {}
+    for clip, row in zip(clips, rows, strict=True):
+        try:
+            found[clip.clip_id] = question_of(row, clip.video)
+        except VideoError as error:
+            dropped.append(Dropped(clip.video, "table", str(error)))
+    return found
+
+
+def make_cells(
+    recipe: EvaluateRecipe, pool: Pool, texts: list[tuple[str, tuple[str, ...]]], embedder: Embedder
+) -> dict[int, list[list[Needle]]]:
+    """Questions and contexts of every cell: number of clips -> depths -> needles.
+
+    Distractors pass the recipe's filters, as in a build. With one clip there is one cell, with as many questions as
+    the other numbers have in all their depths.
+    """
+    vectors = embedder.texts([question for question, _ in texts])
+    budget = int(pool.frames.sum())
+    cells: dict[int, list[list[Needle]]] = {}
+    for number in recipe.grid.clips:
+        depths = np.linspace(0, 1, recipe.grid.depths) if number > 1 else np.zeros(1)
+        wanted = recipe.grid.questions * recipe.grid.depths // len(depths)
+        cells[number] = []
+        for index, depth in enumerate(depths):
+            rng = np.random.default_rng([recipe.seed, number, index])
+            section = ContextSection(clips=(number,), frame_budget=budget)
+            cell: list[Needle] = []
+            anchors = evenly(len(pool.clips), rng)
+            for _ in range(10 * wanted):
+                anchor = next(anchors)
+                context = choose_context(pool, anchor, vectors[anchor], section, recipe.filters, rng)
+                if isinstance(context, Refusal):
+                    continue
+                others = [clip for clip in context.clips if clip != anchor]
+                place = round(depth * (number - 1))
+                cell.append(Needle(*texts[anchor], [*others[:place], anchor, *others[place:]], place))
+                if len(cell) == wanted:
+                    break
+            if len(cell) < wanted:
+                raise LongVPOError(
+                    f"source {recipe.source.name} gives {len(cell)} of {wanted} contexts of {number} clips: "
+                    "add clips, lower grid.clips, or loosen filters.*"
+                )
+            cells[number].append(cell)
+    return cells
+
+
+def _request(pool: Pool, needle: Needle, frames_of: ClipFrames) -> Request:
+    def video() -> np.ndarray:
+        return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], needle.place)
+
+    count = int(pool.frames[needle.clips].sum())
+    return Request(needle.question, times=tuple(range(count)), frames=video)
+
+
+def run_grid(
+    model: Any,
+    processor: Any,
+    recipe: EvaluateRecipe,
+    pool: Pool,
+    cells: dict[int, list[list[Needle]]],
+    frames_of: ClipFrames,
+    name: str,
+    wrong: list[dict[str, Any]],
+) -> Grid:
+    """Accuracy of one model, in percent, in every cell; its wrong answers are added to `wrong`."""
+    grid: Grid = {}
+    with tqdm(total=sum(len(cell) for row in cells.values() for cell in row), desc=f"needles, {name}") as bar:
+        for number, row in cells.items():
+            grid[str(number)] = []
+            for cell in row:
+                requests = [_request(pool, needle, frames_of) for needle in cell]
+                said = ask(model, processor, recipe, requests, bar)
+                right = [same(one, needle.answers) for one, needle in zip(said, cell, strict=True)]
+                grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
+                wrong += [
+                    failure(needle, one, number, f"{number} clips, it is number {needle.place + 1}")
+                    for one, needle, good in zip(said, cell, right, strict=True)
+                    if not good
+                ]
+    return grid
+
+
+def most_frames(pool: Pool, row: list[list[Needle]]) -> int:
+    """Of the longest context."""
+    return max(int(pool.frames[needle.clips].sum()) for cell in row for needle in cell)
