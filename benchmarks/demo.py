@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from longvpo.demo import run
+from longvpo.cli.demo import run
 
 MEASURES = ("needle", "multi")
 

@@ -88,7 +88,7 @@ def _run(arguments: list[str], log: str, patch: str) -> None:
     try:
         if patch:
             runpy.run_path(patch)
-        from longvpo.cli import main
+        from longvpo.cli.commands import main
 
         sys.argv = ["longvpo", *arguments]
         main()

@@ -24,8 +24,8 @@ NOT_KEPT = [".gitattributes", "*.safetensors", "*token*", "*processor*", "*.jinj
 def make(folder: Path) -> None:
     from huggingface_hub import snapshot_download
 
-    from longvpo import demo
-    from longvpo.release import push_folder
+    from longvpo.cli import demo
+    from longvpo.release.push import push_folder
 
     def publish(path: Path, results: Path | None = None) -> dict[str, Any]:
         return push_folder(path, None, "v0.1.0", None, None, results, merged=False)

@@ -23,7 +23,15 @@ SHORTER = 20  # times, of every wait
 # the last of them is imported by every child for nothing, as it is the program that started it
 LOADED = [
     *("datasets.iterable_dataset", "datasets.packaged_modules.parquet.parquet", "huggingface_hub.hf_api", "jinja2"),
-    *("longvpo.cli", "longvpo.recipe.file", "longvpo.release", "pyarrow.parquet", "scipy.io", "torch", "pytest"),
+    *(
+        "longvpo.cli.commands",
+        "longvpo.recipe.file",
+        "longvpo.release.push",
+        "pyarrow.parquet",
+        "scipy.io",
+        "torch",
+        "pytest",
+    ),
 ]
 
 
@@ -37,7 +45,8 @@ def environment(address: str, token: str | None, home: Path) -> dict[str, str]:
 
 def _command(arguments: list[str], token: str, output: Path, settings: dict[str, Any]) -> None:
     """One command, as the process that runs it."""
-    from longvpo import cli, contents, hub
+    from longvpo.cli import commands as cli
+    from longvpo.release import contents, hub
 
     os.environ["HF_TOKEN"] = token
     wait = time.sleep

@@ -20,11 +20,11 @@ import yaml
 from datasets import load_dataset, load_dataset_builder
 from huggingface_hub import DatasetCard, ModelCard
 
-from longvpo.card_file import write_card
-from longvpo.cards import bars, dataset_card, kind_of, model_card
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE, shipped
-from longvpo.licenses import HUB_LICENSES, check_license
+from longvpo.release.card_file import write_card
+from longvpo.release.cards import bars, dataset_card, kind_of, model_card
+from longvpo.release.licenses import HUB_LICENSES, check_license
 
 GOLDEN = Path(__file__).parent / "golden"
 WORDS = ("None", "TODO", "FIXME", "More Information Needed", "undefined", "nan ", "{{", "}}", "{%")

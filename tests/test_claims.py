@@ -11,13 +11,12 @@ import pytest
 import yaml
 from test_cli import Capture, check_mistake, run
 
-from longvpo.card_file import write_card
 from longvpo.errors import LongVPOError
-from longvpo.licenses import UNKNOWN
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import dump_recipe, load_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
-from longvpo.release import licensed
+from longvpo.release.card_file import write_card
+from longvpo.release.licenses import UNKNOWN, licensed
 
 RECIPE = """
 name: theirs

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import cli
+from longvpo.cli import commands as cli
 from longvpo.tiny.world import write_world
 
 Capture = pytest.CaptureFixture[str]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from longvpo.cards import card_of
 from longvpo.errors import LongVPOError
 from longvpo.io.weights import check_weights
-from longvpo.release import staged
-from longvpo.target import Target
+from longvpo.release.cards import card_of
+from longvpo.release.staging import staged
+from longvpo.release.target import Target
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 

@@ -12,16 +12,16 @@ from datasets import Features, Value, load_dataset
 from pyarrow import parquet
 
 import longvpo
-from longvpo import shards
 from longvpo.clips.load import Triplets
 from longvpo.clips.rows import features
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
-from longvpo.figures import jpegs
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
-from longvpo.shards import write_shards
+from longvpo.release import parquet as shards
+from longvpo.release.figures import jpegs
+from longvpo.release.parquet import write_shards
 from longvpo.video.frames import ClipFrames
 
 

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
 
-from longvpo import cli
+from longvpo.cli import commands as cli
 from longvpo.errors import LongVPOError
 from longvpo.models.encode import encode
 from longvpo.models.load import load_model, load_processor

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from longvpo import leaks
 from longvpo.errors import LongVPOError
-from longvpo.leaks import check_private, needles
-from longvpo.release import staged
-from longvpo.target import Target
+from longvpo.release import leaks
+from longvpo.release.leaks import check_private, needles
+from longvpo.release.staging import staged
+from longvpo.release.target import Target
 
 TOKEN = "hf_" + "aB3" * 9
 

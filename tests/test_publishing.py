@@ -283,9 +283,9 @@ CLEAN: dict[str, list[str]] = {}  # the requests of a push that nothing is in th
 )
 def test_a_tag_that_git_forbids_is_refused_before_any_request(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from longvpo.errors import LongVPOError
-    from longvpo.target import Target, check_push
+    from longvpo.release.target import Target, check_push
 
-    monkeypatch.setattr("longvpo.target._who_am_i", lambda: pytest.fail("it asked"))
+    monkeypatch.setattr("longvpo.release.target._who_am_i", lambda: pytest.fail("it asked"))
     with pytest.raises(LongVPOError, match=r"^--tag "):
         check_push(Target("dataset", "data", tag), "abc")
 
@@ -294,7 +294,7 @@ def test_a_tag_that_git_forbids_is_refused_before_any_request(tag: str, monkeypa
 @pytest.mark.parametrize("place", ["start", "middle"])
 def test_a_token_that_cannot_be_sent(character: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from longvpo.errors import LongVPOError
-    from longvpo.target import Target, check_push
+    from longvpo.release.target import Target, check_push
 
     token = f"{character}hf_secret" if place == "start" else f"hf_{character}secret"
     monkeypatch.setenv("HF_TOKEN", token)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longvpo import cli
+from longvpo.cli import commands as cli
 from longvpo.errors import LongVPOError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe

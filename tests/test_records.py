@@ -13,13 +13,13 @@ import yaml
 from test_cards import GOLDEN
 from test_cli import Capture, check_mistake, run
 
-from longvpo.card_file import write_card
-from longvpo.cards import FILES, kind_of, read_results
 from longvpo.errors import LongVPOError
 from longvpo.io.files import RELEASE, as_json, as_yaml
 from longvpo.io.records import Record, read_record
-from longvpo.provenance import found_at
-from longvpo.release import push_folder
+from longvpo.release.card_file import write_card
+from longvpo.release.cards import FILES, kind_of, read_results
+from longvpo.release.provenance import found_at
+from longvpo.release.push import push_folder
 from longvpo.training.merge import merge
 
 DAMAGED = {

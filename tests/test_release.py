@@ -19,12 +19,12 @@ import yaml
 from pushes import Pushes, environment
 
 from longvpo import TINY as TINY_FOLDER
-from longvpo.cards import kind_of
 from longvpo.dataset.run import build
 from longvpo.io.files import RELEASE, file_hash
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.release import changelog
+from longvpo.release.cards import kind_of
+from longvpo.release.staging import changelog
 
 KINDS = ("429", "500", "503", "reset", "lost", "slow")
 KILLS = 20
@@ -168,7 +168,10 @@ def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
     code, said = pushes.run("train", "tiny", *data, *options, token=ALICE + "1")
     assert code == 0, said
     assert "published: alice/stage1 at v0.1.0, commit " in said
-    code, said = pushes.run("push", tmp_path / "out", "--merged", "--repo-id", "whole", token=ALICE + "1")
+    code, said = pushes.run("merge", tmp_path / "out")
+    assert code == 0, said
+    assert json.loads((tmp_path / "out-merged" / "facts.json").read_text())["name"] == "alice/stage1-merged"
+    code, said = pushes.run("push", tmp_path / "out-merged", "--repo-id", "whole", token=ALICE + "1")
     assert code == 0, said
     code, said = pushes.run("push", first, "--repo-id", "data", "--collection", "All of it", token=ALICE + "1")
     assert code == 0, said
@@ -524,8 +527,7 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
         ([adapter, "--results", broken], "is no list of benchmark scores (KeyError: 'task_id'): give entries with"),
         ([adapter, "--results", other], "results.json is of other adapters: evaluate this one"),
         ([adapter, "--results", adapter], "holds no results: it has no results.json"),
-        ([first, "--results", found], "holds a dataset: --results and --merged are of adapters"),
-        ([first, "--merged"], "holds a dataset: --results and --merged are of adapters"),
+        ([first, "--results", found], "holds a dataset: --results is of adapters"),
         ([found], "holds no finished dataset or adapter: it has no facts.json"),
         ([tmp_path / "nothing"], "holds no finished dataset or adapter: it has no facts.json"),
     ):

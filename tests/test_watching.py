@@ -17,9 +17,9 @@ from trainers import make_trainer
 from trl import DPOTrainer
 
 from longvpo.errors import LongVPOError
-from longvpo.figures import CURVES, curves
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
+from longvpo.release.figures import CURVES, curves
 from longvpo.training.arguments import training_arguments
 from longvpo.training.run import train
 from longvpo.training.step import watching
@@ -176,7 +176,7 @@ def local(self, address):
     return connect(self, address)
 
 socket.socket.connect = local
-from longvpo.cli import main
+from longvpo.cli.commands import main
 main()
 """
 

@@ -89,33 +89,6 @@ class Dropped:
         return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
 
 
-COLUMNS = {  # what each column of a triplet is, for the card
-    "id": "names the row",
-    "stage": "1 or 2",
-    "prompt": "the question; this and the next two are named as TRL names them",
-    "chosen": "the answer of a writer that saw the anchors",
-    "rejected": "the answer of a writer that saw other clips, or too few",
-    "rejection": "why it is wrong: `distractor`, `partial` or `irrelevant`",
-    "context": "the clips that the policy sees, in order; `start` and `end` in seconds of `video`",
-    "anchors": "places in `context`, from 0, that hold the answer: one in stage 1, the relevant scenes in stage 2",
-    "rejected_clips": "the clips from which `rejected` was written",
-    "similarity": "cosine of the anchor's frames to those of each clip of the context",
-    "specificity": "cosine of the question to each clip's caption",
-    "task": "kind of question",
-    "answer_type": "kind of answer",
-    "trace": "how the answer follows; its `Scene #1` is the first of the context",
-    "scenes": "numbers of the context's scenes in their long video, from 1",
-    "question_writer": "model@revision that wrote the question",
-    "writer": "model@revision that wrote the answers",
-    "judge": "model@revision that checked them; empty without one",
-    "seed": "from which the writer's tokens were drawn",
-    "recipe": "hash of `recipe.yaml`",
-    "ref_chosen_logps": "log-probability of `chosen` under the reference that `ref_scored_by` names",
-    "ref_rejected_logps": "log-probability of `rejected` under it",
-    "ref_scored_by": "base, revision, adapter and frames of the reference, as JSON",
-}
-
-
 def features(config: str, frames: bool = False) -> datasets.Features:
     """The columns of a config: `clips`, `scenes`, `stage1`, `stage2` or `dropped`.
 

@@ -15,28 +15,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from longvpo.card_file import write_card
-from longvpo.cards import SHEETS
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import features
 from longvpo.clips.sources import fingerprint, read_overlap
-from longvpo.dataset.facts import example, make_facts
+from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather, gather_long_videos
 from longvpo.dataset.outcome import Outcome, Reasoned, check_some
 from longvpo.dataset.session import check_writers, open_studio
 from longvpo.dataset.stage1.rounds import run as run_stage1
 from longvpo.dataset.stage2.rounds import run as run_stage2
-from longvpo.figures import contact_sheet, jpegs
 from longvpo.io.files import PROVENANCE, as_json, write_text
 from longvpo.io.output import check_place, claimed, place_of, whole_folder
 from longvpo.io.records import read_record
 from longvpo.models.embed import Embedder
 from longvpo.models.journal import Journal
 from longvpo.models.writer import Writer
-from longvpo.provenance import made_by
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
-from longvpo.shards import write_shards
+from longvpo.release.card_file import write_card
+from longvpo.release.cards import SHEETS
+from longvpo.release.figures import contact_sheet, jpegs
+from longvpo.release.parquet import write_shards
+from longvpo.release.provenance import made_by
 from longvpo.video.frames import ClipFrames
 
 
@@ -121,5 +121,5 @@ def put_out(
     for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
         if triplets:
             shown = example(triplets)
-            contact_sheet(folder / name, shown, [frames_of(clip) for clip in shown.context])
+            contact_sheet(folder / name, row_of(shown), [frames_of(clip) for clip in shown.context])
     write_card(folder)

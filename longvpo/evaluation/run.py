@@ -23,7 +23,6 @@ from longvpo.errors import LongVPOError
 from longvpo.evaluation.ask import gallery
 from longvpo.evaluation.multi import read_questions, run_multi
 from longvpo.evaluation.needle import Grid, make_cells, most_frames, questions_of, run_grid
-from longvpo.figures import heat_map
 from longvpo.io.files import as_json, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
@@ -31,6 +30,7 @@ from longvpo.models.embed import Embedder
 from longvpo.models.load import check_adapter, load_model, load_processor
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
+from longvpo.release.figures import heat_map
 from longvpo.video.frames import ClipFrames
 
 

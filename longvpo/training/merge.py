@@ -1,34 +1,39 @@
 """An adapter merged into its base, in a folder that can be published.
 
-    longvpo push FOLDER --merged
+    longvpo merge ADAPTER --output FOLDER
 
-The result needs no PEFT, and takes the base's place.
+The result needs no PEFT, and takes the base's place; `longvpo push` publishes it like an adapter.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-from longvpo.cards import kind_of
 from longvpo.errors import LongVPOError
-from longvpo.io.disk import check_room, writing
-from longvpo.io.files import PROVENANCE
+from longvpo.io.disk import check_room
+from longvpo.io.files import PROVENANCE, RELEASE, as_json, write_text
+from longvpo.io.output import whole_output
 from longvpo.io.records import read_record, understood
 from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.sections import ModelSection
+from longvpo.release.card_file import write_card
+from longvpo.release.cards import kind_of
 
-KEPT = ("facts.json", "recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")
+KEPT = ("recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-ELSEWHERE = "set TMPDIR to a folder with more space"
 
 
-def merge(adapter: Path, output: Path) -> None:
+def merge(adapter: Path, output: Path) -> dict[str, Any]:
     """Write the whole model, its processor and the adapter's own records into the folder `output`.
 
     The base is loaded in the precision of its recipe and not quantised: an adapter that was trained on an NF4 base
     meets slightly other weights here.
+
+    Returns:
+        The facts of the result: those of the adapter, with the name under which it is published by default.
 
     Raises:
         LongVPOError: the folder holds no adapter that was trained by longvpo, or its base cannot be loaded.
@@ -36,16 +41,21 @@ def merge(adapter: Path, output: Path) -> None:
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
     with understood(adapter / "recipe.yaml", adapter / "facts.json"):
-        facts = read_record(adapter / "facts.json")["base"]
+        facts = read_record(adapter / "facts.json")
         section = read_record(adapter / "recipe.yaml")["base"]
-        base = ModelSection(**section | {"quantization": None, "revision": facts["revision"]})  # a branch may move
-        size = facts["parameters"] * BYTES[base.dtype]
-    check_room(output, size, "the merged model takes", ELSEWHERE)
-    model = load_model(base, adapter).merge_and_unload()
-    with writing(output, ELSEWHERE):
-        output.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(output)
-        load_processor(base).save_pretrained(output)
+        revision = facts["base"]["revision"]  # a branch may move
+        base = ModelSection(**section | {"quantization": None, "revision": revision})
+        size = facts["base"]["parameters"] * BYTES[base.dtype]
+        published = read_record(adapter / RELEASE)["repo_id"] if (adapter / RELEASE).is_file() else facts["name"]
+    facts |= {"name": f"{published}-merged"}
+    with whole_output(output) as folder:
+        check_room(folder, size, "the merged model takes")
+        model = load_model(base, adapter).merge_and_unload()
+        model.save_pretrained(folder)
+        load_processor(base).save_pretrained(folder)
         for name in KEPT:
             if (adapter / name).is_file():
-                shutil.copy(adapter / name, output / name)
+                shutil.copy(adapter / name, folder / name)
+        write_text(folder / "facts.json", as_json(facts))
+        write_card(folder)
+    return facts

@@ -26,17 +26,17 @@ from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
-from longvpo.card_file import write_card
 from longvpo.errors import say
-from longvpo.figures import curves
 from longvpo.io.files import PROVENANCE, as_json, as_yaml, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.revision import about_base, commit_of
-from longvpo.provenance import hardware, made_by, made_of
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
+from longvpo.release.card_file import write_card
+from longvpo.release.figures import curves
+from longvpo.release.provenance import hardware, made_by, made_of
 from longvpo.training.arguments import refusals, steps_of, training_arguments
 from longvpo.training.checkpoints import (
     Checkpoints,

@@ -18,8 +18,6 @@ import datasets
 import pyarrow
 from pyarrow import parquet
 
-from longvpo.card_file import write_card
-from longvpo.cards import card_of
 from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
 from longvpo.io.files import RELEASE, file_hash
@@ -27,7 +25,9 @@ from longvpo.io.output import whole_output
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
-from longvpo.shards import shards, write_shards
+from longvpo.release.card_file import write_card
+from longvpo.release.cards import card_of
+from longvpo.release.parquet import shards, write_shards
 from longvpo.training.arguments import training_arguments
 from longvpo.training.collator import check_videos
 from longvpo.training.reference import score

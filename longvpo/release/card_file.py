@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from longvpo.cards import card_of
 from longvpo.errors import LongVPOError
 from longvpo.io.files import CARD, CARD_HASH, PROVENANCE, as_json, file_hash, read_json, text_hash, write_text
+from longvpo.release.cards import card_of
 
 
 def write_card(folder: Path) -> Path:

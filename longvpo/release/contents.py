@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from longvpo.cards import CONFIGS, SHEETS
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import CARD, PROVENANCE, RELEASE
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
-from longvpo.manifest import signature
-from longvpo.shards import SHARD, shards
+from longvpo.release.cards import CONFIGS, SHEETS
+from longvpo.release.manifest import signature
+from longvpo.release.parquet import SHARD, shards
 
 ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
 MEASURED = ("trainer_state.json", "curves.png", "results.json", "heat_map.png", ".eval_results/longvpo.yaml")

@@ -1,8 +1,4 @@
-"""A finished dataset or adapter becomes a release: its files, its licence, its card, its line in the changelog.
-
-Everything is made on this machine first, out of the files that longvpo made; hub.py sends it. What is published names
-no folder of this machine and no key: values are cut (private.py), and then all bytes are searched (leaks.py).
-"""
+"""Everything that a release will hold, as files on this machine."""
 
 from __future__ import annotations
 
@@ -17,16 +13,11 @@ from typing import Any
 
 import yaml
 
-from longvpo.card_file import check_own_card
-from longvpo.cards import SHEETS, card_of, kind_of, read_results
-from longvpo.contents import check_dataset, check_model, gather
 from longvpo.errors import LongVPOError
-from longvpo.hub import publish
 from longvpo.io.files import (
     CARD,
     CARD_HASH,
     PROVENANCE,
-    RELEASE,
     as_json,
     as_yaml,
     read_json,
@@ -36,16 +27,16 @@ from longvpo.io.files import (
     write_text,
 )
 from longvpo.io.private import local_folders, public
-from longvpo.io.records import read_record, understood
+from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
-from longvpo.leaks import check_private, needles
-from longvpo.licenses import UNKNOWN, check_license, dataset_license
-from longvpo.manifest import File, Release
-from longvpo.outside import look
-from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.training import TrainRecipe
-from longvpo.target import Target, check_push
-from longvpo.training.merge import merge
+from longvpo.release.card_file import check_own_card
+from longvpo.release.cards import SHEETS, card_of, kind_of, read_results
+from longvpo.release.contents import check_dataset, check_model, gather
+from longvpo.release.leaks import check_private, needles
+from longvpo.release.licenses import licensed
+from longvpo.release.manifest import File, Release
+from longvpo.release.outside import look
+from longvpo.release.target import Target
 
 STATES = ("trainer_state.json", "adapter_config.json")
 CUT = (  # JSON files beside ours in which libraries write where something was loaded from
@@ -54,103 +45,6 @@ CUT = (  # JSON files beside ours in which libraries write where something was l
 )
 RESULTS = ("results.json", "heat_map.png")
 BENCHMARKS = "benchmarks.yaml"  # in a folder of results: scores in the form of the Hub's .eval_results
-
-
-def before_work(target: Target, recipe: DatasetRecipe | TrainRecipe, recipe_hash: str) -> Target:
-    """Where the result of a recipe will be published, when that is allowed: asked before hours of work.
-
-    Raises:
-        LongVPOError: a licence is missing or unknown to the Hub, or check_push says no.
-    """
-    if isinstance(recipe, DatasetRecipe):
-        dataset_license(recipe.license, {f"{key}.license": source.license for key, source in recipe.keyed_sources})
-    else:
-        check_license(recipe.license or recipe.base.license, "base.license", "base.license=")
-    return check_push(target, recipe_hash)
-
-
-def licensed(facts: dict[str, Any], stated: str | None) -> dict[str, Any]:
-    """The facts of a build or a training with the licence under which it is published.
-
-    Args:
-        stated: at the release, for what the recipe stated none of: sources of a dataset, or the base of an adapter.
-
-    Raises:
-        LongVPOError: a licence is missing or unknown to the Hub, or none is missing and another is stated.
-    """
-    sources = facts.get("sources", [])
-    said = {f"the licence of source {one['name']}": one["license"] for one in sources}
-    said = said or {"the licence of the base": facts["license"]}
-    missing = UNKNOWN in said.values()
-    if stated:
-        check_license(stated, "--license", "--license ")
-        if not missing and stated not in {facts["license"], *said.values()}:
-            raise LongVPOError("--license is for what the recipe states no licence of, and it states all of them")
-        said = {what: stated if one == UNKNOWN else one for what, one in said.items()}
-    license = dataset_license(facts["license"] if sources else None, said, "--license ")
-    named = [one | {"license": license_id} for one, license_id in zip(sources, said.values(), strict=False)]
-    more = {"licensed_at_release": True} if stated and missing else {}
-    return facts | more | ({"sources": named} if sources else {}) | {"license": license}
-
-
-def push(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> dict[str, Any]:
-    """Publish a finished dataset or adapter at target.tag.
-
-    Args:
-        results: folder that `longvpo evaluate` made, of an adapter.
-        license: as `licensed` takes it.
-
-    Returns:
-        What hub.publish says; it is kept in `folder`, so that what is made from it can name it.
-
-    Raises:
-        LongVPOError: the folder holds no such thing, or it cannot be published; the text says what is.
-    """
-    with staged(folder, target, results, license) as release:
-        published = publish(release)
-    try:
-        write_text(folder / RELEASE, as_json(published))
-    except OSError as error:  # the release is there all the same
-        why = error.strerror or error
-        print(
-            f"note: {folder / RELEASE} cannot be written ({why}): what is made from this folder will not name the "
-            "release",
-            file=sys.stderr,
-        )
-    return published
-
-
-def push_folder(
-    folder: Path,
-    repo_id: str | None,
-    tag: str,
-    private: bool | None,
-    collection: str | None,
-    results: Path | None,
-    merged: bool,
-    license: str | None = None,
-    overwrite_card: bool = False,
-) -> dict[str, Any]:
-    """Publish what lies finished in a folder: where no name is given, where it was published before, or under the name
-    of its recipe.
-
-    Raises:
-        LongVPOError: as check_push and push.
-    """
-    kind = kind_of(folder)
-    facts = read_record(folder / "facts.json")
-    if kind == "dataset" and (results or merged):
-        raise LongVPOError(f"{folder} holds a dataset: --results and --merged are of adapters")
-    with understood(folder / "facts.json"):
-        check_files(folder, licensed(facts, license), results)
-        before = read_record(folder / RELEASE)["repo_id"] if (folder / RELEASE).is_file() else facts["name"]
-        name = repo_id or before + ("-merged" if merged else "")
-    target = check_push(Target(kind, name, tag, private, collection, overwrite_card), facts["recipe"])
-    if not merged:
-        return push(folder, target, results, license)
-    with own_folder("merged") as temporary:
-        merge(folder, temporary)
-        return push(temporary, target, results, license)
 
 
 def check_files(folder: Path, facts: dict[str, Any], results: Path | None) -> None:

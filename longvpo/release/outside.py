@@ -12,7 +12,7 @@ from longvpo.io.files import CARD
 from longvpo.io.retry import again
 from longvpo.io.temporary import own_folder
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.target import Target, read
+from longvpo.release.target import Target, read
 
 
 def look(target: Target, revision: str) -> None:

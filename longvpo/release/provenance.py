@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from longvpo.io.files import RELEASE
+from longvpo.io.files import PACKAGE, RELEASE
 from longvpo.io.records import read_record
 
 PACKAGES = (
@@ -84,7 +84,7 @@ def _version(package: str) -> str | None:
 
 def _git() -> str | None:
     """The commit of a checkout, with `+changes` where files differ from it; None of an installed package."""
-    folder = Path(__file__).parents[1]
+    folder = PACKAGE.parent
     if not (folder / ".git").exists():
         return None
     try:

@@ -14,14 +14,31 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from longvpo.cli.options import (
+    DEFAULT,
+    FIRST_TAG,
+    AsJson,
+    Collection,
+    DryRun,
+    License,
+    Output,
+    Overrides,
+    OverwriteCard,
+    Private,
+    Push,
+    RecipeName,
+    RepoId,
+    Result,
+    Tag,
+)
+from longvpo.cli.printing import one_voice, print_funnel, print_tables, print_values, say_where
 from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import not_written
 from longvpo.io.home import path
-from longvpo.printing import one_voice, print_funnel, print_tables, print_values, say_where
 
 app = typer.Typer(
     name="longvpo",
@@ -30,31 +47,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-DEFAULT = "longvpo-16k/dataset"
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file or a built-in name; see `longvpo recipes`.")
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as stage1.triplets=100.")
-]
-Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
-Output = Annotated[Path | None, typer.Option(parser=path, help="Folder for the result.  [default: the recipe's name]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
-Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]
-RepoId = Annotated[str | None, typer.Option(help="Repository on the Hub.  [default: you/the recipe's name]")]
-Tag = Annotated[str, typer.Option(help="Of the release; a tag never moves.")]
-Private = Annotated[
-    bool | None,
-    typer.Option("--private/--public", help="[default: a new repository is private, another stays as it is]"),
-]
-Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
-License = Annotated[str | None, typer.Option(help="Id for the sources or the base of which the recipe states none.")]
-OverwriteCard = Annotated[
-    bool, typer.Option("--overwrite-card", help="Put the new card over one that was written or edited by hand.")
-]
-FIRST_TAG = "v0.1.0"
 
 
 @app.command("build-dataset")
@@ -80,8 +72,9 @@ def build_dataset(
 
     if "=" in recipe:  # the default recipe with overrides
         recipe, overrides = DEFAULT, [recipe, *(overrides or [])]
+
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
-    target = _target("dataset", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
+    target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
     if dry_run:
         from longvpo.dataset.plan import plan
 
@@ -125,7 +118,7 @@ def train(
     from longvpo.recipe.training import TrainRecipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
-    target = _target("model", loaded, repo_id, tag, private, collection, overwrite_card) if push else None
+    target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
     from longvpo.training.plan import plan
     from longvpo.training.run import train as run
 
@@ -188,12 +181,25 @@ def evaluate(
 
 
 @app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(parser=path, help="What train made.")],
+    output: Annotated[Path | None, typer.Option(parser=path, help="Folder for it.  [default: ADAPTER-merged]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the whole model: the base with an adapter merged into it, as transformers loads it."""
+    from longvpo.training.merge import merge as run
+
+    folder = output or adapter.with_name(f"{adapter.name}-merged")
+    print_values(run(adapter, folder), as_json, keys=("name",))
+    say(f"model:   {folder}\nnext:    longvpo push {shlex.quote(str(folder))}")
+
+
+@app.command()
 def push(
     folder: Result,
     results: Annotated[
         Path | None, typer.Option(parser=path, help="Of an adapter: what evaluate found, to be published too.")
     ] = None,
-    merged: Annotated[bool, typer.Option("--merged", help="Of an adapter: the whole model, merged.")] = False,
     repo_id: RepoId = None,
     tag: Tag = FIRST_TAG,
     private: Private = None,
@@ -203,9 +209,9 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Publish a dataset or an adapter. The same command again does what is left to do."""
-    from longvpo.release import push_folder
+    from longvpo.release.push import push_folder
 
-    published = push_folder(folder, repo_id, tag, private, collection, results, merged, license, overwrite_card)
+    published = push_folder(folder, repo_id, tag, private, collection, results, license, overwrite_card)
     print_values(published, as_json)
     say_where({"published": published})
 
@@ -213,7 +219,7 @@ def push(
 @app.command()
 def card(folder: Result, overwrite_card: OverwriteCard = False) -> None:
     """Render the card of a dataset or an adapter again, from the files beside it."""
-    from longvpo.card_file import check_own_card, write_card
+    from longvpo.release.card_file import check_own_card, write_card
 
     if not overwrite_card:
         check_own_card(folder)
@@ -227,7 +233,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole loop on this machine, offline: draw videos, build triplets, train both stages, evaluate."""
-    from longvpo.demo import run
+    from longvpo.cli.demo import run
 
     result = run(output, seed)
     if as_json:
@@ -249,20 +255,20 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
     print(read_text(find_recipe(name)).rstrip() if name else "\n".join(builtin_recipes()))
 
 
-def _target(kind: Literal["dataset", "model"], recipe: Any, repo_id: str | None, *asked: Any) -> Any:
-    """Where a recipe's result will be published, when the user may do that; `asked` is the rest of a Target."""
-    from longvpo.recipe.file import recipe_hash
-    from longvpo.release import before_work
-    from longvpo.target import Target
+def _target(push: bool, recipe: Any, *asked: Any) -> Any:
+    """Where the result will be published, when that is wanted; `asked` is as before_work takes it."""
+    if not push:
+        return None
+    from longvpo.release.push import before_work
 
-    return before_work(Target(kind, repo_id or recipe.name, *asked), recipe, recipe_hash(recipe))
+    return before_work(recipe, *asked)
 
 
 def _publish(folder: Path, target: Any) -> dict[str, Any]:
     """What was published, under that key; empty without a target."""
     if target is None:
         return {}
-    from longvpo.release import push
+    from longvpo.release.push import push
 
     return {"published": push(folder, target)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 from longvpo.errors import LongVPOError
 
@@ -64,3 +65,27 @@ def dataset_license(stated: str | None, sources: dict[str, str], said_by: str | 
             f"the sources have several licences ({', '.join(each)}): set `license` to that of the whole dataset"
         )
     return check_license(stated or each[0], "license", "license=")
+
+
+def licensed(facts: dict[str, Any], stated: str | None) -> dict[str, Any]:
+    """The facts of a build or a training with the licence under which it is published.
+
+    Args:
+        stated: at the release, for what the recipe stated none of: sources of a dataset, or the base of an adapter.
+
+    Raises:
+        LongVPOError: a licence is missing or unknown to the Hub, or none is missing and another is stated.
+    """
+    sources = facts.get("sources", [])
+    said = {f"the licence of source {one['name']}": one["license"] for one in sources}
+    said = said or {"the licence of the base": facts["license"]}
+    missing = UNKNOWN in said.values()
+    if stated:
+        check_license(stated, "--license", "--license ")
+        if not missing and stated not in {facts["license"], *said.values()}:
+            raise LongVPOError("--license is for what the recipe states no licence of, and it states all of them")
+        said = {what: stated if one == UNKNOWN else one for what, one in said.items()}
+    license = dataset_license(facts["license"] if sources else None, said, "--license ")
+    named = [one | {"license": license_id} for one, license_id in zip(sources, said.values(), strict=False)]
+    more = {"licensed_at_release": True} if stated and missing else {}
+    return facts | more | ({"sources": named} if sources else {}) | {"license": license}

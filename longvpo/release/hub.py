@@ -23,8 +23,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE
 from longvpo.io.retry import advice, again, may_pass, reason, status_of
-from longvpo.manifest import Release, moved
-from longvpo.target import Target, check_card, head_of, provenance_of, read, tags_of, tree_of
+from longvpo.release.manifest import Release, moved
+from longvpo.release.target import Target, check_card, head_of, provenance_of, read, tags_of, tree_of
 
 MANY = 100  # files of one commit; the Hub's documentation advises 50 to 100. More go through a pull request
 CHANGELOG = "CHANGELOG.md"

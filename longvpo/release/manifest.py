@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longvpo.errors import LongVPOError
-from longvpo.target import Target
+from longvpo.release.target import Target
 
 
 class File:

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.rows import Triplet
-
 JPEG_QUALITY = 90  # of embedded frames
 COLUMNS = 8  # frames of a clip on a contact sheet
 CURVES = (  # of the log entries of a training run
@@ -33,12 +31,13 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None:
+def contact_sheet(path: Path, row: dict[str, Any], clips: list[np.ndarray]) -> None:
     """One real row: a line of frames a clip of the context, the question and both answers above.
 
     An anchor has a green frame; another clip that the rejected answer was written from, a red one.
 
     Args:
+        row: of the config stage1 or stage2.
         clips: the sampled frames of every clip of the context, uint8 RGB of shape (frames, height, width, 3).
     """
     from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -47,15 +46,15 @@ def contact_sheet(path: Path, triplet: Triplet, clips: list[np.ndarray]) -> None
     columns = min(max(len(frames) for frames in clips), COLUMNS)
     sheet = Image.new("RGB", (label + columns * (wide + margin), title + len(clips) * (high + margin)), "white")
     pen = ImageDraw.Draw(sheet)
-    lines = [triplet.prompt, f"chosen: {triplet.chosen}", f"rejected: {triplet.rejected}"]
+    lines = [row["prompt"], f"chosen: {row['chosen']}", f"rejected: {row['rejected']}"]
     for line, text in enumerate(lines):
         pen.text((margin, margin + 26 * line), _short(text, 14 * columns), "black", ImageFont.load_default(17))
     for place, frames in enumerate(clips):
         top = title + place * (high + margin)
-        anchor = place in triplet.anchors
-        color = "green" if anchor else "red" if triplet.context[place] in triplet.rejected_clips else "white"
-        score = f"cos {triplet.similarity[place]:.2f}" if triplet.similarity else ""
-        said = f"{'clip' if triplet.stage == 1 else 'scene'} {place + 1}\n" + ("anchor" if anchor else score)
+        anchor = place in row["anchors"]
+        color = "green" if anchor else "red" if row["context"][place] in row["rejected_clips"] else "white"
+        score = f"cos {row['similarity'][place]:.2f}" if row.get("similarity") else ""
+        said = f"{'clip' if row['stage'] == 1 else 'scene'} {place + 1}\n" + ("anchor" if anchor else score)
         pen.text((margin, top + high // 3), said, "black", ImageFont.load_default(14))
         shown = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
         for column, index in enumerate(shown):

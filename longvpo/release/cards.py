@@ -15,12 +15,11 @@ from typing import Any, Literal
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, UndefinedError
 
-from longvpo.clips.rows import COLUMNS
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import PROVENANCE, as_yaml, shipped
 from longvpo.io.records import Record, again, read_record, understood
-from longvpo.licenses import UNKNOWN
-from longvpo.shards import column_types, dataset_info, shards
+from longvpo.release.licenses import UNKNOWN
+from longvpo.release.parquet import column_types, dataset_info, shards
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
@@ -93,7 +92,6 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         stages=stages,
         rows=rows,
         columns={stage: column_types(files[stage]) for stage in stages},
-        fields=COLUMNS,
         sheets={stage: name for stage, name in SHEETS.items() if (folder / name).is_file()},
     )
 

@@ -1,0 +1,35 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longvpo.io.home import path
+
+DEFAULT = "longvpo-16k/dataset"
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file or a built-in name; see `longvpo recipes`.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as stage1.triplets=100.")
+]
+Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
+Output = Annotated[Path | None, typer.Option(parser=path, help="Folder for the result.  [default: the recipe's name]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
+Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]
+RepoId = Annotated[str | None, typer.Option(help="Repository on the Hub.  [default: you/the recipe's name]")]
+Tag = Annotated[str, typer.Option(help="Of the release; a tag never moves.")]
+Private = Annotated[
+    bool | None,
+    typer.Option("--private/--public", help="[default: a new repository is private, another stays as it is]"),
+]
+Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
+License = Annotated[str | None, typer.Option(help="Id for the sources or the base of which the recipe states none.")]
+OverwriteCard = Annotated[
+    bool, typer.Option("--overwrite-card", help="Put the new card over one that was written or edited by hand.")
+]
+FIRST_TAG = "v0.1.0"

@@ -1,0 +1,100 @@
+"""The rooms of the package: which may import which, no circle in any, and a command line that answers at once."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import longvpo
+
+PACKAGE = Path(longvpo.__file__).parent
+GROUND = "errors io"
+
+MAY_IMPORT = {  # a room may import itself as well
+    "errors": "",
+    "io": "errors",
+    "recipe": GROUND,
+    "video": f"{GROUND} recipe",
+    "release": f"{GROUND} recipe",
+    "models": f"{GROUND} recipe video",
+    "clips": f"{GROUND} recipe video models",
+    "tiny": f"{GROUND} recipe video models",
+    "training": f"{GROUND} recipe video models clips release",
+    "evaluation": f"{GROUND} recipe video models clips release",
+    "dataset": f"{GROUND} recipe video models clips release tiny",
+    "cli": f"{GROUND} recipe release tiny dataset training evaluation",
+}
+DOORS = {"__init__", "__main__", "model"}  # names that others know: each hands on what lies in a room
+
+
+def modules() -> dict[str, Path]:
+    paths = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for name, path in paths.items() if name not in DOORS}
+
+
+def imports(path: Path, known: set[str]) -> set[str]:
+    """Modules of ours that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "longvpo" for alias in node.names), f"{path}: from ... import"
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "longvpo":
+            module = node.module.removeprefix("longvpo").removeprefix(".")
+            inside = {f"{module}.{alias.name}".removeprefix(".") for alias in node.names}
+            found |= (inside & known) or ({module} if module else set())
+    return found
+
+
+def arrows() -> dict[str, set[str]]:
+    known = modules()
+    return {name: imports(path, set(known)) for name, path in known.items()}
+
+
+def test_every_module_has_a_room() -> None:
+    assert {name.split(".")[0] for name in modules()} == set(MAY_IMPORT)
+    assert len([path for path in PACKAGE.iterdir() if not path.name.startswith("__pycache__")]) <= 15
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in arrows().items()
+        for other in others
+        if other.split(".")[0] not in {name.split(".")[0], *MAY_IMPORT[name.split(".")[0]].split()}
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    list(TopologicalSorter(arrows()).static_order())  # CycleError names the circle
+
+
+def test_a_room_says_its_law_and_nothing_else() -> None:
+    """An `__init__` that imports would load torch for `--help`."""
+    for path in PACKAGE.glob("*/**/__init__.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        assert len(tree.body) == 1 or path.parent.name == "cli", path
+
+
+def test_help_is_quick_and_loads_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['longvpo', '--help']\n"
+        "from longvpo.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'trl', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    seconds = []
+    for _ in range(3):  # the machine may be busy: the quickest counts
+        started = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        seconds.append(time.monotonic() - started)
+        assert done.returncode == 0, done.stderr
+        assert "build-dataset" in done.stdout
+    assert min(seconds) < 1.0
