@@ -13,6 +13,7 @@ import pytest
 from longvpo.clips.cells import question_of
 from longvpo.clips.sources import list_candidates
 from longvpo.errors import VideoError
+from longvpo.evaluation import ask
 from longvpo.evaluation import run as module
 from longvpo.evaluation.ask import same
 from longvpo.evaluation.multi import read_questions
@@ -112,7 +113,7 @@ def test_an_evaluation_counts_any_answer_of_a_list(tmp_path: Path, monkeypatch: 
         assert "what?" not in {request.text for request in batch}
         return [Answer({"what is 0?": "Number 0!", "what is 1?": "red"}.get(one.text, "blue")) for one in batch]
 
-    monkeypatch.setattr(module, "answer", answer)
+    monkeypatch.setattr(ask, "answer", answer)
     results = evaluate(recipe, tmp_path / "out")
     assert results["needle"]["base"]["1"] == 66.7
     assert results["multi"]["base"] == {"2": 66.7}

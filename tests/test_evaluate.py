@@ -13,6 +13,7 @@ import pytest
 
 from longvpo.clips.rows import Clip
 from longvpo.errors import LongVPOError
+from longvpo.evaluation import ask
 from longvpo.evaluation import run as module
 from longvpo.evaluation.multi import LongQuestion, accuracy, read_questions
 from longvpo.evaluation.run import evaluate
@@ -76,7 +77,7 @@ def test_what_the_model_writes_decides(
 ) -> None:
     for word, output in ((" SAND. ", "sand"), ("sand and red", "both")):
         said = [Answer(word)]
-        monkeypatch.setattr(module, "answer", lambda *inputs, said=said: said * len(inputs[2]))
+        monkeypatch.setattr(ask, "answer", lambda *inputs, said=said: said * len(inputs[2]))
         results = evaluate(recipe, tmp_path / output)
         if output == "both":
             assert set(results["needle"]["base"].values()) == {0.0}, "a right word among others is not an answer"
@@ -164,7 +165,7 @@ def test_the_models_see_whole_videos(
             for one, text in zip(batch, said, strict=True)
         ]
 
-    monkeypatch.setattr(module, "answer", parrot)
+    monkeypatch.setattr(ask, "answer", parrot)
     monkeypatch.setattr(module, "run_grid", lambda *_: {"1": [0.0]})
     results = evaluate(multi_recipe(test_world, copied), tmp_path / "out")
     assert {text for text, _, _ in seen} == set(truth)
@@ -209,7 +210,7 @@ def test_dropped_rows_stand_in_the_results(
 ) -> None:
     rows = read_rows(copied)
     write_rows(copied, [*rows, rows[0] | {"answer": ""}])
-    monkeypatch.setattr(module, "answer", lambda *inputs: [Answer("red")] * len(inputs[2]))
+    monkeypatch.setattr(ask, "answer", lambda *inputs: [Answer("red")] * len(inputs[2]))
     recipe = multi_recipe(test_world, copied)
     results = evaluate(recipe, tmp_path / "out")
     assert results["dropped"] == {f"stories row {len(rows)}": "videos/00003.mp4 has no answer"}
