@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from longvpo.cli.demo import run
+from longvpo.cli.demo import run_demo
 
 MEASURES = ("needle", "multi")
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=Path("longvpo-demo-seeds"))
     options = parser.parse_args()
-    results = {seed: run(options.output / str(seed), seed) for seed in options.seeds}
+    results = {seed: run_demo(options.output / str(seed), seed) for seed in options.seeds}
     said = {"seeds": options.seeds, "summary": summary(results), "runs": {str(k): v for k, v in results.items()}}
     if options.json:
         print(json.dumps(said))

@@ -39,7 +39,7 @@ def make(folder: Path) -> None:
         return wrapped
 
     demo.build, demo.train = published(demo.build), published(demo.train)
-    demo.run(folder)
+    demo.run_demo(folder)
     publish(folder / "stage2", folder / "results")
     repositories = {"dataset": ("dataset", "alice/longvpo-tiny"), "adapter": ("model", "alice/longvpo-tiny-stage2")}
     for name, (kind, repo_id) in repositories.items():

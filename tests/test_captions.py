@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from longvpo.clips.rows import Clip, Dropped
-from longvpo.dataset.session import Studio
+from longvpo.dataset.session import Session
 from longvpo.dataset.stage1.write import write_captions
 from longvpo.dataset.stage2.captions import FIRST, Story, caption, count_tokens
 from longvpo.errors import VideoError
@@ -58,7 +58,7 @@ def clips(video: str, count: int) -> list[Clip]:
     return [Clip(f"{video}#{i}", "long", video, 4.0 * i, 4.0 * i + 4, "", sha256=video) for i in range(count)]
 
 
-def studio(folder: Path, writer: Any, broken: tuple[str, float] | None = None, scene: str = SCENE) -> Studio:
+def session(folder: Path, writer: Any, broken: tuple[str, float] | None = None, scene: str = SCENE) -> Session:
     recipe = load_recipe(DatasetRecipe, "tiny/dataset")
     recipe = recipe.model_copy(update={"prompts": recipe.prompts.model_copy(update={"scene": scene})})
 
@@ -67,14 +67,14 @@ def studio(folder: Path, writer: Any, broken: tuple[str, float] | None = None, s
             raise VideoError(f"{clip['video']} is damaged")
         return np.zeros((4, 8, 8, 3), np.uint8)
 
-    return Studio(recipe, writer, None, writer, None, Journal(folder), frames_of)  # type: ignore[arg-type]
+    return Session(recipe, writer, None, writer, None, Journal(folder), frames_of)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("words", "summary"), [(30, 10), (3, 1), (90, 200), (200, 0)])
 def test_what_came_before_is_whole_or_folded_and_fits(tmp_path: Path, words: int, summary: int) -> None:
     budget, teller, counts = 600, Teller(words, summary), Counter[str]()
     story = Story("film", clips("film", 40))
-    caption([story], budget, studio(tmp_path, teller), 4, counts)
+    caption([story], budget, session(tmp_path, teller), 4, counts)
     assert [scene.scene for scene in story.scenes] == list(range(1, 41))
     scenes = [match.group(1) for match in map(lambda r: BEFORE.fullmatch(r.text), teller.asked) if match]
     assert len(scenes) == 40
@@ -103,7 +103,7 @@ def test_what_came_before_is_whole_or_folded_and_fits(tmp_path: Path, words: int
 def test_a_prompt_without_what_came_before_folds_nothing(tmp_path: Path) -> None:
     teller = Teller(200)
     caption(
-        [Story("film", clips("film", 9))], 100, studio(tmp_path, teller, scene="describe the video."), 4, Counter()
+        [Story("film", clips("film", 9))], 100, session(tmp_path, teller, scene="describe the video."), 4, Counter()
     )
     assert {request.text for request in teller.asked} == {"describe the video."}
 
@@ -111,7 +111,7 @@ def test_a_prompt_without_what_came_before_folds_nothing(tmp_path: Path) -> None
 def test_videos_of_different_lengths_share_batches_and_a_broken_one_stands_alone(tmp_path: Path) -> None:
     teller = Teller(3)
     stories = [Story(name, clips(name, count)) for name, count in [("a", 2), ("b", 9), ("c", 5), ("d", 3), ("e", 4)]]
-    caption(iter(stories), 600, studio(tmp_path, teller, broken=("c", 12.0)), 3, Counter())
+    caption(iter(stories), 600, session(tmp_path, teller, broken=("c", 12.0)), 3, Counter())
     assert {story.name: len(story.scenes) for story in stories} == {"a": 2, "b": 9, "c": 3, "d": 3, "e": 4}
     assert [story.name for story in stories if story.refusal] == ["c"]
     assert stories[2].refusal is not None
@@ -125,7 +125,7 @@ def test_the_journal_has_every_scene(tmp_path: Path) -> None:
 
     def told(folder: Path) -> tuple[list[Story], Teller]:
         teller, stories = Teller(), [Story(name, clips(name, 7)) for name in ("a", "b")]
-        caption(stories, 200, studio(folder, teller), 2, Counter())
+        caption(stories, 200, session(folder, teller), 2, Counter())
         return stories, teller
 
     stories, first = told(tmp_path / "whole")
@@ -172,7 +172,7 @@ def test_what_has_no_caption_is_dropped_with_the_reason(tmp_path: Path, flaw: st
             return Answer("a thing that is", error="it was cut", whole=False) if flaw == "cut" else Answer("")
 
     stories = [Story("good", clips("good", 3)), Story("bad", clips("bad", 3)), Story("long", clips("long", 40))]
-    at_work = studio(tmp_path, Flawed())
+    at_work = session(tmp_path, Flawed())
     caption(stories, 600, at_work, 3, Counter())
     refusals = [story.refusal.filter if story.refusal else "" for story in stories]
     assert refusals == ["", "caption", "caption" if flaw == "cut" else ""]

@@ -18,7 +18,7 @@ from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import refusals, steps_of, training_arguments
 from longvpo.training.collator import check_videos
-from longvpo.training.plan import plan
+from longvpo.training.plan import plan_training
 from longvpo.training.rows import check_scores, training_rows
 from longvpo.training.run import train
 from longvpo.training.tokens import check_targets
@@ -98,7 +98,7 @@ def test_a_run_says_how_many_it_left_out(
     dataset: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = recipe_of(spoilt(dataset, tmp_path / "some", 3), world, "training.gradient_accumulation_steps=1")
-    assert plan(recipe)["left_out"] == {"chosen equals rejected": 3}
+    assert plan_training(recipe)["left_out"] == {"chosen equals rejected": 3}
     facts = train(recipe, tmp_path / "out")
     assert (facts["triplets"], facts["left_out"]) == (37, {"chosen equals rejected": 3})
     assert json.loads((tmp_path / "out" / "facts.json").read_text())["left_out"] == facts["left_out"]
@@ -150,7 +150,7 @@ def test_a_run_that_takes_no_step_is_a_mistake(section: dict[str, Any], triplets
 
 def test_no_adapter_without_a_step(dataset: Path, world: Path, tmp_path: Path) -> None:
     large = ["training.per_device_train_batch_size=64", "training.dataloader_drop_last=true"]
-    for run in (plan, lambda recipe: train(recipe, tmp_path / "out")):
+    for run in (plan_training, lambda recipe: train(recipe, tmp_path / "out")):
         with pytest.raises(LongVPOError, match="40 triplets are fewer than one batch of 64"):
             run(recipe_of(dataset, world, *large))
     assert list(tmp_path.iterdir()) == []
@@ -165,7 +165,7 @@ def test_no_adapter_without_a_step(dataset: Path, world: Path, tmp_path: Path) -
 )
 def test_an_adapter_on_nothing(targets: str, says: str, dataset: Path, world: Path, tmp_path: Path) -> None:
     recipe = recipe_of(dataset, world, f"lora.target_modules={targets}")
-    for run in (check_targets, plan):
+    for run in (check_targets, plan_training):
         with pytest.raises(LongVPOError, match=f"^lora.target_modules: .*{says}"):
             run(recipe)
 

@@ -29,7 +29,7 @@ from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.memory import Skeleton, adapter_parameters, step_memory, vision_bytes, weight_bytes
-from longvpo.training.plan import estimate, plan
+from longvpo.training.plan import estimate, plan_training
 from longvpo.training.rows import training_rows
 from longvpo.training.run import training_arguments
 from longvpo.training.step.packing import install, pack
@@ -449,8 +449,8 @@ def test_a_base_out_of_reach_leaves_the_rest_of_the_plan(
 
 def test_without_the_dataset_a_full_frame_budget_stands_for_it(dataset: Path, world: Path, tmp_path: Path) -> None:
     recipe = train_recipe(tmp_path / "not-here", world)
-    assert "no frame_budget is set" in plan(recipe)["cost"]
-    said = plan(recipe.model_copy(update={"frame_budget": 48}))
+    assert "no frame_budget is set" in plan_training(recipe)["cost"]
+    said = plan_training(recipe.model_copy(update={"frame_budget": 48}))
     assert (said["triplets"], said["frames_longest"], said["tokens_a_frame"]) == (None, 48, 1.0)
     assert said["memory_gb_estimate"]["total"] > 0
 

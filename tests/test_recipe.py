@@ -13,7 +13,7 @@ from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.plan import plan as plan_of
+from longvpo.training.plan import plan_training
 
 KINDS = {"dataset": DatasetRecipe, "evaluate": EvaluateRecipe}
 
@@ -36,7 +36,7 @@ def test_every_recipe_loads_and_says_what_it_is(name: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", [name for name in builtin_recipes() if kind_of(name) is TrainRecipe])
 def test_every_training_recipe_dry_runs(name: str) -> None:
-    plan = plan_of(load_recipe(TrainRecipe, name))
+    plan = plan_training(load_recipe(TrainRecipe, name))
     assert plan["triplets_a_step"] > 0
     assert plan["loss"]["sigmoid"] == 1.0
 
@@ -85,9 +85,9 @@ def test_the_hash_changes_with_every_value() -> None:
 )
 def test_training_section_is_checked_by_trl(override: str, message: str) -> None:
     with pytest.raises(LongVPOError, match=message):
-        plan_of(load_recipe(TrainRecipe, "tiny/stage1", [override]))
+        plan_training(load_recipe(TrainRecipe, "tiny/stage1", [override]))
 
 
 def test_yaml_numbers_in_scientific_notation_are_numbers() -> None:
-    plan = plan_of(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
+    plan = plan_training(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
     assert plan["learning_rate"] == 5e-7

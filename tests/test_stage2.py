@@ -19,8 +19,8 @@ from longvpo.dataset.drafts import agree
 from longvpo.dataset.outcome import Reasoned
 from longvpo.dataset.replies import ScenesQuestion, parse_right, parse_scenes_question
 from longvpo.dataset.run import build
-from longvpo.dataset.session import Studio
-from longvpo.dataset.stage2.rounds import plan
+from longvpo.dataset.session import Session
+from longvpo.dataset.stage2.rounds import plan_round
 from longvpo.dataset.stage2.write import Reasoning, draw_outside, parts, write
 from longvpo.errors import LongVPOError
 from longvpo.models.journal import Journal
@@ -103,22 +103,22 @@ def test_a_long_video_is_asked_about_part_by_part(count: int, expected: list[int
 def test_tasks_are_balanced_and_videos_take_turns() -> None:
     made = section(triplets=60, questions=4, tasks={"order": 1, "count": 2, "cause": 0})
     outcome = Reasoned(videos={0: [scenes(8, "a")], 1: [scenes(4, "b1"), scenes(4, "b2")], 2: [scenes(9, "c")]})
-    studio = Studio(load_recipe(DatasetRecipe, "tiny/dataset"), None, None, None, None, None, None)  # type: ignore[arg-type]
-    drafts = plan(studio, made, [0, 1, 2], 12, 100, outcome)
+    session = Session(load_recipe(DatasetRecipe, "tiny/dataset"), None, None, None, None, None, None)  # type: ignore[arg-type]
+    drafts = plan_round(session, made, [0, 1, 2], 12, 100, outcome)
     assert Counter(draft.task for draft in drafts) == {"count": 8, "order": 4}
     assert outcome.tried == {"count": 8, "order": 4}
     assert list(Counter(draft.part[0].video for draft in drafts).values()) == [3, 3, 3, 3]
     assert [draft.number for draft in drafts] == list(range(100, 112))
     # what was dropped is asked for again: of 8 and 4, all of `count` and none of `order` were let in
-    outcome.triplets = [draft.triplet(_named(studio)) for draft in drafts if draft.task == "count"]
-    more = plan(studio, made, [0, 1, 2], 6, 112, outcome)
+    outcome.triplets = [draft.triplet(_named(session)) for draft in drafts if draft.task == "count"]
+    more = plan_round(session, made, [0, 1, 2], 6, 112, outcome)
     assert Counter(draft.task for draft in more) == {"order": 5, "count": 1}
-    assert plan(studio, made, [], 6, 118, outcome) == []
+    assert plan_round(session, made, [], 6, 118, outcome) == []
 
 
-def _named(studio: Studio) -> Studio:
-    studio.writer = studio.question_writer = Scribe(Path("unused"))
-    return studio
+def _named(session: Session) -> Session:
+    session.writer = session.question_writer = Scribe(Path("unused"))
+    return session
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -164,7 +164,7 @@ def reasoned(tmp_path: Path, oracle: Oracle, judge: bool = True, **values: Any) 
     recipe = load_recipe(DatasetRecipe, "tiny/dataset")
     from longvpo.models.embed import Embedder
 
-    studio = Studio(
+    session = Session(
         recipe,
         oracle,
         oracle if judge else None,
@@ -174,7 +174,7 @@ def reasoned(tmp_path: Path, oracle: Oracle, judge: bool = True, **values: Any) 
         lambda clip: np.zeros((4, 8, 8, 3), np.uint8),  # type: ignore[arg-type]
     )
     draft = Reasoning(0, 7, scenes(8), "pair")
-    write([draft], np.zeros((0, 1)), studio, section(**values), Counter())
+    write([draft], np.zeros((0, 1)), session, section(**values), Counter())
     return draft
 
 

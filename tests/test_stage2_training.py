@@ -33,7 +33,7 @@ from longvpo.recipe.file import dump_recipe, load_recipe
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.plan import plan
+from longvpo.training.plan import plan_training
 from longvpo.training.rows import training_rows
 from longvpo.training.run import train, training_arguments
 from longvpo.training.step.trainer import AnchoredDPOTrainer
@@ -670,7 +670,7 @@ def test_mistakes_are_found_before_training_and_by_a_dry_run(
     if spoil:
         spoil(start)
     recipe = stage2_recipe(start, dataset, world, *overrides)
-    for run in (lambda: train(recipe, tmp_path / "out"), lambda: plan(recipe)):
+    for run in (lambda: train(recipe, tmp_path / "out"), lambda: plan_training(recipe)):
         with pytest.raises(LongVPOError) as error:
             run()
         for text in texts:
@@ -703,7 +703,7 @@ def test_an_adapter_on_the_hub(stage1: Path, dataset: Path, world: Path, tmp_pat
     (kept / "refs").mkdir()
     (kept / "refs" / "v1.0").write_text(commit)
     recipe = stage2_recipe(Path("someone/stage1"), dataset, world, "adapter_revision=v1.0", "training.max_steps=1")
-    assert plan(recipe)["adapter"] == "someone/stage1"
+    assert plan_training(recipe)["adapter"] == "someone/stage1"
     train(recipe, tmp_path / "hub")
     train(stage2_recipe(stage1, dataset, world, "training.max_steps=1"), tmp_path / "folder")
     assert equal(*(load_file(tmp_path / name / "adapter_model.safetensors") for name in ("hub", "folder")))
@@ -724,11 +724,11 @@ def test_an_adapter_that_trains_the_vision_side_is_refused(
 
 
 def test_a_dry_run_counts_the_rows_of_each_config(stage1: Path, dataset: Path, world: Path, tmp_path: Path) -> None:
-    said = plan(stage2_recipe(stage1, dataset, world))
+    said = plan_training(stage2_recipe(stage1, dataset, world))
     assert (said["triplets"], said["steps"], said["adapter"]) == (16, 1, str(stage1))
     assert said["configs"] == [
         {"config": "stage2", "reference": "full", "triplets": 12},
         {"config": "stage1", "reference": "anchor", "triplets": 4},
     ]
-    elsewhere = plan(stage2_recipe(stage1, tmp_path / "not-here", world))
+    elsewhere = plan_training(stage2_recipe(stage1, tmp_path / "not-here", world))
     assert (elsewhere["triplets"], elsewhere["steps"]) == (None, None)

@@ -11,7 +11,7 @@ import torch
 from servers import serve
 
 from longvpo.clips.rows import Triplet
-from longvpo.dataset.session import Studio
+from longvpo.dataset.session import Session
 from longvpo.dataset.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
 from longvpo.models.encode import encode_texts
 from longvpo.models.endpoint import EndpointWriter
@@ -51,24 +51,24 @@ def triplets(count: int, chosen: str, rejected: str) -> list[Triplet]:
     ]
 
 
-def studio(recipe: DatasetRecipe, writer: Any, tmp_path: Path) -> Studio:
+def session(recipe: DatasetRecipe, writer: Any, tmp_path: Path) -> Session:
     from longvpo.models.journal import Journal
 
-    return Studio(recipe, writer, None, writer, None, Journal(tmp_path / "journal"), None)  # type: ignore[arg-type]
+    return Session(recipe, writer, None, writer, None, Journal(tmp_path / "journal"), None)  # type: ignore[arg-type]
 
 
 def test_a_local_model_prefers_what_is_likelier(dataset_recipe: DatasetRecipe, tmp_path: Path) -> None:
     """The tiny model's vocabulary has words that it says and words that it never says after a question."""
     writer = LocalWriter(dataset_recipe.writer, 1.0)
-    asked = studio(dataset_recipe, writer, tmp_path)
+    asked = session(dataset_recipe, writer, tmp_path)
     said = text_only(asked, triplets(7, "red", "the the the ring"))
     assert said["prefers_chosen"] == 1.0
     assert (said["rows"], said["model"], said["method"], said["unreadable"]) == (7, "tiny@main", BY_LIKELIHOOD, 0)
     assert text_only(asked, triplets(7, "the the the ring", "red"))["prefers_chosen"] == 0.0
     assert text_only(asked, triplets(7, "red", "red"))["prefers_chosen"] == 0.5
-    few = studio(dataset_recipe.model_copy(update={"text_only": 5}), writer, tmp_path)
+    few = session(dataset_recipe.model_copy(update={"text_only": 5}), writer, tmp_path)
     assert text_only(few, triplets(7, "red", "the"))["rows"] == 5
-    off = studio(dataset_recipe.model_copy(update={"text_only": 0}), writer, tmp_path)
+    off = session(dataset_recipe.model_copy(update={"text_only": 0}), writer, tmp_path)
     assert text_only(off, triplets(7, "red", "the")) == {"not_run": "switched off by `text_only: 0`"}
 
 
@@ -91,7 +91,7 @@ def test_a_server_is_asked(
         server.says = reply
         endpoint = EndpointSection(url=server.url, retries=0)
         writer = EndpointWriter(WriterSection(model="some/model", endpoint=endpoint), endpoint)
-        said = text_only(studio(dataset_recipe, writer, tmp_path), triplets(200, "the right one", "the wrong one"))
+        said = text_only(session(dataset_recipe, writer, tmp_path), triplets(200, "the right one", "the wrong one"))
     assert said["method"] == BY_ASKING
     assert said["prefers_chosen"] == pytest.approx(prefers, abs=0.12 if says == "first" else 0), "in random order"
     assert said["unreadable"] == unreadable

@@ -76,9 +76,9 @@ def build_dataset(
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
     if dry_run:
-        from longvpo.dataset.plan import plan
+        from longvpo.dataset.plan import plan_build
 
-        return print_values(plan(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
+        return print_values(plan_build(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
     from longvpo.dataset.run import build
 
     started = time.monotonic()
@@ -119,11 +119,11 @@ def train(
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
-    from longvpo.training.plan import plan
+    from longvpo.training.plan import plan_training
     from longvpo.training.run import train as run
 
     if dry_run:
-        return print_values(plan(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
+        return print_values(plan_training(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
     folder = output or Path(loaded.name)
     facts = run(loaded, folder)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one publishes
@@ -233,9 +233,9 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole loop on this machine, offline: draw videos, build triplets, train both stages, evaluate."""
-    from longvpo.cli.demo import run
+    from longvpo.cli.demo import run_demo
 
-    result = run(output, seed)
+    result = run_demo(output, seed)
     if as_json:
         print(json.dumps(result))
     else:

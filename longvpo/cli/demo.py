@@ -35,7 +35,7 @@ STORIES: dict[Split, dict[int, int]] = {
 }
 
 
-def run(output: Path, seed: int = 0) -> dict[str, Any]:
+def run_demo(output: Path, seed: int = 0) -> dict[str, Any]:
     """Draw, build, train, evaluate into folders of `output`. What is finished there already is not done again.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from longvpo.clips.filters import Refusal
-from longvpo.dataset.session import Studio
+from longvpo.dataset.session import Session
 from longvpo.models.text import normalise
 from longvpo.recipe.sections import FilterSection
 
@@ -91,9 +91,9 @@ def alive(drafts: Sequence[MadeType]) -> list[MadeType]:
     return [draft for draft in drafts if draft.refusal is None]
 
 
-def check_pairs(drafts: Sequence[Made], studio: Studio) -> None:
+def check_pairs(drafts: Sequence[Made], session: Session) -> None:
     """Refuse drafts whose two answers make no pair."""
-    chosen = studio.embedder.texts([draft.chosen for draft in drafts])
-    rejected = studio.embedder.texts([draft.rejected for draft in drafts])
+    chosen = session.embedder.texts([draft.chosen for draft in drafts])
+    rejected = session.embedder.texts([draft.rejected for draft in drafts])
     for draft, one, other in zip(drafts, chosen, rejected, strict=True):
-        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), studio.recipe.filters)
+        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), session.recipe.filters)

@@ -12,7 +12,7 @@ import numpy as np
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip, Triplet, features
 from longvpo.dataset.outcome import Outcome, Reasoned
-from longvpo.dataset.session import Studio, question_writer
+from longvpo.dataset.session import Session, question_section
 from longvpo.dataset.text_only import text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
@@ -43,7 +43,7 @@ Stage1 = tuple[Pool, Outcome, int]  # clips, what became of them, rows of the so
 
 def make_facts(
     recipe: DatasetRecipe,
-    studio: Studio,
+    session: Session,
     stage1: Stage1 | None,
     reasoned: Reasoned,
     videos: int,
@@ -60,16 +60,16 @@ def make_facts(
         "name": recipe.name,
         "recipe": recipe_hash(recipe),
         "license": recipe.license,
-        "writer": studio.writer.name,
-        "judge": studio.judge.name if studio.judge else "",
-        "models": models(recipe, studio),
-        "prompts": prompts_asked(recipe, judged=studio.judge is not None),
+        "writer": session.writer.name,
+        "judge": session.judge.name if session.judge else "",
+        "models": models(recipe, session),
+        "prompts": prompts_asked(recipe, judged=session.judge is not None),
         "calls": dict(sorted(calls.items())),
         "stage1": stage1_facts(*stage1) if stage1 else None,
-        "stage2": stage2_facts(reasoned, videos, studio) if recipe.stage2 else None,
+        "stage2": stage2_facts(reasoned, videos, session) if recipe.stage2 else None,
         "text_only": {
-            "stage1": text_only(studio, stage1[1].triplets) if stage1 else None,
-            "stage2": text_only(studio, reasoned.triplets) if recipe.stage2 else None,
+            "stage1": text_only(session, stage1[1].triplets) if stage1 else None,
+            "stage2": text_only(session, reasoned.triplets) if recipe.stage2 else None,
         },
         "benchmark_videos_looked_for": len(overlap) if recipe.filters.overlap else None,
         "embedded": recipe.embed,
@@ -84,12 +84,12 @@ def make_facts(
     return facts
 
 
-def models(recipe: DatasetRecipe, studio: Studio) -> list[dict[str, str]]:
+def models(recipe: DatasetRecipe, session: Session) -> list[dict[str, str]]:
     """Each model that worked on the build: its role, model@revision, and its licence as the recipe states it."""
-    judge, asker = recipe.judge, question_writer(recipe, recipe.stage2) if recipe.stage2 else None
-    said = [("writer", studio.writer.name, recipe.writer.license)]
-    said += [("judge", studio.judge.name, judge.license if judge else "unknown")] if studio.judge else []
-    said += [("questions of stage 2", studio.question_writer.name, asker.license)] if asker else []
+    judge, asker = recipe.judge, question_section(recipe, recipe.stage2) if recipe.stage2 else None
+    said = [("writer", session.writer.name, recipe.writer.license)]
+    said += [("judge", session.judge.name, judge.license if judge else "unknown")] if session.judge else []
+    said += [("questions of stage 2", session.question_writer.name, asker.license)] if asker else []
     return [{"role": role, "model": name, "license": license_id} for role, name, license_id in said]
 
 
@@ -132,7 +132,7 @@ def stage1_facts(pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
     }
 
 
-def stage2_facts(reasoned: Reasoned, videos: int, studio: Studio) -> dict[str, Any]:
+def stage2_facts(reasoned: Reasoned, videos: int, session: Session) -> dict[str, Any]:
     triplets, scenes = reasoned.triplets, reasoned.scenes
     dropped = Counter(item.filter for item in reasoned.dropped)
     of_videos = Counter(item.filter for item in reasoned.dropped if not item.triplet)
@@ -150,7 +150,7 @@ def stage2_facts(reasoned: Reasoned, videos: int, studio: Studio) -> dict[str, A
         "scenes": len(scenes),
         "folds": reasoned.counts["folds"],
         "questions_tried": tried,
-        "question_writer": studio.question_writer.name,
+        "question_writer": session.question_writer.name,
         "tasks": {name: {"tried": count, "triplets": let_in[name]} for name, count in sorted(reasoned.tried.items())},
         "rejections": dict(sorted(Counter(triplet.rejection for triplet in triplets).items())),
         "relevant_scenes": histogram([len(triplet.anchors) for triplet in triplets]),

@@ -29,7 +29,7 @@ LARGEST = 256
 
 
 @dataclass(frozen=True)
-class Task:
+class BlockPlan:
     """A block to be made: candidates by their number, and how many drafts each is the anchor of."""
 
     path: Path
@@ -75,20 +75,20 @@ def block_size(section: VideoSection, batch: int = 1) -> int:
 
 
 def opened(
-    tasks: list[Task], material: Material, workers: int
-) -> Iterator[tuple[Task, dict[int, tuple[Clip, int] | Dropped]]]:
-    """The clips of each task; those of the next two are decoded by other threads meanwhile."""
+    plans: list[BlockPlan], material: Material, workers: int
+) -> Iterator[tuple[BlockPlan, dict[int, tuple[Clip, int] | Dropped]]]:
+    """The clips of each plan; those of the next two are decoded by other threads meanwhile."""
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
-        def start(task: Task) -> dict[int, Future[tuple[Clip, int] | Dropped]]:
-            return {number: pool.submit(material.open, number) for number in task.candidates}
+        def start(plan: BlockPlan) -> dict[int, Future[tuple[Clip, int] | Dropped]]:
+            return {number: pool.submit(material.open, number) for number in plan.candidates}
 
-        running = deque(start(task) for task in tasks[:1])
+        running = deque(start(plan) for plan in plans[:1])
         try:
-            for task, following in zip(tasks, [*tasks[1:], None], strict=True):
+            for plan, following in zip(plans, [*plans[1:], None], strict=True):
                 if following:  # no thread waits for the last clip of a block
                     running.append(start(following))
-                yield task, {number: future.result() for number, future in running.popleft().items()}
+                yield plan, {number: future.result() for number, future in running.popleft().items()}
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

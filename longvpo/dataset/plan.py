@@ -14,7 +14,7 @@ import numpy as np
 from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.material import block_size
-from longvpo.dataset.session import make_writer, question_writer
+from longvpo.dataset.session import make_writer, question_section
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.models.encode import encode
@@ -31,7 +31,7 @@ KILOBYTES_A_TRIPLET = 23  # measured: 200 triplets of real footage, with the jou
 NOT_SAMPLED = "not measured: no video was sampled"
 
 
-def plan(recipe: DatasetRecipe) -> dict[str, Any]:
+def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
     """The plan of a build, its counts and its cost.
 
     Raises:
@@ -58,7 +58,7 @@ def _name(section: WriterSection) -> str:
 def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
     most = int(section.triplets * section.attempts)
     with tempfile.TemporaryDirectory() as folder:
-        looks = [look(source, recipe, section.triplets, Path(folder)) for source in recipe.sources]
+        looks = [sample_source(source, recipe, section.triplets, Path(folder)) for source in recipe.sources]
         clips = [item for one in looks for item in one.pop("frames")]
         dropped = [item for one in looks for item in one.pop("dropped")]
         for one in looks:
@@ -91,7 +91,7 @@ def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
     """Long videos are opened, not cut: how many scenes they have is not known, but between which bounds it lies."""
     most = int(section.triplets * section.attempts)
     with tempfile.TemporaryDirectory() as folder:
-        looks = [look(source, recipe, section.triplets, Path(folder)) for source in section.sources]
+        looks = [sample_source(source, recipe, section.triplets, Path(folder)) for source in section.sources]
     for one, source in zip(looks, section.sources, strict=True):
         one.pop("frames")
         one.pop("dropped")
@@ -104,14 +104,14 @@ def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
     return {
         "long_videos": looks,
         "stage2_triplets": section.triplets,
-        "stage2_question_writer": _name(question_writer(recipe, section)),
+        "stage2_question_writer": _name(question_section(recipe, section)),
         "stage2_tasks": sorted(name for name, weight in section.tasks.items() if weight),
         # question, chosen and rejected, and the checks by asking with one scene at a time
         "stage2_calls": {"at_least": 3 * section.triplets, "at_most": f"{3 * most} and a few a question to check it"},
     }
 
 
-def look(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path) -> dict[str, Any]:
+def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path) -> dict[str, Any]:
     """A source's columns checked, its rows counted, and a sample of its videos opened and decoded.
 
     Args:

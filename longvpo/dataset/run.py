@@ -21,9 +21,9 @@ from longvpo.clips.sources import fingerprint, read_overlap
 from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather, gather_long_videos
 from longvpo.dataset.outcome import Outcome, Reasoned, check_some
-from longvpo.dataset.session import check_writers, open_studio
-from longvpo.dataset.stage1.rounds import run as run_stage1
-from longvpo.dataset.stage2.rounds import run as run_stage2
+from longvpo.dataset.session import check_writers, open_session
+from longvpo.dataset.stage1.rounds import run_stage1
+from longvpo.dataset.stage2.rounds import run_stage2
 from longvpo.io.files import PROVENANCE, as_json, write_text
 from longvpo.io.output import check_place, claimed, place_of, whole_folder
 from longvpo.io.records import read_record
@@ -76,23 +76,23 @@ def build(
         rows = len(material.candidates) + len(outcome.dropped) if material else 0
         videos = gather_long_videos(recipe, working, reasoned)
         long_rows = len(videos) + len(reasoned.dropped)
-        studio = open_studio(recipe, given, embedder, Journal(journal or working / "journal"), frames_of)
+        session = open_session(recipe, given, embedder, Journal(journal or working / "journal"), frames_of)
         pool = None
         if recipe.stage1 and material:
-            pool = run_stage1(studio, recipe.stage1, material, working / "blocks", outcome)
-            check_some(1, outcome.triplets, outcome.dropped, studio.journal.folder, working / "blocks")
+            pool = run_stage1(session, recipe.stage1, material, working / "blocks", outcome)
+            check_some(1, outcome.triplets, outcome.dropped, session.journal.folder, working / "blocks")
         if recipe.stage2:
-            run_stage2(studio, recipe.stage2, videos, working / "scenes", overlap, reasoned)
-            check_some(2, reasoned.triplets, reasoned.dropped, studio.journal.folder)
+            run_stage2(session, recipe.stage2, videos, working / "scenes", overlap, reasoned)
+            check_some(2, reasoned.triplets, reasoned.dropped, session.journal.folder)
         stage1 = (pool, outcome, rows) if pool else None
-        facts = make_facts(recipe, studio, stage1, reasoned, long_rows, overlap)
+        facts = make_facts(recipe, session, stage1, reasoned, long_rows, overlap)
         provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
         with whole_folder(place) as folder:
-            put_out(folder, recipe, pool, outcome, reasoned, facts, provenance, frames_of)
+            write_dataset(folder, recipe, pool, outcome, reasoned, facts, provenance, frames_of)
     return facts
 
 
-def put_out(
+def write_dataset(
     folder: Path,
     recipe: DatasetRecipe,
     pool: Pool | None,

@@ -24,7 +24,7 @@ Role = Literal["writer", "judge", "question_writer"]
 
 
 @dataclass
-class Studio:
+class Session:
     """Who works on a build: the models, and the journal through which they are asked."""
 
     recipe: DatasetRecipe
@@ -55,20 +55,20 @@ class Studio:
 
 def clip_request(
     clips: Sequence[Clip],
-    studio: Studio,
+    session: Session,
     text: str,
     seed: int = 0,
     temperature: float = 0.0,
     schema: dict[str, Any] | None = None,
 ) -> Request:
     """A request about clips that are shown one after the other; more frames than the frame budget are thinned."""
-    video, budget = studio.recipe.video, studio.recipe.context.frame_budget
+    video, budget = session.recipe.video, session.recipe.context.frame_budget
     sampled = [sample_times(clip.start, clip.end, video.fps, video.max_frames) - clip.start for clip in clips]
     begins = np.cumsum([0.0, *(clip.end - clip.start for clip in clips)])
     shown = sampled if len(clips) == 1 else thin(sampled, budget)
 
     def frames() -> np.ndarray:
-        read = [studio.frames_of(clip.reference) for clip in clips]
+        read = [session.frames_of(clip.reference) for clip in clips]
         return read[0] if len(clips) == 1 else join(thin(read, budget), 0)
 
     return Request(
@@ -110,13 +110,13 @@ def check_writers(recipe: DatasetRecipe, given: dict[str, Writer | None]) -> Non
         check_model(section, sees=name == "writer")
 
 
-def open_studio(
+def open_session(
     recipe: DatasetRecipe,
     given: dict[str, Writer | None],
     embedder: Embedder | None,
     journal: Journal,
     frames_of: ClipFrames,
-) -> Studio:
+) -> Session:
     """The models; one that has two roles is loaded once."""
     loaded: list[tuple[WriterSection, Writer]] = []
 
@@ -128,8 +128,8 @@ def open_studio(
 
     first = writer("writer", recipe.writer)
     judge = writer("judge", recipe.judge) if recipe.judge else given["judge"]
-    asker = writer("question_writer", question_writer(recipe, recipe.stage2)) if recipe.stage2 else first
-    return Studio(recipe, first, judge, asker, embedder or Embedder(recipe.filters), journal, frames_of)
+    asker = writer("question_writer", question_section(recipe, recipe.stage2)) if recipe.stage2 else first
+    return Session(recipe, first, judge, asker, embedder or Embedder(recipe.filters), journal, frames_of)
 
 
 STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
@@ -148,6 +148,6 @@ def make_writer(section: WriterSection, fps: float) -> Writer:
     return LocalWriter(section, fps) if section.endpoint is None else EndpointWriter(section, section.endpoint)
 
 
-def question_writer(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:
+def question_section(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:
     """Who writes the questions: the recipe's own choice, or a language model that is there, or the writer."""
     return section.question_writer or recipe.judge or recipe.writer

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.clips.rows import Triplet
-from longvpo.dataset.session import Studio
+from longvpo.dataset.session import Session
 from longvpo.models.encode import encode_texts, to_model
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.local import LocalWriter
@@ -28,29 +28,29 @@ BY_LIKELIHOOD = "mean log-probability of an answer's tokens after the question a
 BY_ASKING = "asked which answer is right, without a video, in random order"
 
 
-def text_only(studio: Studio, triplets: list[Triplet]) -> dict[str, Any]:
+def text_only(session: Session, triplets: list[Triplet]) -> dict[str, Any]:
     """The writer's choices without a video, on rows of one stage that are drawn at random.
 
     Returns:
         model, method, rows; prefers_chosen, the share of rows; error, of that share, one standard deviation;
         unreadable, choices that counted half. Or not_run, the reason.
     """
-    limit = studio.recipe.text_only
+    limit = session.recipe.text_only
     if limit == 0:
         return {"not_run": "switched off by `text_only: 0`"}
     if len(triplets) > limit:
-        rng = np.random.default_rng(studio.recipe.seed)
+        rng = np.random.default_rng(session.recipe.seed)
         triplets = [triplets[place] for place in sorted(rng.choice(len(triplets), limit, replace=False))]
-    if isinstance(studio.writer, LocalWriter):
-        method, points, unreadable = BY_LIKELIHOOD, _likelier(studio.writer, triplets), 0
-    elif isinstance(studio.writer, EndpointWriter):
+    if isinstance(session.writer, LocalWriter):
+        method, points, unreadable = BY_LIKELIHOOD, _likelier(session.writer, triplets), 0
+    elif isinstance(session.writer, EndpointWriter):
         method = BY_ASKING
-        points, unreadable = _asked(studio, triplets)
+        points, unreadable = _asked(session, triplets)
     else:
         return {"not_run": "the writer is neither a model on this machine nor behind a server"}
     share = float(np.mean(points))
     return {
-        "model": studio.writer.name,
+        "model": session.writer.name,
         "method": method,
         "rows": len(triplets),
         "prefers_chosen": round(share, 4),
@@ -101,16 +101,16 @@ def mean_log_probs(
     return found
 
 
-def _asked(studio: Studio, triplets: list[Triplet]) -> tuple[list[float], int]:
+def _asked(session: Session, triplets: list[Triplet]) -> tuple[list[float], int]:
     """1, 0, or a half where the choice could not be read, for each triplet, and how many could not."""
-    first = np.random.default_rng(studio.recipe.seed).random(len(triplets)) < 0.5
+    first = np.random.default_rng(session.recipe.seed).random(len(triplets)) < 0.5
     requests = []
     for triplet, chosen_first in zip(triplets, first, strict=True):
         pair = (triplet.chosen, triplet.rejected) if chosen_first else (triplet.rejected, triplet.chosen)
         text = TEXT_ONLY.format(question=triplet.prompt, first=pair[0], second=pair[1])
         requests.append(Request(text, schema=TEXT_ONLY_SCHEMA))
     points, unreadable = [], 0
-    for answer, chosen_first in zip(studio.ask(requests, "text alone", {}), first, strict=True):
+    for answer, chosen_first in zip(session.ask(requests, "text alone", {}), first, strict=True):
         said = (find_json(answer.text) or {}).get("right")
         if said in ("A", "B"):
             points.append(float((said == "A") == chosen_first))

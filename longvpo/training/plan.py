@@ -21,7 +21,7 @@ from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, 
 from longvpo.video.frames import scaled_size
 
 
-def plan(recipe: TrainRecipe) -> dict[str, Any]:
+def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     """What a training run would do and cost, without loading a model.
 
     Raises:

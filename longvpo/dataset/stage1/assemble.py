@@ -17,7 +17,7 @@ from longvpo.clips.rows import Clip, Dropped, Triplet
 from longvpo.dataset.drafts import asked_before
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.replies import parse_verdict
-from longvpo.dataset.session import Studio, failed
+from longvpo.dataset.session import Session, failed
 from longvpo.dataset.stage1.blocks import Block, Draft
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe
@@ -26,17 +26,19 @@ from longvpo.recipe.prompts import JUDGE_SCHEMA
 
 
 @dataclass
-class Chosen:
+class Placed:
+    """A draft with its context."""
+
     draft: Draft
     outside: Clip  # that the rejected answer was written from
     context: Context
 
 
-def finish(blocks: Sequence[Block], pool: Pool, studio: Studio, outcome: Outcome) -> None:
+def finish(blocks: Sequence[Block], pool: Pool, session: Session, outcome: Outcome) -> None:
     """Contexts for the drafts of some blocks, out of all clips that are known by now, and the last filters."""
     places = {clip.clip_id: place for place, clip in enumerate(pool.clips)}
     uses = np.array([outcome.uses[clip.clip_id] for clip in pool.clips])
-    chosen: list[Chosen] = []
+    placed: list[Placed] = []
     blocks = [block for block in blocks if block.drafts]  # others hold clips alone
     if not blocks:
         return
@@ -47,9 +49,9 @@ def finish(blocks: Sequence[Block], pool: Pool, studio: Studio, outcome: Outcome
         outcome.anchors += len(block.drafts)
         for draft, question in zip(block.drafts, block.questions, strict=True):
             refusal = draft.refusal or asked_before(
-                question, questions[:asked], studio.recipe.filters.question_threshold
+                question, questions[:asked], session.recipe.filters.question_threshold
             )
-            made = refusal or draw_context(draft, block, question, pool, places, uses, studio.recipe)
+            made = refusal or draw_context(draft, block, question, pool, places, uses, session.recipe)
             if isinstance(made, Refusal):
                 outcome.dropped.append(_dropped(draft, block.clips[draft.anchor], made))
                 continue
@@ -57,11 +59,11 @@ def finish(blocks: Sequence[Block], pool: Pool, studio: Studio, outcome: Outcome
             questions[asked] = question
             asked += 1
             uses[[clip for clip in made.clips if clip != made.clips[made.place]]] += 1
-            chosen.append(Chosen(draft, block.clips[draft.outside], made))
+            placed.append(Placed(draft, block.clips[draft.outside], made))
     outcome.questions = questions[:asked].copy()
     outcome.uses = Counter({clip.clip_id: int(count) for clip, count in zip(pool.clips, uses, strict=True)})
-    for item, verdict in zip(chosen, judge(chosen, pool, studio, outcome), strict=True):
-        triplet = _triplet(item, pool, studio)
+    for item, verdict in zip(placed, judge(placed, pool, session, outcome), strict=True):
+        triplet = _triplet(item, pool, session)
         if verdict:
             outcome.dropped.append(Dropped(triplet.id, verdict.filter, verdict.reason, verdict.score, asdict(triplet)))
         else:
@@ -82,18 +84,18 @@ def draw_context(
     return choose_context(pool, anchor, question, recipe.context, recipe.filters, rng, first, uses)
 
 
-def judge(chosen: list[Chosen], pool: Pool, studio: Studio, outcome: Outcome) -> list[Refusal | None]:
+def judge(placed: list[Placed], pool: Pool, session: Session, outcome: Outcome) -> list[Refusal | None]:
     """The judge's verdicts on questions in their contexts; without a judge, none."""
-    if studio.judge is None:
-        return [None] * len(chosen)
+    if session.judge is None:
+        return [None] * len(placed)
     requests = []
-    for item in chosen:
+    for item in placed:
         captions = [pool.clips[index].caption for index in item.context.clips]
         caption = captions.pop(item.context.place)
         others = "\n".join(f"- {other}" for other in captions) or "- (none)"
-        text = studio.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
+        text = session.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
         requests.append(Request(text, item.draft.seed, schema=JUDGE_SCHEMA))
-    answers = studio.ask(requests, "verdicts", outcome.counts, "judge")
+    answers = session.ask(requests, "verdicts", outcome.counts, "judge")
     return [failed(answer) or parse_verdict(answer.text) for answer in answers]
 
 
@@ -109,7 +111,7 @@ def _dropped(draft: Draft, anchor: Clip, refusal: Refusal) -> Dropped:
     return Dropped(draft.id, refusal.filter, refusal.reason, refusal.score, made)
 
 
-def _triplet(item: Chosen, pool: Pool, studio: Studio) -> Triplet:
+def _triplet(item: Placed, pool: Pool, session: Session) -> Triplet:
     draft, context = item.draft, item.context
     return Triplet(
         id=draft.id,
@@ -123,8 +125,8 @@ def _triplet(item: Chosen, pool: Pool, studio: Studio) -> Triplet:
         rejected_clips=[item.outside.reference],
         similarity=context.similarity,
         specificity=context.specificity,
-        writer=studio.writer.name,
-        judge=studio.judge.name if studio.judge else "",
+        writer=session.writer.name,
+        judge=session.judge.name if session.judge else "",
         seed=draft.seed,
-        recipe=recipe_hash(studio.recipe),
+        recipe=recipe_hash(session.recipe),
     )

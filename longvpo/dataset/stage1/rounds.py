@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from longvpo.clips.pool import Pool, mixed
 from longvpo.clips.sources import check_enough
-from longvpo.dataset.material import SMALLEST, Material, Task, block_size, opened
+from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, opened
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.session import Studio
+from longvpo.dataset.session import Session
 from longvpo.dataset.stage1.assemble import finish
 from longvpo.dataset.stage1.blocks import Block
-from longvpo.dataset.stage1.write import work
+from longvpo.dataset.stage1.write import write_block
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import NoAnswersError
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
@@ -27,13 +27,13 @@ from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
 CHOICE = 4  # clips to choose from, for each of the longest context
 
 
-def run(studio: Studio, section: Stage1Section, material: Material, blocks: Path, outcome: Outcome) -> Pool:
+def run_stage1(session: Session, section: Stage1Section, material: Material, blocks: Path, outcome: Outcome) -> Pool:
     """Write triplets until the recipe's number is reached or its attempts are used up; returns the clips used.
 
     Clips pass in rounds: every clip is the anchor of as many drafts as an even share asks for, then the rest of the
     drafts, and those that replace dropped ones, come in further rounds.
     """
-    recipe = studio.recipe
+    recipe = session.recipe
     wanted, most = section.triplets, int(section.triplets * section.attempts)
     pool = Pool([], np.zeros(0, int), np.zeros((0, 1)), np.zeros((0, 1)))
     order = _anchors(recipe, material)
@@ -43,24 +43,24 @@ def run(studio: Studio, section: Stage1Section, material: Material, blocks: Path
     with tqdm(total=wanted, desc="stage 1") as bar:
         while len(outcome.triplets) < wanted and planned < most and len(bad) < len(material.candidates):
             need = min(wanted - len(outcome.triplets), most - planned)
-            begin = Task(blocks / f"{files:05d}.npz", {}, planned)
-            tasks = plan_round(recipe, order, len(material.candidates), wanted, need, len(pool.clips), bad, begin)
-            files += len(tasks)
-            planned += sum(task.drafts for task in tasks)
+            begin = BlockPlan(blocks / f"{files:05d}.npz", {}, planned)
+            plans = plan_round(recipe, order, len(material.candidates), wanted, need, len(pool.clips), bad, begin)
+            files += len(plans)
+            planned += sum(plan.drafts for plan in plans)
             made: list[Block] = []
-            missing = opened([task for task in tasks if not task.path.is_file()], material, recipe.video.workers)
-            for task in tasks:
-                if not task.path.is_file():
+            missing = opened([plan for plan in plans if not plan.path.is_file()], material, recipe.video.workers)
+            for plan in plans:
+                if not plan.path.is_file():
                     try:
-                        work(*next(missing), pool, studio).save(task.path)
+                        write_block(*next(missing), pool, session).save(plan.path)
                     except NoAnswersError:
                         for path in new:  # no model answered anything in this run: these blocks hold nothing
                             path.unlink()
                         raise
-                    new.append(task.path)
-                block = Block.load(task.path)
+                    new.append(plan.path)
+                block = Block.load(plan.path)
                 made.append(block)
-                bar.set_postfix(blocks=f"{len(made)}/{len(tasks)}", clips=len(pool.clips))
+                bar.set_postfix(blocks=f"{len(made)}/{len(plans)}", clips=len(pool.clips))
                 bad.update(block.bad)
                 outcome.dropped += block.dropped
                 outcome.counts.update(block.counts)
@@ -70,7 +70,7 @@ def run(studio: Studio, section: Stage1Section, material: Material, blocks: Path
             except LongVPOError:
                 shutil.rmtree(blocks)  # they say that videos are bad, which may be mended before the next run
                 raise
-            finish(made, pool, studio, outcome)
+            finish(made, pool, session, outcome)
             bar.update(len(outcome.triplets) - bar.n)
     return pool
 
@@ -83,8 +83,8 @@ def plan_round(
     need: int,
     known: int,
     bad: set[int],
-    begin: Task,
-) -> list[Task]:
+    begin: BlockPlan,
+) -> list[BlockPlan]:
     """The blocks of a round.
 
     Args:
@@ -100,16 +100,16 @@ def plan_round(
     each = max(1, need // (total - len(bad)))
     count = min(total - len(bad), max(math.ceil(need / each), SMALLEST, choice - known))
     picks = list(islice((pick for pick in order if pick not in bad), count))
-    tasks: list[Task] = []
+    plans: list[BlockPlan] = []
     for part in np.array_split(picks, math.ceil(count / block_size(recipe.video, recipe.writer.batch_size))):
         drafts: Counter[int] = Counter()
         for pick in part.tolist():
             number = min(each, need)
             drafts[pick] += number
             need -= number
-        path = begin.path.with_name(f"{int(begin.path.stem) + len(tasks):05d}.npz")
-        tasks.append(Task(path, dict(drafts), begin.first + sum(task.drafts for task in tasks)))
-    return tasks
+        path = begin.path.with_name(f"{int(begin.path.stem) + len(plans):05d}.npz")
+        plans.append(BlockPlan(path, dict(drafts), begin.first + sum(plan.drafts for plan in plans)))
+    return plans
 
 
 def _anchors(recipe: DatasetRecipe, material: Material) -> Iterator[int]:

@@ -16,39 +16,39 @@ from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import EMBED_TOGETHER, Pool, refused_clips
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.dataset.drafts import alive, check_pairs
-from longvpo.dataset.material import Task
+from longvpo.dataset.material import BlockPlan
 from longvpo.dataset.replies import parse_question
-from longvpo.dataset.session import Studio, clip_request, failed, no_caption
+from longvpo.dataset.session import Session, clip_request, failed, no_caption
 from longvpo.dataset.stage1.blocks import Block, Draft
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.prompts import QUESTION_SCHEMA
 
 
-def work(task: Task, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, studio: Studio) -> Block:
+def write_block(plan: BlockPlan, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, session: Session) -> Block:
     """Everything about a block's clips that needs their frames: captions, questions, answers.
 
     Args:
         known: clips of blocks before; what was measured on them is not measured again.
     """
-    recipe, counts = studio.recipe, Counter[str]()
-    found = write_captions(found, studio, counts)
+    recipe, counts = session.recipe, Counter[str]()
+    found = write_captions(found, session, counts)
     dropped = [item for item in found.values() if isinstance(item, Dropped)]
     bad = [number for number, item in found.items() if isinstance(item, Dropped)]
     read = {number: item for number, item in found.items() if not isinstance(item, Dropped)}
     clips = [clip for clip, _ in read.values()]
-    pool = measure(clips, [frames for _, frames in read.values()], known, studio)
-    drafts = plan_drafts(task, list(read), recipe.seed)
-    write_questions(drafts, pool, studio, counts)
-    questions = studio.embedder.texts([draft.question for draft in drafts])
-    write_rejected(drafts, pool, questions, studio, counts)
-    check_pairs(alive(drafts), studio)
+    pool = measure(clips, [frames for _, frames in read.values()], known, session)
+    drafts = plan_drafts(plan, list(read), recipe.seed)
+    write_questions(drafts, pool, session, counts)
+    questions = session.embedder.texts([draft.question for draft in drafts])
+    write_rejected(drafts, pool, questions, session, counts)
+    check_pairs(alive(drafts), session)
     return Block(clips, pool.frames, pool.visual, pool.captions, drafts, questions, dropped, bad, dict(counts))
 
 
-def plan_drafts(task: Task, read: list[int], seed: int) -> list[Draft]:
+def plan_drafts(plan: BlockPlan, read: list[int], seed: int) -> list[Draft]:
     """The drafts of a block, numbered as if every candidate could be read: a broken video changes no other seed."""
-    drafts, number = [], task.first
-    for candidate, count in task.candidates.items():
+    drafts, number = [], plan.first
+    for candidate, count in plan.candidates.items():
         if candidate in read:
             drafts += [Draft(n, read.index(candidate), seed + n) for n in range(number, number + count)]
         number += count
@@ -56,13 +56,13 @@ def plan_drafts(task: Task, read: list[int], seed: int) -> list[Draft]:
 
 
 def write_captions(
-    found: dict[int, tuple[Clip, int] | Dropped], studio: Studio, counts: dict[str, int]
+    found: dict[int, tuple[Clip, int] | Dropped], session: Session, counts: dict[str, int]
 ) -> dict[int, tuple[Clip, int] | Dropped]:
     """The clips whose source leaves the caption to the writer get one; those that get none are dropped."""
     missing = {number: item for number, item in found.items() if not isinstance(item, Dropped) and not item[0].caption}
-    requests = [clip_request([clip], studio, studio.recipe.prompts.caption) for clip, _ in missing.values()]
+    requests = [clip_request([clip], session, session.recipe.prompts.caption) for clip, _ in missing.values()]
     captioned: dict[int, tuple[Clip, int] | Dropped] = {}
-    answers = studio.ask(requests, "captions", counts)
+    answers = session.ask(requests, "captions", counts)
     for (number, (clip, frames)), answer in zip(missing.items(), answers, strict=True):
         refusal = no_caption(answer, "caption")
         captioned[number] = (
@@ -73,27 +73,27 @@ def write_captions(
     return found | captioned
 
 
-def measure(clips: list[Clip], frames: list[int], known: Pool, studio: Studio) -> Pool:
+def measure(clips: list[Clip], frames: list[int], known: Pool, session: Session) -> Pool:
     """The clips with the vectors of their frames and captions."""
     vectors = {clip.clip_id: vector for clip, vector in zip(known.clips, known.visual, strict=True)}
     new = [clip for clip in clips if clip.clip_id not in vectors]
     for i in range(0, len(new), EMBED_TOGETHER):
         some = new[i : i + EMBED_TOGETHER]
-        found = studio.embedder.clips([studio.frames_of(clip.reference) for clip in some])
+        found = session.embedder.clips([session.frames_of(clip.reference) for clip in some])
         vectors |= {clip.clip_id: vector for clip, vector in zip(some, found, strict=True)}
     visual = np.array([vectors[clip.clip_id] for clip in clips]) if clips else np.zeros((0, 1))
-    return Pool(clips, np.array(frames, int), visual, studio.embedder.texts([clip.caption for clip in clips]))
+    return Pool(clips, np.array(frames, int), visual, session.embedder.texts([clip.caption for clip in clips]))
 
 
-def write_questions(drafts: list[Draft], pool: Pool, studio: Studio, counts: dict[str, int]) -> None:
+def write_questions(drafts: list[Draft], pool: Pool, session: Session, counts: dict[str, int]) -> None:
     """Question and chosen answer, from the anchor and its caption alone."""
-    prompts, temperature = studio.recipe.prompts, studio.recipe.writer.temperature
+    prompts, temperature = session.recipe.prompts, session.recipe.writer.temperature
     requests = []
     for draft in drafts:
         clip = pool.clips[draft.anchor]
         text = prompts.question.format(caption=clip.caption)
-        requests.append(clip_request([clip], studio, text, draft.seed, temperature, QUESTION_SCHEMA))
-    for draft, answer in zip(drafts, studio.ask(requests, "questions", counts), strict=True):
+        requests.append(clip_request([clip], session, text, draft.seed, temperature, QUESTION_SCHEMA))
+    for draft, answer in zip(drafts, session.ask(requests, "questions", counts), strict=True):
         parsed = failed(answer) or parse_question(answer.text)
         if isinstance(parsed, Refusal):
             draft.refusal = parsed
@@ -103,19 +103,19 @@ def write_questions(drafts: list[Draft], pool: Pool, studio: Studio, counts: dic
 
 
 def write_rejected(
-    drafts: list[Draft], pool: Pool, questions: np.ndarray, studio: Studio, counts: dict[str, int]
+    drafts: list[Draft], pool: Pool, questions: np.ndarray, session: Session, counts: dict[str, int]
 ) -> None:
     """The same question, answered from a distractor alone: plausible, and from looking in the wrong place."""
     for draft, question in zip(drafts, questions, strict=True):
         if draft.refusal is None:
-            drawn = draw_distractor(draft, pool, question, studio.recipe)
+            drawn = draw_distractor(draft, pool, question, session.recipe)
             if isinstance(drawn, Refusal):
                 draft.refusal = drawn
             else:
                 draft.outside = drawn
     written = alive(drafts)
-    requests = [clip_request([pool.clips[draft.outside]], studio, draft.prompt, draft.seed) for draft in written]
-    for draft, answer in zip(written, studio.ask(requests, "rejected answers", counts), strict=True):
+    requests = [clip_request([pool.clips[draft.outside]], session, draft.prompt, draft.seed) for draft in written]
+    for draft, answer in zip(written, session.ask(requests, "rejected answers", counts), strict=True):
         draft.refusal = failed(answer)
         draft.rejected = answer.text
 

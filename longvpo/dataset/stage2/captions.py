@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from longvpo.clips.filters import Refusal
 from longvpo.clips.rows import Clip, Scene
-from longvpo.dataset.session import Studio, clip_request, no_caption
+from longvpo.dataset.session import Session, clip_request, no_caption
 from longvpo.errors import VideoError
 from longvpo.models.writer import Request
 
@@ -63,7 +63,7 @@ def count_tokens(text: str) -> int:
     return math.ceil(len(text.encode()) / BYTES_A_TOKEN)
 
 
-def caption(stories: Iterable[Story], budget: int, studio: Studio, together: int, counts: Counter[str]) -> None:
+def caption(stories: Iterable[Story], budget: int, session: Session, together: int, counts: Counter[str]) -> None:
     """Give every story its scenes, or the refusal for which it has not all of them.
 
     So many stories as stand `together` are asked about at a time, each one scene further; the next one takes the place
@@ -75,16 +75,16 @@ def caption(stories: Iterable[Story], budget: int, studio: Studio, together: int
     """
     waiting = iter(stories)
     active: list[Story] = []
-    workers = studio.recipe.video.workers
+    workers = session.recipe.video.workers
     with ThreadPoolExecutor(workers, "decode") as threads, tqdm(desc="scenes", leave=False) as bar:
         while True:
             active = [story for story in active if not story.done]
             active += _some(waiting, together - len(active))
             if not active:
                 return
-            if "{before}" in studio.recipe.prompts.scene:
-                _fold(active, budget, studio, counts)
-            _write(active, studio, threads, counts)
+            if "{before}" in session.recipe.prompts.scene:
+                _fold(active, budget, session, counts)
+            _write(active, session, threads, counts)
             bar.update(len(active))
 
 
@@ -93,7 +93,7 @@ def _some(stories: Iterator[Story], number: int) -> list[Story]:
     return [story for _, story in zip(range(number), found, strict=False)]
 
 
-def _fold(stories: list[Story], budget: int, studio: Studio, counts: Counter[str]) -> None:
+def _fold(stories: list[Story], budget: int, session: Session, counts: Counter[str]) -> None:
     """Fold the older captions of every story whose text is over the budget, so that it fits in."""
     for attempt in range(TRIES):
         full = [story for story in stories if count_tokens(story.before()) > budget]
@@ -103,10 +103,10 @@ def _fold(stories: list[Story], budget: int, studio: Studio, counts: Counter[str
         # all but the latest that fit beside a summary of half of the budget; at the second try, all
         upto = [_oldest(story, budget // 2 - HEADING if attempt == 0 else 0) for story in full]
         requests = [
-            Request(studio.recipe.prompts.summary.format(before=story.before(last)), studio.recipe.seed)
+            Request(session.recipe.prompts.summary.format(before=story.before(last)), session.recipe.seed)
             for story, last in zip(full, upto, strict=True)
         ]
-        for story, last, answer in zip(full, upto, studio.ask(requests, "", counts), strict=True):
+        for story, last, answer in zip(full, upto, session.ask(requests, "", counts), strict=True):
             # an empty summary says less than the captions themselves, as many as fit
             if answer.flaw != "empty":
                 story.refusal = story.refusal or no_caption(answer, "summary of its first scenes")
@@ -133,20 +133,20 @@ def _cut(text: str, tokens: int) -> str:
     return text.encode()[: tokens * BYTES_A_TOKEN].decode(errors="ignore")
 
 
-def _write(stories: list[Story], studio: Studio, threads: ThreadPoolExecutor, counts: Counter[str]) -> None:
+def _write(stories: list[Story], session: Session, threads: ThreadPoolExecutor, counts: Counter[str]) -> None:
     """The next scene of every story."""
-    prompts = studio.recipe.prompts
+    prompts = session.recipe.prompts
     requests = [
-        clip_request([story.next], studio, prompts.scene.format(before=story.before() or FIRST), studio.recipe.seed)
+        clip_request([story.next], session, prompts.scene.format(before=story.before() or FIRST), session.recipe.seed)
         for story in stories
     ]
-    new = decode(requests, stories, studio, threads)
+    new = decode(requests, stories, session, threads)
     asked = [(story, request) for story, request in zip(stories, requests, strict=True) if story.refusal is None]
     if new:  # while the writer works, the scenes after these are decoded; what is wrong with one is said in its turn
         for story, _ in asked:
             if len(story.scenes) + 1 < len(story.clips):
-                threads.submit(studio.frames_of, story.clips[len(story.scenes) + 1].reference)
-    answers = studio.ask([request for _, request in asked], "", counts)
+                threads.submit(session.frames_of, story.clips[len(story.scenes) + 1].reference)
+    answers = session.ask([request for _, request in asked], "", counts)
     for (story, _), answer in zip(asked, answers, strict=True):
         story.refusal = no_caption(answer, f"caption of scene {len(story.scenes) + 1}")
         scene = {
@@ -154,13 +154,13 @@ def _write(stories: list[Story], studio: Studio, threads: ThreadPoolExecutor, co
             "long_video": story.name,
             "scene": len(story.scenes) + 1,
             "summary": story.summary,
-            "writer": studio.writer.name,
+            "writer": session.writer.name,
         }
         if story.refusal is None:
             story.scenes.append(Scene(**asdict(story.next) | scene))
 
 
-def decode(requests: list[Request], stories: list[Story], studio: Studio, threads: ThreadPoolExecutor) -> bool:
+def decode(requests: list[Request], stories: list[Story], session: Session, threads: ThreadPoolExecutor) -> bool:
     """Read the frames of all requests that were not answered before, by several threads.
 
     Returns:
@@ -168,7 +168,7 @@ def decode(requests: list[Request], stories: list[Story], studio: Studio, thread
     """
 
     def read(request: Request, story: Story) -> bool:
-        if request.frames is None or studio.journal.has(studio.writer, request):
+        if request.frames is None or session.journal.has(session.writer, request):
             return False
         try:
             request.frames()

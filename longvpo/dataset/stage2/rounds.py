@@ -22,15 +22,15 @@ from longvpo.clips.rows import Dropped
 from longvpo.clips.sources import OverlapError
 from longvpo.dataset.material import block_size
 from longvpo.dataset.outcome import Reasoned
-from longvpo.dataset.session import Studio
+from longvpo.dataset.session import Session
 from longvpo.dataset.stage2.captions import Story, caption
 from longvpo.dataset.stage2.write import Reasoning, parts, write
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.dataset import Stage2Section
 
 
-def run(
-    studio: Studio,
+def run_stage2(
+    session: Session,
     section: Stage2Section,
     videos: list[LongVideo],
     kept: Path,
@@ -46,7 +46,7 @@ def run(
         LongVPOError: no video can be used.
     """
     wanted, most = section.triplets, int(section.triplets * section.attempts)
-    order = _order(section, videos, studio.recipe.seed)
+    order = _order(section, videos, session.recipe.seed)
     bad: set[int] = set()
     planned = 0
     with tqdm(total=wanted, desc="stage 2") as bar:
@@ -55,20 +55,20 @@ def run(
             picks = list(islice((pick for pick in order if pick not in bad), -(-need // section.questions)))
             picks = list(dict.fromkeys(picks))  # each once a round
             new = [pick for pick in picks if pick not in outcome.videos]
-            bad |= tell(studio, section, {pick: videos[pick] for pick in new}, kept, overlap, outcome)
+            bad |= cut_and_caption(session, section, {pick: videos[pick] for pick in new}, kept, overlap, outcome)
             if len(bad) == len(videos):
                 raise LongVPOError(_none_left(outcome.dropped))
-            drafts = plan(studio, section, [pick for pick in picks if pick not in bad], need, planned, outcome)
+            drafts = plan_round(session, section, [pick for pick in picks if pick not in bad], need, planned, outcome)
             planned += len(drafts)
-            size = block_size(studio.recipe.video, studio.recipe.writer.batch_size)
+            size = block_size(session.recipe.video, session.recipe.writer.batch_size)
             for start in range(0, len(drafts), size):
                 some = drafts[start : start + size]
-                outcome.questions = write(some, outcome.questions, studio, section, outcome.counts)
+                outcome.questions = write(some, outcome.questions, session, section, outcome.counts)
                 for draft in some:
                     if draft.refusal:
                         outcome.dropped.append(draft.dropped(draft.refusal))
                     else:
-                        outcome.triplets.append(draft.triplet(studio))
+                        outcome.triplets.append(draft.triplet(session))
                 bar.update(len(outcome.triplets) - bar.n)
 
 
@@ -77,8 +77,8 @@ def _order(section: Stage2Section, videos: list[LongVideo], seed: int) -> Iterat
     return mixed(sizes, [source.weight for source in section.sources], np.random.default_rng([seed, 2]))
 
 
-def tell(
-    studio: Studio,
+def cut_and_caption(
+    session: Session,
     section: Stage2Section,
     videos: dict[int, LongVideo],
     kept: Path,
@@ -102,9 +102,9 @@ def tell(
         return story
 
     bad = set()
-    together = block_size(studio.recipe.video, studio.recipe.writer.batch_size)
+    together = block_size(session.recipe.video, session.recipe.writer.batch_size)
     stories: list[Story] = []
-    threads = ThreadPoolExecutor(studio.recipe.video.workers, thread_name_prefix="cut")
+    threads = ThreadPoolExecutor(session.recipe.video.workers, thread_name_prefix="cut")
 
     def begun() -> Iterator[Story]:
         for story in threads.map(start, videos.values()):
@@ -112,7 +112,7 @@ def tell(
             yield story
 
     try:
-        caption(begun(), section.caption_tokens, studio, together, outcome.counts)
+        caption(begun(), section.caption_tokens, session, together, outcome.counts)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)  # who stops a build does not wait for all cuts
     for number, story in zip(videos, stories, strict=True):
@@ -125,8 +125,8 @@ def tell(
     return bad
 
 
-def plan(
-    studio: Studio, section: Stage2Section, picks: list[int], need: int, planned: int, outcome: Reasoned
+def plan_round(
+    session: Session, section: Stage2Section, picks: list[int], need: int, planned: int, outcome: Reasoned
 ) -> list[Reasoning]:
     """The drafts of a round, at most `need`: one about each part of the videos, then a second one, and so on."""
     asked = [part for pick in picks for part in outcome.videos[pick]]
@@ -138,7 +138,7 @@ def plan(
     for part, count in zip(asked, each, strict=True):
         for _ in range(count):
             number = planned + len(drafts)
-            drafts.append(Reasoning(number, studio.recipe.seed + number, part, next(tasks)))
+            drafts.append(Reasoning(number, session.recipe.seed + number, part, next(tasks)))
             outcome.tried[drafts[-1].task] += 1
     return drafts
 

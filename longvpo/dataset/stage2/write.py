@@ -16,7 +16,7 @@ from longvpo.clips.filters import Refusal
 from longvpo.clips.rows import Dropped, Scene, Triplet
 from longvpo.dataset.drafts import agree, alive, asked_before, check_pairs
 from longvpo.dataset.replies import parse_right, parse_scenes_question
-from longvpo.dataset.session import Studio, clip_request, failed, question_writer
+from longvpo.dataset.session import Session, clip_request, failed, question_section
 from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import Stage2Section
@@ -48,7 +48,7 @@ class Reasoning:
     def id(self) -> str:
         return f"stage2-{self.number:06d}"
 
-    def triplet(self, studio: Studio) -> Triplet:
+    def triplet(self, session: Session) -> Triplet:
         return Triplet(
             id=self.id,
             stage=2,
@@ -59,15 +59,15 @@ class Reasoning:
             context=[scene.reference for scene in self.part],
             anchors=self.relevant,
             rejected_clips=[self.part[place].reference for place in self.outside],
-            writer=studio.writer.name,
-            judge=studio.judge.name if studio.judge else "",
+            writer=session.writer.name,
+            judge=session.judge.name if session.judge else "",
             seed=self.seed,
-            recipe=recipe_hash(studio.recipe),
+            recipe=recipe_hash(session.recipe),
             task=self.task,
             answer_type=self.answer_type,
             trace=self.trace,
             scenes=[scene.scene for scene in self.part],
-            question_writer=studio.question_writer.name,
+            question_writer=session.question_writer.name,
         )
 
     def dropped(self, refusal: Refusal) -> Dropped:
@@ -89,7 +89,7 @@ def parts(scenes: list[Scene], section: Stage2Section) -> list[list[Scene]]:
 
 
 def write(
-    drafts: list[Reasoning], before: np.ndarray, studio: Studio, section: Stage2Section, counts: dict[str, int]
+    drafts: list[Reasoning], before: np.ndarray, session: Session, section: Stage2Section, counts: dict[str, int]
 ) -> np.ndarray:
     """All that makes a triplet of a draft, or gives it a refusal.
 
@@ -99,22 +99,22 @@ def write(
     Returns:
         The same with the new ones.
     """
-    write_questions(drafts, studio, section, counts)
-    asked = check_new(drafts, before, studio)
-    write_chosen(drafts, studio, section, counts)
-    check_scenes(drafts, studio, section, counts)
-    write_rejected(drafts, studio, section, counts)
-    check_answers(drafts, studio, counts)
+    write_questions(drafts, session, section, counts)
+    asked = check_new(drafts, before, session)
+    write_chosen(drafts, session, section, counts)
+    check_scenes(drafts, session, section, counts)
+    write_rejected(drafts, session, section, counts)
+    check_answers(drafts, session, counts)
     return asked
 
 
-def write_questions(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
     """Question, reasoning trace and relevant scenes, by a language model that reads the captions alone.
 
     It sees the scenes of the context numbered from 1.
     """
-    prompts = studio.recipe.prompts
-    temperature = question_writer(studio.recipe, section).temperature
+    prompts = session.recipe.prompts
+    temperature = question_section(session.recipe, section).temperature
     requests = []
     for draft in drafts:
         text = prompts.scenes_question.format(
@@ -123,7 +123,7 @@ def write_questions(drafts: list[Reasoning], studio: Studio, section: Stage2Sect
             answer_types=", ".join(ANSWER_TYPES),
         )
         requests.append(Request(text, draft.seed, temperature, SCENES_QUESTION_SCHEMA))
-    answers = studio.ask(requests, "questions", counts, "question_writer")
+    answers = session.ask(requests, "questions", counts, "question_writer")
     for draft, answer in zip(drafts, answers, strict=True):
         parsed = failed(answer) or parse_scenes_question(answer.text, len(draft.part), section.trace)
         if isinstance(parsed, Refusal):
@@ -134,35 +134,35 @@ def write_questions(drafts: list[Reasoning], studio: Studio, section: Stage2Sect
         draft.prompt = prompts.answer.format(question=draft.question)
 
 
-def check_new(drafts: list[Reasoning], before: np.ndarray, studio: Studio) -> np.ndarray:
+def check_new(drafts: list[Reasoning], before: np.ndarray, session: Session) -> np.ndarray:
     """Refuse questions that were nearly asked before; returns `before` with the others."""
     new = alive(drafts)
     if not new:
         return before
-    vectors = studio.embedder.texts([draft.question for draft in new])
+    vectors = session.embedder.texts([draft.question for draft in new])
     asked = len(before)
     # room for all, filled as they are let in: to stack them anew for each draft would copy gigabytes
     questions = np.concatenate([before, vectors]) if asked else vectors.copy()
     for draft, vector in zip(new, vectors, strict=True):
-        draft.refusal = asked_before(vector, questions[:asked], studio.recipe.filters.question_threshold)
+        draft.refusal = asked_before(vector, questions[:asked], session.recipe.filters.question_threshold)
         if draft.refusal is None:
             questions[asked] = vector
             asked += 1
     return questions[:asked].copy()
 
 
-def write_chosen(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
     """The answer from the relevant scenes alone, or from the whole context."""
 
     def shown(draft: Reasoning) -> list[int]:
         return draft.relevant if section.chosen == "relevant" else list(range(len(draft.part)))
 
     asked = alive(drafts)
-    for draft, answer in zip(asked, _answers(asked, shown, studio, "chosen answers", counts), strict=True):
+    for draft, answer in zip(asked, _answers(asked, shown, session, "chosen answers", counts), strict=True):
         draft.chosen = answer
 
 
-def check_scenes(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
     """Ask with one scene alone, and with one scene left out: neither may answer a question that needs them all."""
     checks: list[tuple[str, bool, Callable[[list[int], int], list[int]]]] = [
         ("one_scene", section.one_scene, lambda relevant, place: [place]),
@@ -177,27 +177,27 @@ def check_scenes(drafts: list[Reasoning], studio: Studio, section: Stage2Section
             for place in draft.relevant
             if name == "one_scene" or len(draft.relevant) > 2  # of two, the other one was asked alone
         ]
-        requests = [_request(draft, places, studio) for draft, _, places in asked]
-        answers = studio.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
-        said = studio.embedder.texts([answer.text for answer in answers])
-        chosen = studio.embedder.texts([draft.chosen for draft, _, _ in asked])
+        requests = [_request(draft, places, session) for draft, _, places in asked]
+        answers = session.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
+        said = session.embedder.texts([answer.text for answer in answers])
+        chosen = session.embedder.texts([draft.chosen for draft, _, _ in asked])
         for (draft, place, places), answer, one, other in zip(asked, answers, said, chosen, strict=True):
             draft.said[tuple(places)] = answer.text
             draft.refusal = draft.refusal or failed(answer)
             if draft.refusal is None and agree(
-                answer.text, draft.chosen, float(one @ other), studio.recipe.filters.answer_threshold
+                answer.text, draft.chosen, float(one @ other), session.recipe.filters.answer_threshold
             ):
                 how = f"scene #{place + 1} alone" if name == "one_scene" else f"the scenes without #{place + 1}"
                 draft.refusal = Refusal(name, f"{how} gave the same answer: {answer.text[:200]!r}", float(one @ other))
 
 
-def write_rejected(drafts: list[Reasoning], studio: Studio, section: Stage2Section, counts: dict[str, int]) -> None:
+def write_rejected(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
     """The answer from too few of the relevant scenes, or from as many that are not relevant."""
     for draft in alive(drafts):
-        draft.rejection, draft.outside = draw_outside(draft, section, studio.recipe.seed)
+        draft.rejection, draft.outside = draw_outside(draft, section, session.recipe.seed)
         draft.rejected = draft.said.get(tuple(draft.outside), "")
     missing = [draft for draft in alive(drafts) if tuple(draft.outside) not in draft.said]
-    answers = _answers(missing, lambda draft: draft.outside, studio, "rejected answers", counts)
+    answers = _answers(missing, lambda draft: draft.outside, session, "rejected answers", counts)
     for draft, answer in zip(missing, answers, strict=True):
         draft.rejected = answer
 
@@ -216,38 +216,38 @@ def draw_outside(draft: Reasoning, section: Stage2Section, seed: int) -> tuple[s
     return "irrelevant", sorted(rng.choice(others, size, replace=False).tolist())
 
 
-def check_answers(drafts: list[Reasoning], studio: Studio, counts: dict[str, int]) -> None:
+def check_answers(drafts: list[Reasoning], session: Session, counts: dict[str, int]) -> None:
     """Chosen and rejected must make a pair, and the rejected answer must be wrong."""
-    check_pairs(alive(drafts), studio)
-    if studio.judge is None:
+    check_pairs(alive(drafts), session)
+    if session.judge is None:
         return
     judged = alive(drafts)
     requests = []
     for draft in judged:
-        text = studio.recipe.prompts.pair.format(
+        text = session.recipe.prompts.pair.format(
             question=draft.question,
             chosen=draft.chosen,
             rejected=draft.rejected,
             scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
         )
         requests.append(Request(text, draft.seed, schema=PAIR_SCHEMA))
-    for draft, answer in zip(judged, studio.ask(requests, "verdicts", counts, "judge"), strict=True):
+    for draft, answer in zip(judged, session.ask(requests, "verdicts", counts, "judge"), strict=True):
         draft.refusal = failed(answer) or parse_right(answer.text)
 
 
 def _answers(
     drafts: list[Reasoning],
     shown: Callable[[Reasoning], list[int]],
-    studio: Studio,
+    session: Session,
     progress: str,
     counts: dict[str, int],
 ) -> Iterable[str]:
     """Each draft's prompt answered from the scenes that are `shown`; a request that fails refuses its draft."""
-    answers = studio.ask([_request(draft, shown(draft), studio) for draft in drafts], progress, counts)
+    answers = session.ask([_request(draft, shown(draft), session) for draft in drafts], progress, counts)
     for draft, answer in zip(drafts, answers, strict=True):
         draft.refusal = draft.refusal or failed(answer)
     return [answer.text for answer in answers]
 
 
-def _request(draft: Reasoning, places: list[int], studio: Studio) -> Request:
-    return clip_request([draft.part[place] for place in places], studio, draft.prompt, draft.seed)
+def _request(draft: Reasoning, places: list[int], session: Session) -> Request:
+    return clip_request([draft.part[place] for place in places], session, draft.prompt, draft.seed)
