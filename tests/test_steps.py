@@ -50,7 +50,7 @@ def test_kept_features_stay_within_their_memory(
     for _ in range(2):
         for found, features in zip(whole(keeping, batch), expected, strict=True):
             torch.testing.assert_close(found, features, rtol=1e-5, atol=1e-6)
-        assert keeping.vision._bytes <= keeping.vision.limit
+        assert keeping.vision._kept._bytes <= keeping.vision.limit
         assert len(keeping.vision._kept) == 2
     assert keeping.vision.misses > 7
 

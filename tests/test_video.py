@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections import OrderedDict
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -18,6 +17,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import VideoSection
 from longvpo.video import probe
 from longvpo.video.frames import ClipFrames, duration, join, read_frames, sample_times, scaled_size, write_video
+from longvpo.video.recent import Recent
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +86,12 @@ def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
 
 
 def test_probes_are_kept_within_a_limit(counting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = OrderedDict()
+    kept = Recent(3 * 40 * 8, probe._probes.size)
     monkeypatch.setattr(probe, "_probes", kept)
-    monkeypatch.setattr(probe, "PROBES_KEPT_BYTES", 3 * 40 * 8)
     for number in range(6):
         copyfile(counting, tmp_path / f"{number}.mp4")
         assert duration(tmp_path / f"{number}.mp4") == probe.probe(tmp_path / f"{number}.mp4").end
-    assert [path.name for path, *_ in kept] == ["4.mp4", "5.mp4"]
+    assert [path.name for path, *_ in kept._values] == ["4.mp4", "5.mp4"]
 
 
 def test_a_damaged_picture_is_refused_and_those_before_it_are_read(counting: Path, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """What was asked and what was answered, kept at once, so that nothing is asked twice and no answer is lost.
 
 The rule: an answer is found by the content of its question (model, settings, text, schema, frames, temperature, seed),
-never by its place in a build. Every run appends to a file of its own; any process that can read the folder has the
-answers of all runs before it. A line that a kill cut short is not an answer. Only whole, usable answers are kept: what
-has a flaw is data for the run that got it, and a later run asks again. What an earlier version kept is read as a reply
-of today.
+never by its place in a build. Only whole, usable answers are kept: what has a flaw is data for the run that got it,
+and a later run asks again. What an earlier version kept is read as a reply of today.
 """
 
 from __future__ import annotations
@@ -14,11 +12,12 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError
+from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.replies import read_text
 from longvpo.models.writer import Answer, Request, Writer
 
@@ -35,11 +34,10 @@ class Journal:
         self.asked = 0
         self._answers: dict[str, Answer] = {}
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
-        for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
-            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                key, answer = _read(line)
-                if answer is not None and not answer.flaw:
-                    self._answers[key] = answer
+        for record in read_lines(folder):
+            key, answer = _read(record)
+            if answer is not None and not answer.flaw:
+                self._answers[key] = answer
 
     def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
         """Answers in the order of the requests; only those that no run had before are asked for.
@@ -76,28 +74,23 @@ class Journal:
         )
 
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
-        lines = "".join(
-            json.dumps({"key": key, "writer": writer.name, "answer": {name: getattr(answer, name) for name in KEPT}})
-            + "\n"
-            for key, answer in answers.items()
-            if not answer.flaw
+        append_lines(
+            self._file,
+            (
+                {"key": key, "writer": writer.name, "answer": {name: getattr(answer, name) for name in KEPT}}
+                for key, answer in answers.items()
+                if not answer.flaw
+            ),
         )
-        if lines:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with self._file.open(
-                "ab+"
-            ) as file:  # one write: a batch is there whole, but for a kill in the midst of it
-                file.write((b"" if _ends_a_line(file) else b"\n") + lines.encode())
         self._answers.update(answers)
         self.asked += len(answers)
 
 
-def _read(line: str) -> tuple[str, Answer | None]:
-    """A line's key and answer; no answer where it was cut short, or something else wrote it."""
+def _read(record: Any) -> tuple[str, Answer | None]:
+    """Key and answer of a line; no answer where something else wrote it."""
     try:
-        record = json.loads(line)
         key, answer = record["key"], Answer(**record["answer"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (TypeError, KeyError):
         return "", None
     counts = (answer.prompt_tokens, answer.completion_tokens)
     texts = (key, answer.text, answer.form, answer.error)
@@ -105,14 +98,6 @@ def _read(line: str) -> tuple[str, Answer | None]:
         return "", None
     read = read_text(answer.text).text
     return key, answer if read == answer.text.strip() else replace(answer, text=read)
-
-
-def _ends_a_line(file: BinaryIO) -> bool:
-    """Whether the next answer can follow: a process of the same number may have died in the midst of its line."""
-    if file.tell() == 0:
-        return True
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
 
 
 def request_key(writer: Writer, request: Request) -> str:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from datasets import Dataset
 from huggingface_hub import cached_assets_path
 from tqdm import tqdm
 
+from longvpo.io.lines import append_lines, read_lines
 from longvpo.io.names import video_file
 from longvpo.training.rows import SCORES
 from longvpo.training.step.trainer import AnchoredDPOTrainer
@@ -34,16 +34,14 @@ def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     """
     folder = cached_assets_path("longvpo", namespace="reference", subfolder=_model_key(trainer))
     keys = [_row_key(trainer, row) for row in rows]
-    kept = _kept(folder)
+    kept = {key: (first, second) for key, first, second in read_lines(folder)}
     missing = [index for index, key in enumerate(keys) if key not in kept]
     trainer.accelerator.wait_for_everyone()  # until all have read, and so share the same rows
     mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
     scores = {}
-    with (folder / f"{trainer.accelerator.process_index}.jsonl").open("a", encoding="utf-8") as file:
-        for index, found in _score(trainer, rows, mine):
-            scores[keys[index]] = found
-            file.write(json.dumps([keys[index], *found]) + "\n")
-            file.flush()
+    for index, found in _score(trainer, rows, mine):
+        scores[keys[index]] = found
+        append_lines(folder / f"{trainer.accelerator.process_index}.jsonl", [[keys[index], *found]])
     for one in gather_object([scores]):
         kept |= one
     for place, name in enumerate(SCORES):
@@ -67,19 +65,6 @@ def _score(trainer: AnchoredDPOTrainer, rows: Dataset, chosen: list[int]) -> Ite
         first, second = trainer.compute_ref_log_probs(trainer.frozen, batch)
         yield index, (first.item(), second.item())
     trainer.model.train(training)
-
-
-def _kept(folder: Path) -> dict[str, tuple[float, float]]:
-    """What earlier passes scored; the last line of one that was killed may be torn."""
-    kept = {}
-    for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                key, first, second = json.loads(line)
-            except ValueError:
-                continue
-            kept[key] = (first, second)
-    return kept
 
 
 def _model_key(trainer: AnchoredDPOTrainer) -> str:

@@ -6,10 +6,8 @@ is on screen at that time, or says why it cannot.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from longvpo.recipe.sections import Backend, VideoSection
 from longvpo.video.container import local
 from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.video.probe import SLACK, Probe, probe
+from longvpo.video.recent import Recent
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3
@@ -174,9 +173,7 @@ class ClipFrames:
 
     def __init__(self, section: VideoSection, folders: Mapping[str, Path]) -> None:
         self.section, self.folders = section, folders
-        self._clips: OrderedDict[tuple[Path, float, float], np.ndarray] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
+        self._clips: Recent[np.ndarray] = Recent(section.cache_gb * 1e9, lambda frames: frames.nbytes, least=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Workers that load batches begin with nothing in memory, where they are not forks: Python 3.14, macOS."""
@@ -198,17 +195,11 @@ class ClipFrames:
             )
         start, end = clip["start"], clip["end"]
         key = (self.folders[clip["source"]] / clip["video"], start, end)
-        with self._lock:
-            if key in self._clips:
-                self._clips.move_to_end(key)
-                return self._clips[key]
+        kept = self._clips.get(key)
+        if kept is not None:
+            return kept
         times = sample_times(start, end, self.section.fps, self.section.max_frames)
         path = existing_file(self.folders[clip["source"]], clip["video"])
         frames = read_frames(path, times, self.section.short_side, self.section.backend)
-        with self._lock:
-            if key not in self._clips:  # another thread may have been quicker
-                self._clips[key] = frames
-                self._bytes += frames.nbytes
-            while self._bytes > self.section.cache_gb * 1e9 and len(self._clips) > 1:
-                self._bytes -= self._clips.popitem(last=False)[1].nbytes
+        self._clips.put(key, frames)
         return frames

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from longvpo.errors import VideoError
 from longvpo.video.container import check_exists, is_cover, is_end, open_container, picture_stream
+from longvpo.video.recent import Recent
 
 # Containers whose index leads a seek to the right picture; in AVI, MPEG, ASF and Ogg one misses by up to 60 pictures.
 SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
@@ -53,8 +52,7 @@ class Probe:
         return (self.shown - self.shown[0]) * self.unit
 
 
-_probes: OrderedDict[tuple[Path, int, int], Probe] = OrderedDict()
-_probes_lock = Lock()
+_probes: Recent[Probe] = Recent(PROBES_KEPT_BYTES, lambda kept: kept.shown.nbytes + kept.keys.nbytes)
 
 
 def probe(path: Path) -> Probe:
@@ -66,15 +64,10 @@ def probe(path: Path) -> Probe:
     check_exists(path)
     facts = path.stat()
     key = (path, facts.st_size, facts.st_mtime_ns)
-    with _probes_lock:
-        if key in _probes:
-            _probes.move_to_end(key)
-            return _probes[key]
-    found = _probe(path)
-    with _probes_lock:
-        _probes[key] = found
-        while sum(kept.shown.nbytes + kept.keys.nbytes for kept in _probes.values()) > PROBES_KEPT_BYTES:
-            _probes.popitem(last=False)
+    found = _probes.get(key)
+    if found is None:
+        found = _probe(path)
+        _probes.put(key, found)
     return found
 
 

@@ -6,7 +6,6 @@ how many features it expects; both numbers are held against each other for every
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from longvpo.errors import LongVPOError
 from longvpo.models.encode import to_model
 from longvpo.training.collator import Clip
+from longvpo.video.recent import Recent
 
 
 class Features(NamedTuple):
@@ -40,8 +40,7 @@ class Vision:
         self.listed = False  # whether the model gives, and takes, a list with the features of each video
         self.kind = "image"
         self.hits = self.misses = 0
-        self._kept: OrderedDict[tuple[Any, ...], Features] = OrderedDict()
-        self._bytes = 0
+        self._kept: Recent[Features] = Recent(self.limit, _size)
 
     def encode(self, pixels: dict[str, Any], clips: Sequence[Clip], tokens: torch.Tensor) -> Features:
         """Features of one triplet's video.
@@ -114,18 +113,13 @@ class Vision:
 
     def _clip(self, key: tuple[Any, ...], pixels: dict[str, Any]) -> Features:
         """Features of a clip, kept or computed."""
-        if key in self._kept:
+        kept = self._kept.get(key)
+        if kept is not None:
             self.hits += 1
-            self._kept.move_to_end(key)
-            kept = self._kept[key]
             return Features(kept.rows.to(self.core.device), [layer.to(self.core.device) for layer in kept.deeper])
         self.misses += 1
         found = self._encode(pixels)
-        kept = Features(found.rows.cpu(), [layer.cpu() for layer in found.deeper])
-        self._kept[key] = kept
-        self._bytes += _size(kept)
-        while self._bytes > self.limit:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        self._kept.put(key, Features(found.rows.cpu(), [layer.cpu() for layer in found.deeper]))
         return found
 
     def _by_clip(self, pixels: dict[str, Any], clips: Sequence[Clip]) -> list[dict[str, Any]] | None:

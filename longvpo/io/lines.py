@@ -1,0 +1,36 @@
+"""Results that are kept line by line, as JSON: each is there whole as soon as it is made, whatever is killed after.
+
+The rule: every run appends to a file of its own; any process that can read the folder has the lines of all runs
+before it. A line that a kill cut short is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def read_lines(folder: Path) -> Iterator[Any]:
+    """The values of all lines of a folder's *.jsonl files, file by file."""
+    for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+
+
+def append_lines(file: Path, values: Iterable[Any]) -> None:
+    """Write values behind those of a file in one go: a kill in the midst can cut one line short, and no other."""
+    lines = "".join(json.dumps(value) + "\n" for value in values)
+    if not lines:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab+") as opened:
+        if opened.tell():  # a process of the same number may have died in the midst of its line
+            opened.seek(-1, os.SEEK_END)
+            lines = lines if opened.read(1) == b"\n" else "\n" + lines
+        opened.write(lines.encode())
