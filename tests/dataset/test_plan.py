@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset, Features, Value, Video
-from servers import serve
-from test_cli import Capture, check_mistake, run
+from support.commands import Capture, check_mistake, run
+from support.servers import serve
 
 from longvpo.clips import fetch
 from longvpo.models.encode import encode

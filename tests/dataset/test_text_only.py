@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from servers import serve
+from support.servers import serve
 
 from longvpo.clips.rows import Triplet
 from longvpo.dataset.session import Session

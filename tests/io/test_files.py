@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import longvpo
 from longvpo.cli.commands import main
 from longvpo.errors import LongVPOError
 from longvpo.io.files import read_json, read_text, read_yaml, write_text
 from longvpo.release import card_file
 
-PACKAGE = Path(__file__).parents[1] / "longvpo"
+PACKAGE = Path(longvpo.__file__).parent
 NO_TEXT = {"av", "tarfile", "hub", "archive", "material", "os"}  # whose open() is of other things than texts
 
 

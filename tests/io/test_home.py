@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_cli import Capture, check_mistake, run
+from support.commands import Capture, check_mistake, run
 
 from longvpo import load_triplets
 from longvpo.errors import LongVPOError

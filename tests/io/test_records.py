@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from test_cards import GOLDEN
-from test_cli import Capture, check_mistake, run
+from support.commands import Capture, check_mistake, run
+from support.world import GOLDEN
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import RELEASE, as_json, as_yaml

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY
 from safetensors.numpy import load_file, save_file
+from support.world import TINY
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.weights import check_weights

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import Capture, check_mistake, run
+from support.commands import Capture, check_mistake, run
 
 from longvpo.errors import LongVPOError
 from longvpo.io.yaml_text import parse, parse_value

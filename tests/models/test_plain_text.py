@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES
+from support.families import FAMILIES
 
 from longvpo.models.encode import encode, encode_texts
 from longvpo.models.load import load_processor

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from servers import GOOD, images, serve
-from test_endpoint import KEY, PLAIN, QUESTION, ask, film, impatient, writer_for
+from support.endpoints import KEY, PLAIN, QUESTION, ask, film, impatient, writer_for
+from support.servers import GOOD, images, serve
 
 from longvpo.clips.filters import Refusal, unanswered
 from longvpo.clips.rows import Dropped

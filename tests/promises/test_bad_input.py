@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets  # noqa: F401  its log keeps the stderr of the moment of its import, which must not be that of a test
 import pytest
-from servers import serve
-from test_cli import Capture, check_mistake, run
+from support.commands import Capture, check_mistake
+from support.servers import serve
+from support.spoils import ROW, Spoil, all_of, build, closed, few, file, nothing
 
 from longvpo import TINY
 from longvpo.clips.sources import fingerprint
@@ -29,9 +29,7 @@ from longvpo.recipe.file import load_recipe, recipe_hash
 from longvpo.recipe.sections import ModelSection
 from longvpo.tiny.world import write_world
 
-Spoil = Callable[[Path], object]
 as_user = pytest.mark.skipif(os.getuid() == 0, reason="root may read and write everything")
-ROW = '{"file_name": "videos/00000.mp4", "caption": "a red disc"}'
 
 
 class Bad(NamedTuple):
@@ -40,22 +38,6 @@ class Bad(NamedTuple):
     spoil: Spoil  # is given that folder
     arguments: list[str]
     says: list[str]
-
-
-def nothing(at: Path) -> None:
-    """The arguments are bad enough."""
-
-
-def all_of(*spoils: Spoil) -> Spoil:
-    return lambda at: [spoil(at) for spoil in spoils]
-
-
-def file(name: str, content: str | bytes = "mine") -> Spoil:
-    def spoil(at: Path) -> None:
-        (at / name).parent.mkdir(parents=True, exist_ok=True)
-        (at / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-
-    return spoil
 
 
 def recipe(content: str | bytes) -> Spoil:
@@ -105,21 +87,12 @@ def text_model(at: Path) -> None:
     LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(at / "text")
 
 
-def few(at: Path) -> list[str]:
-    """The arguments of every build from the built-in recipe."""
-    return [f"sources.0.folder={at}/clips", "context.clips=[2]", "stage1.triplets=4", "stage2=null"]
-
-
 def build_of(recipe: str, table: str = "0") -> Spoil:
     return file("out/work/key.json", json.dumps({"key": f"{recipe},{table}", "recipe": recipe}))
 
 
 def build_of_other_table(at: Path) -> None:
     build_of(recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", few(at))))(at)
-
-
-def closed(name: str) -> Spoil:
-    return lambda at: (at / name).chmod(0)
 
 
 HUB = ["cannot load no/where", "Give a Hub id that you can reach"]
@@ -308,16 +281,6 @@ def files(folder: Path) -> dict[str, str]:
     """sha256 by path."""
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and os.access(path, os.R_OK)]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
-
-
-def build(at: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
-    """Runs the command; `recipe=` names another recipe than tiny/dataset."""
-    filled = [argument.replace("@", str(at)) for argument in arguments]
-    named = [argument.removeprefix("recipe=") for argument in filled if argument.startswith("recipe=")]
-    own = [f"{at}/recipe.yaml"] if (at / "recipe.yaml").exists() else named
-    rest = [argument for argument in filled if not argument.startswith("recipe=")]
-    output = [] if "--output" in rest else ["--output", at / "out"]
-    return run(monkeypatch, "build-dataset", *(own or ["tiny/dataset", *few(at)]), *rest, *output)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=as_user) if "closed" in n else n for n in BAD])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 from PIL import Image
-from test_bad_input import ROW, Spoil, all_of, build, closed, file, nothing
+from support.spoils import ROW, Spoil, all_of, build, closed, file, nothing
 
 from longvpo.clips.sources import list_candidates
 from longvpo.recipe.sections import SourceSection

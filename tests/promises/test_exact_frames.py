@@ -14,7 +14,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 import pytest
-from conftest import has_torchcodec
+from support.world import has_torchcodec
 
 from longvpo.errors import VideoError
 from longvpo.video import frames as video

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from datasets import load_dataset
-from families import FAMILIES
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
+from support.families import FAMILIES
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 from longvpo.models.encode import encode, to_model

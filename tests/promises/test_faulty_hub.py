@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pushes import Pushes, environment
+from support.hub.pushes import Pushes, environment
 
 from longvpo import TINY as TINY_FOLDER
 from longvpo.dataset.run import build
@@ -147,8 +147,8 @@ print(json.dumps([logits(*case) for case in json.loads(sys.argv[2])]))
 def inputs(world: Path, tmp_path: Path) -> Path:
     """A question about a clip, as the tiny model takes it."""
     import numpy as np
-    from conftest import TINY
     from safetensors.torch import save_file
+    from support.world import TINY
 
     from longvpo.models.encode import encode
     from longvpo.models.load import load_processor

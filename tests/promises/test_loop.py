@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import run
+from support.commands import run
 
 from longvpo.io.files import file_hash
 from longvpo.io.weights import ADAPTER_WEIGHTS

@@ -17,9 +17,10 @@ from accelerate.commands import launch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import is_deepspeed_available
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
-from forge import Forge, forge
 from safetensors.torch import load_file
-from test_stage2_training import rows_of, write_dataset
+from support.forge import Forge, forge
+from support.triplets import rows_of, write_dataset
+from support.world import TESTS
 
 from longvpo.errors import LongVPOError
 from longvpo.io import disk
@@ -144,7 +145,7 @@ def test_the_configs_train_the_adapter_that_one_process_trains(
         tmp_path / "log",
         processes=2,
         environment=launched(find_recipe(f"accelerate/{name}")) | {"DS_ACCELERATOR": "cpu"},
-        patch=str(Path(__file__).with_name("as_gpus.py")),
+        patch=str(TESTS / "support/patches/as_gpus.py"),
     )
     assert made["codes"] == [0, 0], (tmp_path / "log.0.err").read_text()
     assert facts_of(output)["processes"] == 2
@@ -197,7 +198,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
         *("per_device_train_batch_size=1", "max_steps=12", "save_strategy=steps", "save_steps=1"),
         *("save_total_limit=2", "disable_dropout=false"),  # of the adapter: its random numbers must go on, too
     ]
-    made, options = {}, {"processes": processes, "patch": str(Path(__file__).with_name("slow_saves.py"))}
+    made, options = {}, {"processes": processes, "patch": str(TESTS / "support/patches/slow_saves.py")}
     for name in ("whole", "killed"):
         arguments = [*command(data, world, tmp_path / name, *section), "lora.lora_dropout=0.1"]
         if name == "killed":
@@ -246,7 +247,7 @@ def test_a_process_that_fails_alone_says_so_and_ends_both(
         command(data, world, tmp_path / "adapter", "per_device_train_batch_size=1"),
         tmp_path / "log",
         processes=2,
-        patch=str(Path(__file__).with_name("one_fails.py")),
+        patch=str(TESTS / "support/patches/one_fails.py"),
     )
     assert made["codes"] == [1, 1]
     first, second = ((tmp_path / f"log.{rank}.err").read_text() for rank in (0, 1))

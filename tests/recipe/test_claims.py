@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_cli import Capture, check_mistake, run
+from support.commands import Capture, check_mistake, run
 
 from longvpo.errors import LongVPOError
 from longvpo.recipe.dataset import DatasetRecipe

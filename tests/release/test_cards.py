@@ -19,6 +19,7 @@ import pytest
 import yaml
 from datasets import load_dataset, load_dataset_builder
 from huggingface_hub import DatasetCard, ModelCard
+from support.world import GOLDEN
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE, shipped
@@ -26,7 +27,6 @@ from longvpo.release.card_file import write_card
 from longvpo.release.cards import bars, dataset_card, kind_of, model_card
 from longvpo.release.licenses import HUB_LICENSES, check_license
 
-GOLDEN = Path(__file__).parent / "golden"
 WORDS = ("None", "TODO", "FIXME", "More Information Needed", "undefined", "nan ", "{{", "}}", "{%")
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)*"
 SECTIONS = {

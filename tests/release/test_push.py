@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
-from pushes import Pushes, environment
+from support.hub.pushes import Pushes, environment
+from support.world import ROOT
 
 from longvpo.io.files import CARD_HASH, RELEASE
 
@@ -323,7 +324,7 @@ def test_nothing_can_be_written_at_home_and_a_folder_has_the_name_of_the_reposit
     environ = environment(pushes.address, ALICE + "home", tmp_path / "file" / "home")
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "longvpo", "push", str(folder), "--repo-id", "closed"],
-        env=environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         cwd=tmp_path,

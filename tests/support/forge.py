@@ -172,7 +172,7 @@ def main() -> None:
     import tqdm
 
     tqdm.tqdm.monitor_interval = 0  # its thread's lock must not be taken while a process is forked
-    import longvpo.train  # noqa: F401
+    import longvpo.training.run  # noqa: F401
 
     for line in sys.stdin:
         options = json.loads(line)

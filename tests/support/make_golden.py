@@ -1,6 +1,6 @@
 """Make tests/golden again, in ten minutes: a demo whose dataset and adapters are published as they come.
 
-    python tests/make_golden.py
+    PYTHONPATH=tests python -m support.make_golden
 
 They go to a Hub on this machine, as alice's. Commit first: the cards name the commit that made them.
 """
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hub_server import hub
-from pushes import environment
+from support.hub.pushes import environment
+from support.hub.server import hub
+from support.world import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden"
 NOT_KEPT = [".gitattributes", "*.safetensors", "*token*", "*processor*", "*.jinja"]  # large, or nobody's to read here
 
 

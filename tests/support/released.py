@@ -5,7 +5,7 @@ they are written out here, each with where it was read. Their tokenizers are not
 frames (`Frame7: `, `<6.5 seconds>`) is counted as their tokenizers split it: a word, a digit or a run of punctuation
 is a token. The table of recipes/README.md is printed by
 
-    python tests/released.py
+    PYTHONPATH=tests python -m support.released
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import transformers
-from families import CHATML
 from peft import LoraConfig
+from support.families import CHATML
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 

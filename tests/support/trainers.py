@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from conftest import TINY
 from datasets import Dataset
-from families import FAMILIES
 from peft import LoraConfig
+from support.families import FAMILIES
+from support.world import TINY
 
+from longvpo.models.encode import encode
 from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import LoraSection
@@ -81,3 +83,34 @@ def difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -
     assert ours.keys() == theirs.keys()
     square = sum((ours[key] - theirs[key]).float().square().sum() for key in ours)
     return float((square / sum(value.float().square().sum() for value in theirs.values())).sqrt())
+
+
+def log_prob(model: Any, processor: Any, question: str, frames: np.ndarray, answer: str) -> torch.Tensor:
+    """Log-probabilities of the answer's tokens by one plain forward of one sequence, shape (tokens,)."""
+    inputs = encode(processor, [question], [frames], 1.0)
+    ids = torch.tensor([processor.tokenizer(answer + processor.tokenizer.eos_token)["input_ids"]])
+    start = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    if "mm_token_type_ids" in inputs:
+        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(ids)], 1)
+    logits = model(**inputs).logits[0, start - 1 : -1]
+    return logits.log_softmax(-1).gather(1, ids[0][:, None])[:, 0]
+
+
+FRESH = """
+import sys, torch
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+base, adapter, inputs, output = sys.argv[1:]
+nf4 = BitsAndBytesConfig(
+    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+    bnb_4bit_compute_dtype=torch.float32,
+    llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+)
+model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32, quantization_config=nf4)
+model = PeftModel.from_pretrained(model, adapter).eval()
+assert "longvpo" not in sys.modules
+with torch.no_grad():
+    torch.save(model(**torch.load(inputs)).logits, output)
+"""

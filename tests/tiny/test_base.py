@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from support.world import TINY
 
 from longvpo import TINY as CHECKPOINT
 from longvpo.models.encode import encode

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from families import FAMILIES
 from peft import LoraConfig, get_peft_model
-from released import RELEASED, table
+from support.families import FAMILIES
+from support.released import RELEASED, table
+from support.world import ROOT
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
@@ -38,7 +39,6 @@ from longvpo.training.step.vision import Vision
 from longvpo.training.tokens import Row, check_budget, longest, picture_size, row_lengths, video_row
 from longvpo.video.frames import ClipFrames
 
-ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]
 QUESTION = "what color is the ring?"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from datasets import Dataset, load_dataset
 from safetensors.torch import load_file
-from trainers import make_trainer
+from support.trainers import make_trainer
 
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe

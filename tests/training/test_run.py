@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
 from datasets import Dataset, Features, List, Value
-from families import internvl
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file, save_file
-from test_trainer import FRESH, SECTION, log_prob
+from support.families import internvl
+from support.trainers import FRESH, SECTION, log_prob
+from support.triplets import rows_of, triplets, write_dataset
+from support.world import TINY
 
 from longvpo.clips.rows import features
 from longvpo.errors import LongVPOError
@@ -38,51 +39,6 @@ from longvpo.training.rows import training_rows
 from longvpo.training.run import train, training_arguments
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames, join, thin
-
-ANSWERS = ("red", "red and blue", "in the sea", "in the sea and in the fog", "green")
-
-
-def triplets(config: str, number: int, clips: int) -> list[dict[str, Any]]:
-    """Rows of a config over sixty drawn clips: contexts of one to eight clips, each source one half of the time."""
-    rng = np.random.default_rng(clips)
-    empty: dict[str, Any] = {"string": "", "float64": 0.0, "int8": 1, "int64": 0}
-    rows = []
-    for row in range(number):
-        count = 1 + row % clips
-        places = rng.choice(60, size=count, replace=False)
-        named = [
-            {
-                "clip_id": f"{place:05}",
-                "source": ("drawn", "stories")[row % 2],
-                "video": f"videos/{place:05}.mp4",
-                "start": 0.0,
-                "end": 4.0,
-            }
-            for place in places
-        ]
-        chosen, rejected = rng.choice(len(ANSWERS), size=2, replace=False)
-        anchors = sorted(rng.choice(count, size=min(count, 2 if config == "stage2" else 1), replace=False).tolist())
-        kinds = {name: getattr(kind, "dtype", "list") for name, kind in features(config).items()}
-        values = {name: [] if kind == "list" else empty[kind] for name, kind in kinds.items()}
-        values |= {"id": f"{config}-{row}", "prompt": f"what color is the ring {row}?"}
-        values |= {"chosen": ANSWERS[chosen], "rejected": ANSWERS[rejected], "context": named, "anchors": anchors}
-        rows.append(values)
-    return rows
-
-
-def write_dataset(folder: Path, **configs: Dataset) -> Path:
-    """A dataset with these configs, as load_dataset finds them."""
-    lines = ["---", "configs:"]
-    for name, rows in configs.items():
-        (folder / name).mkdir(parents=True)
-        rows.to_parquet(folder / name / "train.parquet")
-        lines += [f"- config_name: {name}", f"  data_files: {name}/train.parquet"]
-    (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
-    return folder
-
-
-def rows_of(config: str, number: int, clips: int) -> Dataset:
-    return Dataset.from_list(triplets(config, number, clips), features=features(config))
 
 
 @pytest.fixture(scope="module")
@@ -503,7 +459,7 @@ def test_the_saved_adapter_loads_over_the_base_in_a_fresh_process(
 
 KILLED = """
 import os, signal, sys
-from longvpo.recipe.dataset import TrainRecipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.training.run import train
 from longvpo.training.step.trainer import AnchoredDPOTrainer

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import has_torchcodec
+from support.world import has_torchcodec
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import VideoSection

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import has_torchcodec
+from support.world import has_torchcodec
 
 from longvpo.errors import VideoError
 from longvpo.recipe.sections import SceneSection

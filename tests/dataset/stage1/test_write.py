@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from datasets import Dataset, load_dataset
 from scipy.stats import chisquare
-from test_resume import Scribe
+from support.scribe import Scribe
 
 from longvpo.clips.filters import Refusal, not_specific, too_similar
 from longvpo.clips.pool import Pool, choose_context, evenly, mixed

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 from scipy.stats import binomtest
-from test_resume import Scribe, content, run
+from support.scribe import Scribe, content, run
 
 from longvpo.clips.filters import Refusal
 from longvpo.clips.rows import Scene, features
@@ -286,7 +286,7 @@ def test_the_built_folder(built: Path) -> None:
 def test_both_stages_in_one_build_are_what_each_is_alone(
     built: Path, stories: Path, dataset: Path, world: Path, tmp_path: Path
 ) -> None:
-    from conftest import SMALL
+    from support.world import SMALL
 
     overrides = [f"sources.0.folder={world}", *SMALL[:2], f"stage2.sources.0.folder={stories}", "stage2.triplets=40"]
     facts = build(load_recipe(DatasetRecipe, "tiny/dataset", overrides), tmp_path / "both")
@@ -373,7 +373,7 @@ import json, sys
 from pathlib import Path
 from longvpo.dataset.run import build
 from longvpo.models.embed import Embedder
-from test_resume import Scribe, recipe
+from support.scribe import Scribe, recipe
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one
     [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
@@ -392,7 +392,7 @@ print(json.dumps({"before": before, "most": most(), "scenes": facts["stage2"]["s
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells a program's memory there")
 def test_a_build_from_three_hours_takes_the_memory_of_one_from_ten_minutes(tmp_path: Path) -> None:
     """Cuts, recursive captions with folds, questions, answers, publishing."""
-    from test_longvideos import LENGTH, write_numbered
+    from support.films import LENGTH, write_numbered
 
     growth = []
     for seconds in (600, 3 * 3600):

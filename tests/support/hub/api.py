@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import yaml
-from hub_store import (
+from support.hub.store import (
     HubError,
     Reply,
     Repo,

@@ -1,4 +1,4 @@
-"""Commands of longvpo that talk to the Hub of hub_server.py: many of them, each in a process of its own.
+"""Commands of longvpo that talk to the Hub of server.py: many of them, each in a process of its own.
 
 They are forked from a process that has imported everything, so that hundreds take minutes. Their clients are the real
 ones; only waiting is shortened.

@@ -1,6 +1,6 @@
 """A Hugging Face Hub on this machine, for the real clients: it keeps commits on disk, and fails as it is told.
 
-    python tests/hub_server.py FOLDER [PORT]
+    PYTHONPATH=tests python -m support.hub.server FOLDER [PORT]
 
 prints its address; `with hub(folder) as address` does the same for a test. Clients get HF_ENDPOINT=address,
 HF_HUB_DISABLE_XET=1 and a token `hf_<user>_<write|read|fine>_<run>`, which makes the user; the run is any word. A
@@ -37,8 +37,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from hub_api import TOKEN, Call, Run, answer, user_of
-from hub_store import HubError, Reply
+from support.hub.api import TOKEN, Call, Run, answer, user_of
+from support.hub.store import HubError, Reply
 
 
 class HubServer(ThreadingHTTPServer):
@@ -170,8 +170,9 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def hub(folder: Path) -> Iterator[str]:
     """The address of a running Hub, in a process of its own."""
-    command = [sys.executable, str(Path(__file__)), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "support.hub.server", str(folder)]
+    tests = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=tests, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             address = process.stdout.readline().strip()

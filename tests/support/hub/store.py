@@ -1,4 +1,4 @@
-"""What the Hub of hub_server.py keeps on disk: files by their content, commits that name them, refs that name those.
+"""What the Hub of server.py keeps on disk: files by their content, commits that name them, refs that name those.
 
 Every file appears whole or not at all, so a server that was killed can be started again on its folder.
 """

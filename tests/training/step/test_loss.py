@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from families import FAMILIES, internvl
 from peft import LoraConfig
 from safetensors.torch import load_file
+from support.families import FAMILIES, internvl
+from support.trainers import ALPHA, BETA, FRESH, SECTION, difference, family, log_prob, make_trainer
 from torch.nn import functional as F
-from trainers import ALPHA, BETA, SECTION, difference, family, make_trainer
 from trl import DPOTrainer
 
 from longvpo.errors import LongVPOError
@@ -46,19 +46,6 @@ def picked(rows: list[dict[str, Any]], lengths: tuple[int, ...]) -> list[dict[st
     chosen[0]["chosen"] = "red and blue"
     chosen[-1]["rejected"] = "in the sea and in the fog"
     return chosen
-
-
-def log_prob(model: Any, processor: Any, question: str, frames: np.ndarray, answer: str) -> torch.Tensor:
-    """Log-probabilities of the answer's tokens by one plain forward of one sequence, shape (tokens,)."""
-    inputs = encode(processor, [question], [frames], 1.0)
-    ids = torch.tensor([processor.tokenizer(answer + processor.tokenizer.eos_token)["input_ids"]])
-    start = inputs["input_ids"].shape[1]
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
-    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    if "mm_token_type_ids" in inputs:
-        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(ids)], 1)
-    logits = model(**inputs).logits[0, start - 1 : -1]
-    return logits.log_softmax(-1).gather(1, ids[0][:, None])[:, 0]
 
 
 def by_hand(trainer: Any, rows: list[dict[str, Any]], world: Path) -> float:
@@ -195,24 +182,6 @@ def test_a_trainable_vision_side_is_refused(rows: list[dict[str, Any]], world: P
             data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
             peft_config=LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"),
         )
-
-
-FRESH = """
-import sys, torch
-from peft import PeftModel
-from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
-base, adapter, inputs, output = sys.argv[1:]
-nf4 = BitsAndBytesConfig(
-    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-    bnb_4bit_compute_dtype=torch.float32,
-    llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
-)
-model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32, quantization_config=nf4)
-model = PeftModel.from_pretrained(model, adapter).eval()
-assert "longvpo" not in sys.modules
-with torch.no_grad():
-    torch.save(model(**torch.load(inputs)).logits, output)
-"""
 
 
 def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES
-from trainers import difference, make_trainer, step
+from support.families import FAMILIES
+from support.trainers import difference, make_trainer, step
 
 from longvpo.training.step import packing
 from longvpo.training.step.packing import pack, pair_mask

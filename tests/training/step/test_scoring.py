@@ -114,7 +114,7 @@ def test_no_more_than_a_tile_of_logits_is_there_at_once(monkeypatch: pytest.Monk
 
 
 def test_a_head_that_is_more_than_a_product_stays_trls(tmp_path: Any) -> None:
-    from families import FAMILIES
+    from support.families import FAMILIES
     from trl.trainer.utils import add_fused_lm_head
 
     losses = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES
-from trainers import difference, make_trainer, step
+from support.families import FAMILIES
+from support.trainers import difference, make_trainer, step
 
 from longvpo.errors import LongVPOError
 from longvpo.training.step.trainer import AnchoredDPOTrainer

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainers import make_trainer
+from support.trainers import make_trainer
 from trl import DPOTrainer
 
 from longvpo.errors import LongVPOError

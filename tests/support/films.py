@@ -1,4 +1,4 @@
-"""Ten minutes of real footage joined into one film, so that the true times of its cuts are known."""
+"""Films of which every cut is known: ten minutes of real footage joined, and drawn ones of any length."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pytest
 
 from longvpo.video.frames import read_frames
 
@@ -67,7 +66,24 @@ def joined(footage: Path, folder: Path, parts: list[Part] = PARTS) -> tuple[Path
     return path, [float(end) for end in accumulate(seconds for _, _, seconds in parts)][:-1]
 
 
-@pytest.fixture(scope="session")
-def ten_minutes(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
-    """The film and the times of its joins."""
-    return joined(footage, tmp_path_factory.mktemp("joined"))
+RATE, LENGTH, SIZE = 8, 20, 64  # frames a second, seconds a scene, pixels
+
+
+def grey(number: int) -> int:
+    """The luma of the left half of a frame: it rises with every frame of a scene."""
+    return 30 + number % (RATE * LENGTH)
+
+
+def write_numbered(path: Path, seconds: int) -> None:
+    """Frames as they are made; the four fields on the right of a frame are the lowest bits of its scene's number."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, width=SIZE, height=SIZE, pix_fmt="yuv420p")
+        stream.codec_context.thread_count = 1
+        stream.options = {"preset": "ultrafast", "crf": "6", "g": str(5 * RATE)}
+        image = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
+        for number in range(seconds * RATE):
+            scene = number // (RATE * LENGTH)
+            image[:SIZE, : SIZE // 2] = grey(number)
+            image[:SIZE, SIZE // 2 :] = np.repeat([[235] if scene >> bit & 1 else [16] for bit in range(4)], 16, 0)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="yuv420p")))
+        container.mux(stream.encode())
