@@ -26,7 +26,7 @@ ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's
 
 
 @dataclass(frozen=True)
-class Row(Mapping[str, Any]):
+class TripletRow(Mapping[str, Any]):
     """A triplet: its columns by name, and its frames."""
 
     columns: dict[str, Any]
@@ -54,7 +54,7 @@ class Row(Mapping[str, Any]):
         return [self.source(self["context"][place]) for place in self["anchors"]]
 
 
-class Triplets(Sequence[Row]):
+class Triplets(Sequence[TripletRow]):
     """The rows of a config, as load_dataset gives them in `dataset`, each with its frames."""
 
     def __init__(self, dataset: Any, frames: Frames) -> None:
@@ -66,7 +66,7 @@ class Triplets(Sequence[Row]):
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return Triplets(self.dataset.select(range(*place.indices(len(self)))), self._frames)
-        return Row(self.dataset[place], self._frames)
+        return TripletRow(self.dataset[place], self._frames)
 
 
 class Frames:

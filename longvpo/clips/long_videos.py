@@ -22,7 +22,7 @@ from longvpo.errors import VideoError
 from longvpo.io import private
 from longvpo.io.names import video_file
 from longvpo.recipe.sections import LongSourceSection
-from longvpo.video.cuts import cut, load_detector
+from longvpo.video.cuts import cut_into_scenes, load_detector
 from longvpo.video.probe import SLACK, probe
 
 # Tables of cuts round their seconds: spans that overlap by less follow each other.
@@ -181,5 +181,5 @@ def _cut(source: LongSourceSection, whole: Candidate, kept: Path, overlap: froze
         raise VideoError(
             f"the pictures of {clip.video} end at {shown:.1f} s, its header says {clip.end:.1f} s: it is cut short"
         )
-    spans = cut(path, source.scenes, kept, clip.start, clip.end)
+    spans = cut_into_scenes(path, source.scenes, kept, clip.start, clip.end)
     return [replace(whole, start=start, end=end) for start, end in spans]

@@ -28,7 +28,7 @@ from longvpo.io.files import file_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection
-from longvpo.video.cuts import cut
+from longvpo.video.cuts import cut_into_scenes
 from longvpo.video.probe import probe
 
 HUB_FILE = re.compile(r"hf://datasets/[^@]+@[^/]+/")  # what datasets put before a file's path in its repository
@@ -188,7 +188,9 @@ def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) ->
     parts: list[Candidate] = []
     for candidate in tqdm(candidates, desc=f"scenes of {source.name}"):
         try:
-            spans = cut(fetch(source, candidate), source.scenes, scenes, candidate.start or 0.0, candidate.end)
+            spans = cut_into_scenes(
+                fetch(source, candidate), source.scenes, scenes, candidate.start or 0.0, candidate.end
+            )
         except VideoError as error:
             dropped.append(Dropped(candidate.video, "video", str(error)))
             continue

@@ -43,7 +43,7 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
         try:
             rows = load_dataset(place, config, split=split, revision=None if place != dataset else revision)
         except Exception as error:  # of datasets, huggingface_hub, pyarrow, fsspec: no common base
-            said = _said(error).replace(place, dataset)
+            said = _why(error).replace(place, dataset)
             raise LongVPOError(f"cannot load {dataset}, config {config}: {said}") from error
     if not len(rows):
         raise LongVPOError(f"{dataset}, config {config}, has no rows in split {split}")
@@ -73,7 +73,7 @@ def _quiet() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _said(error: Exception) -> str:
+def _why(error: Exception) -> str:
     from datasets.exceptions import DatasetGenerationError
     from datasets.table import CastError
 

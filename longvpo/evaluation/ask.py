@@ -34,7 +34,7 @@ def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Reque
     return said
 
 
-def same(said: str, true: tuple[str, ...]) -> bool:
+def is_right(said: str, true: tuple[str, ...]) -> bool:
     """Whether an answer equals a right one after case and punctuation are taken away."""
     return normalise(said) in [normalise(one) for one in true]
 

@@ -19,7 +19,7 @@ from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import Question, ask, failure, same
+from longvpo.evaluation.ask import Question, ask, failure, is_right
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
 from longvpo.models.writer import Request
@@ -97,8 +97,8 @@ def _open(section: MultiSection, video: str, frames_of: ClipFrames) -> tuple[Cli
 def accuracy(questions: list[LongQuestion], right: list[bool]) -> dict[str, float]:
     """Percent of right answers in each group; groups that are numbers come in their order."""
     groups: dict[str, list[bool]] = defaultdict(list)
-    for question, is_right in zip(questions, right, strict=True):
-        groups[question.group].append(is_right)
+    for question, good in zip(questions, right, strict=True):
+        groups[question.group].append(good)
     return {group: round(100 * sum(groups[group]) / len(groups[group]), 1) for group in sorted(groups, key=_order)}
 
 
@@ -125,7 +125,7 @@ def run_multi(
     ]
     with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
         said = ask(model, processor, recipe, requests, bar)
-    right = [same(text, one.answers) for text, one in zip(said, questions, strict=True)]
+    right = [is_right(text, one.answers) for text, one in zip(said, questions, strict=True)]
     wrong += [
         failure(one, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
         for text, one, good in zip(said, questions, right, strict=True)

@@ -13,7 +13,7 @@ from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import Pool, choose_context, evenly
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import Question, ask, failure, same
+from longvpo.evaluation.ask import Question, ask, failure, is_right
 from longvpo.models.embed import Embedder
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import ContextSection
@@ -107,7 +107,7 @@ def run_grid(
             for cell in row:
                 requests = [_request(pool, needle, frames_of) for needle in cell]
                 said = ask(model, processor, recipe, requests, bar)
-                right = [same(one, needle.answers) for one, needle in zip(said, cell, strict=True)]
+                right = [is_right(one, needle.answers) for one, needle in zip(said, cell, strict=True)]
                 grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
                 wrong += [
                     failure(needle, one, number, f"{number} clips, it is number {needle.place + 1}")

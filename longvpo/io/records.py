@@ -12,7 +12,7 @@ import yaml
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import RELEASE, read_json, read_yaml
 
-AGAIN = {
+REMEDIES = {
     "results.json": "evaluate again, with another --output",
     "adapter_config.json": "train again with another --output, or fetch the adapter again",
     "trainer_state.json": "delete it, or train again with another --output",
@@ -32,7 +32,7 @@ class Record(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         raise LongVPOError(
             f"{self._file} has no {self._place}{key}: it is another program's, or another version's; "
-            f"{again(self._file)}"
+            f"{remedy(self._file)}"
         )
 
 
@@ -48,19 +48,19 @@ def read_record(file: Path) -> Record:
     try:
         values = read_yaml(file) if file.suffix == ".yaml" else read_json(file)
     except LongVPOError as error:
-        raise LongVPOError(f"{error}; {again(file)}") from None
+        raise LongVPOError(f"{error}; {remedy(file)}") from None
     if not isinstance(values, dict):
-        raise LongVPOError(f"{file} is damaged: it holds no keys with values; {again(file)}")
+        raise LongVPOError(f"{file} is damaged: it holds no keys with values; {remedy(file)}")
     return Record(values, file)
 
 
-def again(file: Path) -> str:
+def remedy(file: Path) -> str:
     """What makes a file beside a result again."""
     if file.parent.parent.name == "work":
         return "delete it: it is made again"
     answers = file.parent / "work" / "journal"
     kept = f", and --journal {answers} for its answers" if answers.is_dir() else ""
-    return AGAIN.get(file.name, f"make {file.parent} again with another --output{kept}")
+    return REMEDIES.get(file.name, f"make {file.parent} again with another --output{kept}")
 
 
 @contextmanager
@@ -76,12 +76,12 @@ def understood(*files: Path) -> Iterator[None]:
         names = ", ".join([str(files[0]), *(file.name for file in files[1:])])
         raise LongVPOError(
             f"{names}: something in there is not as this version of longvpo writes it "
-            f"({type(error).__name__}: {first_line(error)}); {again(files[0])}"
+            f"({type(error).__name__}: {first_line(error)}); {remedy(files[0])}"
         ) from error
 
 
 @contextmanager
-def parquet(file: Path) -> Iterator[None]:
+def reading_parquet(file: Path) -> Iterator[None]:
     """A parquet file of a result is read. Raises LongVPOError when it is damaged."""
     try:
         with file.open("rb") as opened:
@@ -92,7 +92,7 @@ def parquet(file: Path) -> Iterator[None]:
         raise LongVPOError(f"{file}: this locale cannot write its name: set PYTHONUTF8=1") from error
     except (ValueError, OSError, LookupError, TypeError) as error:  # pyarrow's own are ValueErrors
         raise LongVPOError(
-            f"{file} is damaged: it is no parquet, {first_line(error)}; {again(file.parent)}"
+            f"{file} is damaged: it is no parquet, {first_line(error)}; {remedy(file.parent)}"
         ) from error
 
 

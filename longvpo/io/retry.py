@@ -26,7 +26,7 @@ SAYS_LATER = (408, 425, 429)
 Result = TypeVar("Result")
 
 
-def again(
+def with_retries(
     call: Callable[[], Result],
     waits: tuple[float, ...] = WAITS,
     passes: Callable[[BaseException], float | None] | None = None,

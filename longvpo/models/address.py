@@ -48,7 +48,7 @@ def key_advice(endpoint: EndpointSection) -> str:
     return "check the Hub's token (`hf auth login`), or set endpoint.api_key_env"
 
 
-def place_of(endpoint: EndpointSection) -> str:
+def server_name(endpoint: EndpointSection) -> str:
     """The server in an error's words; a url can hold a password or a key.
 
     Raises:
@@ -80,7 +80,7 @@ def address_of(endpoint: EndpointSection) -> str | None:
     return scheme.lower() + between + rest if between else endpoint.url
 
 
-def session() -> httpx2.AsyncClient:
+def http_client() -> httpx2.AsyncClient:
     """As the Hub's own, but for its refusal to reach even localhost under HF_HUB_OFFLINE, and for its limit of 100.
 
     Raises:

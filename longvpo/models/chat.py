@@ -20,7 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.retry import SAYS_LATER, asked_wait
-from longvpo.models.address import address_of, cleaned, key_advice, key_of, place_of, session
+from longvpo.models.address import address_of, cleaned, http_client, key_advice, key_of, server_name
 from longvpo.models.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
 from longvpo.models.replies import BROKEN, Reply, characters, finish_of, read_choice
 from longvpo.models.writer import Request
@@ -68,7 +68,7 @@ class Chat:
 
     def __init__(self, section: WriterSection, endpoint: EndpointSection) -> None:
         self.section, self.endpoint = section, endpoint
-        self.place = place_of(endpoint)
+        self.place = server_name(endpoint)
         self.key = key_of(endpoint)
         self.stop = asyncio.Event()
         self.cost = 0.0
@@ -77,7 +77,7 @@ class Chat:
 
     def client(self) -> AsyncInferenceClient:
         """A client for one event loop."""
-        set_async_client_factory(session)
+        set_async_client_factory(http_client)
         if self.endpoint.url is None:
             return AsyncInferenceClient(provider=cast(Any, self.endpoint.provider), api_key=self.key)
         if self.key is not None:

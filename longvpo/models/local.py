@@ -34,11 +34,11 @@ class LocalWriter:
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # of the next batch, while one is answered
-            following = [ahead.submit(read, batch) for batch in batches[:1]]
+            following = [ahead.submit(batch_frames, batch) for batch in batches[:1]]
             for number, (batch, after) in enumerate(zip(batches, [*batches[1:], None], strict=True)):
                 videos = following.pop().result()
                 if after:
-                    following.append(ahead.submit(read, after))
+                    following.append(ahead.submit(batch_frames, after))
                 answers = answer(self.model, self.processor, batch, self.fps, self.section.max_new_tokens, videos)
                 keep(number, answers)
 
@@ -54,7 +54,7 @@ def alike(requests: list[Request], size: int) -> list[list[int]]:
     return [indices[i : i + size] for indices in kinds.values() for i in range(0, len(indices), size)]
 
 
-def read(batch: list[Request]) -> list[np.ndarray]:
+def batch_frames(batch: list[Request]) -> list[np.ndarray]:
     """The frames of all requests that have some."""
     return [request.frames() for request in batch if request.frames]
 
@@ -77,7 +77,7 @@ def answer(
     from transformers import LogitsProcessorList
 
     texts = [request.text for request in batch]
-    videos = read(batch) if videos is None else videos
+    videos = batch_frames(batch) if videos is None else videos
     inputs = encode(processor, texts, videos, fps) if videos else encode_texts(processor, texts)
     drawing = LogitsProcessorList([draw(batch)]) if batch[0].temperature > 0 else None
     with torch.no_grad():

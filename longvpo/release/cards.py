@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, Und
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import PROVENANCE, as_yaml, shipped
-from longvpo.io.records import Record, again, read_record, understood
+from longvpo.io.records import Record, read_record, remedy, understood
 from longvpo.release.licenses import UNKNOWN
 from longvpo.release.parquet import column_types, dataset_info, shards
 
@@ -81,7 +81,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         if rows.get(stage) != facts[stage]["triplets"]:
             raise LongVPOError(
                 f"{folder / stage} holds {rows.get(stage, 0)} rows, and facts.json counts {facts[stage]['triplets']}: "
-                f"a file of it is missing, or of another build; {again(folder / 'facts.json')}"
+                f"a file of it is missing, or of another build; {remedy(folder / 'facts.json')}"
             )
     return _render(
         "dataset",

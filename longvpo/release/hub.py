@@ -22,9 +22,9 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE
-from longvpo.io.retry import advice, again, may_pass, reason, status_of
+from longvpo.io.retry import advice, may_pass, reason, status_of, with_retries
 from longvpo.release.manifest import Release, moved
-from longvpo.release.target import Target, check_card, head_of, provenance_of, read, tags_of, tree_of
+from longvpo.release.target import Target, check_card, head_of, provenance_of, read_file, tags_of, tree_of
 
 MANY = 100  # files of one commit; the Hub's documentation advises 50 to 100. More go through a pull request
 CHANGELOG = "CHANGELOG.md"
@@ -43,7 +43,7 @@ def publish(release: Release) -> dict[str, Any]:
     """
     api, target = HfApi(), release.target
     try:
-        again(lambda: api.create_repo(**target.at, private=target.private is not False, exist_ok=True))
+        with_retries(lambda: api.create_repo(**target.at, private=target.private is not False, exist_ok=True))
         if target.private:
             _set_visibility(api, target)  # of a public repository, before anything is in it
         tags = tags_of(api, target)
@@ -88,7 +88,7 @@ def _committed(api: HfApi, release: Release) -> str:
     said = provenance_of(api, target, head)
     check_card(api, target, head, tree, said)
     stale = sorted((set(said.get("files", {})) | {PROVENANCE}) & set(tree) - set(release.files))
-    old = (read(api, target, CHANGELOG, head) or b"").decode(errors="surrogateescape")  # whatever it is, it stays
+    old = (read_file(api, target, CHANGELOG, head) or b"").decode(errors="surrogateescape")  # whatever it is, it stays
     changelog = release.changelog(old).encode(errors="surrogateescape")
     release.check_rest()
     adds = {path: CommitOperationAdd(path, str(file.path)) for path, file in release.files.items()}
@@ -114,7 +114,7 @@ def _committed(api: HfApi, release: Release) -> str:
             release.check_rest()
             raise
 
-    made = again(commit)
+    made = with_retries(commit)
     other = release.other_in(tree_of(api, target, made))
     if other:
         raise LongVPOError(moved(target, other))
@@ -128,7 +128,7 @@ def _landed(api: HfApi, release: Release) -> str | None:
         LongVPOError: another release of the same tag is there, whose tag is still to come.
     """
     target = release.target
-    for one in again(lambda: list(api.list_repo_commits(**target.at))):
+    for one in with_retries(lambda: list(api.list_repo_commits(**target.at))):
         if one.title == target.title or one.title.startswith(target.title + " "):  # the Hub adds (#1) to merges
             tree = tree_of(api, target, one.commit_id)
             if release.held_by(tree):
@@ -155,12 +155,12 @@ def _whole(tree: dict[str, str], said: dict[str, Any]) -> bool:
 def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> str:
     """The merge commit of a pull request on which a large release was staged; a run before this may have begun it."""
     target = release.target
-    number = again(partial(_pull_request, api, release, head))
+    number = with_retries(partial(_pull_request, api, release, head))
     branch = f"refs/pr/{number}"
     for start in range(0, len(operations), MANY):
         part = operations[start : start + MANY]
         said = f"Files {start + 1} to {start + len(part)} of {len(operations)} of {target.tag}"
-        again(partial(_stage, api, target, part, said, branch))
+        with_retries(partial(_stage, api, target, part, said, branch))
     other = release.other_in(tree_of(api, target, branch))
     if other:
         raise LongVPOError(moved(target, other))
@@ -193,14 +193,14 @@ def _pull_request(api: HfApi, release: Release, head: str) -> int:
 
 def _merge(api: HfApi, release: Release, number: int) -> None:
     def call() -> None:
-        details = again(lambda: api.get_discussion_details(**release.target.at, discussion_num=number))
+        details = with_retries(lambda: api.get_discussion_details(**release.target.at, discussion_num=number))
         if details.status == "merged":
             return
         if details.status == "draft":
             api.change_discussion_status(**release.target.at, discussion_num=number, new_status="open")
         api.merge_pull_request(**release.target.at, discussion_num=number)
 
-    again(call)
+    with_retries(call)
 
 
 def _stage(api: HfApi, target: Target, operations: list[Any], message: str, branch: str) -> None:
@@ -222,7 +222,7 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
                 raise  # 409: it is there, set by a request whose reply was lost, or by somebody else
 
     try:
-        again(tag)
+        with_retries(tag)
         there = tags_of(api, target)[target.tag]
         right = release.held_by(tree_of(api, target, there))
     except Exception as error:
@@ -239,10 +239,10 @@ def _set_tag(api: HfApi, release: Release, commit: str) -> None:
 
 def _set_visibility(api: HfApi, target: Target) -> bool:
     """Whether the repository is private: as it was asked for, or as it is."""
-    private = bool(again(lambda: api.repo_info(**target.at)).private)
+    private = bool(with_retries(lambda: api.repo_info(**target.at)).private)
     if target.private in (None, private):
         return private
-    again(lambda: api.update_repo_settings(**target.at, private=target.private))
+    with_retries(lambda: api.update_repo_settings(**target.at, private=target.private))
     return not private
 
 
@@ -251,10 +251,10 @@ def _settle(api: HfApi, target: Target) -> None:
     private = _set_visibility(api, target)
     if target.collection:
         namespace, title = target.repo_id.split("/")[0], target.collection
-        made = again(lambda: api.create_collection(title, namespace=namespace, private=private, exists_ok=True))
+        made = with_retries(lambda: api.create_collection(title, namespace=namespace, private=private, exists_ok=True))
         if target.private is False and made.private:
-            again(lambda: api.update_collection_metadata(made.slug, private=False))
-        again(lambda: api.add_collection_item(made.slug, target.repo_id, target.kind, exists_ok=True))
+            with_retries(lambda: api.update_collection_metadata(made.slug, private=False))
+        with_retries(lambda: api.add_collection_item(made.slug, target.repo_id, target.kind, exists_ok=True))
 
 
 def _maybe(error: Exception) -> bool:

@@ -46,7 +46,7 @@ MEMBERS = re.compile(rb"\0+")
 
 
 @dataclass(frozen=True)
-class Needle:
+class PrivateText:
     what: str  # for the message
     part: bytes  # is in every text that has it: most texts are done with this look
     pattern: re.Pattern[bytes]
@@ -55,14 +55,14 @@ class Needle:
         return self.part in text and self.pattern.search(text) is not None
 
 
-def needles(folders: Iterable[str | Path], key_names: Iterable[str]) -> list[Needle]:
+def private_texts(folders: Iterable[str | Path], key_names: Iterable[str]) -> list[PrivateText]:
     """What to look for.
 
     Args:
         folders: that nobody should hear of, as they were given.
         key_names: of environment variables that hold keys.
     """
-    found = [Needle(what, part, re.compile(pattern)) for what, part, pattern in SHAPES]
+    found = [PrivateText(what, part, re.compile(pattern)) for what, part, pattern in SHAPES]
     keys = {"your token of the Hub": get_token()} | {
         f"the value of {name}": os.environ.get(name) for name in key_names
     }
@@ -84,15 +84,15 @@ def needles(folders: Iterable[str | Path], key_names: Iterable[str]) -> list[Nee
     return found + _of_user(_user())
 
 
-def check_private(files: dict[str, Path], wanted: list[Needle]) -> None:
-    """Raises LongVPOError when one of the files, by their paths in the release, holds one of the needles."""
+def check_private(files: dict[str, Path], wanted: list[PrivateText]) -> None:
+    """Raises LongVPOError when one of the files, by their paths in the release, holds one of the wanted texts."""
     for name, path in files.items():
         for where, text in _texts(path):
-            for needle in wanted:
-                if needle.found(text):
-                    place = f"{name}{_row(path, where, needle) if path.suffix == '.parquet' else ''}"
+            for one in wanted:
+                if one.found(text):
+                    place = f"{name}{_row(path, where, one) if path.suffix == '.parquet' else ''}"
                     raise LongVPOError(
-                        f"nothing was published: {place} holds {needle.what}, which is nobody's business. Take it out "
+                        f"nothing was published: {place} holds {one.what}, which is nobody's business. Take it out "
                         "of where it comes from (a table, a caption, a recipe's text), and make it again"
                     )
 
@@ -104,7 +104,7 @@ def _user() -> str:
         return ""
 
 
-def _of_user(user: str) -> list[Needle]:
+def _of_user(user: str) -> list[PrivateText]:
     """The user's name as a part of a path, as a home and before a machine; of a common word, as a home alone."""
     if not user:
         return []
@@ -112,18 +112,18 @@ def _of_user(user: str) -> list[Needle]:
     known = len(user) > 2 and user.lower() not in COMMON
     end = rb"(?:\Z|[\s\0\"'`<>()\[\]{},;:\\/])" if known else rb"[\\/]"
     found = [
-        Needle(what, part, re.compile(rb"(?:/home|/Users)[\\/]+" + name + end)),
+        PrivateText(what, part, re.compile(rb"(?:/home|/Users)[\\/]+" + name + end)),
         # Windows knows no case
-        Needle(what, b"sers", re.compile(rb"(?:[\\/]|\b[A-Z]:)[\\/]*Users[\\/]+" + name + end, re.IGNORECASE)),
+        PrivateText(what, b"sers", re.compile(rb"(?:[\\/]|\b[A-Z]:)[\\/]*Users[\\/]+" + name + end, re.IGNORECASE)),
     ]
     if known:
         before = rb"(?:(?<![\w:/.~-])|(?<=file:))(?:[A-Za-z]:|\\\\)?[\\/]+"
         folder = rb"(?:[^\\/\s\0\"'<>|]+[\\/]+)"
         found += [
-            Needle(what, part, re.compile(before + folder + b"*" + name + rb"[\\/]")),
-            Needle(what, part, re.compile(before + folder + b"+" + name + end)),
-            Needle(what, part, re.compile(rb"(?<![\w/~.-])~" + name + rb"[\\/]")),
-            Needle(what, part, re.compile(rb"(?<![\w.+-])" + name + rb"@[\w.-]+:[\\/~]")),
+            PrivateText(what, part, re.compile(before + folder + b"*" + name + rb"[\\/]")),
+            PrivateText(what, part, re.compile(before + folder + b"+" + name + end)),
+            PrivateText(what, part, re.compile(rb"(?<![\w/~.-])~" + name + rb"[\\/]")),
+            PrivateText(what, part, re.compile(rb"(?<![\w.+-])" + name + rb"@[\w.-]+:[\\/~]")),
         ]
     return found
 
@@ -134,10 +134,10 @@ def _forms(text: str) -> set[str]:
     return {form for one in both for form in (one, json.dumps(one)[1:-1], one.replace("\\", "\\\\"), quote(one))}
 
 
-def _literal(what: str, text: str, before: bytes, after: bytes) -> Needle:
-    """A needle for the text; a blank of it may be a line's end, as YAML folds long lines."""
+def _literal(what: str, text: str, before: bytes, after: bytes) -> PrivateText:
+    """The text as one to look for; a blank in it may be a line's end, as YAML folds long lines."""
     words = text.encode("utf-8", "surrogateescape").split(b" ")
-    return Needle(what, max(words, key=len), re.compile(before + rb"[\s\\]+".join(map(re.escape, words)) + after))
+    return PrivateText(what, max(words, key=len), re.compile(before + rb"[\s\\]+".join(map(re.escape, words)) + after))
 
 
 def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -229,14 +229,14 @@ def _leaves(array: Any) -> Iterator[Any]:
         yield array
 
 
-def _row(path: Path, column: str, needle: Needle) -> str:
-    """Where in a table the needle is, for the message."""
+def _row(path: Path, column: str, wanted: PrivateText) -> str:
+    """Where in a table the text is, for the message."""
     from pyarrow import parquet
 
     if not column:
         return ", its footer,"
     for number, value in enumerate(parquet.read_table(path, columns=[column])[column].to_pylist()):
-        if needle.found(b"\0".join(_strings(value))):
+        if wanted.found(b"\0".join(_strings(value))):
             return f", row {number}, column {column},"
     return f", column {column},"
 

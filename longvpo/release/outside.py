@@ -9,16 +9,16 @@ from unittest.mock import patch
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import CARD
-from longvpo.io.retry import again
+from longvpo.io.retry import with_retries
 from longvpo.io.temporary import own_folder
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.release.target import Target, read
+from longvpo.release.target import Target, read_file
 
 
-def look(target: Target, revision: str) -> None:
+def check_from_outside(target: Target, revision: str) -> None:
     """Read the release at a commit or a tag. Raises what the readers raise, or LongVPOError where rows are missing."""
     call = _read_dataset if target.kind == "dataset" else _read_model
-    again(partial(call, target, revision), passes=lambda error: 0.0)
+    with_retries(partial(call, target, revision), passes=lambda error: 0.0)
 
 
 def _read_dataset(target: Target, revision: str) -> None:
@@ -55,7 +55,7 @@ def _read_model(target: Target, revision: str) -> None:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    read(api, target, CARD, revision)
+    read_file(api, target, CARD, revision)
     if api.file_exists(target.repo_id, ADAPTER_WEIGHTS, revision=revision):
         api.parse_safetensors_file_metadata(target.repo_id, ADAPTER_WEIGHTS, revision=revision)
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longvpo.io.files import file_hash
-from longvpo.io.records import parquet
+from longvpo.io.records import reading_parquet
 
 if TYPE_CHECKING:
     import datasets
@@ -93,7 +93,7 @@ def _schema(path: Path) -> Any:
     from datasets import Features
     from pyarrow import parquet as arrow
 
-    with parquet(path):
+    with reading_parquet(path):
         return Features.from_arrow_schema(arrow.read_schema(path))
 
 
@@ -104,7 +104,7 @@ def dataset_info(config: str, paths: list[Path]) -> dict[str, Any]:
 
     known = []
     for path in paths:
-        with parquet(path):
+        with reading_parquet(path):
             known.append(arrow.read_metadata(path))
     size = sum(one.row_group(group).total_byte_size for one in known for group in range(one.num_row_groups))
     splits = SplitDict()

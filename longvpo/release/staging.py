@@ -32,10 +32,10 @@ from longvpo.io.temporary import own_folder
 from longvpo.release.card_file import check_own_card
 from longvpo.release.cards import SHEETS, card_of, kind_of, read_results
 from longvpo.release.contents import check_dataset, check_model, gather
-from longvpo.release.leaks import check_private, needles
+from longvpo.release.leaks import check_private, private_texts
 from longvpo.release.licenses import licensed
 from longvpo.release.manifest import File, Release
-from longvpo.release.outside import look
+from longvpo.release.outside import check_from_outside
 from longvpo.release.target import Target
 
 STATES = ("trainer_state.json", "adapter_config.json")
@@ -112,8 +112,8 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
         write_text(copy / PROVENANCE, as_json(provenance | {CARD_HASH: text_hash(card)}))
         files |= {path: File(copy / path) for path in (CARD, PROVENANCE)}
         private = [str(folder), *([str(results)] if results else []), *local_folders(recipe)]
-        check_private({path: file.path for path, file in files.items()}, needles(private, _key_names(recipe)))
-        yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), look)
+        check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))
+        yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), check_from_outside)
 
 
 def _cut(file: Path) -> None:

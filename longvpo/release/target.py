@@ -21,7 +21,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import CARD, CARD_HASH, PROVENANCE
-from longvpo.io.retry import WAITS, advice, again, fail_on_long_rests, reason, status_of
+from longvpo.io.retry import WAITS, advice, fail_on_long_rests, reason, status_of, with_retries
 from longvpo.io.temporary import own_folder
 
 Kind = Literal["dataset", "model"]
@@ -81,7 +81,7 @@ def check_push(target: Target, recipe: str) -> Target:
     _check_rights(me, target)
     api = HfApi()
     try:
-        refs = again(lambda: api.list_repo_refs(**target.at))
+        refs = with_retries(lambda: api.list_repo_refs(**target.at))
         tags = {one.name: one.target_commit for one in refs.tags}
         held = provenance_of(api, target, tags.get(target.tag) or "main")
         tree = {} if target.tag in tags else tree_of(api, target, "main")
@@ -121,7 +121,7 @@ def _who_am_i() -> dict[str, Any]:
                 "again, and run `hf auth login` or set HF_TOKEN"
             )
     try:
-        return again(HfApi().whoami, WAITS[:2])
+        return with_retries(HfApi().whoami, WAITS[:2])
     except LocalTokenNotFoundError:
         raise LongVPOError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN") from None
     except Exception as error:  # of huggingface_hub and its HTTP client: no common base
@@ -168,7 +168,7 @@ def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], 
     if CARD not in tree or target.overwrite_card:
         return
     if CARD_HASH in said:
-        ours = hashlib.sha256(read(api, target, CARD, revision) or b"").hexdigest() == said[CARD_HASH]
+        ours = hashlib.sha256(read_file(api, target, CARD, revision) or b"").hexdigest() == said[CARD_HASH]
     else:
         commit = tags_of(api, target).get((said.get("release") or {}).get("tag", ""))
         ours = commit is not None and tree_of(api, target, commit).get(CARD) == tree[CARD]
@@ -181,17 +181,17 @@ def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], 
 
 def head_of(api: HfApi, target: Target) -> str:
     """The commit of main."""
-    return str(again(lambda: api.repo_info(**target.at)).sha)
+    return str(with_retries(lambda: api.repo_info(**target.at)).sha)
 
 
 def tags_of(api: HfApi, target: Target) -> dict[str, str]:
     """The commit of each tag."""
-    return {one.name: one.target_commit for one in again(lambda: api.list_repo_refs(**target.at)).tags}
+    return {one.name: one.target_commit for one in with_retries(lambda: api.list_repo_refs(**target.at)).tags}
 
 
 def tree_of(api: HfApi, target: Target, revision: str) -> dict[str, str]:
     """The hash of every file at a revision: sha256 of those in LFS, git's of the others."""
-    items = again(lambda: list(api.list_repo_tree(**target.at, revision=revision, recursive=True)))
+    items = with_retries(lambda: list(api.list_repo_tree(**target.at, revision=revision, recursive=True)))
     files = [one for one in items if isinstance(one, RepoFile)]
     return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in files}
 
@@ -199,17 +199,19 @@ def tree_of(api: HfApi, target: Target, revision: str) -> dict[str, str]:
 def provenance_of(api: HfApi, target: Target, revision: str) -> dict[str, Any]:
     """What the release at a revision says of itself; empty where there is none."""
     try:
-        said = json.loads(read(api, target, PROVENANCE, revision) or b"{}")
+        said = json.loads(read_file(api, target, PROVENANCE, revision) or b"{}")
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
 
 
-def read(api: HfApi, target: Target, path: str, revision: str) -> bytes | None:
+def read_file(api: HfApi, target: Target, path: str, revision: str) -> bytes | None:
     """A file of the repository, past all caches; None where there is none."""
     with own_folder("read") as cache:  # `main` is not to be taken from a cache
         try:
-            there = again(lambda: api.hf_hub_download(**target.at, filename=path, revision=revision, cache_dir=cache))
+            there = with_retries(
+                lambda: api.hf_hub_download(**target.at, filename=path, revision=revision, cache_dir=cache)
+            )
         except EntryNotFoundError as error:
             if isinstance(error, LocalEntryNotFoundError):  # it could not be asked for
                 raise

@@ -202,14 +202,14 @@ def refusals(
             raise
         said = first_line(error)
         parsed = PARSED.match(said)
-        key, said = (parsed[1], parsed[2]) if parsed else (key or named(section, str(error)), said)
+        key, said = (parsed[1], parsed[2]) if parsed else (key or named_key(section, str(error)), said)
         where = f"training.{key}" if key else "training"
         if not isinstance(error, ValueError | ImportError | RuntimeError):  # a sentence for programmers, or a mistake
             said = f"{type(error).__name__}: {said} (LONGVPO_DEBUG=1 shows where)"
         raise LongVPOError(f"{where}: TRL refuses it: {said}") from error
 
 
-def named(section: dict[str, Any], text: str) -> str | None:
+def named_key(section: dict[str, Any], text: str) -> str | None:
     """The key that a sentence is about: one that it names, or one whose value, a word, it names."""
     words = {word.strip("_.-").lower() for word in re.findall(r"[\w.-]+", text)} - COMMON
     found = [name for name in section if name in words and (f"--{name}" in text or re.search(r"[_\d]", name))]

@@ -146,7 +146,7 @@ def kept_if_whole(folder: Path, processes: PartialState) -> Iterator[None]:
         raise
 
 
-def delete(folder: Path, key: str) -> None:
+def delete_checkpoints(folder: Path, key: str) -> None:
     """Of a finished run, when they are its own."""
     if (folder / KEY).is_file() and (folder / KEY).read_text(encoding="utf-8") == key:
         shutil.rmtree(folder, ignore_errors=True)

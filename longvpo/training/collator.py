@@ -32,7 +32,7 @@ from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames, check_reach, join, sample_times, thin
 
 NAMES = ("source", "video", "start", "end")  # of a clip
-Clip = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
+ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 
 
 class Video(NamedTuple):
@@ -40,7 +40,7 @@ class Video(NamedTuple):
 
     frames: np.ndarray  # (frames, height, width, 3)
     fps: float  # of the frames that are left
-    clips: list[Clip]
+    clips: list[ClipKey]
 
 
 @dataclass

@@ -16,7 +16,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.memory import Skeleton, step_memory
 from longvpo.training.rows import check_mix, training_rows
-from longvpo.training.start import check_start
+from longvpo.training.start import check_starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
 from longvpo.video.frames import scaled_size
 
@@ -30,7 +30,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     arguments = training_arguments(recipe.training, Path("unused"))
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     left_out: Counter[str] = Counter()
-    check_start(recipe)
+    check_starting_adapter(recipe)
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
     rows = training_rows(recipe, arguments.seed, left_out) if known else None
@@ -46,7 +46,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "dataset": recipe.data.dataset,
         "triplets": None if rows is None else len(rows),
         "left_out": dict(left_out),
-        "configs": _configs(recipe, rows),
+        "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
         "steps": steps,
         "learning_rate": arguments.learning_rate,
@@ -65,7 +65,7 @@ def spread(values: list[int]) -> dict[str, int]:
     return {"least": min(values), "median": int(np.median(values)), "most": max(values)}
 
 
-def _configs(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
+def config_counts(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
     """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
     references = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
     counts = Counter(rows["config"]) if rows is not None else None

@@ -26,7 +26,7 @@ from longvpo.training.rows import SCORES
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 
 
-def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
+def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     """The rows with the reference's log-probabilities of chosen and of rejected, as two columns more.
 
     A triplet is scored alone, so that its numbers do not depend on the others, on the number of processes, or on
@@ -39,7 +39,7 @@ def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     trainer.accelerator.wait_for_everyone()  # until all have read, and so share the same rows
     mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
     scores = {}
-    for index, found in _score(trainer, rows, mine):
+    for index, found in _score_rows(trainer, rows, mine):
         scores[keys[index]] = found
         append_lines(folder / f"{trainer.accelerator.process_index}.jsonl", [[keys[index], *found]])
     for one in gather_object([scores]):
@@ -49,7 +49,9 @@ def score(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     return rows
 
 
-def _score(trainer: AnchoredDPOTrainer, rows: Dataset, chosen: list[int]) -> Iterator[tuple[int, tuple[float, float]]]:
+def _score_rows(
+    trainer: AnchoredDPOTrainer, rows: Dataset, chosen: list[int]
+) -> Iterator[tuple[int, tuple[float, float]]]:
     """Of each of these rows its place and its two numbers."""
     loader = torch.utils.data.DataLoader(
         rows.select(chosen),

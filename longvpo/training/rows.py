@@ -96,7 +96,7 @@ def check_mix(data: DataSection) -> None:
         raise LongVPOError(f"data.mix: the shares leave nothing for {data.config}; their sum must be below 1")
 
 
-def scored_by(recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None) -> dict[str, Any]:
+def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None) -> dict[str, Any]:
     """What a reference's log-probabilities are of: equal answers mean equal numbers, up to rounding.
 
     Args:
@@ -131,7 +131,7 @@ def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None)
             )
     for said, reference in set(zip(rows[SCORED_BY], rows["reference"], strict=True)):
         try:
-            found, expected = dict(json.loads(said)), scored_by(recipe, reference, adapter_sha256)
+            found, expected = dict(json.loads(said)), reference_identity(recipe, reference, adapter_sha256)
         except (ValueError, TypeError) as error:
             fault = f"its {SCORED_BY} is {said!r}, no object"
             raise LongVPOError(f"{recipe.data.dataset}: {fault}. {OTHERWISE}") from error

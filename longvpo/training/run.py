@@ -42,17 +42,17 @@ from longvpo.training.checkpoints import (
     Checkpoints,
     at_step,
     check_disk,
-    delete,
+    delete_checkpoints,
     kept_if_whole,
     last_checkpoint,
     saving,
 )
 from longvpo.training.collator import AnchoredCollator, check_videos
-from longvpo.training.plan import _configs, spread
+from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
-from longvpo.training.reference import score
+from longvpo.training.reference import score_reference
 from longvpo.training.rows import check_scores, training_rows
-from longvpo.training.start import start_folder
+from longvpo.training.start import starting_adapter
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
 from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
@@ -73,7 +73,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     arguments.run_name = arguments.run_name or output.name or place.path.name
     processes = arguments.distributed_state
     check_processes(arguments)
-    start = start_folder(recipe)
+    start = starting_adapter(recipe)
     left_out: Counter[str] = Counter()
     rows = training_rows(recipe, arguments.seed, left_out)
     steps_of(arguments, len(rows))
@@ -86,7 +86,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     done = finished(place, "facts.json", key)
     if done:
         if processes.is_main_process:
-            delete(place.checkpoints, key)
+            delete_checkpoints(place.checkpoints, key)
         return done
     for reason, count in left_out.items() if processes.is_main_process else ():
         say(f"warning: {count} rows that teach nothing are left out: {reason}")
@@ -125,7 +125,7 @@ def _train(
         trainer = make_trainer(recipe, arguments, rows, start, processor, longest=rows[longest(lengths)])
         check_disk(trainer, checkpoints, limit)
         if recipe.reference_log_probs == "precomputed":
-            trainer.train_dataset = score(trainer, rows)
+            trainer.train_dataset = score_reference(trainer, rows)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(bar)
@@ -151,7 +151,7 @@ def _train(
         "adapter_sha256": start_hash,  # of the weights that training went on from
         "triplets": len(rows),
         "left_out": dict(left_out),  # rows that teach nothing, by reason
-        "configs": _configs(recipe, rows),
+        "configs": config_counts(recipe, rows),
         "processes": arguments.world_size,
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
         "steps": trainer.state.global_step,
@@ -183,7 +183,7 @@ def _train(
             shutil.copytree(checkpoints / "runs", folder / "runs")
 
     write_whole(place, write, resumes=at_step(checkpoints, trainer.state.global_step))
-    delete(checkpoints, key)
+    delete_checkpoints(checkpoints, key)
     return facts
 
 

@@ -30,10 +30,10 @@ from longvpo.release.cards import card_of
 from longvpo.release.parquet import shards, write_shards
 from longvpo.training.arguments import training_arguments
 from longvpo.training.collator import check_videos
-from longvpo.training.reference import score
-from longvpo.training.rows import SCORED_BY, SCORES, scored_by, training_rows
+from longvpo.training.reference import score_reference
+from longvpo.training.rows import SCORED_BY, SCORES, reference_identity, training_rows
 from longvpo.training.run import make_trainer
-from longvpo.training.start import start_folder
+from longvpo.training.start import starting_adapter
 from longvpo.video.frames import ClipFrames
 
 
@@ -50,7 +50,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise LongVPOError(f"{folder} is no folder: download the dataset first, `hf download` does it")
     card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work
-    start = start_folder(recipe)
+    start = starting_adapter(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
     arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)
     configs = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
@@ -63,8 +63,8 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
             rows = training_rows(recipe.model_copy(update=alone), arguments.seed)
             check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
-            scores = score(make_trainer(recipe, arguments, rows, start, processor), rows)
-            said = scored_by(recipe, reference, adapter)
+            scores = score_reference(make_trainer(recipe, arguments, rows, start, processor), rows)
+            said = reference_identity(recipe, reference, adapter)
             _add(
                 copy, config, {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             )

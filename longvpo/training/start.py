@@ -9,7 +9,7 @@ from longvpo.models.load import adapter_folder, check_adapter
 from longvpo.recipe.training import TrainRecipe
 
 
-def check_start(recipe: TrainRecipe) -> None:
+def check_starting_adapter(recipe: TrainRecipe) -> None:
     """Raises LongVPOError when `adapter` does not go with the rest of the recipe; one on the Hub is not looked at."""
     if recipe.adapter is None:
         return
@@ -19,9 +19,9 @@ def check_start(recipe: TrainRecipe) -> None:
         check_adapter(recipe.base, Path(recipe.adapter))
 
 
-def start_folder(recipe: TrainRecipe) -> Path | None:
+def starting_adapter(recipe: TrainRecipe) -> Path | None:
     """Folder of the adapter that training goes on from, if there is one."""
-    check_start(recipe)
+    check_starting_adapter(recipe)
     if recipe.adapter is None:
         return None
     folder = adapter_folder(recipe.adapter, recipe.adapter_revision)

@@ -32,7 +32,7 @@ SMALL = (64, 64)  # width and height of pictures where only what is written betw
 WIDE = (1920, 1080)  # width and height, before scaling, that a video which cannot be read is taken to have
 
 
-class Row(NamedTuple):
+class RowLength(NamedTuple):
     """One triplet as it is trained on: its prompt with the video, chosen and rejected, one after another."""
 
     frames: int
@@ -43,7 +43,7 @@ class Row(NamedTuple):
     answers: int = 0  # tokens of chosen and rejected
 
 
-def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, question: str = "") -> Row:
+def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, question: str = "") -> RowLength:
     """What the processor makes of a prompt over a video, without an answer.
 
     Args:
@@ -60,10 +60,10 @@ def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, qu
         inputs = encode(processor, [question], [np.full((frames, height, width, 3), 127, np.uint8)], fps)
     pixels = sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))
     tokens = inputs["input_ids"].shape[1]
-    return Row(frames, size, pixels, tokens - encode_texts(processor, [question])["input_ids"].shape[1], tokens)
+    return RowLength(frames, size, pixels, tokens - encode_texts(processor, [question])["input_ids"].shape[1], tokens)
 
 
-def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[Row]:
+def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowLength]:
     """Length of every triplet, in the order of `rows`, which are training_rows'.
 
     The processor counts once for each number of frames with each size, and with each fps, to two digits: times written
@@ -94,7 +94,7 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[Row]
         return len(sample_times(start, end, video.fps, video.max_frames))
 
     @cache
-    def counted(frames: int, size: tuple[int, int], fps: float) -> Row:
+    def counted(frames: int, size: tuple[int, int], fps: float) -> RowLength:
         return video_row(processor, frames, size, fps)
 
     found = []
@@ -120,12 +120,12 @@ def picture_size(recipe: TrainRecipe, source: str, video: str) -> tuple[int, int
     return scaled_size(width, height, recipe.video.short_side)
 
 
-def longest(lengths: list[Row]) -> int:
+def longest(lengths: list[RowLength]) -> int:
     """Place of the triplet with the most tokens: run first, it shows in the first minute whether memory suffices."""
     return max(range(len(lengths)), key=lambda place: lengths[place].tokens)
 
 
-def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[Row], processor: Any) -> None:
+def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[RowLength], processor: Any) -> None:
     """Raises LongVPOError when a triplet has more tokens than `token_budget`; it names the longest."""
     budget, place = recipe.token_budget, longest(lengths)
     row = lengths[place]

@@ -30,7 +30,9 @@ Span = tuple[float, float]  # seconds
 LONGER_SIDE = 256  # pixels of the pictures that PySceneDetect compares, as it scales them itself
 
 
-def cut(path: Path, section: SceneSection, kept: Path, start: float = 0.0, end: float | None = None) -> list[Span]:
+def cut_into_scenes(
+    path: Path, section: SceneSection, kept: Path, start: float = 0.0, end: float | None = None
+) -> list[Span]:
     """The scenes of a video, or of its part from `start` to `end` seconds, in order, without gaps.
 
     Args:

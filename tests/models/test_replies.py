@@ -18,7 +18,7 @@ from longvpo.clips.filters import Refusal, unanswered
 from longvpo.clips.rows import Dropped
 from longvpo.dataset.replies import parse_question
 from longvpo.errors import LongVPOError, hide, sendable
-from longvpo.models.address import address_of, cleaned, session
+from longvpo.models.address import address_of, cleaned, http_client
 from longvpo.models.journal import Journal, request_key
 from longvpo.models.load import load_processor
 from longvpo.models.local import local_reply
@@ -434,7 +434,7 @@ def test_a_scheme_in_capitals_is_no_model_on_the_hub() -> None:
 def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(LongVPOError, match=r"SSL_CERT_FILE \(.*none\.pem\)"):
-        session()
+        http_client()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 from longvpo.errors import LongVPOError
 from longvpo.release import leaks
-from longvpo.release.leaks import check_private, needles
+from longvpo.release.leaks import check_private, private_texts
 from longvpo.release.staging import staged
 from longvpo.release.target import Target
 
@@ -28,7 +28,7 @@ def found(content: bytes | str, name: str, tmp_path: Path, folders: list[str], k
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     try:
-        check_private({name: file}, needles(folders, keys or []))
+        check_private({name: file}, private_texts(folders, keys or []))
     except LongVPOError as error:
         return str(error)
     return ""

@@ -10,7 +10,7 @@ import pytest
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError
-from longvpo.training.arguments import named, training_arguments
+from longvpo.training.arguments import named_key, training_arguments
 
 TOKEN = "hf_" + "a" * 34
 FIELDS = [field.name for field in dataclasses.fields(DPOConfig)]
@@ -119,4 +119,4 @@ def test_values_as_yaml_and_people_write_them() -> None:
     ],
 )
 def test_which_key_a_sentence_is_about(section: dict[str, Any], text: str, key: str | None) -> None:
-    assert named(section, text) == key
+    assert named_key(section, text) == key

@@ -36,7 +36,7 @@ from longvpo.training.run import training_arguments
 from longvpo.training.step.packing import install, pack
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.vision import Vision
-from longvpo.training.tokens import Row, check_budget, longest, picture_size, row_lengths, video_row
+from longvpo.training.tokens import RowLength, check_budget, longest, picture_size, row_lengths, video_row
 from longvpo.video.frames import ClipFrames
 
 Capture = pytest.CaptureFixture[str]
@@ -154,7 +154,7 @@ def test_a_row_beyond_the_token_budget_is_named(name: str, base: Path, dataset: 
 def test_no_frame_budget_helps_against_long_texts(dataset: Path, world: Path) -> None:
     recipe = train_recipe(dataset, world, "token_budget=10")
     rows, processor = training_rows(recipe, 0), load_processor(recipe.base)
-    lengths = [Row(frames=4, size=(64, 64), pixels=0, video=8, tokens=40)] * len(rows)
+    lengths = [RowLength(frames=4, size=(64, 64), pixels=0, video=8, tokens=40)] * len(rows)
     with pytest.raises(LongVPOError, match=r"4 frames\. Set token_budget to 40$"):
         check_budget(recipe, rows, lengths, processor)
 

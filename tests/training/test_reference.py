@@ -16,7 +16,7 @@ from support.trainers import make_trainer
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.reference import score
+from longvpo.training.reference import score_reference
 from longvpo.training.run import train
 from longvpo.training.score import score_dataset
 from longvpo.training.step.trainer import AnchoredDPOTrainer
@@ -47,7 +47,7 @@ def test_scored_beforehand_is_scored_at_each_step(
     name: str, batch: list[dict[str, Any]], world: Path, tmp_path: Path
 ) -> None:
     trainer = make_trainer(name, batch, world, tmp_path)
-    rows = score(trainer, Dataset.from_list(batch))
+    rows = score_reference(trainer, Dataset.from_list(batch))
     expected = trainer.compute_loss(trainer.model, trainer.data_collator(batch))
     collated = trainer.data_collator(rows.to_list())
     assert "reference" not in collated
@@ -62,18 +62,18 @@ def test_what_was_scored_is_found_again(
 ) -> None:
     calls = counted(monkeypatch)
     rows = Dataset.from_list(batch)
-    first = score(make_trainer("internvl", batch, world, tmp_path), rows).to_list()
+    first = score_reference(make_trainer("internvl", batch, world, tmp_path), rows).to_list()
     assert calls == [1, 1, 1]
     # another run of the same reference, with other settings of training; one row more
     more = Dataset.from_list([*batch, batch[0] | {"chosen": "something else"}])
     trainer = make_trainer("internvl", batch, world, tmp_path, beta=0.01, learning_rate=1e-3)
-    assert score(trainer, more).to_list()[:3] == first
+    assert score_reference(trainer, more).to_list()[:3] == first
     assert calls == [1, 1, 1, 1], "the new row alone"
     # a pass that was killed while it wrote its last line
     (file,) = kept.rglob("*.jsonl")
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(lines[:2]) + lines[2][:20])
-    assert score(make_trainer("internvl", batch, world, tmp_path), rows).to_list() == first
+    assert score_reference(make_trainer("internvl", batch, world, tmp_path), rows).to_list() == first
     assert len(calls) == 5
 
 
@@ -81,21 +81,23 @@ def test_another_reference_is_scored_anew(
     batch: list[dict[str, Any]], world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = Dataset.from_list(batch)
-    scores = [score(make_trainer("internvl", batch, world, tmp_path), rows)["ref_chosen_logps"][:]]
+    scores = [score_reference(make_trainer("internvl", batch, world, tmp_path), rows)["ref_chosen_logps"][:]]
     other = make_trainer("internvl", batch, world, tmp_path)
     other.model.get_submodule("base_model.model.model.language_model.norm").weight.data[7] += 0.5
-    scores.append(score(other, rows)["ref_chosen_logps"][:])
+    scores.append(score_reference(other, rows)["ref_chosen_logps"][:])
     thinned = make_trainer("internvl", batch, world, tmp_path)
     thinned.data_collator.frame_budget = 2
-    scores.append(score(thinned, rows)["ref_chosen_logps"][:])
+    scores.append(score_reference(thinned, rows)["ref_chosen_logps"][:])
     seen = make_trainer("internvl", batch, world, tmp_path)
-    scores.append(score(seen, Dataset.from_list([r | {"reference": "full"} for r in batch]))["ref_chosen_logps"][:])
+    scores.append(
+        score_reference(seen, Dataset.from_list([r | {"reference": "full"} for r in batch]))["ref_chosen_logps"][:]
+    )
     assert len({tuple(one) for one in scores}) == 4
     # other videos under the same names
     moved = tmp_path / "moved"
     shutil.copytree(world, moved, copy_function=shutil.copyfile)
     calls = counted(monkeypatch)
-    score(make_trainer("internvl", batch, moved, tmp_path), rows)
+    score_reference(make_trainer("internvl", batch, moved, tmp_path), rows)
     assert calls == [1, 1, 1]
 
 

@@ -59,7 +59,9 @@ def install(model: Any) -> None:
         head = self.get_output_embeddings()  # as FSDP and PEFT leave it
         weight = head.weight.full_tensor() if isinstance(head.weight, DTensor) else head.weight
         with maybe_gather_lm_head_ctx(weight):
-            scored = score(hidden.to(weight.device), weight, shift_labels[0].to(weight.device), statistics, squares)
+            scored = score_tokens(
+                hidden.to(weight.device), weight, shift_labels[0].to(weight.device), statistics, squares
+            )
         return FusedCausalLMOutput(**{name: None if one is None else one[None] for name, one in scored.items()})
 
     model.forward = MethodType(forward, model)
@@ -118,7 +120,7 @@ class _LogProbs(torch.autograd.Function):
         return gradient[:, None].to(direction.dtype) * direction, None, None, None, None, None
 
 
-def score(
+def score_tokens(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, statistics: bool = True, squares: bool = False
 ) -> dict[str, torch.Tensor | None]:
     """What TRL's loss reads of n tokens, by its names, each of shape (n,), with gradients for log_probs alone.

@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longvpo.errors import LongVPOError
 from longvpo.models.encode import to_model
-from longvpo.training.collator import Clip
+from longvpo.training.collator import ClipKey
 from longvpo.video.recent import Recent
 
 
@@ -42,7 +42,7 @@ class Vision:
         self.hits = self.misses = 0
         self._kept: Recent[Features] = Recent(self.limit, _size)
 
-    def encode(self, pixels: dict[str, Any], clips: Sequence[Clip], tokens: torch.Tensor) -> Features:
+    def encode(self, pixels: dict[str, Any], clips: Sequence[ClipKey], tokens: torch.Tensor) -> Features:
         """Features of one triplet's video.
 
         Args:
@@ -122,7 +122,7 @@ class Vision:
         self._kept.put(key, Features(found.rows.cpu(), [layer.cpu() for layer in found.deeper]))
         return found
 
-    def _by_clip(self, pixels: dict[str, Any], clips: Sequence[Clip]) -> list[dict[str, Any]] | None:
+    def _by_clip(self, pixels: dict[str, Any], clips: Sequence[ClipKey]) -> list[dict[str, Any]] | None:
         """The pixels of each clip; None where a model merges frames of two clips."""
         counts = [count for _, count in clips]
         grid = pixels.get("video_grid_thw")

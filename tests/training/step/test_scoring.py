@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from longvpo.training.step import scoring
-from longvpo.training.step.scoring import score
+from longvpo.training.step.scoring import score_tokens
 
 TOKENS, SIZE, VOCABULARY = 37, 16, 3001
 
@@ -42,7 +42,7 @@ def by_hand(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -
 def test_as_the_logits_say(tile: int, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "TILE", tile)
     hidden, weight, targets = inputs(scale)
-    found, expected = score(hidden, weight, targets, squares=True), by_hand(hidden, weight, targets)
+    found, expected = score_tokens(hidden, weight, targets, squares=True), by_hand(hidden, weight, targets)
     weights = torch.linspace(-1, 2, TOKENS)
     (gradient,) = torch.autograd.grad((expected["log_probs"] * weights).sum(), hidden)
     for name, values in expected.items():
@@ -66,7 +66,7 @@ def test_bfloat16_is_as_wrong_as_trls_own() -> None:
     (exact_gradient,) = torch.autograd.grad(exact.sum(), hidden)
     errors = []
     for compute in (
-        lambda h, w: score(h, w, targets)["log_probs"],
+        lambda h, w: score_tokens(h, w, targets)["log_probs"],
         lambda h, w: _ChunkedLogProbFunction.apply(h, w, None, targets, 1.0, 32768, None, 1.0)[0],
     ):
         half = hidden.detach().bfloat16().requires_grad_()
@@ -88,7 +88,7 @@ def test_a_reference_computes_nothing_that_it_is_not_asked_for(monkeypatch: pyte
             return operation(*args, **(kwargs or {}))
 
     with torch.no_grad(), Products():
-        found = score(hidden, weight, targets, statistics=False)
+        found = score_tokens(hidden, weight, targets, statistics=False)
     assert len(products) == 1, "the logits alone"
     assert [name for name, values in found.items() if values is not None] == ["log_probs"]
 
@@ -107,7 +107,7 @@ def test_no_more_than_a_tile_of_logits_is_there_at_once(monkeypatch: pytest.Monk
             return result
 
     with Sizes():
-        found = score(hidden, weight, targets, squares=True)["log_probs"]
+        found = score_tokens(hidden, weight, targets, squares=True)["log_probs"]
         assert found is not None
         found.sum().backward()
     assert max(largest) == TOKENS * 1024 < TOKENS * VOCABULARY
