@@ -108,4 +108,4 @@ def test_tests_import_helpers_and_no_tests() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             module = node.module if isinstance(node, ast.ImportFrom) else None
             assert not module or not module.split(".")[-1].startswith(("test_", "conftest")), f"{path}: {module}"
-        assert path.name.startswith("test_") or path.parent == TESTS or (TESTS / "support") in path.parents, path
+        assert path.name.startswith(("test_", "conftest")) or (TESTS / "support") in path.parents, path

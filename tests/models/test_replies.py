@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from support.endpoints import KEY, PLAIN, QUESTION, ask, film, impatient, writer_for
+from support.endpoints import KEY, PLAIN, QUESTION, ask, film, writer_for
 from support.servers import GOOD, images, serve
 
 from longvpo.clips.filters import Refusal, unanswered
@@ -27,7 +27,7 @@ from longvpo.models.text import find_json
 from longvpo.models.writer import Answer, NoAnswersError, Request
 from longvpo.recipe.sections import EndpointSection, ModelSection
 
-assert impatient, "a fixture of all tests here"
+assert "a fixture of all tests here"
 ANSWER = "a red ring, I think"
 DRAFT = '{"question": "what is it?", "answer": "a square, perhaps"}'
 

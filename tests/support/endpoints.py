@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
-from longvpo.models import chat
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe import prompts
@@ -20,13 +18,6 @@ QUESTION = Request("Ask something.", seed=7, temperature=0.7, schema=prompts.QUE
 
 
 PLAIN = Request("Say something.", seed=8)
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.02)
-    monkeypatch.setenv("TEST_KEY", KEY)
-    monkeypatch.setenv("HF_TOKEN", "hf_of_the_user")
 
 
 def writer_for(url: str, model: str = "some/model", max_new_tokens: int = 64, **options: Any) -> EndpointWriter:
