@@ -34,7 +34,7 @@ def hide(text: str, secret: str | None) -> str:
     """The text without a key or a token: some servers repeat it in their errors, and clients show it escaped."""
     if not secret:
         return text
-    # of several lines, or with characters that are escaped, each part is a secret too
+    # each part of a secret that has several lines, or characters that are escaped, is a secret too
     parts = {secret, *re.findall(r"[!-~]{4,}", secret)}
     forms = {form for part in parts for form in (part, repr(part)[1:-1], json.dumps(part)[1:-1])}
     forms |= {form for part in parts for form in (quote(part), quote(part, safe=""), quote_plus(part))}
@@ -57,7 +57,7 @@ def sendable(secret: str, where: str) -> str:
     if not kept or wrong:
         lines = wrong is not None and wrong.group() in "\r\n"
         what = "is empty" if not wrong else "has several lines" if lines else "holds a character that no key can have"
-        raise LongVPOError(f"{where} {what}: set it to the key alone")
+        raise LongVPOError(f"{where} {what}: set it to the key and nothing else")
     return kept
 
 

@@ -64,7 +64,7 @@ def fetch_file(source: SourceSection, video: str, path: Path) -> None:
             return
         except EntryNotFoundError:
             continue
-        except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+        except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
             raise LongVPOError(f"source {source.name}: cannot fetch {video}: {first_line(error)}") from error
     raise VideoError(f"no such video: {cut(video)} in {source.dataset}@{source.revision}")
 
@@ -183,7 +183,7 @@ def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
         root = f"datasets/{source.dataset}"
         try:
             found = hub.find(root, revision=source.revision)
-        except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+        except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
             raise LongVPOError(f"source {source.name}: cannot list {source.dataset}: {first_line(error)}") from error
         names = sorted(name.split("/", 3)[-1] for name in found)
     matching = [name for name in names if fnmatch.fnmatch(name, pattern)]

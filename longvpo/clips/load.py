@@ -116,7 +116,7 @@ def load_triplets(
         clips = load_rows(dataset, about, "train", revision) if about in configs else None
     except LongVPOError:
         raise
-    except Exception as error:  # of datasets, huggingface_hub and its HTTP client: no common base
+    except Exception as error:  # errors of datasets, huggingface_hub and its HTTP client have no common base
         raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error
     embedded = clips if clips is not None and "frames" in clips.column_names else None
     return Triplets(

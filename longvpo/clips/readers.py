@@ -172,7 +172,7 @@ def read_parquet(path: Path, columns: Columns, optional: Columns) -> Table:
             if name in names:
                 try:
                     read[name] = file.read(columns=[name]).column(name).to_pylist()
-                except Exception as error:  # of pyarrow, datetime, zoneinfo: no common base
+                except Exception as error:  # errors of pyarrow, datetime, zoneinfo have no common base
                     raise ValueError(f"column {name}: {first_line(error)}") from error
         count = file.metadata.num_rows
     return Table([{name: values[number] for name, values in read.items()} for number in range(count)], names)

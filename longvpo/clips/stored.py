@@ -42,7 +42,7 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
     with as_it_is(dataset) as place, _quiet():
         try:
             rows = load_dataset(place, config, split=split, revision=None if place != dataset else revision)
-        except Exception as error:  # of datasets, huggingface_hub, pyarrow, fsspec: no common base
+        except Exception as error:  # errors of datasets, huggingface_hub, pyarrow, fsspec have no common base
             said = _why(error).replace(place, dataset)
             raise LongVPOError(f"cannot load {dataset}, config {config}: {said}") from error
     if not len(rows):

@@ -130,7 +130,7 @@ def stream_rows(
         raise
     except StopIteration:  # of datasets, for a file that is empty
         pass
-    except Exception as error:  # of datasets, huggingface_hub, pyarrow, fsspec: no common base
+    except Exception as error:  # errors of datasets, huggingface_hub, pyarrow, fsspec have no common base
         raise LongVPOError(
             f"source {source.name}: cannot read the dataset {source.dataset}: {first_line(error).rstrip('.')}; check "
             f"the source's dataset, config ({source.config}), split ({source.split}) and revision ({source.revision})"

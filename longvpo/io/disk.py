@@ -14,7 +14,7 @@ from longvpo.errors import LongVPOError, first_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 ROOM = 1 << 20  # bytes; with less, a library that cannot write most likely had no space
-# safetensors and tokenizers are written in Rust, PyTorch in C++: what they raise is no OSError
+# safetensors and tokenizers are written in Rust, PyTorch in C++: what they raise is not an OSError
 NOT_WRITTEN = re.compile(r"\(os error (?P<number>\d+)\)|PytorchStreamWriter|inline_container|No space left on device")
 OTHERWISE = "give another --output"
 
@@ -43,7 +43,7 @@ def not_written(error: BaseException, folder: Path, everything: bool = True) -> 
 
     Args:
         folder: where.
-        everything: any error of the operating system counts, and not a full or closed disk alone.
+        everything: any error of the operating system counts, and not only a full or closed disk.
     """
     one: BaseException | None = error
     while one is not None:

@@ -19,7 +19,7 @@ from longvpo.io.yaml_text import parse
 PACKAGE = Path(__file__).parents[1]
 PROVENANCE = "provenance.json"  # beside every result: what made it
 CARD = "README.md"
-CARD_HASH = "card_sha256"  # in provenance.json: of the card that longvpo wrote beside it
+CARD_HASH = "card_sha256"  # in provenance.json: the hash of the card that longvpo wrote beside it
 RELEASE = "release.json"  # beside a result that was published: where
 
 
@@ -27,7 +27,7 @@ RELEASE = "release.json"  # beside a result that was published: where
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that appears at `path` when the block ends well; when it does not, what was there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = f"{os.getpid()}.{threading.get_ident()}"  # of this thread
+    own = f"{os.getpid()}.{threading.get_ident()}"  # the name of this thread
     unfinished = path.with_name(f"{path.name[:40]}.{own}.unfinished")  # file systems take names of 255 bytes
     try:
         with unfinished.open("wb") as file:
@@ -57,7 +57,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise LongVPOError(f"{path} is damaged: it is no JSON, {first_line(error)}") from None
+        raise LongVPOError(f"{path} is damaged: it is not JSON, {first_line(error)}") from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -65,7 +65,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return parse(read_text(path))
     except ValueError as error:
-        raise LongVPOError(f"{path} is damaged: it is no YAML, {first_line(error)}") from None
+        raise LongVPOError(f"{path} is damaged: it is not YAML, {first_line(error)}") from None
 
 
 def shipped(name: str) -> Path:

@@ -21,25 +21,25 @@ LONGEST_PATH = 2048  # bytes; half of what Linux opens, as a folder stands befor
 
 
 def check_name(name: str, column: str = "video") -> None:
-    """Raises VideoError when a name, in any of its spellings, is no path inside a folder."""
+    """Raises VideoError when a name, in any of its spellings, is not a path inside a folder."""
     bare = composed(name)
     while bare != composed(bare):  # what is left of `./ /etc` has a blank to strip
         bare = composed(bare)
     if "://" in name:
-        raise VideoError(f"{cut(name)} is an address and no path inside the source's folder")
+        raise VideoError(f"{cut(name)} is an address, not a path inside the source's folder")
     climbs = ".." in (part.strip() for part in bare.split("/"))
     if climbs or re.match(r"/|[A-Za-z]:/", bare) or cut(bare) != bare:
-        raise VideoError(f"{last_name(cut(name))} is no path inside the source's folder")
+        raise VideoError(f"{last_name(cut(name))} is not a path inside the source's folder")
     longest = max(len(part.encode(errors="replace")) for part in bare.split("/"))
     if longest > LONGEST_NAME or len(name.encode(errors="replace")) > LONGEST_PATH or "\0" in name:
-        raise VideoError(f"its {column} is no name of a file: {reprlib.repr(name)}")
+        raise VideoError(f"its {column} is not a name of a file: {reprlib.repr(name)}")
 
 
 def video_file(folder: Path, name: str) -> Path:
     """The file that a row names; where there is none, the place at which it would be.
 
     Raises:
-        VideoError: the name is no path inside the folder. Whoever wrote the row, no other file is opened.
+        VideoError: the name is not a path inside the folder. Whoever wrote the row, no other file is opened.
     """
     check_name(name)
     exact = folder / name

@@ -41,7 +41,7 @@ class Place:
 
     @property
     def checkpoints(self) -> Path:
-        """Of a training run; they stay when it fails."""
+        """The folder of a training run's checkpoints; they stay when the run fails."""
         beside = self.path.parent / f"{self.path.name}.checkpoints"
         return self.work / "checkpoints" if self.inside and not beside.is_dir() else beside
 
@@ -88,7 +88,7 @@ def finished(place: Place, name: str, key: str) -> dict[str, Any] | None:
     values: dict[str, Any] = read_record(place.path / name)
     if values.get("key") == key:
         print(f"{place.output} is finished already: nothing to do", file=sys.stderr)
-        if (place.beside / KEY).is_file():  # of a kill just at the end
+        if (place.beside / KEY).is_file():  # a kill just at the end left it
             shutil.rmtree(place.beside, ignore_errors=True)
         return values
     raise LongVPOError(
@@ -196,7 +196,7 @@ def _locked(place: Place) -> Iterator[None]:
                 file = _lock(place, path)
                 if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     break
-                file.close()  # of a process that has ended just now, and deleted it
+                file.close()  # its process has ended just now, and deleted it
             _prove(file, path)
         with file:
             yield
@@ -237,7 +237,7 @@ def _lock(place: Place, path: Path) -> IO[bytes]:
 
 @contextmanager
 def whole_folder(place: Place) -> Iterator[Path]:
-    """Of a place that is claimed: a folder whose files are the output when the block ends well, and gone otherwise."""
+    """A folder in a claimed place; its files become the output when the block ends well, and are gone otherwise."""
     final = place.work / FINAL
     shutil.rmtree(final, ignore_errors=True)
     final.mkdir()
@@ -289,7 +289,7 @@ def write_whole(place: Place, write: Callable[[Path], None], resumes: bool = Fal
 
 def _kept(write: Callable[[Path], None]) -> Path | None:
     """A folder for temporary files with the result, where that can be."""
-    with suppress(Exception):  # of the libraries that write: no common base
+    with suppress(Exception):  # errors of the libraries that write have no common base
         folder = Path(tempfile.mkdtemp(prefix="longvpo-kept-"))
         try:
             write(folder)

@@ -16,7 +16,7 @@ ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.D
 WITHIN = re.compile(  # with a host of IPv6, and a user and a password that hold what else ends an address
     r"[A-Za-z][A-Za-z0-9+.-]+://(?:[^\s/?#]*@)?(?:\[[^\]\s]*\])?[^\s'\"<>()\[\]?#]*(?:[?#][^\s'\"<>]*)?"
 )
-CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]+://|[/~.]|[A-Za-z]:[\\/])")  # of fsspec, as in zip://a::https://b
+CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]+://|[/~.]|[A-Za-z]:[\\/])")  # fsspec's, as in zip://a::https://b
 HOST = re.compile(r"[^:]*(:\d*)?|\[.*\](:\d*)?")
 PARAMETERS = re.compile(r";[^/;=]*=[^/;]*")
 QUERY = re.compile(r"[?#&;][\w.~%-]+=")
@@ -25,12 +25,12 @@ ELSEWHERE = re.compile(r"([\w.+-]+@)?[\w.+-]{2,}:(?=[/~]|\\\\)|file:(?=[.\\]|[A-
 QUOTED = re.compile(r"""(['"`])((?:[/~]|[A-Za-z]:[\\/]|\\\\)[^'"`\n]*[\\/][^'"`\n]*)\1""")
 BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 AROUND = BLANKS + "\"'`´‘’“”„«»‹›<>()[]{}"
-TOKEN = re.compile(r"[<\[({]+/[^/\\\s]+[>\])}]+")  # such as </s> and [/INST], which are no paths
+TOKEN = re.compile(r"[<\[({]+/[^/\\\s]+[>\])}]+")  # such as </s> and [/INST], which are not paths
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|[A-Za-z]:[^\s\\/]+\\|\\\\")  # a drive, a folder of a drive, another machine
 REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?(@\S+)?", re.ASCII)  # as the Hub's ids are, perhaps with a revision
 FOLDERS = ("folder", "overlap")  # keys of recipes whose values are always paths, and so are those in `videos`
 EITHER = ("dataset", "adapter", "model", "name_or_path", "_name_or_path", "base_model_name_or_path")
-TEXTS = ("prompts", "about", "example", "failures")  # of a user or a model, not to be changed: what a row says is said
+TEXTS = ("prompts", "about", "example", "failures")  # texts of a user or a model: they stay as they are
 
 
 def cut(text: str) -> str:

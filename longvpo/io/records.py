@@ -1,4 +1,4 @@
-"""The files that lie beside a result, read: of one that was damaged or changed, the error says what makes it again."""
+"""The files that lie beside a result are read; the error about a damaged or changed one says what makes it again."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def reading_parquet(file: Path) -> Iterator[None]:
     """A parquet file of a result is read. Raises LongVPOError when it is damaged."""
     try:
         with file.open("rb") as opened:
-            if opened.read(4) != b"PAR1":  # pyarrow looks at the end alone
+            if opened.read(4) != b"PAR1":  # pyarrow looks only at the end
                 raise ValueError("it does not begin as one")
         yield
     except UnicodeEncodeError as error:  # a ValueError, too
         raise LongVPOError(f"{file}: this locale cannot write its name: set PYTHONUTF8=1") from error
     except (ValueError, OSError, LookupError, TypeError) as error:  # pyarrow's own are ValueErrors
         raise LongVPOError(
-            f"{file} is damaged: it is no parquet, {first_line(error)}; {remedy(file.parent)}"
+            f"{file} is damaged: it is not parquet, {first_line(error)}; {remedy(file.parent)}"
         ) from error
 
 

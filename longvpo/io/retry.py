@@ -43,7 +43,7 @@ def with_retries(
     for wait in waits:
         try:
             return call()
-        except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+        except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
             asked = (passes or may_pass)(error)
             if asked is None or asked > LONGEST_ASKED:
                 raise
@@ -121,12 +121,12 @@ def advice(error: BaseException) -> str:
     if wait is not None and wait > LONGEST_ASKED:
         return f"The Hub asks for {math.ceil(wait / 60)} minutes of rest: run the same command again after them"
     if str(error).startswith("Invalid metadata in README.md"):
-        return "Mend what the recipe or the folder says there; the same command alone cannot help"
+        return "Mend what the recipe or the folder says there; the same command by itself cannot help"
     if isinstance(error, OfflineModeIsEnabled):
         return "Take HF_HUB_OFFLINE from the environment, and run the same command again"
     if status in (None, 409, 412, 423) or wait is not None:
-        own = isinstance(error, OSError | LongVPOError) and wait is None and status is None  # of this machine
-        return f"{'When that is mended, run' if own else 'Run'} the same command again: it goes on from there"
+        own = isinstance(error, OSError | LongVPOError) and wait is None and status is None  # an error of this machine
+        return f"{'When that is mended, run' if own else 'Run'} the same command again: it resumes from there"
     if status == 401:
         return "Run `hf auth login` with a token that is valid, then the same command again"
     if status == 402 or re.search("storage|quota|billing|payment", reason(error), re.IGNORECASE):
@@ -139,7 +139,7 @@ def advice(error: BaseException) -> str:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of a failure; the client of the Hub's Xet storage tells it in the text of its errors alone."""
+    """The HTTP status of a failure; the client of the Hub's Xet storage tells it only in the text of its errors."""
     response = getattr(error, "response", None)
     if response is not None:
         return int(response.status_code)
@@ -154,7 +154,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _joined(text: str, most: int = 600) -> str:
-    """Lines as one, without those that say the same in other letters: headers carry ASCII alone."""
+    """Lines as one, without those that say the same in other letters: headers carry only ASCII."""
     lines: list[str] = []
     for line in dict.fromkeys(part.strip() for part in text.splitlines() if part.strip()):
         ascii_of = line.encode("ascii", "replace").decode()

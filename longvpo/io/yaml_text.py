@@ -46,7 +46,7 @@ def parse(text: str) -> Any:
     """The values of a YAML text; no two of them are one object.
 
     Raises:
-        ValueError: it is no YAML, a key is there twice, or it holds more than a recipe could need; says where.
+        ValueError: it is not YAML, a key is there twice, or it holds more than a recipe could need; says where.
     """
     with _one_line():
         loader = _Loader(text)

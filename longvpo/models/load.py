@@ -154,7 +154,7 @@ def adapter_folder(adapter: str, revision: str) -> Path:
         )
     except HFValidationError:  # it was meant as a path
         raise LongVPOError(f"no such folder: {adapter}. Give the folder of an adapter, or a Hub id") from None
-    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+    except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         raise LongVPOError(
             f"there is no folder {adapter}, and no adapter {adapter}@{revision} on the Hub that can be reached: "
             f"{first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
@@ -193,7 +193,7 @@ def _load_adapter(model: Any, section: ModelSection, adapter: Path, trainable: b
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error, below
             loaded = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
-    except Exception as error:  # of peft, safetensors and torch: no common base
+    except Exception as error:  # errors of peft, safetensors and torch have no common base
         raise LongVPOError(f"the adapter {adapter} does not fit {section.model}: {first_line(error)}") from error
     held = set(json.loads(read_header(adapter / ADAPTER_WEIGHTS))) - {"__metadata__"}
     taken = set(get_peft_model_state_dict(loaded, save_embedding_layers=False))

@@ -1,4 +1,4 @@
-"""What a recipe says of the videos and models that it names, such as a licence: it is said of those alone.
+"""What a recipe says of the videos and models that it names, such as a licence: it is said only of those.
 
 The rule: where a command line names others, what the recipe said of the old ones is dropped, unless the same command
 line says it anew. Drawn videos say what they are in a file beside them, which holds for no other videos.
@@ -54,7 +54,7 @@ def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, 
 
 
 def _others(section: type[Section], key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a key names something that it did not name before; that it names less is no such thing."""
+    """Whether a key names something that it did not name before; that it names less does not count."""
     field = section.model_fields[key]
     inner = section_in(field.annotation)
     old, new = (values.get(key, field.default) for values in (before, after))
@@ -77,7 +77,7 @@ def _normal(value: Any) -> Any:
 def _sections(
     kind: type[Section], values: Any, key: Key = ()
 ) -> Iterator[tuple[tuple[Key, type[Section]], dict[str, Any]]]:
-    """Every section in a recipe's values, with its key and kind; what is no section there is left to pydantic."""
+    """Every section in a recipe's values, with its key and kind; what is not a section there is left to pydantic."""
     if isinstance(values, list):
         for place, item in enumerate(values):
             yield from _sections(kind, item, (*key, place))

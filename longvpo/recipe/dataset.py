@@ -74,11 +74,13 @@ class Stage2Section(Section):
     sources: tuple[LongSourceSection, ...] = Field(min_length=1)
     triplets: int = Field(6_000, gt=0)
     attempts: float = Field(5.0, ge=1, description="gives up after this many times `triplets` questions")
-    min_scenes: int = Field(3, ge=2, description="a context; shorter videos are dropped")
-    max_scenes: int = Field(64, ge=2, description="a context; a longer video is asked about part by part")
-    questions: int = Field(4, gt=0, description="about one part, before all other videos had their turn")
+    min_scenes: int = Field(3, ge=2, description="scenes a context; shorter videos are dropped")
+    max_scenes: int = Field(64, ge=2, description="scenes a context; a longer video is asked about part by part")
+    questions: int = Field(4, gt=0, description="questions about a part, before all other videos had their turn")
     caption_tokens: int = Field(
-        2048, gt=0, description="of the captions before that a scene's caption is written from; older ones are folded"
+        2048,
+        gt=0,
+        description="tokens of the captions before that a scene's caption is based on; older ones are folded",
     )
     tasks: dict[str, float] = Field(
         dict.fromkeys(prompts.TASKS, 1.0), description="kinds of questions (prompts.tasks) and how often each is asked"
@@ -121,13 +123,13 @@ class DatasetRecipe(Section):
     video: VideoSection = VideoSection()
     writer: WriterSection
     judge: WriterSection | None = Field(
-        None, description="asks whether a question is about the anchor alone, and whether a rejected answer is wrong"
+        None, description="asks whether a question is only about the anchor, and whether a rejected answer is wrong"
     )
     prompts: PromptSection = PromptSection()
     filters: FilterSection = FilterSection()
     context: ContextSection = ContextSection()
-    stage1: Stage1Section | None = Field(Stage1Section(), description="null: stage 2 alone")
-    stage2: Stage2Section | None = Field(None, description="null: stage 1 alone")
+    stage1: Stage1Section | None = Field(Stage1Section(), description="null: only stage 2")
+    stage2: Stage2Section | None = Field(None, description="null: only stage 1")
     embed: Literal["frames"] | None = Field(
         None,
         description="frames: the sampled frames stand in `clips` and `scenes`, where every licence allows it",
@@ -138,7 +140,7 @@ class DatasetRecipe(Section):
         description="rows a stage on which a model that sees no video picks an answer, at the end; 0: not run",
     )
     license: str | None = Field(
-        None, description="of what is published, an id of the Hub's list; null: the sources', where all have one"
+        None, description="the dataset's licence, an id of the Hub's list; null: the sources', where all have one"
     )
     language: tuple[str, ...] = Field(("en",), description="for the card")
 
@@ -170,11 +172,11 @@ class DatasetRecipe(Section):
 
     @property
     def all_sources(self) -> tuple[SourceSection, ...]:
-        """Of both stages."""
+        """The sources of both stages."""
         return tuple(source for _, source in self.keyed_sources)
 
     @property
     def keyed_sources(self) -> list[tuple[str, SourceSection]]:
-        """Of both stages, each with its key in the recipe."""
+        """The sources of both stages, each with its key in the recipe."""
         parts = {"sources": self.sources, "stage2.sources": self.stage2.sources if self.stage2 else ()}
         return [(f"{key}.{place}", source) for key, part in parts.items() for place, source in enumerate(part)]

@@ -19,7 +19,7 @@ class GridSection(Section):
 
     clips: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     depths: int = Field(5, ge=2, description="bins from the first place to the last")
-    questions: int = Field(60, gt=0, description="a cell")
+    questions: int = Field(60, gt=0, description="questions a cell")
 
 
 class EvaluateRecipe(Section):
@@ -30,6 +30,6 @@ class EvaluateRecipe(Section):
     video: VideoSection = VideoSection()
     filters: FilterSection = FilterSection()
     grid: GridSection = GridSection()
-    multi: MultiSection | None = Field(None, description="null: the grid alone")
+    multi: MultiSection | None = Field(None, description="null: only the grid")
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(32, gt=0)

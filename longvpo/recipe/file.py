@@ -73,7 +73,7 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
         values = parse(path.read_text(encoding="utf-8"))
     except ValueError as error:
         why = "it is not a text in UTF-8" if isinstance(error, UnicodeError) else error
-        raise LongVPOError(f"{path} is no YAML: {why}") from None
+        raise LongVPOError(f"{path} is not YAML: {why}") from None
     if not isinstance(values, dict):
         raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
     before = deepcopy(values)
@@ -120,7 +120,7 @@ def _override(values: dict[str, Any], override: str) -> Key:
     except ValueError as error:
         quoted = shlex.quote(f"{key}={json.dumps(text, ensure_ascii=False)}")
         raise LongVPOError(
-            f"cannot set {key}: {text} is no YAML, {error}; where it is meant as a text, write {quoted}"
+            f"cannot set {key}: {text} is not YAML, {error}; where it is meant as a text, write {quoted}"
         ) from None
     node: Any = values
     found: list[str | int] = []

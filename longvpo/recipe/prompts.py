@@ -1,7 +1,7 @@
 """What the writer and the judge are asked, in one place. A recipe replaces any of them under `prompts:`.
 
 Questions and verdicts are asked for as JSON: a server is held to the schema, and a model on this machine is taken at
-its word; filters.py reads both.
+its word; dataset/replies.py reads both.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ Answer B: {rejected}
 Answer A was written by someone who saw these scenes. Is answer B right as well? Reply with a JSON object and nothing \
 else: {{"reason": "...", "right": true or false}}"""
 
-# of the text-only baseline; not the recipe's to replace, so that it means the same in every dataset
+# the prompt of the text-only baseline; not the recipe's to replace, so that it means the same in every dataset
 TEXT_ONLY = """\
 A question about a video that you cannot see, and two answers. One of them is right.
 
@@ -100,7 +100,7 @@ TASKS = {
 
 ANSWER_TYPES = ("phrase", "number", "yes or no", "list", "sentence")
 
-# asked of a server once, after an answer that is no such object; not the recipe's to replace
+# asked of a server once, after an answer that is not such an object; not the recipe's to replace
 REPAIR = "That was not a JSON object with the keys {keys}. Reply again with that object alone."
 
 # what is filled into each

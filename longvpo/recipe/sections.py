@@ -25,7 +25,7 @@ class Section(BaseModel):
         """Keys that name something, such as a model, each with the keys that speak of what it names.
 
         Args:
-            values: of the section, as they stand in a recipe.
+            values: the values of the section, as they stand in a recipe.
         """
         return {}
 
@@ -41,7 +41,7 @@ class VideoSection(Section):
     """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
 
     fps: float = Field(1.0, gt=0)
-    max_frames: int = Field(64, gt=0, description="a clip")
+    max_frames: int = Field(64, gt=0, description="frames a clip")
     short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
     backend: Backend = "auto"
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
@@ -131,7 +131,7 @@ class SourceSection(Section):
     @model_validator(mode="after")
     def _together(self) -> SourceSection:
         if not re.fullmatch(r"[\w.-]+", self.name):
-            raise ValueError(f"name may hold letters, digits, `_`, `.` and `-` alone (got {self.name!r})")
+            raise ValueError(f"name may hold only letters, digits, `_`, `.` and `-` (got {self.name!r})")
         if (self.videos in ("tar", "zip")) != (self.tars is not None):
             raise ValueError(
                 "`videos: tar` and `tars` belong together, as `videos: zip` and `tars`: give both or none"
@@ -180,9 +180,9 @@ class EndpointSection(Section):
         "{enable_thinking: false}}; null leaves one out, such as {seed: null}; max_tokens, temperature and seed "
         "are renamed or left out without it, where the server refuses them by name",
     )
-    max_cost: float | None = Field(None, gt=0, description="stop there; in the unit of the prices")
-    price_in: float = Field(0.0, ge=0, description="a million prompt tokens")
-    price_out: float = Field(0.0, ge=0, description="a million completion tokens")
+    max_cost: float | None = Field(None, gt=0, description="cost at which a run stops, in the unit of the prices")
+    price_in: float = Field(0.0, ge=0, description="price of a million prompt tokens")
+    price_out: float = Field(0.0, ge=0, description="price of a million completion tokens")
 
     @model_validator(mode="after")
     def _one_place(self) -> EndpointSection:
@@ -214,7 +214,7 @@ class FilterSection(Section):
     visual_model: IdOrFolder = "facebook/dinov2-base"
     visual_revision: str = "main"
     visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
-    visual_frames: int = Field(8, gt=0, description="a clip")
+    visual_frames: int = Field(8, gt=0, description="frames a clip")
     text_model: IdOrFolder = "sentence-transformers/all-MiniLM-L6-v2"
     text_revision: str = "main"
     specificity: bool = Field(

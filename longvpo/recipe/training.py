@@ -17,7 +17,7 @@ class MixSection(Section):
     """Rows of another config of the same dataset, so that what was learnt from them is kept."""
 
     config: str = "stage1"
-    share: float = Field(gt=0, lt=1, description="of all rows that are trained on")
+    share: float = Field(gt=0, lt=1, description="share of all rows that are trained on")
     reference: Reference = "anchor"
 
 
@@ -37,7 +37,7 @@ class DataSection(Section):
 
 
 class LoraSection(Section):
-    """peft.LoraConfig's own names. The default targets are the linear layers of the language model alone."""
+    """peft.LoraConfig's own names. The default targets are only the linear layers of the language model."""
 
     r: int = Field(16, gt=0)
     lora_alpha: int = Field(32, gt=0)
@@ -49,7 +49,7 @@ class TrainRecipe(Section):
     name: str
     base: ModelSection
     adapter: IdOrFolder | None = Field(
-        None, description="a folder or a Hub id: training goes on from it, and its frozen copy is the reference"
+        None, description="a folder or a Hub id: training starts from it, and its frozen copy is the reference"
     )
     adapter_revision: str = "main"
     data: DataSection
@@ -72,7 +72,7 @@ class TrainRecipe(Section):
     vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
     training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")
     license: str | None = Field(
-        None, description="of the adapter, an id of the Hub's list; null: `base.license`, whose weights it changes"
+        None, description="the adapter's licence, an id of the Hub's list; null: `base.license`, which it changes"
     )
     language: tuple[str, ...] = Field(("en",), description="for the card")
 

@@ -56,7 +56,7 @@ def publish(release: Release) -> dict[str, Any]:
         commit = _committed(api, release) if new else tags[target.tag]
     except LongVPOError:
         raise
-    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+    except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         release.check_rest()
         raise LongVPOError(f"{target} has no release {target.tag} yet: {reason(error)}. {advice(error)}") from None
     try:

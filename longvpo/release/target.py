@@ -124,7 +124,7 @@ def _who_am_i() -> dict[str, Any]:
         return with_retries(HfApi().whoami, WAITS[:2])
     except LocalTokenNotFoundError:
         raise LongVPOError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN") from None
-    except Exception as error:  # of huggingface_hub and its HTTP client: no common base
+    except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         if status_of(error) == 401:
             raise LongVPOError(f"the Hub does not know you: {reason(error)}. Run `hf auth login` again") from None
         raise LongVPOError(f"the Hub cannot be asked who you are: {reason(error)}. {advice(error)}") from None

@@ -197,7 +197,7 @@ def refusals(
         yield
     except (LongVPOError, OSError):
         raise
-    except Exception as error:  # of argparse, transformers, TRL, PEFT, accelerate, torch: no common base
+    except Exception as error:  # errors of argparse, transformers, TRL, PEFT, accelerate, torch have no common base
         if begun():
             raise
         said = first_line(error)

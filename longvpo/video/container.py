@@ -30,7 +30,7 @@ def open_container(path: Path, doing: str = "cannot read {}") -> Iterator[Any]:
         doing: what an error says before its reason; {} stands for the file's name.
 
     Raises:
-        VideoError: the file is missing, empty or no video, or what is done with it inside of `with` fails.
+        VideoError: the file is missing, empty or not a video, or what is done with it inside of `with` fails.
     """
     import av
 
@@ -100,7 +100,7 @@ def reason(error: BaseException, path: Path | None = None) -> str:
     """What a decoder's error says, in one line without the path.
 
     Args:
-        path: of the file, which a library may have put into its text.
+        path: the path of the file, which a library may have put into its text.
     """
     # PyAV's text ends with the path, its strerror does not
     text = getattr(error, "strerror", None) or first_line(error)

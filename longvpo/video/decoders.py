@@ -108,7 +108,7 @@ def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], 
     width, height = size
     stored = (height, width) if file.turns % 2 else size
     found = np.empty((len(wanted), height, width, 3), np.uint8)
-    place = -1  # of the picture decoded last
+    place = -1  # the place of the picture decoded last
     with open_container(path, "cannot decode {} with PyAV") as container:
         stream = picture_stream(container)
         stream.codec_context.thread_count = 1

@@ -42,7 +42,7 @@ def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.nd
 
 
 def duration(path: Path) -> float:
-    """Length of a video's pictures in seconds. Raises VideoError: the file is missing, or is no video."""
+    """Length of a video's pictures in seconds. Raises VideoError when the file is missing, or is not a video."""
     return probe(path).seconds
 
 
@@ -84,7 +84,7 @@ def check_reach(path: Path, seconds: float) -> Probe:
     """What a file holds, when a picture is on screen at that time.
 
     Raises:
-        VideoError: the file is missing, is no video, or its pictures end before.
+        VideoError: the file is missing, is not a video, or its pictures end before.
     """
     file = probe(path)
     # the last frame may stay as long as any other did

@@ -59,7 +59,7 @@ def probe(path: Path) -> Probe:
     """What a file holds. Each file is probed once, while its probe is among the last 64 MB; threads may share them.
 
     Raises:
-        VideoError: the file is missing, is no video, or holds no picture.
+        VideoError: the file is missing, is not a video, or holds no picture.
     """
     check_exists(path)
     facts = path.stat()

@@ -163,7 +163,7 @@ ODD: dict[str, Odd] = {
     "a path to the outside": Odd(
         [{"file_name": "../a", "video": "v"}, {"file_name": "b", "video": "v"}],
         {"v": ["b"]},
-        ["a is no path inside the source's folder"],
+        ["a is not a path inside the source's folder"],
     ),
     "spans that overlap": Odd(
         [at(0, 4), at(3, 8), at(4, 8)], {"a.mp4": ["a.mp4"] * 2}, ["a.mp4#3-8 overlaps a.mp4#0-4"]
@@ -507,7 +507,7 @@ def test_no_member_of_a_zip_is_written_outside(tmp_path: Path) -> None:
     source = scenes_of(folder, dataset=str(repository), videos="zip", tars="*.zip", group="video")
     listed, dropped = list_long_videos(source, seed=0)
     assert [item.reason for item in dropped] == [
-        f"{Path(name).name} is no path inside the source's folder" for name in bad
+        f"{Path(name).name} is not a path inside the source's folder" for name in bad
     ]
     videos, _ = unpack_long_videos(source, listed)
     assert names(videos) == {"v": ["b.mp4", "link.mp4"]}

@@ -160,9 +160,9 @@ def test_no_spelling_leads_out_of_the_folder(name: str, film: Path, tmp_path: Pa
         clips, _, dropped = read_clips(SourceSection(name="s", folder=folder))
         assert clips == []
         assert [item.id for item in dropped] == ["x.mp4"]
-        assert [item.reason for item in dropped] == ["x.mp4 is no path inside the source's folder"]
+        assert [item.reason for item in dropped] == ["x.mp4 is not a path inside the source's folder"]
         clip = {"source": "s", "video": one, "start": 0.0, "end": 1.0}
-        with pytest.raises(VideoError, match=r"^x\.mp4 is no path inside the source's folder"):
+        with pytest.raises(VideoError, match=r"^x\.mp4 is not a path inside the source's folder"):
             ClipFrames(VideoSection(fps=4), {"s": folder})(clip)
 
 
@@ -179,7 +179,7 @@ def test_training_opens_no_file_that_a_downloaded_dataset_names_elsewhere(
     for name in ("../secret.mp4", f" {tmp_path}/secret.mp4", "../../../../etc/passwd"):
         rows = Dataset.from_dict({"context": [[{"source": "s", "video": name, "start": 0.0, "end": 1.0}]]})
         with pytest.raises(
-            LongVPOError, match=r"1 of 1 triplets need videos .* is no path inside the source's folder"
+            LongVPOError, match=r"1 of 1 triplets need videos .* is not a path inside the source's folder"
         ):
             check_videos(rows, frames_of)
         assert picture_size(recipe, "s", name) != (64, 64)  # type: ignore[arg-type]
@@ -252,7 +252,7 @@ def test_videos_that_are_no_files_of_their_dataset_say_what_to_set(film: Path, t
     assert candidates == []
     assert [item.id for item in dropped] == ["a.mp4", "https://films.net/b.mp4"]
     assert dropped[0].reason == "row 0 holds its video itself: set the source's `videos: bytes`"
-    assert dropped[1].reason == "https://films.net/b.mp4 is an address and no path inside the source's folder"
+    assert dropped[1].reason == "https://films.net/b.mp4 is an address, not a path inside the source's folder"
     urls = source.model_copy(update={"videos": "urls"})
     assert list_candidates(urls)[0][0].address == outside["path"]
 
@@ -288,11 +288,11 @@ def test_reasons_name_the_row_and_nothing_above(film: Path, tmp_path: Path) -> N
         ({"file_name": "films/empty.mp4"}, "cannot read empty.mp4: the file is empty"),
         ({"file_name": "films/text.mp4"}, "cannot read text.mp4: Invalid data found when processing input"),
         ({"file_name": "films"}, "no such video: films"),
-        ({"file_name": f"{folder}/films/good.mp4"}, "good.mp4 is no path inside the source's folder"),
-        ({"file_name": f"file://{folder}/films/good.mp4"}, "good.mp4 is an address and no path inside"),
-        ({"file_name": "C:\\Users\\John Doe\\a.mp4"}, "a.mp4 is no path inside the source's folder"),
-        ({"file_name": "\\\\server\\John Doe\\b.mp4"}, "b.mp4 is no path inside the source's folder"),
-        ({"file_name": "..\\John Doe\\c.mp4"}, "c.mp4 is no path inside the source's folder"),
+        ({"file_name": f"{folder}/films/good.mp4"}, "good.mp4 is not a path inside the source's folder"),
+        ({"file_name": f"file://{folder}/films/good.mp4"}, "good.mp4 is an address, not a path inside"),
+        ({"file_name": "C:\\Users\\John Doe\\a.mp4"}, "a.mp4 is not a path inside the source's folder"),
+        ({"file_name": "\\\\server\\John Doe\\b.mp4"}, "b.mp4 is not a path inside the source's folder"),
+        ({"file_name": "..\\John Doe\\c.mp4"}, "c.mp4 is not a path inside the source's folder"),
         ({"file_name": "~John Doe/d.mp4"}, "no such video: ~John Doe/d.mp4"),
         ({"file_name": "https://me:secret@h.net/e.mp4?key=secret"}, "https://h.net/e.mp4 is an address"),
         ({"file_name": "films/good.mp4", "caption": secret}, "films/good.mp4: its caption is no text: {"),

@@ -131,7 +131,7 @@ def test_parquet_files(tmp_path: Path) -> None:
         file.write_bytes(content)
         for call in (lambda: write_card(folder), lambda: push_folder(folder, "x", "v1", None, None, None, False)):
             said = one_line(file, call)
-            assert "is damaged: it is no parquet" in said
+            assert "is damaged: it is not parquet" in said
             assert f"make {folder} again" in said
     shutil.rmtree(folder / "stage1")
     assert f"holds 0 rows, and facts.json counts {triplets}" in one_line(folder / "stage1", lambda: write_card(folder))

@@ -94,10 +94,10 @@ def test_a_failure_does_not_show_the_token(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (http_error(503), "Run the same command again: it goes on from there"),
-        (http_error(412), "Run the same command again: it goes on from there"),
-        (httpx2.ConnectError("refused"), "Run the same command again: it goes on from there"),
-        (http_error(429, retry_after="7"), "Run the same command again: it goes on from there"),
+        (http_error(503), "Run the same command again: it resumes from there"),
+        (http_error(412), "Run the same command again: it resumes from there"),
+        (httpx2.ConnectError("refused"), "Run the same command again: it resumes from there"),
+        (http_error(429, retry_after="7"), "Run the same command again: it resumes from there"),
         (http_error(429, retry_after="3600"), "The Hub asks for 60 minutes of rest: run the same command again after"),
         (http_error(503, retry_after="601"), "The Hub asks for 11 minutes of rest"),
         (OSError(28, "No space left on device"), "When that is mended, run the same command again"),

@@ -105,7 +105,7 @@ def test_a_key_that_is_there_twice_is_an_error_of_the_recipe(
 ) -> None:
     (tmp_path / "mine.yaml").write_text(TWICE)
     code = run(monkeypatch, "train", tmp_path / "mine.yaml", "--dry-run")
-    check_mistake(code, capsys, ["mine.yaml is no YAML: the key training.beta is there twice, in line 3 and in"])
+    check_mistake(code, capsys, ["mine.yaml is not YAML: the key training.beta is there twice, in line 3 and in"])
     code = run(monkeypatch, "train", "tiny/stage1", "training={beta: 1, beta: 2}", "--dry-run")
     check_mistake(code, capsys, ["cannot set training: ", "the key beta is there twice"])
 

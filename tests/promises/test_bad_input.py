@@ -106,10 +106,10 @@ BAD: dict[str, Bad] = {
     "no such recipe": Bad(nothing, ["recipe=tiny/dataste"], ["no recipe tiny/dataste", "did you mean tiny/dataset?"]),
     "no such recipe file": Bad(nothing, ["recipe=@/my.yaml"], ["no recipe @/my.yaml", "built in: internvl3-1b/"]),
     "a folder as recipe": Bad(nothing, ["recipe=@/clips"], ["@/clips is a folder", "give a YAML file"]),
-    "broken YAML": Bad(recipe("name: [a\nseed: 1\n"), [], ["recipe.yaml is no YAML", "line 2, column 5", "','"]),
+    "broken YAML": Bad(recipe("name: [a\nseed: 1\n"), [], ["recipe.yaml is not YAML", "line 2, column 5", "','"]),
     "a list as recipe": Bad(recipe("- a\n- b\n"), [], ["holds no recipe", "expected sections such as name, seed"]),
     "an empty recipe": Bad(recipe(""), [], ["recipe.yaml holds no recipe", "expected sections"]),
-    "a binary recipe": Bad(recipe(b"\xff\xfe\x9c"), [], ["recipe.yaml is no YAML", "not a text in UTF-8"]),
+    "a binary recipe": Bad(recipe(b"\xff\xfe\x9c"), [], ["recipe.yaml is not YAML", "not a text in UTF-8"]),
     "an incomplete recipe": Bad(recipe("name: a"), [], ["writer is missing"]),
     "a closed recipe": Bad(all_of(recipe(""), closed("recipe.yaml")), [], ["recipe.yaml: Permission denied"]),
     # keys and values
@@ -152,7 +152,7 @@ BAD: dict[str, Bad] = {
     "no =": Bad(nothing, ["seed"], ["cannot read the override 'seed'", "write it as section.key=value"]),
     "nowhere": Bad(nothing, ["sources.7.name=x"], ["cannot set sources.7.name", "no such place"]),
     "into a number": Bad(nothing, ["seed.x=1"], ["cannot set seed.x", "no such place"]),
-    "no YAML": Bad(nothing, ["sources.0.tars=[a.tar"], ["[a.tar is no YAML", """write 'sources.0.tars="[a.tar"'"""]),
+    "no YAML": Bad(nothing, ["sources.0.tars=[a.tar"], ["[a.tar is not YAML", """write 'sources.0.tars="[a.tar"'"""]),
     # tables
     "no folder": Bad(nothing, ["sources.0.folder=@/x"], ["no metadata.jsonl", "in @/x", "set the source's folder"]),
     "a file as folder": Bad(file("x"), ["sources.0.folder=@/x"], ["no metadata.jsonl", "set the source's folder"]),

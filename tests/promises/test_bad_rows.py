@@ -81,10 +81,12 @@ DROPPED: dict[str, Row] = {
     # rows
     "no name": Row({"file_name": ""}, nothing, "table", "row 4 has no file_name"),
     "no name at all": Row({"file_name": None}, nothing, "table", "has no file_name"),
-    "an absolute path": Row({"file_name": "/etc/passwd"}, nothing, "table", "passwd is no path inside"),
-    "a path to the outside": Row({"file_name": "a/../../b.mp4"}, nothing, "table", "b.mp4 is no path inside"),
-    "a name that no disk takes": Row({"file_name": "a" * 300}, nothing, "table", "its file_name is no name of a file"),
-    "a name with a zero": Row({"file_name": "a\0b.mp4"}, nothing, "table", "its file_name is no name of a file"),
+    "an absolute path": Row({"file_name": "/etc/passwd"}, nothing, "table", "passwd is not a path inside"),
+    "a path to the outside": Row({"file_name": "a/../../b.mp4"}, nothing, "table", "b.mp4 is not a path inside"),
+    "a name that no disk takes": Row(
+        {"file_name": "a" * 300}, nothing, "table", "its file_name is not a name of a file"
+    ),
+    "a name with a zero": Row({"file_name": "a\0b.mp4"}, nothing, "table", "its file_name is not a name of a file"),
     "a number as name": Row({"file_name": 7}, nothing, "video", "no such video"),
     "a row twice": Row({"file_name": V}, nothing, "table", f"{V} is in the table twice"),
     "a row twice, spelt otherwise": Row({"file_name": f"./{V}"}, nothing, "table", f"{V} is in the table twice"),

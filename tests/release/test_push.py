@@ -253,7 +253,7 @@ def test_a_token_of_one_repository_and_an_organisation_that_may_be_read(
             "validate-yaml",
             {"kind": "400", "says": ['"license" must be one of [mit]', '"language" is odd']},
             'Invalid metadata in README.md: "license" must be one of [mit]; "language" is odd. Mend what',
-            "the same command alone cannot help",
+            "the same command by itself cannot help",
         ),
         ("/commit/", {"kind": "413", "says": ["Too large"]}, "413 ", "The same command would fail again"),
     ],
