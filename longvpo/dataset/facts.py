@@ -57,6 +57,7 @@ def make_facts(
     """
     calls = (stage1[1].counts if stage1 else Counter()) + reasoned.counts
     facts: dict[str, Any] = {
+        "kind": "dataset",
         "name": recipe.name,
         "recipe": recipe_hash(recipe),
         "license": recipe.license,

@@ -117,6 +117,7 @@ class Stage2Section(Section):
 class DatasetRecipe(Section):
     """Stage 1, stage 2, or both. `sources` are stage 1's clips; stage 2 has long videos of its own."""
 
+    builtin = "dataset"
     name: str
     seed: int = Field(0, ge=0)
     sources: tuple[SourceSection, ...] = ()

@@ -23,6 +23,7 @@ class GridSection(Section):
 
 
 class EvaluateRecipe(Section):
+    builtin = "evaluate"
     name: str
     seed: int = 0
     base: ModelSection

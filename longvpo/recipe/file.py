@@ -93,8 +93,7 @@ def _of_kind(kind: type[Section], name: str) -> str:
     """`tiny` stands for the built-in tiny/dataset, tiny/stage1 or tiny/evaluate, whichever a command takes."""
     if Path(at_home(name)).exists():
         return name
-    first = {"DatasetRecipe": "dataset", "TrainRecipe": "stage1", "EvaluateRecipe": "evaluate"}.get(kind.__name__)
-    return f"{name}/{first}" if f"{name}/{first}" in builtin_recipes() else name
+    return f"{name}/{kind.builtin}" if f"{name}/{kind.builtin}" in builtin_recipes() else name
 
 
 def recipe_hash(recipe: Section) -> str:

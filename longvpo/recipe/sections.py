@@ -19,6 +19,7 @@ Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    builtin: ClassVar[str] = ""  # the file of a built-in recipe of this kind
 
     @classmethod
     def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -46,6 +46,7 @@ class LoraSection(Section):
 
 
 class TrainRecipe(Section):
+    builtin = "stage1"
     name: str
     base: ModelSection
     adapter: IdOrFolder | None = Field(

@@ -42,7 +42,12 @@ def kind_of(folder: Path) -> Literal["dataset", "model"]:
             f"{folder} holds no finished dataset or adapter: it has no {missing[0]}. Give the folder that "
             "`longvpo build-dataset` or `longvpo train` made"
         )
-    return "model" if "trained_parameters" in read_record(folder / "facts.json") else "dataset"
+    return kind_in(read_record(folder / "facts.json"))
+
+
+def kind_in(facts: dict[str, Any]) -> Literal["dataset", "model"]:
+    """What facts are about; those of the first versions do not say so."""
+    return facts.get("kind") or ("model" if "trained_parameters" in facts else "dataset")
 
 
 def dataset_card(folder: Path) -> str:

@@ -30,7 +30,7 @@ from longvpo.io.private import local_folders, public
 from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
 from longvpo.release.card_file import check_own_card
-from longvpo.release.cards import SHEETS, card_of, kind_of, read_results
+from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
 from longvpo.release.contents import check_dataset, check_model, gather
 from longvpo.release.leaks import check_private, private_texts
 from longvpo.release.licenses import licensed
@@ -148,7 +148,7 @@ def changelog(old: str, tag: str, facts: dict[str, Any]) -> str:
     heading = f"## {tag} ("
     if heading in old:
         return old
-    if "triplets" in facts:
+    if kind_in(facts) == "model":
         what = f"an adapter from {facts['triplets']:,} triplets in {facts['steps']:,} steps"
     else:
         counts = {stage: facts[stage]["triplets"] for stage in ("stage1", "stage2") if facts[stage]}

@@ -140,6 +140,7 @@ def _train(
     weights = whole_weights(trainer.model)
     facts = {
         "key": key,
+        "kind": "model",
         "name": recipe.name,
         "recipe": recipe_hash(recipe),
         "license": recipe.license or recipe.base.license,
