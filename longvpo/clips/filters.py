@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,10 @@ class Refusal:
     filter: str
     reason: str
     score: float | None = None
+
+    def dropped(self, id: str, triplet: dict[str, Any] | None = None) -> Dropped:
+        """What it refuses, as a row; `triplet` as far as it was made."""
+        return Dropped(id, self.filter, self.reason, self.score, triplet or {})
 
 
 def unanswered(dropped: Sequence[Dropped]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
@@ -22,12 +22,27 @@ EMBED_TOGETHER = 16  # clips
 
 @dataclass(frozen=True)
 class Pool:
-    """The clips that a build may use, with what was measured on each of them once."""
+    """The clips that a build may use, with what was measured on each of them once.
 
-    clips: list[Clip]
-    frames: np.ndarray  # number of sampled frames, of shape (clips,)
-    visual: np.ndarray  # unit vectors of the frames, of shape (clips, dimension)
-    captions: np.ndarray  # unit vectors of the captions, of shape (clips, dimension)
+    Attributes:
+        frames: number of sampled frames, of shape (clips,).
+        visual, captions: unit vectors of the frames and of the caption, of shape (clips, dimension).
+    """
+
+    clips: list[Clip] = field(default_factory=list)
+    frames: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    visual: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+    captions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+
+    def joined(self, other: Pool) -> Pool:
+        """This pool with the clips of another one that are new to it."""
+        known = {clip.clip_id for clip in self.clips}
+        new = [index for index, clip in enumerate(other.clips) if clip.clip_id not in known]
+        added = Pool([other.clips[i] for i in new], other.frames[new], other.visual[new], other.captions[new])
+        if not new or not self.clips:
+            return added if new else self
+        both = ((getattr(self, name), getattr(added, name)) for name in ("frames", "visual", "captions"))
+        return Pool(self.clips + added.clips, *map(np.concatenate, both))
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
-"""Drafts of both stages: which pairs of answers are let in."""
+"""Drafts of both stages: what they have in common, and which questions and pairs of answers are let in."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Clip, Dropped, Triplet
 from longvpo.dataset.session import Session
 from longvpo.models.text import normalise
+from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import FilterSection
 
 # answers that say nothing about the video; matched against normalised text
@@ -23,6 +26,56 @@ SAYS_NOTHING = re.compile(
     r"|\b(video|clip) (does|do|did) ?nt?( not)? (show|mention|provide|depict|contain)\b"
     r"|\bno (information|indication|mention)\b"
 )
+
+
+@dataclass
+class Draft:
+    """A triplet in the making; once it has a refusal no later step touches it."""
+
+    stage: ClassVar[int]
+    number: int
+    seed: int
+    _: KW_ONLY
+    question: str = ""
+    prompt: str = ""
+    chosen: str = ""
+    rejected: str = ""
+    refusal: Refusal | None = None
+
+    @property
+    def id(self) -> str:
+        return f"stage{self.stage}-{self.number:06d}"
+
+    def triplet(self, session: Session, context: Sequence[Clip], outside: Sequence[Clip], **more: Any) -> Triplet:
+        """The row that it becomes.
+
+        Args:
+            outside: that the rejected answer was written from.
+            more: columns of its stage.
+        """
+        return Triplet(
+            id=self.id,
+            stage=self.stage,
+            prompt=self.prompt,
+            chosen=self.chosen,
+            rejected=self.rejected,
+            context=[clip.reference for clip in context],
+            rejected_clips=[clip.reference for clip in outside],
+            writer=session.writer.name,
+            judge=session.judge.name if session.judge else "",
+            seed=self.seed,
+            recipe=recipe_hash(session.recipe),
+            **more,
+        )
+
+    def dropped(self, refusal: Refusal, context: Sequence[Clip], anchors: list[int]) -> Dropped:
+        """The row that is left of it."""
+        pair = {name: getattr(self, name) for name in ("prompt", "chosen", "rejected")}
+        where = {"context": [clip.reference for clip in context], "anchors": anchors}
+        return refusal.dropped(self.id, pair | where)
+
+
+DraftType = TypeVar("DraftType", bound=Draft)
 
 
 def agree(one: str, other: str, similarity: float, threshold: float | None) -> bool:
@@ -75,23 +128,34 @@ def asked_before(question: np.ndarray, before: np.ndarray, threshold: float | No
     )
 
 
-class Made(Protocol):
-    """A draft of either stage."""
+class Asked:
+    """The questions that were let in.
 
-    chosen: str
-    rejected: str
-    refusal: Refusal | None
+    Their unit vectors lie in one array with room for more: to stack them anew for each would copy gigabytes.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.vectors = 0, np.zeros((0, 1))
+
+    def before(self, question: np.ndarray, threshold: float | None) -> Refusal | None:
+        """The refusal of one that is nearly one of them."""
+        return asked_before(question, self.vectors[: self.count], threshold)
+
+    def add(self, question: np.ndarray) -> None:
+        if self.count == len(self.vectors):
+            room = np.zeros((max(2 * self.count, 64), len(question)), question.dtype)
+            room[: self.count] = self.vectors
+            self.vectors = room
+        self.vectors[self.count] = question
+        self.count += 1
 
 
-MadeType = TypeVar("MadeType", bound=Made)
-
-
-def alive(drafts: Sequence[MadeType]) -> list[MadeType]:
+def alive(drafts: Sequence[DraftType]) -> list[DraftType]:
     """Those that no filter has refused."""
     return [draft for draft in drafts if draft.refusal is None]
 
 
-def check_pairs(drafts: Sequence[Made], session: Session) -> None:
+def check_pairs(drafts: Sequence[Draft], session: Session) -> None:
     """Refuse drafts whose two answers make no pair."""
     chosen = session.embedder.texts([draft.chosen for draft in drafts])
     rejected = session.embedder.texts([draft.rejected for draft in drafts])

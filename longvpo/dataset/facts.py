@@ -4,58 +4,53 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip, Triplet, features
-from longvpo.dataset.outcome import Outcome, Reasoned
+from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, question_section
 from longvpo.dataset.text_only import text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
 
-# the filters in the order in which they see a row
-ROW_FILTERS = ("table",)
-CLIP_FILTERS = ("video", "overlap", "caption")
 PAIR_FILTERS = ("empty", "refusal", "equal", "near_equal", "length_ratio")
-STAGE1_FILTERS = (
-    *("writer", "cut", "form", "frame_budget", "visual_similarity", "specificity"),
-    *PAIR_FILTERS,
-    *("near_duplicate", "judge"),
-)
-VIDEO_FILTERS = ("video", "overlap", "scenes", "caption")
-STAGE2_FILTERS = (
-    *("writer", "cut", "form", "too_few_scenes", "unknown_scene", "trace", "near_duplicate", "one_scene", "needed"),
-    *PAIR_FILTERS,
-    "judge",
-)
+# by stage: what is counted, and the filters in the order in which they see it
+FUNNELS: dict[int, dict[str, tuple[str, ...]]] = {
+    1: {
+        "rows": ("table",),
+        "videos opened": ("video", "overlap", "caption"),
+        "anchors tried": (
+            *("writer", "cut", "form", "frame_budget", "visual_similarity", "specificity"),
+            *PAIR_FILTERS,
+            *("near_duplicate", "judge"),
+        ),
+    },
+    2: {
+        "long videos": ("table",),
+        "videos opened": ("video", "overlap", "scenes", "caption"),
+        "questions tried": (
+            *("writer", "cut", "form", "too_few_scenes", "unknown_scene", "trace", "near_duplicate", "one_scene"),
+            *("needed", *PAIR_FILTERS, "judge"),
+        ),
+    },
+}
 SIGMAS = 3  # by which length must predict chosen before it is called a bias
 BIAS = 0.6  # of the rows, at least
 FIFTHS = 5
 BINS = 12  # of a histogram, at most
 
 
-Stage1 = tuple[Pool, Outcome, int]  # clips, what became of them, rows of the sources' tables
-
-
-def make_facts(
-    recipe: DatasetRecipe,
-    session: Session,
-    stage1: Stage1 | None,
-    reasoned: Reasoned,
-    videos: int,
-    overlap: frozenset[str],
-) -> dict[str, Any]:
+def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozenset[str]) -> dict[str, Any]:
     """All numbers of a build: what both stages share, and `stage1` and `stage2`, null where there was none.
 
     Args:
-        videos: long videos of the sources' tables, those that could not be used included.
+        outcomes: of the stages that were run.
         overlap: names and hashes of benchmarks' videos that were looked for.
     """
-    calls = (stage1[1].counts if stage1 else Counter()) + reasoned.counts
+    recipe = session.recipe
     facts: dict[str, Any] = {
         "kind": "dataset",
         "name": recipe.name,
@@ -65,23 +60,19 @@ def make_facts(
         "judge": session.judge.name if session.judge else "",
         "models": models(recipe, session),
         "prompts": prompts_asked(recipe, judged=session.judge is not None),
-        "calls": dict(sorted(calls.items())),
-        "stage1": stage1_facts(*stage1) if stage1 else None,
-        "stage2": stage2_facts(reasoned, videos, session) if recipe.stage2 else None,
-        "text_only": {
-            "stage1": text_only(session, stage1[1].triplets) if stage1 else None,
-            "stage2": text_only(session, reasoned.triplets) if recipe.stage2 else None,
-        },
+        "calls": dict(sorted(sum((outcome.counts for outcome in outcomes.values()), Counter[str]()).items())),
+        "stage1": None,
+        "stage2": None,
+        "text_only": dict.fromkeys(("stage1", "stage2")),
         "benchmark_videos_looked_for": len(overlap) if recipe.filters.overlap else None,
         "embedded": recipe.embed,
-        "sources": _sources(recipe, [*(stage1[0].clips if stage1 else []), *reasoned.scenes]),
+        "sources": _sources(recipe, [clip for outcome in outcomes.values() for clip in outcome.clips]),
+        "warnings": [],
     }
-    facts["warnings"] = [
-        warning
-        for stage in ("stage1", "stage2")
-        if facts[stage]
-        for warning in warnings(stage, facts[stage]["answer_words"], facts[stage]["triplets"])
-    ]
+    for stage, outcome in outcomes.items():
+        made = facts[stage] = stage1_facts(outcome) if outcome.stage == 1 else stage2_facts(outcome, session)
+        facts["text_only"][stage] = text_only(session, outcome.triplets)
+        facts["warnings"] += warnings(stage, made["answer_words"], made["triplets"])
     return facts
 
 
@@ -112,56 +103,55 @@ def prompts_asked(recipe: DatasetRecipe, judged: bool) -> dict[str, Any]:
     return {name: said[name] for name in asked if asked[name]} | {"tasks": tasks}
 
 
-def stage1_facts(pool: Pool, outcome: Outcome, rows: int) -> dict[str, Any]:
-    triplets = outcome.triplets
+def stage1_facts(outcome: Outcome) -> dict[str, Any]:
+    triplets, clips = outcome.triplets, outcome.clips
     anchors = Counter(t.context[t.anchors[0]]["clip_id"] for t in triplets)
     return {
         "triplets": len(triplets),
-        "clips": len(pool.clips),
+        "clips": len(clips),
         "clips_used_as_anchor": len(anchors),
-        "times_an_anchor": {"most": max(anchors.values()), "mean": round(len(triplets) / len(pool.clips), 3)},
-        "times_a_distractor": _spread([outcome.uses[clip.clip_id] for clip in pool.clips]),
-        "anchors_tried": outcome.anchors,
+        "times_an_anchor": {"most": max(anchors.values()), "mean": round(len(triplets) / len(clips), 3)},
+        "times_a_distractor": _spread([outcome.uses[clip.clip_id] for clip in clips]),
+        "anchors_tried": outcome.tried.total(),
         "distractors_replaced": dict(outcome.replaced),
         "clips_a_context": histogram([len(triplet.context) for triplet in triplets]),
-        "seconds_a_context": seconds_a_context(triplets),
+        **shared_facts(outcome, len(clips)),
+    }
+
+
+def stage2_facts(outcome: Outcome, session: Session) -> dict[str, Any]:
+    triplets = outcome.triplets
+    let_in = Counter(triplet.task for triplet in triplets)
+    return {
+        "triplets": len(triplets),
+        "videos": len(outcome.videos),
+        "scenes": len(outcome.clips),
+        "folds": outcome.counts["folds"],
+        "questions_tried": outcome.tried.total(),
+        "question_writer": session.question_writer.name,
+        "tasks": {name: {"tried": count, "triplets": let_in[name]} for name, count in sorted(outcome.tried.items())},
+        "rejections": dict(sorted(Counter(triplet.rejection for triplet in triplets).items())),
+        "relevant_scenes": histogram([len(triplet.anchors) for triplet in triplets]),
+        "scenes_a_context": histogram([len(triplet.context) for triplet in triplets]),
+        **shared_facts(outcome, len(outcome.videos)),
+    }
+
+
+def shared_facts(outcome: Outcome, opened: int) -> dict[str, Any]:
+    """What is measured of both stages.
+
+    Args:
+        opened: clips or long videos that can be used.
+    """
+    triplets = outcome.triplets
+    seconds = [sum(clip["end"] - clip["start"] for clip in triplet.context) for triplet in triplets]
+    return {
+        "seconds_a_context": _spread(seconds) | {"histogram": histogram([round(value) for value in seconds])},
         "anchor_depth": anchor_depth(triplets),
         "answer_words": answer_words(triplets),
         "example": row_of(example(triplets)),
         "dropped": dict(Counter(item.filter for item in outcome.dropped)),
-        "funnel": funnel(outcome, rows, len(pool.clips)),
-    }
-
-
-def stage2_facts(reasoned: Reasoned, videos: int, session: Session) -> dict[str, Any]:
-    triplets, scenes = reasoned.triplets, reasoned.scenes
-    dropped = Counter(item.filter for item in reasoned.dropped)
-    of_videos = Counter(item.filter for item in reasoned.dropped if not item.triplet)
-    let_in = Counter(triplet.task for triplet in triplets)
-    left, tried = videos - of_videos["table"], reasoned.tried.total()
-    steps = [_step("long videos", 0, videos), _step("table", of_videos["table"], left)]
-    seen = len(reasoned.videos) + sum(of_videos[name] for name in VIDEO_FILTERS)
-    steps.append(_step("videos opened", 0, seen))
-    steps += _steps(seen, VIDEO_FILTERS, of_videos)
-    steps.append(_step("questions tried", 0, tried))
-    steps += _steps(tried, STAGE2_FILTERS, dropped - of_videos)
-    return {
-        "triplets": len(triplets),
-        "videos": len(reasoned.videos),
-        "scenes": len(scenes),
-        "folds": reasoned.counts["folds"],
-        "questions_tried": tried,
-        "question_writer": session.question_writer.name,
-        "tasks": {name: {"tried": count, "triplets": let_in[name]} for name, count in sorted(reasoned.tried.items())},
-        "rejections": dict(sorted(Counter(triplet.rejection for triplet in triplets).items())),
-        "relevant_scenes": histogram([len(triplet.anchors) for triplet in triplets]),
-        "scenes_a_context": histogram([len(triplet.context) for triplet in triplets]),
-        "seconds_a_context": seconds_a_context(triplets),
-        "anchor_depth": anchor_depth(triplets),
-        "answer_words": answer_words(triplets),
-        "example": row_of(example(triplets)),
-        "dropped": dict(dropped),
-        "funnel": steps,
+        "funnel": funnel(outcome, opened),
     }
 
 
@@ -181,28 +171,22 @@ def _sources(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any
     ]
 
 
-def funnel(outcome: Outcome, rows: int, clips: int) -> list[dict[str, Any]]:
+def funnel(outcome: Outcome, opened: int) -> list[dict[str, Any]]:
     """From rows to triplets: each step with what it dropped and what it left; those that dropped nothing too."""
-    dropped = Counter(item.filter for item in outcome.dropped)
-    seen = clips + sum(dropped[name] for name in CLIP_FILTERS)
-    return [
-        _step("rows", 0, rows),
-        *_steps(rows, ROW_FILTERS, dropped),
-        _step("videos opened", 0, seen),
-        *_steps(seen, CLIP_FILTERS, dropped),
-        _step("anchors tried", 0, outcome.anchors),
-        *_steps(outcome.anchors, STAGE1_FILTERS, dropped),
-    ]
-
-
-def _steps(left: int, names: tuple[str, ...], dropped: Counter[str]) -> Iterator[dict[str, Any]]:
-    for name in names:
-        left -= dropped[name]
-        yield _step(name, dropped[name], left)
-
-
-def _step(name: str, dropped: int, left: int) -> dict[str, Any]:
-    return {"step": name, "dropped": dropped, "left": left}
+    drafts = Counter(item.filter for item in outcome.dropped if item.triplet)
+    others = Counter(item.filter for item in outcome.dropped if not item.triplet)
+    (rows, of_rows), (seen, of_videos), (tried, of_drafts) = FUNNELS[outcome.stage].items()
+    steps = []
+    for name, left, filters, dropped in (
+        (rows, outcome.rows, of_rows, others),
+        (seen, opened + sum(others[name] for name in of_videos), of_videos, others),
+        (tried, outcome.tried.total(), of_drafts, drafts),
+    ):
+        steps.append({"step": name, "dropped": 0, "left": left})
+        for one in filters:
+            left -= dropped[one]
+            steps.append({"step": one, "dropped": dropped[one], "left": left})
+    return steps
 
 
 def histogram(values: Sequence[int]) -> dict[str, int]:
@@ -214,11 +198,6 @@ def histogram(values: Sequence[int]) -> dict[str, int]:
     step = -(-(max(counts) + 1 - low) // BINS)
     starts = range(low, max(counts) + 1, step)
     return {f"{one}-{one + step - 1}": sum(counts[one + place] for place in range(step)) for one in starts}
-
-
-def seconds_a_context(triplets: list[Triplet]) -> dict[str, Any]:
-    seconds = [sum(clip["end"] - clip["start"] for clip in triplet.context) for triplet in triplets]
-    return _spread(seconds) | {"histogram": histogram([round(value) for value in seconds])}
 
 
 def example(triplets: list[Triplet]) -> Triplet:

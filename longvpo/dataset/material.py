@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from longvpo.clips.long_videos import LongVideo, list_long_videos, unpack_long_videos
+from longvpo.clips.pool import mixed
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, OverlapError, check_enough, list_candidates, open_clip, prepare
-from longvpo.dataset.outcome import Outcome, Reasoned
+from longvpo.dataset.outcome import Outcome
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.io.files import whole_file
+from longvpo.io.files import write_text
 from longvpo.io.records import read_record, understood
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.sections import SourceSection, VideoSection
+from longvpo.recipe.sections import LongSourceSection, SourceSection, VideoSection
 from longvpo.video.frames import ClipFrames
 
 SMALLEST = 8  # clips: a rejected answer needs another clip of the block
 LARGEST = 256
+
+Listed = TypeVar("Listed", Candidate, LongVideo)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,16 @@ def opened(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def in_turn(names: list[str], sources: Sequence[SourceSection], seed: int | list[int]) -> Iterator[int]:
+    """Clips or long videos by their number, each source as often as its size and weight say.
+
+    Args:
+        names: source of each, source by source.
+    """
+    sizes = [names.count(source.name) for source in sources]
+    return mixed(sizes, [source.weight for source in sources], np.random.default_rng(seed))
+
+
 def gather(
     recipe: DatasetRecipe, working: Path, frames_of: ClipFrames, overlap: frozenset[str], outcome: Outcome
 ) -> Material:
@@ -101,60 +115,66 @@ def gather(
     Raises:
         LongVPOError: a source cannot be read, or all together have too few.
     """
-    sources: list[SourceSection] = []
-    candidates: list[Candidate] = []
+    material = Material([], [], frames_of, overlap)
     for source in recipe.sources:
-        found, refused = _listed(source, recipe.seed, working)
-        candidates += found
-        sources += [source] * len(found)
-        outcome.dropped += refused
+        slow = source.dataset is not None or source.scenes is not None
+        listed = partial(_list_clips, source, recipe.seed, working / "scenes")
+        found = _kept(source, working, outcome, "candidates", lambda item: Candidate(**item), listed, slow)
+        material.candidates += found
+        material.sources += [source] * len(found)
     try:
-        check_enough(recipe, len(candidates), outcome.dropped)
+        check_enough(recipe, len(material.candidates), outcome.dropped)
     except LongVPOError:
         shutil.rmtree(working / "sources", ignore_errors=True)  # what is listed may be mended before the next run
         raise
-    return Material(sources, candidates, frames_of, overlap)
+    return material
 
 
-def gather_long_videos(recipe: DatasetRecipe, working: Path, reasoned: Reasoned) -> list[LongVideo]:
-    """The long videos of stage 2's sources, source by source; the rows that are none go into `reasoned`."""
+def gather_long_videos(recipe: DatasetRecipe, working: Path, outcome: Outcome) -> list[LongVideo]:
+    """The long videos of stage 2's sources, source by source; the rows that are none go into `outcome`."""
     videos: list[LongVideo] = []
     for source in recipe.stage2.sources if recipe.stage2 else ():
-        file = working / "sources" / f"{source.name}.json"
-        if file.is_file():
-            with understood(file):
-                said = read_record(file)
-                found = [
-                    LongVideo(source.name, item["name"], [Candidate(**scene) for scene in item["scenes"]])
-                    for item in said["videos"]
-                ]
-                refused = [Dropped(**item) for item in said["dropped"]]
-        else:
-            found, refused = list_long_videos(source, recipe.seed)
-            found, missing = unpack_long_videos(source, found)
-            refused += missing
-            if source.dataset is not None:
-                _keep(file, {"videos": found, "dropped": refused})
-        videos += found
-        reasoned.dropped += refused
+        listed = partial(_list_long_videos, source, recipe.seed)
+        videos += _kept(source, working, outcome, "videos", _long_video, listed, slow=source.dataset is not None)
     return videos
 
 
-def _listed(source: SourceSection, seed: int, working: Path) -> tuple[list[Candidate], list[Dropped]]:
-    """A source's candidates; where it was fetched or cut, the list is kept, for that can take hours."""
+def _list_clips(source: SourceSection, seed: int, scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
+    candidates, dropped = list_candidates(source, seed)
+    candidates, refused = prepare(source, candidates, scenes)
+    return candidates, dropped + refused
+
+
+def _list_long_videos(source: LongSourceSection, seed: int) -> tuple[list[LongVideo], list[Dropped]]:
+    videos, dropped = list_long_videos(source, seed)
+    videos, missing = unpack_long_videos(source, videos)
+    return videos, dropped + missing
+
+
+def _long_video(said: dict[str, Any]) -> LongVideo:
+    return LongVideo(said["source"], said["name"], [Candidate(**scene) for scene in said["scenes"]])
+
+
+def _kept(
+    source: SourceSection,
+    working: Path,
+    outcome: Outcome,
+    kind: str,
+    read: Callable[[dict[str, Any]], Listed],
+    listed: Callable[[], tuple[list[Listed], list[Dropped]]],
+    slow: bool,
+) -> list[Listed]:
+    """What a source lists; where it is fetched or cut, which can take hours, the list is kept."""
     file = working / "sources" / f"{source.name}.json"
     if file.is_file():
         with understood(file):
             said = read_record(file)
-            return [Candidate(**item) for item in said["candidates"]], [Dropped(**item) for item in said["dropped"]]
-    candidates, dropped = list_candidates(source, seed)
-    candidates, refused = prepare(source, candidates, working / "scenes")
-    dropped += refused
-    if source.dataset is not None or source.scenes is not None:
-        _keep(file, {"candidates": candidates, "dropped": dropped})
-    return candidates, dropped
-
-
-def _keep(file: Path, lists: dict[str, list[Any]]) -> None:
-    with whole_file(file) as kept:
-        kept.write(json.dumps({name: [asdict(item) for item in items] for name, items in lists.items()}).encode())
+            found, dropped = [read(item) for item in said[kind]], [Dropped(**item) for item in said["dropped"]]
+    else:
+        found, dropped = listed()
+        if slow:
+            lists = {kind: [asdict(item) for item in found], "dropped": [asdict(item) for item in dropped]}
+            write_text(file, json.dumps(lists))
+    outcome.dropped += dropped
+    outcome.rows += len(found) + len(dropped)
+    return found

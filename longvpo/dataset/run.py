@@ -10,18 +10,16 @@ build that was killed goes on from there, and ends with the same bytes as one th
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from longvpo.clips.pool import Pool
 from longvpo.clips.rows import features
 from longvpo.clips.sources import fingerprint, read_overlap
 from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather, gather_long_videos
-from longvpo.dataset.outcome import Outcome, Reasoned, check_some
-from longvpo.dataset.session import check_writers, open_session
+from longvpo.dataset.outcome import Outcome
+from longvpo.dataset.session import Session, check_writers, open_session
 from longvpo.dataset.stage1.rounds import run_stage1
 from longvpo.dataset.stage2.rounds import run_stage2
 from longvpo.io.files import PROVENANCE, as_json, write_text
@@ -71,55 +69,41 @@ def build(
         check_writers(recipe, given)  # before hours of fetching
         overlap = read_overlap(recipe.filters.overlap)
         frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.all_sources})
-        outcome, reasoned = Outcome(), Reasoned()
-        material = gather(recipe, working, frames_of, overlap, outcome) if recipe.stage1 else None
-        rows = len(material.candidates) + len(outcome.dropped) if material else 0
-        videos = gather_long_videos(recipe, working, reasoned)
-        long_rows = len(videos) + len(reasoned.dropped)
+        one, two = Outcome(1), Outcome(2)
+        material = gather(recipe, working, frames_of, overlap, one) if recipe.stage1 else None
+        videos = gather_long_videos(recipe, working, two)
         session = open_session(recipe, given, embedder, Journal(journal or working / "journal"), frames_of)
-        pool = None
         if recipe.stage1 and material:
-            pool = run_stage1(session, recipe.stage1, material, working / "blocks", outcome)
-            check_some(1, outcome.triplets, outcome.dropped, session.journal.folder, working / "blocks")
+            run_stage1(session, recipe.stage1, material, working / "blocks", one)
+            one.check_some(session.journal.folder, working / "blocks")
         if recipe.stage2:
-            run_stage2(session, recipe.stage2, videos, working / "scenes", overlap, reasoned)
-            check_some(2, reasoned.triplets, reasoned.dropped, session.journal.folder)
-        stage1 = (pool, outcome, rows) if pool else None
-        facts = make_facts(recipe, session, stage1, reasoned, long_rows, overlap)
+            run_stage2(session, recipe.stage2, videos, working / "scenes", overlap, two)
+            two.check_some(session.journal.folder)
+        outcomes = {f"stage{outcome.stage}": outcome for outcome in (one, two) if outcome.triplets}
+        facts = make_facts(session, outcomes, overlap)
         provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
         with whole_folder(place) as folder:
-            write_dataset(folder, recipe, pool, outcome, reasoned, facts, provenance, frames_of)
+            write_dataset(folder, session, outcomes, facts, provenance)
     return facts
 
 
 def write_dataset(
-    folder: Path,
-    recipe: DatasetRecipe,
-    pool: Pool | None,
-    outcome: Outcome,
-    reasoned: Reasoned,
-    facts: dict[str, Any],
-    provenance: dict[str, Any],
-    frames_of: ClipFrames,
+    folder: Path, session: Session, outcomes: dict[str, Outcome], facts: dict[str, Any], provenance: dict[str, Any]
 ) -> None:
     """Write the dataset into `folder`."""
-    configs: dict[str, Sequence[Any]] = {}
-    if pool:
-        configs |= {"stage1": outcome.triplets, "clips": pool.clips}
-    if recipe.stage2:
-        configs |= {"stage2": reasoned.triplets, "scenes": reasoned.scenes}
-    for config, items in configs.items():
-        embedded = recipe.embed is not None and config in ("clips", "scenes")
-        rows = (asdict(item) for item in items)
-        if embedded:
-            rows = (row | {"frames": jpegs(frames_of(row))} for row in rows)
+    recipe, frames_of = session.recipe, session.frames_of
+    for stage, outcome in outcomes.items():
+        config, embedded = {"stage1": "clips", "stage2": "scenes"}[stage], recipe.embed is not None
+        rows = (
+            asdict(clip) | ({"frames": jpegs(frames_of(clip.reference))} if embedded else {}) for clip in outcome.clips
+        )
         write_shards(folder / config, rows, features(config, frames=embedded))
-    write_shards(folder / "dropped", (item.row() for item in outcome.dropped + reasoned.dropped), features("dropped"))
+        write_shards(folder / stage, map(asdict, outcome.triplets), features(stage))
+        shown = example(outcome.triplets)
+        contact_sheet(folder / SHEETS[stage], row_of(shown), [frames_of(clip) for clip in shown.context])
+    dropped = (item.row() for outcome in outcomes.values() for item in outcome.dropped)
+    write_shards(folder / "dropped", dropped, features("dropped"))
     write_text(folder / "recipe.yaml", dump_recipe(recipe))
     write_text(folder / "facts.json", as_json(facts))
     write_text(folder / PROVENANCE, as_json(provenance))
-    for triplets, name in ((outcome.triplets, SHEETS["stage1"]), (reasoned.triplets, SHEETS["stage2"])):
-        if triplets:
-            shown = example(triplets)
-            contact_sheet(folder / name, row_of(shown), [frames_of(clip) for clip in shown.context])
     write_card(folder)

@@ -15,38 +15,30 @@ from typing import Any
 import numpy as np
 
 from longvpo.clips.filters import Refusal
+from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip, Dropped
+from longvpo.dataset.drafts import Draft
 from longvpo.io.files import whole_file
+
+# fields of a draft, in the order in which a block's file has them
+KEPT = ("number", "anchor", "seed", "question", "prompt", "chosen", "rejected", "outside", "refusal")
 
 
 @dataclass
-class Draft:
-    """A triplet in the making; once it has a refusal no later step touches it."""
+class Cue(Draft):
+    """A draft about one clip."""
 
-    number: int
+    stage = 1
     anchor: int  # among the clips of its block
-    seed: int
-    question: str = ""
-    prompt: str = ""
-    chosen: str = ""
-    rejected: str = ""
     outside: int = -1  # the clip of the block that the rejected answer was written from
-    refusal: Refusal | None = None
-
-    @property
-    def id(self) -> str:
-        return f"stage1-{self.number:06d}"
 
 
 @dataclass
 class Block:
     """What was made of some candidates."""
 
-    clips: list[Clip]
-    frames: np.ndarray  # number of sampled frames, of shape (clips,)
-    visual: np.ndarray  # unit vectors of the frames, of shape (clips, dimension)
-    captions: np.ndarray  # unit vectors of the captions, of shape (clips, dimension)
-    drafts: list[Draft]
+    pool: Pool
+    drafts: list[Cue]
     questions: np.ndarray  # unit vectors, of shape (drafts, dimension)
     dropped: list[Dropped]
     bad: list[int]  # candidates that gave no clip
@@ -54,8 +46,8 @@ class Block:
 
     def save(self, path: Path) -> None:
         said = {
-            "clips": [asdict(clip) for clip in self.clips],
-            "drafts": [asdict(draft) for draft in self.drafts],
+            "clips": [asdict(clip) for clip in self.pool.clips],
+            "drafts": [{name: said[name] for name in KEPT} for said in map(asdict, self.drafts)],
             "dropped": [asdict(item) for item in self.dropped],
             "bad": self.bad,
             "counts": self.counts,
@@ -63,9 +55,9 @@ class Block:
         with whole_file(path) as file:
             np.savez(
                 file,
-                frames=self.frames,
-                visual=self.visual,
-                captions=self.captions,
+                frames=self.pool.frames,
+                visual=self.pool.visual,
+                captions=self.pool.captions,
                 questions=self.questions,
                 said=np.array(json.dumps(said)),
             )
@@ -74,15 +66,14 @@ class Block:
     def load(cls, path: Path) -> Block:
         with np.load(path) as arrays:
             said: dict[str, Any] = json.loads(str(arrays["said"]))
-            vectors = {name: arrays[name] for name in ("frames", "visual", "captions", "questions")}
-        drafts = [Draft(**item) for item in said["drafts"]]
-        for draft, item in zip(drafts, said["drafts"], strict=True):
-            draft.refusal = Refusal(**item["refusal"]) if item["refusal"] else None
+            measured, questions = [arrays[name] for name in ("frames", "visual", "captions")], arrays["questions"]
+        for item in said["drafts"]:
+            item["refusal"] = Refusal(**item["refusal"]) if item["refusal"] else None
         return cls(
-            clips=[Clip(**item) for item in said["clips"]],
-            drafts=drafts,
+            pool=Pool([Clip(**item) for item in said["clips"]], *measured),
+            drafts=[Cue(**item) for item in said["drafts"]],
+            questions=questions,
             dropped=[Dropped(**item) for item in said["dropped"]],
             bad=said["bad"],
             counts=said["counts"],
-            **vectors,
         )

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.clips.pool import Pool, mixed
 from longvpo.clips.sources import check_enough
-from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, opened
+from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, in_turn, opened
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
 from longvpo.dataset.stage1.assemble import finish
@@ -27,16 +26,15 @@ from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
 CHOICE = 4  # clips to choose from, for each of the longest context
 
 
-def run_stage1(session: Session, section: Stage1Section, material: Material, blocks: Path, outcome: Outcome) -> Pool:
-    """Write triplets until the recipe's number is reached or its attempts are used up; returns the clips used.
+def run_stage1(session: Session, section: Stage1Section, material: Material, blocks: Path, outcome: Outcome) -> None:
+    """Write triplets until the recipe's number is reached or its attempts are used up.
 
     Clips pass in rounds: every clip is the anchor of as many drafts as an even share asks for, then the rest of the
     drafts, and those that replace dropped ones, come in further rounds.
     """
     recipe = session.recipe
     wanted, most = section.triplets, int(section.triplets * section.attempts)
-    pool = Pool([], np.zeros(0, int), np.zeros((0, 1)), np.zeros((0, 1)))
-    order = _anchors(recipe, material)
+    order = in_turn([source.name for source in material.sources], recipe.sources, recipe.seed)
     bad: set[int] = set()
     new: list[Path] = []
     planned = files = 0
@@ -44,7 +42,9 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
         while len(outcome.triplets) < wanted and planned < most and len(bad) < len(material.candidates):
             need = min(wanted - len(outcome.triplets), most - planned)
             begin = BlockPlan(blocks / f"{files:05d}.npz", {}, planned)
-            plans = plan_round(recipe, order, len(material.candidates), wanted, need, len(pool.clips), bad, begin)
+            plans = plan_round(
+                recipe, order, len(material.candidates), wanted, need, len(outcome.pool.clips), bad, begin
+            )
             files += len(plans)
             planned += sum(plan.drafts for plan in plans)
             made: list[Block] = []
@@ -52,7 +52,7 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
             for plan in plans:
                 if not plan.path.is_file():
                     try:
-                        write_block(*next(missing), pool, session).save(plan.path)
+                        write_block(*next(missing), outcome.pool, session).save(plan.path)
                     except NoAnswersError:
                         for path in new:  # no model answered anything in this run: these blocks hold nothing
                             path.unlink()
@@ -60,19 +60,18 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
                     new.append(plan.path)
                 block = Block.load(plan.path)
                 made.append(block)
-                bar.set_postfix(blocks=f"{len(made)}/{len(plans)}", clips=len(pool.clips))
+                bar.set_postfix(blocks=f"{len(made)}/{len(plans)}", clips=len(outcome.pool.clips))
                 bad.update(block.bad)
                 outcome.dropped += block.dropped
                 outcome.counts.update(block.counts)
-                pool = _add(pool, block)
+                outcome.pool = outcome.pool.joined(block.pool)
             try:
-                check_enough(recipe, len(pool.clips), outcome.dropped)
+                check_enough(recipe, len(outcome.pool.clips), outcome.dropped)
             except LongVPOError:
                 shutil.rmtree(blocks)  # they say that videos are bad, which may be mended before the next run
                 raise
-            finish(made, pool, session, outcome)
+            finish(made, session, outcome)
             bar.update(len(outcome.triplets) - bar.n)
-    return pool
 
 
 def plan_round(
@@ -110,25 +109,3 @@ def plan_round(
         path = begin.path.with_name(f"{int(begin.path.stem) + len(plans):05d}.npz")
         plans.append(BlockPlan(path, dict(drafts), begin.first + sum(plan.drafts for plan in plans)))
     return plans
-
-
-def _anchors(recipe: DatasetRecipe, material: Material) -> Iterator[int]:
-    sizes = [sum(one.name == source.name for one in material.sources) for source in recipe.sources]
-    return mixed(sizes, [source.weight for source in recipe.sources], np.random.default_rng(recipe.seed))
-
-
-def _add(pool: Pool, block: Block) -> Pool:
-    """The pool with the block's clips that are new to it."""
-    known = {clip.clip_id for clip in pool.clips}
-    new = [index for index, clip in enumerate(block.clips) if clip.clip_id not in known]
-    if not new:
-        return pool
-    clips = [*pool.clips, *(block.clips[index] for index in new)]
-    if not pool.clips:
-        return Pool(clips, block.frames[new], block.visual[new], block.captions[new])
-    return Pool(
-        clips,
-        np.concatenate([pool.frames, block.frames[new]]),
-        np.concatenate([pool.visual, block.visual[new]]),
-        np.concatenate([pool.captions, block.captions[new]]),
-    )

@@ -19,7 +19,7 @@ from longvpo.dataset.drafts import alive, check_pairs
 from longvpo.dataset.material import BlockPlan
 from longvpo.dataset.replies import parse_question
 from longvpo.dataset.session import Session, clip_request, failed, no_caption
-from longvpo.dataset.stage1.blocks import Block, Draft
+from longvpo.dataset.stage1.blocks import Block, Cue
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.prompts import QUESTION_SCHEMA
 
@@ -42,15 +42,15 @@ def write_block(plan: BlockPlan, found: dict[int, tuple[Clip, int] | Dropped], k
     questions = session.embedder.texts([draft.question for draft in drafts])
     write_rejected(drafts, pool, questions, session, counts)
     check_pairs(alive(drafts), session)
-    return Block(clips, pool.frames, pool.visual, pool.captions, drafts, questions, dropped, bad, dict(counts))
+    return Block(pool, drafts, questions, dropped, bad, dict(counts))
 
 
-def plan_drafts(plan: BlockPlan, read: list[int], seed: int) -> list[Draft]:
+def plan_drafts(plan: BlockPlan, read: list[int], seed: int) -> list[Cue]:
     """The drafts of a block, numbered as if every candidate could be read: a broken video changes no other seed."""
     drafts, number = [], plan.first
     for candidate, count in plan.candidates.items():
         if candidate in read:
-            drafts += [Draft(n, read.index(candidate), seed + n) for n in range(number, number + count)]
+            drafts += [Cue(n, seed + n, read.index(candidate)) for n in range(number, number + count)]
         number += count
     return drafts
 
@@ -65,11 +65,7 @@ def write_captions(
     answers = session.ask(requests, "captions", counts)
     for (number, (clip, frames)), answer in zip(missing.items(), answers, strict=True):
         refusal = no_caption(answer, "caption")
-        captioned[number] = (
-            Dropped(clip.clip_id, refusal.filter, refusal.reason, refusal.score)
-            if refusal
-            else (replace(clip, caption=answer.text), frames)
-        )
+        captioned[number] = refusal.dropped(clip.clip_id) if refusal else (replace(clip, caption=answer.text), frames)
     return found | captioned
 
 
@@ -85,7 +81,7 @@ def measure(clips: list[Clip], frames: list[int], known: Pool, session: Session)
     return Pool(clips, np.array(frames, int), visual, session.embedder.texts([clip.caption for clip in clips]))
 
 
-def write_questions(drafts: list[Draft], pool: Pool, session: Session, counts: dict[str, int]) -> None:
+def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: dict[str, int]) -> None:
     """Question and chosen answer, from the anchor and its caption alone."""
     prompts, temperature = session.recipe.prompts, session.recipe.writer.temperature
     requests = []
@@ -103,7 +99,7 @@ def write_questions(drafts: list[Draft], pool: Pool, session: Session, counts: d
 
 
 def write_rejected(
-    drafts: list[Draft], pool: Pool, questions: np.ndarray, session: Session, counts: dict[str, int]
+    drafts: list[Cue], pool: Pool, questions: np.ndarray, session: Session, counts: dict[str, int]
 ) -> None:
     """The same question, answered from a distractor alone: plausible, and from looking in the wrong place."""
     for draft, question in zip(drafts, questions, strict=True):
@@ -120,7 +116,7 @@ def write_rejected(
         draft.rejected = answer.text
 
 
-def draw_distractor(draft: Draft, pool: Pool, question: np.ndarray, recipe: DatasetRecipe) -> int | Refusal:
+def draw_distractor(draft: Cue, pool: Pool, question: np.ndarray, recipe: DatasetRecipe) -> int | Refusal:
     """The clip of the block that the rejected answer is written from."""
     refused, _ = refused_clips(pool, draft.anchor, question, recipe.filters)
     free = recipe.context.frame_budget - int(pool.frames[draft.anchor])

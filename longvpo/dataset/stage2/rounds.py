@@ -17,11 +17,10 @@ from tqdm import tqdm
 
 from longvpo.clips.filters import Refusal, unanswered
 from longvpo.clips.long_videos import LongVideo, open_long_video
-from longvpo.clips.pool import mixed
 from longvpo.clips.rows import Dropped
 from longvpo.clips.sources import OverlapError
-from longvpo.dataset.material import block_size
-from longvpo.dataset.outcome import Reasoned
+from longvpo.dataset.material import block_size, in_turn
+from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
 from longvpo.dataset.stage2.captions import Story, caption
 from longvpo.dataset.stage2.write import Reasoning, parts, write
@@ -35,7 +34,7 @@ def run_stage2(
     videos: list[LongVideo],
     kept: Path,
     overlap: frozenset[str],
-    outcome: Reasoned,
+    outcome: Outcome,
 ) -> None:
     """Write triplets until the recipe's number is reached or its attempts are used up.
 
@@ -46,7 +45,7 @@ def run_stage2(
         LongVPOError: no video can be used.
     """
     wanted, most = section.triplets, int(section.triplets * section.attempts)
-    order = _order(section, videos, session.recipe.seed)
+    order = in_turn([video.source for video in videos], section.sources, [session.recipe.seed, 2])
     bad: set[int] = set()
     planned = 0
     with tqdm(total=wanted, desc="stage 2") as bar:
@@ -63,18 +62,13 @@ def run_stage2(
             size = block_size(session.recipe.video, session.recipe.writer.batch_size)
             for start in range(0, len(drafts), size):
                 some = drafts[start : start + size]
-                outcome.questions = write(some, outcome.questions, session, section, outcome.counts)
+                write(some, outcome.asked, session, section, outcome.counts)
                 for draft in some:
                     if draft.refusal:
-                        outcome.dropped.append(draft.dropped(draft.refusal))
+                        outcome.dropped.append(draft.dropped(draft.refusal, draft.part, draft.relevant))
                     else:
-                        outcome.triplets.append(draft.triplet(session))
+                        outcome.triplets.append(draft.reasoned(session))
                 bar.update(len(outcome.triplets) - bar.n)
-
-
-def _order(section: Stage2Section, videos: list[LongVideo], seed: int) -> Iterator[int]:
-    sizes = [sum(video.source == source.name for video in videos) for source in section.sources]
-    return mixed(sizes, [source.weight for source in section.sources], np.random.default_rng([seed, 2]))
 
 
 def cut_and_caption(
@@ -83,7 +77,7 @@ def cut_and_caption(
     videos: dict[int, LongVideo],
     kept: Path,
     overlap: frozenset[str],
-    outcome: Reasoned,
+    outcome: Outcome,
 ) -> set[int]:
     """Cut and caption some videos; returns those that cannot be used, which are dropped with their reasons."""
     sources = {source.name: source for source in section.sources}
@@ -119,14 +113,14 @@ def cut_and_caption(
         if story.refusal:
             bad.add(number)
             named = f"{videos[number].source}/{story.name}"
-            outcome.dropped.append(Dropped(named, story.refusal.filter, story.refusal.reason, story.refusal.score))
+            outcome.dropped.append(story.refusal.dropped(named))
         else:
             outcome.videos[number] = parts(story.scenes, section)
     return bad
 
 
 def plan_round(
-    session: Session, section: Stage2Section, picks: list[int], need: int, planned: int, outcome: Reasoned
+    session: Session, section: Stage2Section, picks: list[int], need: int, planned: int, outcome: Outcome
 ) -> list[Reasoning]:
     """The drafts of a round, at most `need`: one about each part of the videos, then a second one, and so on."""
     asked = [part for pick in picks for part in outcome.videos[pick]]
@@ -143,7 +137,7 @@ def plan_round(
     return drafts
 
 
-def _tasks(section: Stage2Section, outcome: Reasoned) -> Iterator[str]:
+def _tasks(section: Stage2Section, outcome: Outcome) -> Iterator[str]:
     """Tasks, always the one that has the fewest triplets for its weight: what is dropped is asked for again."""
     names = [name for name, weight in section.tasks.items() if weight > 0]
     weights = np.array([section.tasks[name] for name in names])

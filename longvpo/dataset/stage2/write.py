@@ -13,72 +13,44 @@ from itertools import pairwise
 import numpy as np
 
 from longvpo.clips.filters import Refusal
-from longvpo.clips.rows import Dropped, Scene, Triplet
-from longvpo.dataset.drafts import agree, alive, asked_before, check_pairs
+from longvpo.clips.rows import Scene, Triplet
+from longvpo.dataset.drafts import Asked, Draft, agree, alive, check_pairs
 from longvpo.dataset.replies import parse_right, parse_scenes_question
 from longvpo.dataset.session import Session, clip_request, failed, question_section
 from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import Stage2Section
-from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
 
 
 @dataclass
-class Reasoning:
-    """A triplet of stage 2 in the making; once it has a refusal no later step touches it."""
+class Reasoning(Draft):
+    """A draft about several scenes."""
 
-    number: int
-    seed: int
+    stage = 2
     part: list[Scene]
     task: str
-    question: str = ""
     answer_type: str = ""
     trace: str = ""
     relevant: list[int] = field(default_factory=list)  # places in the part
-    prompt: str = ""
-    chosen: str = ""
-    rejected: str = ""
     rejection: str = ""
     outside: list[int] = field(default_factory=list)  # places that the rejected answer was written from
     said: dict[tuple[int, ...], str] = field(default_factory=dict)  # answers from some of the relevant scenes
-    refusal: Refusal | None = None
 
-    @property
-    def id(self) -> str:
-        return f"stage2-{self.number:06d}"
-
-    def triplet(self, session: Session) -> Triplet:
-        return Triplet(
-            id=self.id,
-            stage=2,
-            prompt=self.prompt,
-            chosen=self.chosen,
-            rejected=self.rejected,
-            rejection=self.rejection,
-            context=[scene.reference for scene in self.part],
+    def reasoned(self, session: Session) -> Triplet:
+        """The row that it becomes."""
+        return self.triplet(
+            session,
+            self.part,
+            [self.part[place] for place in self.outside],
             anchors=self.relevant,
-            rejected_clips=[self.part[place].reference for place in self.outside],
-            writer=session.writer.name,
-            judge=session.judge.name if session.judge else "",
-            seed=self.seed,
-            recipe=recipe_hash(session.recipe),
+            rejection=self.rejection,
             task=self.task,
             answer_type=self.answer_type,
             trace=self.trace,
             scenes=[scene.scene for scene in self.part],
             question_writer=session.question_writer.name,
         )
-
-    def dropped(self, refusal: Refusal) -> Dropped:
-        made = {
-            "prompt": self.prompt,
-            "chosen": self.chosen,
-            "rejected": self.rejected,
-            "context": [scene.reference for scene in self.part],
-            "anchors": self.relevant,
-        }
-        return Dropped(self.id, refusal.filter, refusal.reason, refusal.score, made)
 
 
 def parts(scenes: list[Scene], section: Stage2Section) -> list[list[Scene]]:
@@ -89,23 +61,15 @@ def parts(scenes: list[Scene], section: Stage2Section) -> list[list[Scene]]:
 
 
 def write(
-    drafts: list[Reasoning], before: np.ndarray, session: Session, section: Stage2Section, counts: dict[str, int]
-) -> np.ndarray:
-    """All that makes a triplet of a draft, or gives it a refusal.
-
-    Args:
-        before: unit vectors of the questions that were asked before, of shape (n, dimension).
-
-    Returns:
-        The same with the new ones.
-    """
+    drafts: list[Reasoning], asked: Asked, session: Session, section: Stage2Section, counts: dict[str, int]
+) -> None:
+    """All that makes a triplet of a draft, or gives it a refusal; `asked` gains the new questions."""
     write_questions(drafts, session, section, counts)
-    asked = check_new(drafts, before, session)
+    check_new(drafts, asked, session)
     write_chosen(drafts, session, section, counts)
     check_scenes(drafts, session, section, counts)
     write_rejected(drafts, session, section, counts)
     check_answers(drafts, session, counts)
-    return asked
 
 
 def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
@@ -134,21 +98,13 @@ def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Se
         draft.prompt = prompts.answer.format(question=draft.question)
 
 
-def check_new(drafts: list[Reasoning], before: np.ndarray, session: Session) -> np.ndarray:
-    """Refuse questions that were nearly asked before; returns `before` with the others."""
+def check_new(drafts: list[Reasoning], asked: Asked, session: Session) -> None:
+    """Refuse questions that were nearly asked before."""
     new = alive(drafts)
-    if not new:
-        return before
-    vectors = session.embedder.texts([draft.question for draft in new])
-    asked = len(before)
-    # room for all, filled as they are let in: to stack them anew for each draft would copy gigabytes
-    questions = np.concatenate([before, vectors]) if asked else vectors.copy()
-    for draft, vector in zip(new, vectors, strict=True):
-        draft.refusal = asked_before(vector, questions[:asked], session.recipe.filters.question_threshold)
+    for draft, vector in zip(new, session.embedder.texts([draft.question for draft in new]), strict=True):
+        draft.refusal = asked.before(vector, session.recipe.filters.question_threshold)
         if draft.refusal is None:
-            questions[asked] = vector
-            asked += 1
-    return questions[:asked].copy()
+            asked.add(vector)
 
 
 def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:

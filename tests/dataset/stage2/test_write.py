@@ -15,8 +15,8 @@ from support.scribe import Scribe, content, run
 
 from longvpo.clips.filters import Refusal
 from longvpo.clips.rows import Scene, features
-from longvpo.dataset.drafts import agree
-from longvpo.dataset.outcome import Reasoned
+from longvpo.dataset.drafts import Asked, agree
+from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.replies import ScenesQuestion, parse_right, parse_scenes_question
 from longvpo.dataset.run import build
 from longvpo.dataset.session import Session
@@ -102,7 +102,7 @@ def test_a_long_video_is_asked_about_part_by_part(count: int, expected: list[int
 
 def test_tasks_are_balanced_and_videos_take_turns() -> None:
     made = section(triplets=60, questions=4, tasks={"order": 1, "count": 2, "cause": 0})
-    outcome = Reasoned(videos={0: [scenes(8, "a")], 1: [scenes(4, "b1"), scenes(4, "b2")], 2: [scenes(9, "c")]})
+    outcome = Outcome(2, videos={0: [scenes(8, "a")], 1: [scenes(4, "b1"), scenes(4, "b2")], 2: [scenes(9, "c")]})
     session = Session(load_recipe(DatasetRecipe, "tiny/dataset"), None, None, None, None, None, None)  # type: ignore[arg-type]
     drafts = plan_round(session, made, [0, 1, 2], 12, 100, outcome)
     assert Counter(draft.task for draft in drafts) == {"count": 8, "order": 4}
@@ -110,7 +110,7 @@ def test_tasks_are_balanced_and_videos_take_turns() -> None:
     assert list(Counter(draft.part[0].video for draft in drafts).values()) == [3, 3, 3, 3]
     assert [draft.number for draft in drafts] == list(range(100, 112))
     # what was dropped is asked for again: of 8 and 4, all of `count` and none of `order` were let in
-    outcome.triplets = [draft.triplet(_named(session)) for draft in drafts if draft.task == "count"]
+    outcome.triplets = [draft.reasoned(_named(session)) for draft in drafts if draft.task == "count"]
     more = plan_round(session, made, [0, 1, 2], 6, 112, outcome)
     assert Counter(draft.task for draft in more) == {"order": 5, "count": 1}
     assert plan_round(session, made, [], 6, 118, outcome) == []
@@ -174,7 +174,7 @@ def reasoned(tmp_path: Path, oracle: Oracle, judge: bool = True, **values: Any) 
         lambda clip: np.zeros((4, 8, 8, 3), np.uint8),  # type: ignore[arg-type]
     )
     draft = Reasoning(0, 7, scenes(8), "pair")
-    write([draft], np.zeros((0, 1)), session, section(**values), Counter())
+    write([draft], Asked(), session, section(**values), Counter())
     return draft
 
 
