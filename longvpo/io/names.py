@@ -1,8 +1,8 @@
 """The files that rows name: inside their source's folder, and found however their names are spelt.
 
-The rule: the exact name comes first. Then the same name with its accents composed the other way, as tables and files
-from a Mac have them, with the separators of Windows, or without blanks around it. No spelling leads out of the folder
-by itself; links that lie in the folder are the user's own, and are followed.
+The rule: the exact name comes first. Then come three other spellings: accents composed the other way, as on a Mac, the
+separators of Windows, and no blanks around the name. No spelling leads out of the folder by itself; links that lie in
+the folder are the user's own, and are followed.
 """
 
 from __future__ import annotations

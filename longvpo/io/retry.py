@@ -20,7 +20,7 @@ from huggingface_hub.utils._http import default_client_factory, hf_raise_for_sta
 from longvpo.errors import LongVPOError, first_line, hide
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try of a request to the Hub
-LONGEST_ASKED = 300.0  # seconds; a Hub that asks for more by Retry-After is left alone
+LONGEST_ASKED = 300.0  # seconds; a Hub that asks for more by Retry-After is not asked again
 SAYS_LATER = (408, 425, 429)
 
 Result = TypeVar("Result")

@@ -61,7 +61,7 @@ def server_name(endpoint: EndpointSection) -> str:
         url = urlsplit(endpoint.url)
         port = url.port
         httpx2.URL(endpoint.url)
-    except ValueError as error:  # of urllib: the port, or brackets without their other half
+    except ValueError as error:  # urllib's: the port, or brackets without their other half
         port_is_wrong = "port" in str(error).lower()
         raise LongVPOError(f"{wrong}; its port must be a number from 1 to 65535" if port_is_wrong else wrong) from None
     except httpx2.InvalidURL:

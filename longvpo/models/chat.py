@@ -29,7 +29,7 @@ from longvpo.recipe.sections import EndpointSection, WriterSection
 FIRST_WAIT = 1.0  # seconds before the first retry; it doubles
 LONGEST_WAIT = 60.0
 LONGEST_REASON = 300  # characters
-LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is left alone
+LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is not asked again
 
 WRONG_KEY = (401, 403)
 WRONG_PLACE = (404, 405)
@@ -62,7 +62,7 @@ class Chat:
 
     Attributes:
         stop: when it is set, nothing is tried again; every run of an event loop sets its own.
-        cost: of all replies so far, in the unit of the prices.
+        cost: the cost of all replies so far, in the unit of the prices.
         counted: whether the server reports its tokens.
     """
 
@@ -96,7 +96,7 @@ class Chat:
                 f"{self.place} reports no tokens, so that endpoint.max_cost cannot be kept: set it to null"
             )
         if self.cost >= limit:
-            raise LongVPOError(f"stopped at a cost of {self.cost:.4g}: to go on, raise endpoint.max_cost ({limit:g})")
+            raise LongVPOError(f"stopped at a cost of {self.cost:.4g}: to resume, raise endpoint.max_cost ({limit:g})")
 
     async def ask(
         self,
@@ -170,7 +170,12 @@ class Chat:
             if self.endpoint.provider is not None and type(error) is ValueError:  # such as: it has no such model
                 raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
             raise _AgainError(NO_ANSWER) from None
-        except (TypeError, AttributeError, KeyError, RecursionError):  # of the client, too: it believes what is sent
+        except (
+            TypeError,
+            AttributeError,
+            KeyError,
+            RecursionError,
+        ):  # errors of the client, too: it believes what is sent
             raise _AgainError(NO_ANSWER) from None
 
     def _read(self, output: Any) -> Reply:

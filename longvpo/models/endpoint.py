@@ -1,7 +1,7 @@
 """A model behind a server with the OpenAI chat protocol: vLLM, SGLang, llama.cpp, Inference Providers.
 
-The rule: an answer is handed over the moment it is there, and whatever ends a run, a dead server, a wrong key or the
-limit of the cost, first lets the requests that are under way come in.
+The rule: an answer is handed over the moment it is there. Whatever ends a run (a dead server, a wrong key, the limit of
+the cost) first lets the requests that are under way come in.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FramesAs = Literal["images", "video_jpeg", "video_url"]
 SUSPECT = 8  # requests without an answer that can be used, and none with one: the recipe is at fault, not the rows
 TOO_LARGE = 413
 
-# Of the growth that the first frames announce, the least that the later ones must show. Images are counted one by
-# one; of a video, families merge neighbouring frames and shrink those of a long one.
+# The later frames must show at least this share of the growth that the first ones announce. Images are counted one by
+# one; families merge the neighbouring frames of a video, and shrink those of a long one.
 LEAST_GROWTH: dict[FramesAs, float] = {"images": 0.9, "video_jpeg": 0.5, "video_url": 0.5}
 MORE_FRAMES: dict[FramesAs, str] = {
     "images": "raise vLLM's --limit-mm-per-prompt, or set video.max_frames lower",
@@ -49,7 +49,7 @@ class EndpointWriter:
 
     def __init__(self, section: WriterSection, endpoint: EndpointSection) -> None:
         self.name = f"{section.model}@{section.revision}"
-        # neither the url nor the provider: another server of the same model can go on
+        # neither the url nor the provider: another server of the same model can resume
         self.settings: dict[str, Any] = {"max_new_tokens": section.max_new_tokens, "frames_as": endpoint.frames_as}
         if endpoint.parameters:
             self.settings["parameters"] = endpoint.parameters
@@ -111,7 +111,7 @@ class EndpointWriter:
                 await asyncio.gather(*(work(client) for _ in range(min(self.endpoint.concurrency, len(batches)))))
         if failures:
             raise type(failures[0])(
-                f"{failures[0]}; {self.kept} answers of this run are kept: run the same command again to go on"
+                f"{failures[0]}; {self.kept} answers of this run are kept: run the same command again to resume"
             ) from None
         for number, answer in refused:
             keep(number, [answer])
@@ -251,7 +251,7 @@ def _mp4(frames: np.ndarray) -> str:
     height, width = frames.shape[1:3]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        write_video(path, frames[:, : height // 2 * 2, : width // 2 * 2], fps=1)  # H.264 takes even sizes alone
+        write_video(path, frames[:, : height // 2 * 2, : width // 2 * 2], fps=1)  # H.264 takes only even sizes
         return base64.b64encode(path.read_bytes()).decode()
 
 

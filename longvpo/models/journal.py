@@ -21,7 +21,7 @@ from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.replies import read_text
 from longvpo.models.writer import Answer, Request, Writer
 
-KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # of an answer
+KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # the fields of an answer
 
 
 class Journal:

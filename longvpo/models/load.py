@@ -104,14 +104,14 @@ def _not_language(section: ModelSection) -> list[str]:
 
 
 def reads_video(config: Any) -> bool:
-    """Whether a model of this configuration takes pictures; others are for text alone."""
+    """Whether a model of this configuration takes pictures; others are only for text."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def check_model(section: ModelSection, sees: bool = True) -> None:
-    """Look at the model's configuration alone.
+    """Look only at the model's configuration.
 
     Raises:
         LongVPOError: there is no such model, or it `sees` no pictures where it must.
@@ -139,7 +139,7 @@ def adapter_folder(adapter: str, revision: str) -> Path:
 
     Args:
         adapter: a folder or a Hub id.
-        revision: of the Hub id.
+        revision: the revision of the Hub id.
 
     Raises:
         LongVPOError: there is no such folder, and no such repository that can be reached.

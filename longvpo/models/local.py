@@ -20,7 +20,7 @@ from longvpo.recipe.sections import WriterSection
 
 
 class LocalWriter:
-    """A transformers model on this machine: one for video and text, or, to judge, one for text alone."""
+    """A transformers model on this machine: one for video and text, or, to judge, one only for text."""
 
     def __init__(self, section: WriterSection, fps: float) -> None:
         self.section, self.fps = section, fps
@@ -33,7 +33,9 @@ class LocalWriter:
         return alike(requests, self.section.batch_size)
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
-        with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # of the next batch, while one is answered
+        with ThreadPoolExecutor(
+            1, thread_name_prefix="frames"
+        ) as ahead:  # frames of the next batch, while one is answered
             following = [ahead.submit(batch_frames, batch) for batch in batches[:1]]
             for number, (batch, after) in enumerate(zip(batches, [*batches[1:], None], strict=True)):
                 videos = following.pop().result()

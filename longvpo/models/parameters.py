@@ -1,7 +1,7 @@
 """The parameters of a request to a server, under the names that this server takes.
 
-The rule: a server that refuses a parameter by its name is asked under the other name, or without it, from then on, and
-one line says so. What the recipe sets under endpoint.parameters is sent as it stands.
+The rule: a server that refuses a parameter by its name is asked under the other name, or without it, from then on. One
+line says so. What the recipe sets under endpoint.parameters is sent as it stands.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What users wrote, as tokens: plain text always, whatever it says.
 
-The rule: `<video>`, `<|im_end|>` and every other control token of a tokenizer come from the chat template and from us,
-never from a caption, a question or an answer: there they are letters like any others. A text without them has the
-tokens that it always had.
+The rule: `<video>`, `<|im_end|>` and every other control token of a tokenizer come only from the chat template and from
+us. In a caption, a question or an answer they are letters like any others. A text without them has the tokens that it
+always had.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def control_tokens(processor: Any) -> re.Pattern[str]:
     """What matches any control token: the special ones, those that the chat template writes, and the placeholders.
 
     Args:
-        processor: or a tokenizer.
+        processor: a processor or a tokenizer.
     """
     return _patterns(processor)[0]
 
@@ -45,7 +45,7 @@ def _any_of(texts: set[str]) -> re.Pattern[str]:
 
 
 def tokenizer_of(processor: Any) -> Any:
-    """The tokenizer in a processor; of a model for text alone, it is the processor."""
+    """The tokenizer in a processor; the processor of a model only for text is the tokenizer itself."""
     from transformers import PreTrainedTokenizerBase
 
     return processor if isinstance(processor, PreTrainedTokenizerBase) else processor.tokenizer

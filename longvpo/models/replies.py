@@ -1,17 +1,18 @@
 """What a model said, read in one place: behind a server or on this machine, now or from an old journal.
 
 The rule: thinking is left out, and nothing in it is an answer. A control token of a chat template ends an answer. What
-is no character is left out. What is then no whole answer has a reason, and is data for one run: dropped, not kept.
+is not a character is left out. What is then not a whole answer gets a reason. It is data for one run: dropped, not
+kept.
 
 An answer may speak of those marks, so that not every one counts. None inside a JSON object does: its strings are read
 one by one. A mark of thinking counts by where it stands:
 - One that opens: at the start of a line, or before a line break or a JSON object.
 - One that closes what is open: the first that is not quoted; the last, where all are.
-- One that closes what the prompt opened: not quoted, and at the start or the end of a line, before JSON or a fence,
-  after a sentence, or after several lines or a long text.
+- One that closes what the prompt opened: not quoted, and at the start or the end of a line, before JSON or a fence, or
+  after a sentence, several lines or a long text.
 - After the first that counts: all that are not quoted. A control token such as `<|begin_of_thought|>`: always.
-Quoted is what has a space or a quotation mark before it on its line, and a small letter, a quotation mark or
-punctuation after it. In doubt, a mark in one line of prose stays.
+A mark is quoted when a space or a quotation mark stands before it on its line, and a small letter, a quotation mark or
+punctuation after it. A mark in one line of prose stays where it is in doubt.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ LAST = re.compile(
 )
 STRUCK_OUT = re.compile(r"\s*<s>[^<]*</s>\s*[^\s<\[]")
 LINE_STARTS = re.compile(rf"(?:\s|[>*\u200b\ufeff]|{CONTROL}|{AT_THE_ENDS})*")
-# surrogates are halves of a character; the others are no text in any language
+# surrogates are halves of a character; the others are not text in any language
 NO_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 SHOWN = 120  # characters of what was said, in a reason
 
@@ -95,7 +96,7 @@ def read_text(said: str, whole: bool = True, limit: int | None = None, controls:
 
     Args:
         whole: it came to its end by itself.
-        limit: of tokens, for the reason.
+        limit: the limit of tokens, for the reason.
         controls: the tokenizer's own control tokens, beside those that are known.
     """
     answer = without_thinking(said)
@@ -192,9 +193,9 @@ def _outside(wanted: re.Pattern[str], said: str) -> Iterator[re.Match[str]]:
 
 
 def plain(said: str, controls: Iterable[str] = ()) -> str:
-    """A text up to the first control token, without what is no character.
+    """A text up to the first control token, without what is not a character.
 
-    What is a control token only in some templates is left out at the start and at the end alone.
+    What is a control token only in some templates is left out only at the start and at the end.
     """
     said = BOXES.sub("", said)
     ends = re.compile("|".join([CONTROL, *map(re.escape, sorted(controls, key=len, reverse=True))]))

@@ -28,7 +28,7 @@ class Request:
     seed: int = 0
     temperature: float = 0.0  # 0 is greedy
     schema: dict[str, Any] | None = None  # JSON schema of the answer; a server can be held to it
-    times: tuple[float, ...] = ()  # seconds of the frames, from the start of the clip; none: text alone
+    times: tuple[float, ...] = ()  # seconds of the frames, from the start of the clip; none: only text
     media: str = ""  # names what the frames show: the video's hash, the span and the size
     frames: Callable[[], np.ndarray] | None = field(default=None, compare=False)  # uint8 RGB (times, height, width, 3)
 
@@ -87,7 +87,7 @@ class Writer(Protocol):
     settings: dict[str, Any]
 
     def batches(self, requests: list[Request]) -> list[list[int]]:
-        """The indices of all requests in groups that are answered together; decided by the requests alone."""
+        """The indices of all requests in groups that are answered together; decided only by the requests."""
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
         """Answer the batches, in any order, and hand each over when it is done."""

@@ -1,7 +1,7 @@
 """Open video files: as bytes of this one file, whatever they are called and whatever they hold.
 
-The rule: FFmpeg never sees a name, which it could take for an address or a pattern of many files, and it may open
-nothing else, whatever a playlist that calls itself a film asks for.
+The rule: FFmpeg never sees a name, which it could take for an address or a pattern of many files. It may open nothing
+else, whatever a playlist that calls itself a film asks for.
 """
 
 from __future__ import annotations

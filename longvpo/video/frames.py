@@ -1,7 +1,7 @@
 """Decode, sample and join clips.
 
-The rule: a frame is asked for by its time in seconds, never by its index, and every backend gives the frame that
-is on screen at that time, or says why it cannot.
+The rule: a frame is asked for by its time in seconds, never by its index. Every backend gives the frame that is on
+screen at that time, or says why it cannot.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from longvpo.video.recent import Recent
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3
 
-# Pictures of a file above which PyAV reads it: decord lists them all each time that it opens the file (0.2 s for three
-# hours at 8 frames a second, where PyAV's seek takes 0.01 s), and a film is opened for every scene.
+# PyAV reads a file of more pictures: decord lists them all each time that it opens the file, once for every scene. That
+# takes 0.2 s for three hours at 8 frames a second, PyAV's seek 0.01 s.
 DECORD_LONGEST = 10_000
 
 
