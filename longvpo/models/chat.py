@@ -170,12 +170,7 @@ class Chat:
             if self.endpoint.provider is not None and type(error) is ValueError:  # such as: it has no such model
                 raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
             raise _AgainError(NO_ANSWER) from None
-        except (
-            TypeError,
-            AttributeError,
-            KeyError,
-            RecursionError,
-        ):  # errors of the client, too: it believes what is sent
+        except (TypeError, AttributeError, KeyError, RecursionError):  # the client's, too: it believes what is sent
             raise _AgainError(NO_ANSWER) from None
 
     def _read(self, output: Any) -> Reply:

@@ -1,7 +1,7 @@
 """A model behind a server with the OpenAI chat protocol: vLLM, SGLang, llama.cpp, Inference Providers.
 
-The rule: an answer is handed over the moment it is there. Whatever ends a run (a dead server, a wrong key, the limit of
-the cost) first lets the requests that are under way come in.
+The rule: an answer is handed over the moment it is there. Whatever ends a run (a dead server, a wrong key, the limit
+of the cost) first lets the requests that are under way come in.
 """
 
 from __future__ import annotations

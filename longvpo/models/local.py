@@ -33,9 +33,7 @@ class LocalWriter:
         return alike(requests, self.section.batch_size)
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
-        with ThreadPoolExecutor(
-            1, thread_name_prefix="frames"
-        ) as ahead:  # frames of the next batch, while one is answered
+        with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # decodes for the next batch meanwhile
             following = [ahead.submit(batch_frames, batch) for batch in batches[:1]]
             for number, (batch, after) in enumerate(zip(batches, [*batches[1:], None], strict=True)):
                 videos = following.pop().result()

@@ -1,8 +1,8 @@
 """What users wrote, as tokens: plain text always, whatever it says.
 
-The rule: `<video>`, `<|im_end|>` and every other control token of a tokenizer come only from the chat template and from
-us. In a caption, a question or an answer they are letters like any others. A text without them has the tokens that it
-always had.
+The rule: `<video>`, `<|im_end|>` and every other control token of a tokenizer come only from the chat template and
+from us. In a caption, a question or an answer they are letters like any others. A text without them has the tokens
+that it always had.
 """
 
 from __future__ import annotations

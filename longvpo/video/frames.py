@@ -23,8 +23,8 @@ from longvpo.video.recent import Recent
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3
 
-# PyAV reads a file of more pictures: decord lists them all each time that it opens the file, once for every scene. That
-# takes 0.2 s for three hours at 8 frames a second, PyAV's seek 0.01 s.
+# PyAV reads a file of more pictures: decord lists them all each time that it opens the file, once for every scene.
+# That takes 0.2 s for three hours at 8 frames a second, PyAV's seek 0.01 s.
 DECORD_LONGEST = 10_000
 
 
