@@ -14,11 +14,12 @@ from longvpo.models.load import load_processor, loading, model_path
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import steps_of, training_arguments
+from longvpo.training.collator import check_videos
 from longvpo.training.memory import Skeleton, step_memory
 from longvpo.training.rows import check_mix, training_rows
 from longvpo.training.start import check_starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
-from longvpo.video.frames import scaled_size
+from longvpo.video.frames import ClipFrames, scaled_size
 
 
 def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "dataset": recipe.data.dataset,
         "triplets": None if rows is None else len(rows),
         "left_out": dict(left_out),
+        "videos": None if rows is None else _videos(recipe, rows),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
         "steps": steps,
@@ -59,6 +61,15 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "reference": recipe.reference,
         "reference_log_probs": recipe.reference_log_probs,
     } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing)
+
+
+def _videos(recipe: TrainRecipe, rows: Dataset) -> str:
+    """Whether the run will find its videos, as it looks before it starts; a plan may be made where they are not."""
+    try:
+        check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
+    except LongVPOError as error:
+        return str(error)
+    return "all can be used"
 
 
 def spread(values: list[int]) -> dict[str, int]:

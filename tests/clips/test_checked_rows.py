@@ -98,7 +98,10 @@ def test_a_run_says_how_many_it_left_out(
     dataset: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = recipe_of(spoilt(dataset, tmp_path / "some", 3), world, "training.gradient_accumulation_steps=1")
-    assert plan_training(recipe)["left_out"] == {"chosen equals rejected": 3}
+    plan = plan_training(recipe)
+    assert (plan["left_out"], plan["videos"]) == ({"chosen equals rejected": 3}, "all can be used")
+    away = recipe_of(dataset, tmp_path, "training.gradient_accumulation_steps=1")
+    assert "no such video: videos/" in plan_training(away)["videos"]
     facts = train(recipe, tmp_path / "out")
     assert (facts["triplets"], facts["left_out"]) == (37, {"chosen equals rejected": 3})
     assert json.loads((tmp_path / "out" / "facts.json").read_text())["left_out"] == facts["left_out"]
