@@ -1,6 +1,6 @@
 """What a cell of a table says, and whether it says anything.
 
-The rule: a value that is missing never becomes a text. `None` and `NaN` are no captions, no questions and no answers.
+The rule: a value that is missing never becomes a text. `None` and `NaN` are not captions, questions or answers.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
     """The question in a row, and its right answers: where the cell holds a list, each of them is right.
 
     Args:
-        video: that the row is about.
+        video: the video that the row is about.
 
     Raises:
-        VideoError: one is missing, is no text, or is damaged.
+        VideoError: one is missing, is not a text, or is damaged.
     """
     question, answer = cell(row, "question"), cell(row, "answer")
     if says_nothing(question):
@@ -88,7 +88,7 @@ def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
     if is_empty(answer):
         raise VideoError(f"{video} has no answer")
     if isinstance(question, list | dict | bytes):
-        raise VideoError(f"{video}: its question is no text: {shown(question)}")
+        raise VideoError(f"{video}: its question is not a text: {shown(question)}")
     said, answers = _text(question), tuple(dict.fromkeys(_answers(answer, video)))
     for column, texts in (("question", (said,)), ("answer", answers)):
         if any(0xD800 <= ord(character) < 0xE000 for text in texts for character in text):
@@ -100,7 +100,7 @@ def _answers(value: Any, video: str) -> list[str]:
     if isinstance(value, list):
         return [text for item in value if not is_empty(item) for text in _answers(item, video)]
     if isinstance(value, dict | bytes):
-        raise VideoError(f"{video}: its answer is no text: {shown(value)}")
+        raise VideoError(f"{video}: its answer is not a text: {shown(value)}")
     return [_text(value)]
 
 

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 TEXTS = ("prompt", "chosen", "rejected")
-COLUMNS = [*TEXTS, "context", "anchors"]  # of a dataset that are trained on
+COLUMNS = [*TEXTS, "context", "anchors"]  # the columns that are trained on
 CLIP = "an object with source, video, start and end"
 
 
 def check_rows(rows: Dataset, where: str) -> None:
-    """Raises LongVPOError at the first row that is no triplet.
+    """Raises LongVPOError at the first row that is not a triplet.
 
     Args:
-        rows: with COLUMNS.
+        rows: a dataset with COLUMNS.
         where: the config's name.
     """
     for number, row in enumerate(rows.select_columns(COLUMNS)):
@@ -56,7 +56,7 @@ def _fault(row: dict[str, Any]) -> str | None:
 
 
 def teaching(rows: Dataset) -> tuple[Dataset, Counter[str]]:
-    """The rows that teach something, and of the others how many there are, by reason."""
+    """The rows that teach something, and how many others there are, by reason."""
     answers = zip(rows["chosen"], rows["rejected"], strict=True)
     reasons = [_taught_nothing(chosen, rejected) for chosen, rejected in answers]
     left_out = Counter(reason for reason in reasons if reason)

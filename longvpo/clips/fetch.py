@@ -27,12 +27,12 @@ from longvpo.io.names import composed, existing_file, spellings, video_file
 from longvpo.io.private import cut, cut_within
 from longvpo.recipe.sections import SourceSection
 
-TRIES = 3  # of an address
+TRIES = 3  # requests to an address
 TIMEOUT = 60.0  # seconds without a byte
 GONE = (404, 410)
 WAIT = 1.0  # seconds after the first failure, twice as many after the next
 TAR_BLOCK = 2**25  # bytes that are fetched at once of an archive on the Hub
-ZIP_BLOCK = 2**23  # less is wanted of it
+ZIP_BLOCK = 2**23  # bytes of a zip: less is wanted of it
 UNREADABLE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -92,7 +92,7 @@ def fetch_url(address: str, path: Path) -> None:
             if attempt == TRIES - 1:
                 raise VideoError(f"cannot fetch {cut(address)}: {cut_within(first_line(error))}") from error
             time.sleep(WAIT * 2**attempt)
-        except (ImportError, ValueError) as error:  # of a proxy that the environment names
+        except (ImportError, ValueError) as error:  # the fault of a proxy that the environment names
             why = cut_within(first_line(error))
             raise LongVPOError(f"cannot fetch addresses: {why}; check HTTPS_PROXY and ALL_PROXY") from error
 
@@ -121,7 +121,7 @@ def name_of_url(address: str) -> str:
 def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
     """Unpack the wanted videos out of the source's archives, reading each once and only while something is missing.
 
-    A tar is read from its start; of a zip, its table of contents and what is wanted.
+    A tar is read from its start; a zip is read in its table of contents, and where a wanted video lies.
 
     Returns:
         The videos that are in none of them.
@@ -149,7 +149,7 @@ def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
                     if not missing:
                         break
         except (*UNREADABLE, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # of this machine: its disk is full, or may not be written
+            if isinstance(error, OSError) and error.errno:  # this machine's: its disk is full, or may not be written
                 raise
             raise LongVPOError(
                 f"source {source.name}: cannot read {name}: {first_line(error)}; fetch it again"
@@ -158,7 +158,7 @@ def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:
 
 
 def _members(source: SourceSection, stream: IO[bytes]) -> Iterator[tuple[str, Callable[[], IO[bytes] | None]]]:
-    """Names of an archive's members, in order, and a function that opens each: None where it is no file."""
+    """Names of an archive's members, in order, and a function that opens each: None where it is not a file."""
     if source.videos == "zip":
         with zipfile.ZipFile(stream) as archive:
             for member in archive.infolist():

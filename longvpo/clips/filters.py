@@ -61,5 +61,5 @@ def not_specific(captions: np.ndarray, anchor: int, active: bool) -> np.ndarray:
     Returns:
         bool of shape (clips,): True is refused.
     """
-    # two captions that share the same words with the question differ by rounding alone
+    # two captions that share the same words with the question differ only by rounding
     return captions >= captions[anchor] - 1e-4 if active else np.zeros(len(captions), bool)

@@ -42,7 +42,7 @@ class TripletRow(Mapping[str, Any]):
         return len(self.columns)
 
     def frames(self) -> list[np.ndarray]:
-        """Of each clip of the context, in order: uint8 RGB of shape (frames, height, width, 3).
+        """The frames of each clip of the context, in order: uint8 RGB of shape (frames, height, width, 3).
 
         Raises:
             LongVPOError: the videos are neither in the dataset nor in a folder that was given.
@@ -50,7 +50,7 @@ class TripletRow(Mapping[str, Any]):
         return [self.source(clip) for clip in self["context"]]
 
     def anchor_frames(self) -> list[np.ndarray]:
-        """Of the clips that hold the answer alone."""
+        """The frames of only those clips that hold the answer."""
         return [self.source(self["context"][place]) for place in self["anchors"]]
 
 

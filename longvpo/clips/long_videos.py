@@ -1,7 +1,7 @@
 """Long videos as scenes in order: whole videos that are cut where they are opened, or scenes that were cut before.
 
 The rule: the order of events has no hole. A scene that cannot be used takes its whole video with it, and what is
-dropped is kept with its reason. Listing reads the table alone; a video is fetched, cut and opened when its turn comes.
+dropped is kept with its reason. Listing reads only the table; a video is fetched, cut and opened when its turn comes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUNDING = 0.1
 
 @dataclass(frozen=True)
 class LongVideo:
-    """A video of many scenes, in order; of a source that is still to be cut, one candidate: the whole."""
+    """A video of many scenes, in order; where the source is still to be cut, one candidate stands for the whole."""
 
     source: str
     name: str  # unique in its source
@@ -82,7 +82,7 @@ def _group(text: str) -> str:
 
 
 def _name_of(scene: Candidate) -> str:
-    """Of a whole video, or of the part of a file that its row bounds."""
+    """The name of a whole video, or of the part of a file that its row bounds."""
     return scene.clip_id("").removeprefix("/")
 
 

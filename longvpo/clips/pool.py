@@ -50,7 +50,7 @@ class Context:
     """Indices into the pool, and the scores for which they were let in."""
 
     clips: list[int]
-    place: int  # of the anchor among `clips`
+    place: int  # the anchor's among `clips`
     similarity: list[float]
     specificity: list[float]
     replaced: dict[str, int]  # candidates refused, by filter
@@ -145,7 +145,7 @@ def choose_context(
     if (not full and section.clips is not None) or (not distractors and number > 1):
         name = replaced.most_common(1)[0][0] if replaced else "frame_budget"
         wanted = "one" if section.clips is None else number - 1
-        score = float(scores[name][refused[name]].min()) if replaced else None  # of the one nearest to being let in
+        score = float(scores[name][refused[name]].min()) if replaced else None  # the nearest to being let in
         return Refusal(name, f"{len(distractors)} of {wanted} distractors found, and no replacement is left", score)
 
     place = int(rng.integers(len(distractors) + 1))

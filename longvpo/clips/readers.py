@@ -30,11 +30,11 @@ Columns = tuple[str, ...]  # names as a recipe has them
 
 class Table(NamedTuple):
     rows: list[dict[str, Any]]
-    names: list[str]  # of all columns, also of those that are not in the rows
+    names: list[str]  # the names of all columns, also of those that are not in the rows
 
 
 def read_jsonl(path: Path, columns: Columns, optional: Columns) -> Table:
-    """An object a line. Raises ValueError where a line is none, or says a key twice; OSError."""
+    """An object a line. Raises ValueError where a line is not one, or says a key twice; OSError."""
     rows: list[dict[str, Any]] = []
     # not splitlines: a caption may hold characters that end a line elsewhere
     for number, line in enumerate(_text(path).split("\n"), 1):
@@ -44,11 +44,11 @@ def read_jsonl(path: Path, columns: Columns, optional: Columns) -> Table:
             row = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             why = error.msg.removesuffix(" at")
-            raise ValueError(f"line {number} is no JSON object: {why} at column {error.colno}") from error
+            raise ValueError(f"line {number} is not a JSON object: {why} at column {error.colno}") from error
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number} is no JSON object that can be used: {first_line(error)}") from error
+            raise ValueError(f"line {number} is not a JSON object that can be used: {first_line(error)}") from error
         if not isinstance(row, dict):
-            raise ValueError(f'line {number} is no JSON object, such as {{"file_name": ..., "caption": ...}}')
+            raise ValueError(f'line {number} is not a JSON object, such as {{"file_name": ..., "caption": ...}}')
         rows.append(row)
     return Table(rows, list(dict.fromkeys(name for row in rows for name in row)))
 

@@ -24,7 +24,7 @@ class Clip:
     end: float
     caption: str
     license: str = "unknown"
-    sha256: str = ""  # of the video file
+    sha256: str = ""  # the video file's
 
     @property
     def reference(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Scene(Clip):
 
     long_video: str = ""  # its name in the source: a file, or what groups the files of its scenes
     scene: int = 0  # from 1
-    summary: str = ""  # of what came before the captions that `caption` was written beside; empty where all were
+    summary: str = ""  # says what came before the captions that `caption` was written beside; empty where all were
     writer: str = ""  # model@revision
 
 
@@ -84,7 +84,7 @@ class Dropped:
     triplet: dict[str, Any] = field(default_factory=dict)  # as far as it was made
 
     def row(self) -> dict[str, Any]:
-        """A row of the config `dropped`; what was not made is empty, of a video null."""
+        """A row of the config `dropped`; what was not made is empty, and null where a video was dropped."""
         triplet = {name: self.triplet.get(name) for name in ("prompt", "chosen", "rejected", "context", "anchors")}
         return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
 

@@ -1,6 +1,6 @@
 """Where clips come from: a folder of videos with a table, or a dataset in the Hub's form, cut into scenes on request.
 
-The rule: listing a source reads its table alone; a video is fetched and opened when its clip is needed. What cannot be
+The rule: listing a source reads only its table; a video is fetched and opened when its clip is needed. What cannot be
 used is data: dropped with its reason.
 """
 
@@ -122,7 +122,7 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
         if says_nothing(value) if column == named.caption else is_empty(value):
             raise VideoError(f"{video} has no {column}")
         if column == named.caption and not isinstance(value, str):
-            raise VideoError(f"{video}: its {column} is no text: {shown(value)}")
+            raise VideoError(f"{video}: its {column} is not a text: {shown(value)}")
     if any(0xD800 <= ord(character) < 0xE000 for character in f"{video}{cell(row, named.caption)}"):
         raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
@@ -148,14 +148,14 @@ def video_path(source: SourceSection, value: Any, row: str) -> str:
     if is_empty(value):
         raise VideoError(f"{row} has no {column}")
     if not isinstance(value, str | int | float):
-        raise VideoError(f"{row}: its {column} is no path: {shown(value)}")
+        raise VideoError(f"{row}: its {column} is not a path: {shown(value)}")
     text = str(value)
     if source.dataset is None or source.videos == "urls":
         return text
     if re.match(r"\w+://.*::", text):  # as fsspec names what an archive holds
         archive = private.cut(text.rpartition("::")[2])
         raise VideoError(f"{row}: its video is in {archive}: set `videos: zip` (or tar) and `tars`")
-    text = HUB_FILE.sub("", text)  # of a VideoFolder: the paths are those of its files
+    text = HUB_FILE.sub("", text)  # a VideoFolder's: the paths are those of its files
     for folder in (Path(source.dataset).absolute(), Path(source.dataset).resolve()):
         if PurePath(text).is_relative_to(folder):
             text = PurePath(text).relative_to(folder).as_posix()
@@ -169,7 +169,7 @@ def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise VideoError(f"{video}: its {column} is no number of seconds: {shown(value)}") from None
+        raise VideoError(f"{video}: its {column} is not a number of seconds: {shown(value)}") from None
 
 
 def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
@@ -276,7 +276,7 @@ def read_clips(
 
 
 def check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> None:
-    """Raises LongVPOError when so few clips are no context."""
+    """Raises LongVPOError when the clips are too few for a context."""
     unusable = min(dropped, key=lambda item: item.id, default=None)
     needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
     if clips < needed:

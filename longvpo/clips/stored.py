@@ -1,7 +1,7 @@
 """Datasets where they are stored: in a folder as it is now, or on the Hub.
 
 The rule: a folder's rows are those that lie in it. load_dataset keeps what it read under the folder's last name and
-its README (datasets 5.2), and answers from there after an edit in place, or for another folder of that name; and it
+its README (datasets 5.2). It answers from there after an edit in place, or for another folder of that name. It also
 takes brackets in a path for a pattern. So it is given links to the files, in a folder that is named after all that
 tells an edit.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from longvpo.errors import LongVPOError, first_line
 
-SAVED = ("dataset_dict.json", "state.json")  # of Dataset.save_to_disk, which keeps no configs
+SAVED = ("dataset_dict.json", "state.json")  # files of Dataset.save_to_disk, which keeps no configs
 
 
 def load_rows(dataset: str, config: str, split: str, revision: str | None) -> Any:
@@ -26,7 +26,7 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
 
     Args:
         dataset: a folder, or a Hub id.
-        revision: of the Hub id.
+        revision: the revision of the Hub id.
 
     Raises:
         LongVPOError: there is no such dataset, config or split, it cannot be read, or it has no rows.

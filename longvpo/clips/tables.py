@@ -128,7 +128,7 @@ def stream_rows(
             yield row
     except LongVPOError:
         raise
-    except StopIteration:  # of datasets, for a file that is empty
+    except StopIteration:  # datasets raises it for a file that is empty
         pass
     except Exception as error:  # errors of datasets, huggingface_hub, pyarrow, fsspec have no common base
         raise LongVPOError(

@@ -67,13 +67,13 @@ def test_each_answer_of_a_list_is_right(value: Any, answers: tuple[str, ...]) ->
         ({"answer": NAN}, "a.mp4 has no answer"),
         ({"answer": []}, "a.mp4 has no answer"),
         ({"answer": [None, " ", NAN, []]}, "a.mp4 has no answer"),
-        ({"answer": {"text": ["red"]}}, "a.mp4: its answer is no text: {'text': ['red']}"),
-        ({"answer": ["red", {"text": "red"}]}, "a.mp4: its answer is no text"),
-        ({"answer": b"red"}, "a.mp4: its answer is no text: b'red'"),
+        ({"answer": {"text": ["red"]}}, "a.mp4: its answer is not a text: {'text': ['red']}"),
+        ({"answer": ["red", {"text": "red"}]}, "a.mp4: its answer is not a text"),
+        ({"answer": b"red"}, "a.mp4: its answer is not a text: b'red'"),
         ({"answer": ["red", "re\ud83d"]}, "its answer holds half a character"),
         ({"question": NAN}, "a.mp4 has no question"),
         ({"question": "None"}, "a.mp4 has no question"),
-        ({"question": ["what?"]}, "a.mp4: its question is no text: ['what?']"),
+        ({"question": ["what?"]}, "a.mp4: its question is not a text: ['what?']"),
         ({"question": "wh\ud83dat?"}, "its question holds half a character"),
     ],
 )
@@ -121,7 +121,7 @@ def test_an_evaluation_counts_any_answer_of_a_list(tmp_path: Path, monkeypatch: 
     assert {one["answer"] for one in results["failures"]["base"]} == {"red or number 2"}
     reasons = [results["dropped"][f"{n}.mp4"] for n in (3, 4, 5)]
     assert reasons[:2] == ["3.mp4 has no answer", "4.mp4 has no answer"]
-    assert reasons[2].startswith("5.mp4: its answer is no text")
+    assert reasons[2].startswith("5.mp4: its answer is not a text")
     assert len(results["dropped"]) == 6
 
 

@@ -114,10 +114,10 @@ REFUSED: dict[str, tuple[str, str | bytes, list[str]]] = {
     "an endless number": (
         "jsonl",
         JSON + '{"file_name": "b", "end": ' + "9" * 5000 + "}",
-        ["line 2 is no JSON"],
+        ["line 2 is not a JSON"],
     ),
-    "an endless list": ("jsonl", "[" * 100_000, ["line 1 is no JSON object"]),
-    "a list of rows": ("jsonl", "[" + JSON.strip() + "]", ["line 1 is no JSON object, such as"]),
+    "an endless list": ("jsonl", "[" * 100_000, ["line 1 is not a JSON object"]),
+    "a list of rows": ("jsonl", "[" + JSON.strip() + "]", ["line 1 is not a JSON object, such as"]),
 }
 
 

@@ -194,7 +194,7 @@ def test_bad_rows_are_dropped_with_their_reason(test_world: Path, copied: Path) 
         ({"file_name": "v" * 5000}, "its file_name is not a name of a file"),
         ({"file_name": "v\0.mp4"}, "its file_name is not a name of a file"),
         ({"file_name": 7}, "no such video"),
-        ({"file_name": ["videos/00003.mp4"]}, "its file_name is no path: ['videos/00003.mp4']"),
+        ({"file_name": ["videos/00003.mp4"]}, "its file_name is not a path: ['videos/00003.mp4']"),
         ({"answer": "red and \ud800"}, "its answer holds half a character"),
     ]
     write_rows(copied, [*good, *(good[0] | change for change, _ in bad), good[0]])

@@ -295,9 +295,9 @@ def test_reasons_name_the_row_and_nothing_above(film: Path, tmp_path: Path) -> N
         ({"file_name": "..\\John Doe\\c.mp4"}, "c.mp4 is not a path inside the source's folder"),
         ({"file_name": "~John Doe/d.mp4"}, "no such video: ~John Doe/d.mp4"),
         ({"file_name": "https://me:secret@h.net/e.mp4?key=secret"}, "https://h.net/e.mp4 is an address"),
-        ({"file_name": "films/good.mp4", "caption": secret}, "films/good.mp4: its caption is no text: {"),
-        ({"file_name": "films/good.mp4", "start": secret["url"]}, "no number of seconds: 'https://h.net/x'"),
-        ({"file_name": [f"{tmp_path}/x.mp4"]}, "row 13: its file_name is no path: ['x.mp4']"),
+        ({"file_name": "films/good.mp4", "caption": secret}, "films/good.mp4: its caption is not a text: {"),
+        ({"file_name": "films/good.mp4", "start": secret["url"]}, "is not a number of seconds: 'https://h.net/x'"),
+        ({"file_name": [f"{tmp_path}/x.mp4"]}, "row 13: its file_name is not a path: ['x.mp4']"),
         ({"file_name": {"path": None, "bytes": secret["url"]}}, "row 14 has no file_name"),
         ({"file_name": "films/good.mp4", "start": 7}, "films/good.mp4 has no span from 7.0 to 2.0 s"),
     ]

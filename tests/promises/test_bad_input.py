@@ -127,7 +127,7 @@ BAD: dict[str, Bad] = {
     "two sources of one name": Bad(
         nothing, ["sources=[{name: a, folder: b}, {name: a, folder: c}]"], ["dataset: two sources have the same name"]
     ),
-    "a source's name": Bad(nothing, ["sources.0.name=a b"], ["name may hold letters, digits", "(got 'a b')"]),
+    "a source's name": Bad(nothing, ["sources.0.name=a b"], ["name may hold only letters, digits", "(got 'a b')"]),
     "tar without tars": Bad(nothing, TAR, ["`videos: tar` and `tars` belong together"]),
     "tars without tar": Bad(nothing, ["sources.0.tars=a.tar"], ["`videos: tar` and `tars` belong together"]),
     "bytes in a folder": Bad(nothing, ["sources.0.videos=bytes"], ["`videos: bytes` needs `dataset`"]),
@@ -172,9 +172,9 @@ BAD: dict[str, Bad] = {
     "more cells than columns": Bad(
         table("file_name,text\na,b,c\n", "metadata.csv"), [], ["no column caption (it has file_name, text)"]
     ),
-    "half a line": Bad(table(ROW + '\n{"file_name": "vi'), [], ["metadata.jsonl: line 2 is no JSON object"]),
+    "half a line": Bad(table(ROW + '\n{"file_name": "vi'), [], ["metadata.jsonl: line 2 is not a JSON object"]),
     "a list in a line": Bad(
-        table('[["file_name", "a.mp4"]]\n'), [], ['line 1 is no JSON object, such as {"file_name": ..., "caption"']
+        table('[["file_name", "a.mp4"]]\n'), [], ['line 1 is not a JSON object, such as {"file_name": ..., "caption"']
     ),
     "CSV in Latin-1": Bad(
         table("file_name,caption\na.mp4,café\n".encode("latin-1"), "metadata.csv"),

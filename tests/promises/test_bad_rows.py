@@ -93,15 +93,21 @@ DROPPED: dict[str, Row] = {
     "no caption": Row({"file_name": "n1.mp4", "caption": None}, nothing, "table", "n1.mp4 has no caption"),
     "an empty caption": Row({"file_name": "n2.mp4", "caption": ""}, nothing, "table", "n2.mp4 has no caption"),
     "blanks as caption": Row({"file_name": "n3.mp4", "caption": " \n"}, nothing, "table", "n3.mp4 has no caption"),
-    "a number as caption": Row({"file_name": "n4.mp4", "caption": 0}, nothing, "table", "its caption is no text: 0"),
+    "a number as caption": Row(
+        {"file_name": "n4.mp4", "caption": 0}, nothing, "table", "its caption is not a text: 0"
+    ),
     "a list as caption": Row(
-        {"file_name": "n5.mp4", "caption": ["a"]}, nothing, "table", "its caption is no text: ['a']"
+        {"file_name": "n5.mp4", "caption": ["a"]}, nothing, "table", "its caption is not a text: ['a']"
     ),
     "half an emoji": Row({"file_name": "n6.mp4", "caption": "fun \ud83d"}, nothing, "table", "holds half a character"),
     "half a name": Row({"file_name": "\ud83d.mp4"}, nothing, "table", "holds half a character"),
-    "words as seconds": Row({"file_name": V, "start": "soon"}, nothing, "table", "its start is no number of seconds"),
-    "a list as seconds": Row({"file_name": V, "end": [1]}, nothing, "table", "its end is no number of seconds: [1]"),
-    "a number beyond floats": Row({"file_name": V, "end": 10**400}, nothing, "table", "its end is no number of"),
+    "words as seconds": Row(
+        {"file_name": V, "start": "soon"}, nothing, "table", "its start is not a number of seconds"
+    ),
+    "a list as seconds": Row(
+        {"file_name": V, "end": [1]}, nothing, "table", "its end is not a number of seconds: [1]"
+    ),
+    "a number beyond floats": Row({"file_name": V, "end": 10**400}, nothing, "table", "its end is not a number of"),
     # spans
     "a span after the end": Row(
         {"file_name": V, "start": 60, "end": 70}, nothing, "video", "no span from 60.0 to 70.0 s"

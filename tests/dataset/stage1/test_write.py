@@ -293,7 +293,7 @@ def test_rows_of_a_table_that_are_no_clips(world: Path, tmp_path: Path) -> None:
         "00000.mp4 is in the table twice",
         "00002.mp4 has no caption",
         "row 5 has no file_name",
-        "00003.mp4: its start is no number of seconds: 'soon'",
+        "00003.mp4: its start is not a number of seconds: 'soon'",
         "00003.mp4 has no span from 7.0 to 9.0 s: it lasts 4.00 s",
         "00003.mp4 has no span from 3.0 to 1.0 s: it lasts 4.00 s",
         "none.mp4",
