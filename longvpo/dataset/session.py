@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.journal import Journal
 from longvpo.models.load import check_model
 from longvpo.models.local import LocalWriter
+from longvpo.models.text import Expected
 from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.sections import WriterSection
@@ -59,7 +60,7 @@ def clip_request(
     text: str,
     seed: int = 0,
     temperature: float = 0.0,
-    schema: dict[str, Any] | None = None,
+    expects: type[Expected] | None = None,
 ) -> Request:
     """A request about clips that are shown one after the other; more frames than the frame budget are thinned."""
     video, budget = session.recipe.video, session.recipe.context.frame_budget
@@ -75,7 +76,7 @@ def clip_request(
         text=text,
         seed=seed,
         temperature=temperature,
-        schema=schema,
+        expects=expects,
         times=tuple(
             round(float(time), 3) for times, begin in zip(shown, begins, strict=False) for time in times + begin
         ),

@@ -19,12 +19,14 @@ from typing import Any, Literal
 import numpy as np
 from huggingface_hub import AsyncInferenceClient
 from PIL import Image
+from pydantic import Field
 
 from longvpo.errors import LongVPOError
 from longvpo.models.chat import Chat, Messages, RefusedError
 from longvpo.models.replies import Reply
-from longvpo.models.writer import Answer, Keep, NoAnswersError, Request, answered, holds
-from longvpo.recipe.prompts import REPAIR
+from longvpo.models.text import Expected
+from longvpo.models.writer import Answer, Ask, Keep, NoAnswersError, Pairs, Request, answered
+from longvpo.recipe.prompts import REPAIR, TEXT_ONLY
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video.frames import write_video
 
@@ -42,6 +44,12 @@ MORE_FRAMES: dict[FramesAs, str] = {
     "video_url": "set endpoint.frames_as: images, start vLLM with --media-io-kwargs "
     """'{"video": {"num_frames": -1}}', or set video.max_frames lower""",
 }
+
+
+class Choice(Expected):
+    """Which of two answers is right."""
+
+    right: str = Field(json_schema_extra={"enum": ["A", "B"]})
 
 
 class EndpointWriter:
@@ -72,6 +80,20 @@ class EndpointWriter:
                 answers that came are kept.
         """
         asyncio.run(self._write(batches, keep))
+
+    choosing = "asked which answer is right, without a video, in random order"
+
+    def prefers(self, pairs: Pairs, ask: Ask, seed: int) -> list[float | None]:
+        as_they_are = np.random.default_rng(seed).random(len(pairs)) < 0.5
+        requests = []
+        for (question, *answers), kept in zip(pairs, as_they_are, strict=True):
+            first, second = answers if kept else reversed(answers)
+            text = TEXT_ONLY.format(question=question, first=first, second=second)
+            requests.append(Request(text, expects=Choice))
+        points = {"A": 1.0, "B": 0.0}
+        said = [Choice.read(answer.text) for answer in ask(requests)]
+        found = [points.get(one.right) if one else None for one in said]
+        return [one if kept or one is None else 1 - one for one, kept in zip(found, as_they_are, strict=True)]
 
     async def _write(self, batches: list[list[Request]], keep: Keep) -> None:
         self.chat.stop = asyncio.Event()
@@ -128,14 +150,14 @@ class EndpointWriter:
             first, form = await self._first(client, messages, request)
         except RefusedError as refusal:
             return Answer("", error=str(refusal))
-        schema = request.schema
-        if schema is None or (first.error and first.whole) or _valid(first, schema):
+        expects = request.expects
+        if expects is None or (first.error and first.whole) or _valid(first, expects):
             return answered(first, request, form)
         if form == "schema" and first.whole:
             self._holds = False  # it took the schema and paid no heed to it
         messages += [
             {"role": "assistant", "content": first.text or "..."},
-            {"role": "user", "content": REPAIR.format(keys=", ".join(schema["required"]))},
+            {"role": "user", "content": REPAIR.format(keys=", ".join(expects.model_fields))},
         ]
         try:
             second = await self.chat.ask(client, messages, request, held=self._holds)
@@ -146,11 +168,11 @@ class EndpointWriter:
             prompt_tokens=_sum(first.prompt_tokens, second.prompt_tokens),
             completion_tokens=_sum(first.completion_tokens, second.completion_tokens),
         )
-        return answered(both, request, "repaired" if _valid(second, schema) else "invalid")
+        return answered(both, request, "repaired" if _valid(second, expects) else "invalid")
 
     async def _first(self, client: AsyncInferenceClient, messages: Messages, request: Request) -> tuple[Reply, str]:
         """The reply to a request, and in which form it was asked for."""
-        if request.schema is None:
+        if request.expects is None:
             return await self.chat.ask(client, messages, request), "text"
         if self._holds:
             with suppress(RefusedError):
@@ -255,8 +277,8 @@ def _mp4(frames: np.ndarray) -> str:
         return base64.b64encode(path.read_bytes()).decode()
 
 
-def _valid(reply: Reply, schema: dict[str, Any]) -> bool:
-    return reply.whole and holds(reply.text, schema)
+def _valid(reply: Reply, expects: type[Expected]) -> bool:
+    return reply.whole and expects.stands_in(reply.text)
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from longvpo.models.encode import encode, encode_texts, to_model
 from longvpo.models.load import load_model, load_processor
-from longvpo.models.plain_text import tokenizer_of
+from longvpo.models.plain_text import answer_ids, tokenizer_of
 from longvpo.models.replies import Reply, read_text
 from longvpo.models.revision import model_name
-from longvpo.models.writer import Answer, Keep, Request, answered
+from longvpo.models.writer import Answer, Ask, Keep, Pairs, Request, answered
 from longvpo.recipe.sections import WriterSection
 
 
@@ -41,6 +42,16 @@ class LocalWriter:
                     following.append(ahead.submit(batch_frames, after))
                 answers = answer(self.model, self.processor, batch, self.fps, self.section.max_new_tokens, videos)
                 keep(number, answers)
+
+    choosing = "mean log-probability of an answer's tokens after the question alone"
+
+    def prefers(self, pairs: Pairs, ask: Ask, seed: int) -> list[float | None]:
+        questions, first, second = (list(texts) for texts in zip(*pairs, strict=True))
+        one, other = (
+            mean_log_probs(self.model, self.processor, questions, answers, self.section.batch_size)
+            for answers in (first, second)
+        )
+        return [*((one > other) + 0.5 * (one == other)).tolist()]
 
 
 def alike(requests: list[Request], size: int) -> list[list[int]]:
@@ -132,3 +143,35 @@ def draw(batch: list[Request]) -> Callable[[Any, Any], Any]:
         return scores.float() / temperature - torch.log(-torch.log(uniform.clamp(1e-10, 1 - 1e-7)))
 
     return noisy
+
+
+def mean_log_probs(
+    model: Any, processor: Any, questions: list[str], answers: list[str], batch_size: int
+) -> np.ndarray:
+    """Mean log-probability of the tokens of each answer, its end included, after its question: float64 of shape (n,).
+
+    The head sees the answers' tokens alone: the logits of whole prompts would not fit into memory.
+    """
+    import torch
+
+    tokenizer = tokenizer_of(processor)
+    order = np.argsort([len(question) + len(answer) for question, answer in zip(questions, answers, strict=True)])
+    found = np.zeros(len(questions))
+    head, body = model.get_output_embeddings(), model.base_model
+    for start in tqdm(range(0, len(order), batch_size), desc="text alone", leave=False):
+        places = order[start : start + batch_size]
+        prompts = encode_texts(processor, [questions[place] for place in places])
+        answer = tokenizer.pad(
+            {"input_ids": [answer_ids(processor, answers[place]) for place in places]},
+            padding_side="right",
+            return_tensors="pt",
+        )
+        inputs = {name: torch.cat([prompts[name], answer[name]], dim=1) for name in ("input_ids", "attention_mask")}
+        length = answer["input_ids"].shape[1]
+        with torch.no_grad():
+            hidden = body(**to_model(inputs, model)).last_hidden_state[:, -length - 1 : -1]
+            log_probs = head(hidden).float().log_softmax(-1).cpu()
+        taken = log_probs.gather(2, answer["input_ids"][:, :, None])[:, :, 0]
+        mask = answer["attention_mask"]
+        found[places] = ((taken * mask).sum(1) / mask.sum(1)).double().numpy()
+    return found

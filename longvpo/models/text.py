@@ -1,20 +1,48 @@
-"""JSON objects in what a model wrote, which may stand in a fence or between sentences."""
+"""What is read in a text that a model wrote: JSON objects, which may stand in a fence or between sentences."""
 
 from __future__ import annotations
 
 import string
-from typing import Any
+from functools import cache
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from longvpo.models.replies import objects, plain
 
-KINDS: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "array": list,
-    "object": dict,
-}
+
+class Expected(BaseModel):
+    """A JSON object that a model is asked for."""
+
+    model_config = ConfigDict(strict=True)
+
+    @classmethod
+    @cache
+    def as_schema(cls) -> dict[str, Any]:
+        """The JSON schema to which a server is held. Journal keys have it: after a change all would be asked again."""
+        found = cls.model_json_schema()["properties"]
+        kinds = {
+            name: {key: kind[key] for key in kind if key not in ("title", "default")} for name, kind in found.items()
+        }
+        return {"type": "object", "properties": kinds, "required": list(kinds), "additionalProperties": False}
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """The first object in a text, as far as it can be used: a field's default takes the place of a missing key."""
+        try:
+            return cls.model_validate(find_json(text))
+        except ValidationError:
+            return None
+
+    @classmethod
+    def stands_in(cls, text: str) -> bool:
+        """Whether the first object in a text has every key, and under each what is read there."""
+        found, read = find_json(text), cls.read(text)
+        return (
+            found is not None
+            and read is not None
+            and all(name in found and found[name] == said for name, said in read)
+        )
 
 
 def find_json(text: str) -> dict[str, Any] | None:
@@ -28,15 +56,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     return plain(value) if isinstance(value, str) else value
-
-
-def fits(found: dict[str, Any], schema: dict[str, Any]) -> bool:
-    """Whether an object has all keys that a schema without nesting requires, and values of its types."""
-    return all(key in found for key in schema["required"]) and all(
-        isinstance(found[key], KINDS[kind["type"]]) and isinstance(found[key], bool) == (kind["type"] == "boolean")
-        for key, kind in schema["properties"].items()
-        if key in found
-    )
 
 
 def normalise(text: str) -> str:

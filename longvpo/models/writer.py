@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from longvpo.errors import LongVPOError
 from longvpo.models.replies import Reply
-from longvpo.models.text import find_json, fits
+from longvpo.models.text import Expected
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,15 @@ class Request:
     text: str
     seed: int = 0
     temperature: float = 0.0  # 0 is greedy
-    schema: dict[str, Any] | None = None  # JSON schema of the answer; a server can be held to it
+    expects: type[Expected] | None = None  # the object that the answer must hold
     times: tuple[float, ...] = ()  # seconds of the frames, from the start of the clip; none: only text
     media: str = ""  # names what the frames show: the video's hash, the span and the size
     frames: Callable[[], np.ndarray] | None = field(default=None, compare=False)  # uint8 RGB (times, height, width, 3)
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the answer; a server can be held to it."""
+        return self.expects.as_schema() if self.expects else None
 
     @property
     def count(self) -> int:
@@ -66,15 +71,9 @@ class NoAnswersError(LongVPOError):
 def answered(reply: Reply, request: Request, form: str = "text") -> Answer:
     """A reply as the answer to its request: one in JSON is whole when its object is, whatever follows that."""
     whole, error = reply.whole, reply.error
-    if not whole and request.schema is not None and holds(reply.text, request.schema):
+    if not whole and request.expects is not None and request.expects.stands_in(reply.text):
         whole, error = True, ""
     return Answer(reply.text, form, reply.prompt_tokens, reply.completion_tokens, error, whole)
-
-
-def holds(text: str, schema: dict[str, Any]) -> bool:
-    """Whether a text holds an object of the schema."""
-    found = find_json(text)
-    return found is not None and fits(found, schema)
 
 
 Keep = Callable[[int, list[Answer]], None]  # index of the batch, its answers in order
@@ -91,3 +90,21 @@ class Writer(Protocol):
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
         """Answer the batches, in any order, and hand each over when it is done."""
+
+
+Pairs = list[tuple[str, str, str]]  # a question and two answers
+Ask = Callable[[list[Request]], list[Answer]]
+
+
+@runtime_checkable
+class Chooser(Writer, Protocol):
+    """A writer that prefers one of two answers, of which `choosing` says how.
+
+    A model on this machine prefers the answer whose tokens are likelier, on average, after the question. A server does
+    not say how likely a text is: it is asked which of the two answers is right, their order drawn at random.
+    """
+
+    choosing: str
+
+    def prefers(self, pairs: Pairs, ask: Ask, seed: int) -> list[float | None]:
+        """For each pair 1 for its first answer, 0 for its second, a half for both; None where it cannot be read."""

@@ -1,12 +1,10 @@
 """What the writer and the judge are asked, in one place. A recipe replaces any of them under `prompts:`.
 
 Questions and verdicts are asked for as JSON: a server is held to the schema, and a model on this machine is taken at
-its word; dataset/replies.py reads both.
+its word; dataset/replies.py has the schemas and reads both.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 QUESTION = """\
 You see a short video clip. Its caption: {caption}
@@ -116,25 +114,3 @@ PLACEHOLDERS: dict[str, tuple[str, ...]] = {
 }
 # a prompt may do without these; all others must be there
 MAY_BE_LEFT_OUT = {("question", "caption"), ("scene", "before"), ("scenes_question", "answer_types")}
-
-
-def _schema(**properties: str | dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of an object with these keys, all required, of these types."""
-    return {
-        "type": "object",
-        "properties": {name: {"type": kind} if isinstance(kind, str) else kind for name, kind in properties.items()},
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-QUESTION_SCHEMA = _schema(question="string", answer="string")
-JUDGE_SCHEMA = _schema(reason="string", specific="boolean")  # in this order: first think, then say
-SCENES_QUESTION_SCHEMA = _schema(
-    question="string",
-    answer_type={"type": "string", "enum": list(ANSWER_TYPES)},
-    trace="string",
-    scenes={"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 12},
-)
-TEXT_ONLY_SCHEMA = _schema(right={"type": "string", "enum": ["A", "B"]})
-PAIR_SCHEMA = _schema(reason="string", right="boolean")

@@ -24,7 +24,7 @@ import numpy as np
 from longvpo.models.writer import Answer, Keep, Request
 from longvpo.tiny.world import COLORS, PAIR_QUESTIONS, PLACES, SHAPES
 
-Written = dict[str, Any]  # under prompts.SCENES_QUESTION_SCHEMA
+Written = dict[str, Any]  # under dataset.replies.ScenesQuestion
 
 SCENE = re.compile(r"^Scene #(\d{1,9}) \([^)\n]*\):(.*?)(?=^Scene #|\Z)", re.MULTILINE | re.DOTALL)
 NOTHING: Written = {"question": "", "answer_type": "phrase", "trace": "", "scenes": []}  # filters refuse it
@@ -41,7 +41,7 @@ class Caption(NamedTuple):
 
 
 class StoryQuestions:
-    """A Writer of questions under prompts.SCENES_QUESTION_SCHEMA; where it finds none, it cites no scenes."""
+    """A Writer of questions under dataset.replies.ScenesQuestion; where it finds none, it cites no scenes."""
 
     def __init__(self) -> None:
         self.name = "tiny-questions@1"

@@ -12,11 +12,11 @@ from support.servers import serve
 
 from longvpo.clips.rows import Triplet
 from longvpo.dataset.session import Session
-from longvpo.dataset.text_only import BY_ASKING, BY_LIKELIHOOD, mean_log_probs, text_only
+from longvpo.dataset.text_only import text_only
 from longvpo.models.encode import encode_texts
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.load import load_model, load_processor
-from longvpo.models.local import LocalWriter
+from longvpo.models.local import LocalWriter, mean_log_probs
 from longvpo.models.plain_text import tokenizer_of
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import EndpointSection, ModelSection, WriterSection
@@ -63,7 +63,12 @@ def test_a_local_model_prefers_what_is_likelier(dataset_recipe: DatasetRecipe, t
     asked = session(dataset_recipe, writer, tmp_path)
     said = text_only(asked, triplets(7, "red", "the the the ring"))
     assert said["prefers_chosen"] == 1.0
-    assert (said["rows"], said["model"], said["method"], said["unreadable"]) == (7, "tiny@main", BY_LIKELIHOOD, 0)
+    assert (said["rows"], said["model"], said["method"], said["unreadable"]) == (
+        7,
+        "tiny@main",
+        LocalWriter.choosing,
+        0,
+    )
     assert text_only(asked, triplets(7, "the the the ring", "red"))["prefers_chosen"] == 0.0
     assert text_only(asked, triplets(7, "red", "red"))["prefers_chosen"] == 0.5
     few = session(dataset_recipe.model_copy(update={"text_only": 5}), writer, tmp_path)
@@ -92,6 +97,6 @@ def test_a_server_is_asked(
         endpoint = EndpointSection(url=server.url, retries=0)
         writer = EndpointWriter(WriterSection(model="some/model", endpoint=endpoint), endpoint)
         said = text_only(session(dataset_recipe, writer, tmp_path), triplets(200, "the right one", "the wrong one"))
-    assert said["method"] == BY_ASKING
+    assert said["method"] == EndpointWriter.choosing
     assert said["prefers_chosen"] == pytest.approx(prefers, abs=0.12 if says == "first" else 0), "in random order"
     assert said["unreadable"] == unreadable

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import os
 import re
 import signal
@@ -19,11 +21,12 @@ from support.endpoints import KEY, PLAIN, QUESTION, ask, film, writer_for
 from support.servers import GOOD, images, serve
 
 from longvpo import TINY
+from longvpo.dataset.replies import PairVerdict, Question, ScenesQuestion, Verdict
 from longvpo.errors import LongVPOError
 from longvpo.models import chat
-from longvpo.models.endpoint import EndpointWriter, content
+from longvpo.models.endpoint import Choice, EndpointWriter, content
 from longvpo.models.journal import Journal
-from longvpo.models.text import find_json, fits
+from longvpo.models.text import find_json
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe import prompts
 from longvpo.recipe.sections import EndpointSection, WriterSection
@@ -95,7 +98,7 @@ def test_what_is_sent() -> None:
         ask(writer_for(server.url), QUESTION, film(3))
     asked, shown = sorted((body for body in server.bodies if body["max_tokens"] != 1), key=images)
     assert asked["response_format"]["type"] == "json_schema"
-    assert asked["response_format"]["json_schema"]["schema"] == prompts.QUESTION_SCHEMA
+    assert asked["response_format"]["json_schema"]["schema"] == Question.as_schema()
     assert (asked["model"], asked["seed"], asked["temperature"], asked["max_tokens"]) == ("some/model", 7, 0.7, 64)
     assert asked["messages"] == [{"role": "user", "content": "Ask something."}]
     parts = shown["messages"][0]["content"]
@@ -302,18 +305,24 @@ def test_json_is_found_in_a_text(text: str, found: dict[str, Any] | None) -> Non
     ],
 )
 def test_an_object_fits_a_schema(found: dict[str, Any], good: bool) -> None:
-    assert fits(found, prompts.JUDGE_SCHEMA) is good
+    assert Verdict.stands_in(json.dumps(found)) is good
+
+
+def test_schemas_are_those_of_old_journals() -> None:
+    """A key of the journal has the schema in it: another one would ask everything again."""
+    schemas = [one.as_schema() for one in (Question, Verdict, ScenesQuestion, PairVerdict, Choice)]
+    digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()
+    assert digest == "a6c70323bbab48919a2aab86261f7c1f7be03e5a8d94d07d2eaf304265f3a7bd"
+    assert [list(schema["properties"]) for schema in schemas[1:4:2]] == [["reason", "specific"], ["reason", "right"]]
 
 
 def test_llama_cpp_is_held_to_the_schema(llama: str) -> None:
     text = prompts.JUDGE.format(question="What color is the ring?", caption="a red ring", others="- a blue bar")
-    requests = [Request(text, seed, 0.7, prompts.JUDGE_SCHEMA) for seed in (1, 2, 2)]
+    requests = [Request(text, seed, 0.7, Verdict) for seed in (1, 2, 2)]
     answers = ask(writer_for(llama, timeout=60, max_new_tokens=200, concurrency=1), *requests)
     for answer in answers:
         assert answer.form == "schema"
-        verdict = find_json(answer.text)
-        assert verdict is not None
-        assert fits(verdict, prompts.JUDGE_SCHEMA)
+        assert Verdict.stands_in(answer.text)
         assert answer.prompt_tokens is not None
         assert answer.prompt_tokens > 50
         assert answer.completion_tokens is not None
@@ -340,7 +349,7 @@ def test_serve_sees_the_frames(serve: str, test_world: Path) -> None:
 
 def test_serve_pays_no_heed_to_a_schema(serve: str) -> None:
     """It takes a response_format and ignores it; the tiny model knows no JSON, so that no repair helps."""
-    asked = Request("what color is the ring?", schema=prompts.QUESTION_SCHEMA)
+    asked = Request("what color is the ring?", expects=Question)
     (answer,) = ask(writer_for(serve, str(TINY), timeout=30, max_new_tokens=8), asked)
     assert answer.form == "invalid"
     assert answer.text

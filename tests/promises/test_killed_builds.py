@@ -10,6 +10,7 @@ import pytest
 from support.scribe import KILLS, STAGES, Scribe, content, recipe, run
 
 from longvpo.clips.sources import fingerprint
+from longvpo.dataset.replies import Verdict
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 from longvpo.io.output import claimed, place_of
@@ -105,7 +106,8 @@ def test_a_journal_with_a_torn_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"text": "other"}, {"seed": 5}, {"temperature": 0.5}, {"media": "b"}, {"times": (1.0,)}, {"schema": {}}]
+    "change",
+    [{"text": "other"}, {"seed": 5}, {"temperature": 0.5}, {"media": "b"}, {"times": (1.0,)}, {"expects": Verdict}],
 )
 def test_an_answer_is_found_by_all_that_decides_it(tmp_path: Path, change: dict[str, object]) -> None:
     scribe, values = Scribe(tmp_path / "asked"), {"text": "a", "media": "a"}

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.dataset.replies import Question
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.writer import Answer, Request
-from longvpo.recipe import prompts
 from longvpo.recipe.sections import EndpointSection, WriterSection
 
 KEY = "sk-very-secret"
 
 
-QUESTION = Request("Ask something.", seed=7, temperature=0.7, schema=prompts.QUESTION_SCHEMA)
+QUESTION = Request("Ask something.", seed=7, temperature=0.7, expects=Question)
 
 
 PLAIN = Request("Say something.", seed=8)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from support.world import TESTS
 
+from longvpo.dataset.replies import ScenesQuestion
 from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.prompts import SCENES_QUESTION_SCHEMA
 
 KILLS = 25
 
@@ -60,7 +60,7 @@ class Scribe:
         if request.text.startswith("caption:"):
             thing = request.text.split()[1:4]
             return f"Question: where is the {thing[2]} number {request.seed}? Answer: {' '.join(thing)}"
-        if request.schema == SCENES_QUESTION_SCHEMA:
+        if request.expects is ScenesQuestion:
             numbers = sorted(random.Random(request.seed).sample(re.findall(r"#(\d+)", request.text), 2), key=int)
             written = {"question": f"who is number {request.seed}?", "answer_type": "phrase", "scenes": numbers}
             return json.dumps(written | {"trace": " and ".join(f"Scene #{number}" for number in numbers)})

@@ -13,13 +13,12 @@ import pytest
 
 from longvpo.clips.filters import Refusal
 from longvpo.clips.rows import Scene
-from longvpo.dataset.replies import parse_scenes_question
+from longvpo.dataset.replies import ScenesQuestion, parse_scenes_question
 from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.journal import Journal
-from longvpo.models.text import fits
 from longvpo.models.writer import Request, Writer
 from longvpo.recipe.dataset import PromptSection
-from longvpo.recipe.prompts import ANSWER_TYPES, SCENES_QUESTION_SCHEMA
+from longvpo.recipe.prompts import ANSWER_TYPES
 from longvpo.recipe.sections import SceneSection
 from longvpo.tiny.questions import NOTHING, StoryQuestions
 from longvpo.tiny.stories import KEYS, QUESTIONS, random_story, story_questions, story_rng, write_stories
@@ -161,13 +160,13 @@ def written(text: str, seed: int = 0) -> dict[str, object]:
     """What StoryQuestions writes, which must be under the schema."""
     said: dict[int, list[str]] = {}
     writer: Writer = StoryQuestions()
-    requests = [Request(text, seed, schema=SCENES_QUESTION_SCHEMA)]
+    requests = [Request(text, seed, expects=ScenesQuestion)]
     assert writer.batches(requests) == [[0]]
     writer.write([requests], lambda number, answers: said.update({number: [answer.text for answer in answers]}))
     ((answer,),) = said.values()
     found: dict[str, object] = json.loads(answer)
-    assert fits(found, SCENES_QUESTION_SCHEMA)
-    assert set(found) == set(SCENES_QUESTION_SCHEMA["required"])
+    assert ScenesQuestion.stands_in(answer)
+    assert set(found) == set(ScenesQuestion.model_fields)
     assert found["answer_type"] in ANSWER_TYPES
     return found
 

@@ -15,11 +15,10 @@ from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import Context, choose_context
 from longvpo.clips.rows import Clip
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.replies import parse_verdict
+from longvpo.dataset.replies import Verdict, parse_verdict
 from longvpo.dataset.session import Session, failed
 from longvpo.dataset.stage1.blocks import Block, Cue
 from longvpo.models.writer import Request
-from longvpo.recipe.prompts import JUDGE_SCHEMA
 
 
 @dataclass
@@ -77,6 +76,6 @@ def judge(placed: list[Placed], session: Session, counts: dict[str, int]) -> lis
         caption = captions.pop(item.context.place)
         others = "\n".join(f"- {other}" for other in captions) or "- (none)"
         text = session.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
-        requests.append(Request(text, item.draft.seed, schema=JUDGE_SCHEMA))
+        requests.append(Request(text, item.draft.seed, expects=Verdict))
     answers = session.ask(requests, "verdicts", counts, "judge")
     return [failed(answer) or parse_verdict(answer.text) for answer in answers]

@@ -17,11 +17,10 @@ from longvpo.clips.pool import EMBED_TOGETHER, Pool, refused_clips
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.dataset.drafts import alive, check_pairs
 from longvpo.dataset.material import BlockPlan
-from longvpo.dataset.replies import parse_question
+from longvpo.dataset.replies import Question, parse_question
 from longvpo.dataset.session import Session, clip_request, failed, no_caption
 from longvpo.dataset.stage1.blocks import Block, Cue
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.prompts import QUESTION_SCHEMA
 
 
 def write_block(plan: BlockPlan, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, session: Session) -> Block:
@@ -88,7 +87,7 @@ def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: dic
     for draft in drafts:
         clip = pool.clips[draft.anchor]
         text = prompts.question.format(caption=clip.caption)
-        requests.append(clip_request([clip], session, text, draft.seed, temperature, QUESTION_SCHEMA))
+        requests.append(clip_request([clip], session, text, draft.seed, temperature, Question))
     for draft, answer in zip(drafts, session.ask(requests, "questions", counts), strict=True):
         parsed = failed(answer) or parse_question(answer.text)
         if isinstance(parsed, Refusal):

@@ -15,12 +15,12 @@ import numpy as np
 from longvpo.clips.filters import Refusal
 from longvpo.clips.rows import Scene, Triplet
 from longvpo.dataset.drafts import Asked, Draft, agree, alive, check_pairs
-from longvpo.dataset.replies import parse_right, parse_scenes_question
+from longvpo.dataset.replies import PairVerdict, ScenesQuestion, parse_right, parse_scenes_question
 from longvpo.dataset.session import Session, clip_request, failed, question_section
 from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import Stage2Section
-from longvpo.recipe.prompts import ANSWER_TYPES, PAIR_SCHEMA, SCENES_QUESTION_SCHEMA
+from longvpo.recipe.prompts import ANSWER_TYPES
 
 
 @dataclass
@@ -86,7 +86,7 @@ def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Se
             task=prompts.tasks[draft.task],
             answer_types=", ".join(ANSWER_TYPES),
         )
-        requests.append(Request(text, draft.seed, temperature, SCENES_QUESTION_SCHEMA))
+        requests.append(Request(text, draft.seed, temperature, ScenesQuestion))
     answers = session.ask(requests, "questions", counts, "question_writer")
     for draft, answer in zip(drafts, answers, strict=True):
         parsed = failed(answer) or parse_scenes_question(answer.text, len(draft.part), section.trace)
@@ -186,7 +186,7 @@ def check_answers(drafts: list[Reasoning], session: Session, counts: dict[str, i
             rejected=draft.rejected,
             scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
         )
-        requests.append(Request(text, draft.seed, schema=PAIR_SCHEMA))
+        requests.append(Request(text, draft.seed, expects=PairVerdict))
     for draft, answer in zip(judged, session.ask(requests, "verdicts", counts, "judge"), strict=True):
         draft.refusal = failed(answer) or parse_right(answer.text)
 

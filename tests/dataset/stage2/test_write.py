@@ -62,7 +62,7 @@ def test_questions_that_are_refused(text: str, filter: str) -> None:
 
 
 def test_questions_that_are_let_in() -> None:
-    expected = ScenesQuestion("Who?", "phrase", "Scene #2 and Scene #4.", [2, 4])
+    expected = ScenesQuestion(question="Who?", answer_type="phrase", trace="Scene #2 and Scene #4.", scenes=[2, 4])
     assert parse_scenes_question(said(), 4, True) == expected
     assert parse_scenes_question(f"Here it is:\n```json\n{said(scenes=['4', 2, 2])}\n```", 4, True) == expected
     loose = parse_scenes_question(said(trace="scene 2, then scene 3"), 4, check_trace=False)
