@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import sys
+from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 # around a key that was copied, or read from a file: never a part of it
@@ -28,6 +30,12 @@ def first_line(error: BaseException) -> str:
             break
         said += f" {line}"
     return said
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What an error adds where a known word is like the one that was given; else nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def hide(text: str, secret: str | None) -> str:

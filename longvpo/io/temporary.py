@@ -45,14 +45,11 @@ def _remove_dead(purpose: str) -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}{purpose}-*"):
         with suppress(OSError):
             found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode):
-                continue
-            lock = _lock(folder)  # first, as Windows has no users by number
-            if found.st_uid != os.getuid():
+            if stat.S_ISDIR(found.st_mode):
+                lock = _lock(folder)  # first, as Windows has no users by number
+                if found.st_uid == os.getuid():
+                    shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
 
 
 def _lock(folder: Path) -> int:

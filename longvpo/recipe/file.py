@@ -5,7 +5,6 @@ The rule: an unknown key is an error, never ignored, and all problems of a recip
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import reprlib
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from longvpo.errors import LongVPOError, say
+from longvpo.errors import LongVPOError, did_you_mean, say
 from longvpo.io.files import as_yaml, shipped
 from longvpo.io.home import at_home
 from longvpo.io.yaml_text import parse, parse_value
@@ -54,7 +53,7 @@ def find_recipe(name: str) -> Path:
     if Path(at_home(name)).is_dir():
         raise LongVPOError(f"{name} is a folder: give a YAML file, or a name out of {', '.join(builtin_recipes())}")
     raise LongVPOError(
-        f"no recipe {name}{_did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
+        f"no recipe {name}{did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
     )
 
 
@@ -139,7 +138,7 @@ def _override(values: dict[str, Any], override: str) -> Key:
 def _problem(kind: type[Section], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{_did_you_mean(str(problem['loc'][-1]), _sibling_keys(kind, problem['loc']))}"
+        return f"unknown key {key}{did_you_mean(str(problem['loc'][-1]), _sibling_keys(kind, problem['loc']))}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     said = problem["msg"].removeprefix("Value error, ").split(", unable to parse")[0]
@@ -162,8 +161,3 @@ def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
             continue
         section = section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -30,8 +30,19 @@ SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "
 
 
 def card_of(folder: Path) -> str:
-    """The card of what a folder holds. Raises LongVPOError when it is no finished dataset or adapter of ours."""
-    return model_card(folder) if kind_of(folder) == "model" else dataset_card(folder)
+    """The card of a finished dataset, of an adapter, or of a base with an adapter merged into it, as text.
+
+    Where provenance.json names a release, the card of a dataset says how to load that.
+
+    Raises:
+        LongVPOError: the folder holds none of ours, or a file of it is damaged.
+    """
+    card = _model_card if kind_of(folder) == "model" else _dataset_card
+    with understood(*(folder / name for name in FILES)):
+        facts, recipe, provenance = (read_record(folder / name) for name in FILES)
+        release = provenance.get("release")
+        name = release["repo_id"] if release else facts["name"]
+        return card(folder, facts=facts, recipe=recipe, provenance=provenance, release=release, name=name)
 
 
 def kind_of(folder: Path) -> Literal["dataset", "model"]:
@@ -50,21 +61,16 @@ def kind_in(facts: dict[str, Any]) -> Literal["dataset", "model"]:
     return facts.get("kind") or ("model" if "trained_parameters" in facts else "dataset")
 
 
-def dataset_card(folder: Path) -> str:
-    """The card of a built dataset, as text; where provenance.json names a release, it says how to load that."""
-    with understood(*(folder / name for name in FILES)):
-        return _dataset_card(folder, **_read(folder))
-
-
 def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> str:
     files = {config: shards(folder / config) for config in CONFIGS}
     files = {config: paths for config, paths in files.items() if paths}
     infos = {config: dataset_info(config, paths) for config, paths in files.items()}
     rows = {config: info["splits"][0]["num_examples"] for config, info in infos.items()}
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
+    licenses = {source["license"] for source in facts["sources"]}
     front = {
         "pretty_name": facts["name"],
-        **_license(facts["license"] or common_license(facts["sources"]) or UNKNOWN),
+        **_license(facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN)),
         "language": list(recipe["language"]),
         "task_categories": ["video-text-to-text"],
         "size_categories": [_size(sum(rows.get(stage, 0) for stage in SHEETS))],
@@ -101,12 +107,6 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
     )
 
 
-def model_card(folder: Path) -> str:
-    """The card of an adapter, or of a base with an adapter merged into it, as text."""
-    with understood(*(folder / name for name in FILES)):
-        return _model_card(folder, **_read(folder))
-
-
 def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record, **more: Any) -> str:
     results = folder / "results.json"
     merged = not (folder / "adapter_config.json").is_file()
@@ -137,12 +137,6 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
     )
 
 
-def common_license(sources: list[dict[str, Any]]) -> str | None:
-    """The licence of all sources, where they have one."""
-    each = {source["license"] for source in sources}
-    return each.pop() if len(each) == 1 else None
-
-
 def stated(license_id: str) -> str:
     """A licence as a card names it."""
     return "not stated" if license_id == UNKNOWN else license_id
@@ -168,13 +162,6 @@ def pretty(row: dict[str, Any]) -> str:
         return json.dumps(value, ensure_ascii=False)
 
     return "{\n" + ",\n".join(f'  "{name}": {text(value)}' for name, value in row.items()) + "\n}"
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    facts, recipe, provenance = (read_record(folder / name) for name in FILES)
-    release = provenance.get("release")
-    name = release["repo_id"] if release else facts["name"]
-    return {"facts": facts, "recipe": recipe, "provenance": provenance, "release": release, "name": name}
 
 
 def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
@@ -220,53 +207,34 @@ def _paths(folder: Path, paths: list[Path]) -> str | list[str]:
 
 
 def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """A results.json as the model card of these facts shows it.
-
-    Raises:
-        LongVPOError: it is damaged, or of other adapters.
-    """
-    with understood(file):
-        return _results(read_record(file), facts, file)
-
-
-def _results(results: dict[str, Any], facts: dict[str, Any], file: Path) -> dict[str, Any]:
-    """An evaluation as the model card shows it: tables with this adapter's change against the base.
+    """A results.json as the model card of these facts shows it: tables with this adapter's change against the base.
 
     Returns:
         this: the name of this adapter in the results; tables: title, column, groups, questions, rows of (name,
         values, changes); recommended: clips and frames; and the results themselves, as `all`.
+
+    Raises:
+        LongVPOError: it is damaged, or of other adapters.
     """
-    this = next((name for name, sha256 in results["adapters"].items() if sha256 == facts["weights_sha256"]), None)
-    if this is None:
-        raise LongVPOError(f"{file} is of other adapters: evaluate this one, and give that folder as --results")
-    tables = [
-        (
-            "One clip hidden among others",
-            "clips",
-            results["needle"],
-            {n: sum(q) for n, q in results["questions"].items()},
-        )
-    ]
-    if "multi" in results:
-        tables.append(("Questions about several scenes", "scenes", results["multi"], results["multi_questions"]))
-    needle = results["needle"][this]
-    alone = needle[next(iter(needle))]
-    long = [n for n, value in needle.items() if value >= 0.9 * alone]
-    return {
-        "this": this,
-        "tables": [
-            {
-                "title": title,
-                "column": column,
-                "groups": list(table["base"]),
-                "questions": questions,
-                "rows": {
-                    name: {n: (value, value - table["base"][n]) for n, value in row.items()}
-                    for name, row in table.items()
-                },
-            }
-            for title, column, table, questions in tables
-        ],
-        "recommended": {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None,
-        "all": results,
-    }
+    results = read_record(file)
+    with understood(file):
+        this = next((name for name, sha256 in results["adapters"].items() if sha256 == facts["weights_sha256"]), None)
+        if this is None:
+            raise LongVPOError(f"{file} is of other adapters: evaluate this one, and give that folder as --results")
+        asked = {n: sum(questions) for n, questions in results["questions"].items()}
+        tables = [_table("One clip hidden among others", "clips", results["needle"], asked)]
+        if "multi" in results:
+            asked = results["multi_questions"]
+            tables.append(_table("Questions about several scenes", "scenes", results["multi"], asked))
+        needle = results["needle"][this]
+        alone = needle[next(iter(needle))]
+        long = [n for n, value in needle.items() if value >= 0.9 * alone]
+        recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
+        return {"this": this, "tables": tables, "recommended": recommended, "all": results}
+
+
+def _table(title: str, column: str, table: dict[str, Any], questions: dict[str, int]) -> dict[str, Any]:
+    """What each model reached, and its change against the base."""
+    base = table["base"]
+    rows = {name: {n: (value, value - base[n]) for n, value in row.items()} for name, row in table.items()}
+    return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError
 from longvpo.io.files import CARD, PROVENANCE, RELEASE
+from longvpo.io.records import reading_parquet
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.release.cards import CONFIGS, SHEETS
 from longvpo.release.manifest import signature
@@ -30,14 +31,7 @@ PROCESSOR = (
 MERGED = ("config.json", "generation_config.json", "model.safetensors.index.json")
 WEIGHTS = re.compile(r"model(?:-\d{5}-of-\d{5})?\.safetensors")
 TEMPLATE = re.compile(r"additional_chat_templates/[\w.-]+\.jinja")
-OURS_HERE = (
-    "work",
-    "runs",
-    ".cache",
-    ".gitattributes",
-    "CHANGELOG.md",
-    RELEASE,
-)  # not published, and not worth a word
+OURS_HERE = ("work", "runs", ".cache", ".gitattributes", "CHANGELOG.md", RELEASE)  # not published, not worth a word
 COPIED = 32 << 20  # bytes; what the Hub keeps outside of LFS is smaller, and is copied before it is hashed
 
 
@@ -76,25 +70,20 @@ def _copy(file: Path, to: Path) -> None:
 
 def check_dataset(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
     """Raises LongVPOError when configs, or parts of them, are not there or cannot be read."""
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
     for config in CONFIGS:
         files = shards(copy / config)
         needed = any(facts.get(stage) for stage in NEEDED.get(config, ()))
-        numbers = [SHARD.fullmatch(path.name) for path in files]
-        of = {int(found[2]) for found in numbers if found}
+        of = {int(found[2]) for path in files if (found := SHARD.fullmatch(path.name))}
         if (needed and not files) or (files and of != {len(files)}):
             raise LongVPOError(
                 f"{folder / config} has not all of its rows: {len(files)} of {max(of, default=1)} files are there; "
                 "build the dataset again"
             )
         for path in files:
-            try:
+            with reading_parquet(folder / config / path.name):
                 parquet.read_metadata(path)
-            except (ArrowException, OSError) as error:
-                raise LongVPOError(
-                    f"{folder / config / path.name} is damaged ({first_line(error)}): build the dataset again"
-                ) from None
 
 
 def check_model(folder: Path, copy: Path) -> None:

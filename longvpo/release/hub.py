@@ -23,7 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE
 from longvpo.io.retry import advice, may_pass, reason, status_of, with_retries
-from longvpo.release.manifest import Release, moved
+from longvpo.release.manifest import Release
 from longvpo.release.target import Target, check_card, head_of, provenance_of, read_file, tags_of, tree_of
 
 MANY = 100  # files of one commit; the Hub's documentation advises 50 to 100. More go through a pull request
@@ -115,9 +115,7 @@ def _committed(api: HfApi, release: Release) -> str:
             raise
 
     made = with_retries(commit)
-    other = release.other_in(tree_of(api, target, made))
-    if other:
-        raise LongVPOError(moved(target, other))
+    release.check_held(tree_of(api, target, made))
     return made
 
 
@@ -161,9 +159,7 @@ def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> s
         part = operations[start : start + MANY]
         said = f"Files {start + 1} to {start + len(part)} of {len(operations)} of {target.tag}"
         with_retries(partial(_stage, api, target, part, said, branch))
-    other = release.other_in(tree_of(api, target, branch))
-    if other:
-        raise LongVPOError(moved(target, other))
+    release.check_held(tree_of(api, target, branch))
     if head_of(api, target) != head:
         raise LongVPOError(
             f"somebody else published to {target} in this moment: nothing of {target.tag} was published; close its "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, did_you_mean
 
 IDS = """
     apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
@@ -39,8 +38,7 @@ def check_license(license_id: str | None, key: str, said_by: str) -> str:
             f"{key} is not stated: say under which licence it may be published, as in {said_by}cc-by-4.0; "
             "`other` stands for what is not in the Hub's list"
         )
-    close = difflib.get_close_matches(str(license_id).lower(), HUB_LICENSES, n=1)
-    meant = f" (did you mean {close[0]}?)" if close else ""
+    meant = did_you_mean(str(license_id).lower(), HUB_LICENSES)
     raise LongVPOError(
         f"{key}: {license_id} is no licence id of the Hub{meant}; `other` stands for what is not in its list"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,24 +49,22 @@ class Release:
     changelog: Callable[[str], str]  # from the old one's text
     check: Callable[[Target, str], None]  # reads the release from outside, at a revision; raises LongVPOError
 
-    def other_in(self, tree: dict[str, str]) -> list[str]:
-        """The files that a tree (path -> hash) has not as they were hashed."""
-        return [path for path, file in self.files.items() if tree.get(path) not in file.hashes]
-
     def held_by(self, tree: dict[str, str]) -> bool:
-        """Whether a tree has all files as they were hashed."""
-        return not self.other_in(tree)
+        """Whether a tree (path -> hash) has all files as they were hashed."""
+        return all(tree.get(path) in file.hashes for path, file in self.files.items())
+
+    def check_held(self, tree: dict[str, str]) -> None:
+        """Raises LongVPOError when a tree has a file not as it was hashed."""
+        self._check_moved(path for path, file in self.files.items() if tree.get(path) not in file.hashes)
 
     def check_rest(self) -> None:
         """Raises LongVPOError when a file is no longer what was hashed."""
-        changed = [path for path, file in self.files.items() if file.changed()]
-        if changed:
-            raise LongVPOError(moved(self.target, changed))
+        self._check_moved(path for path, file in self.files.items() if file.changed())
 
-
-def moved(target: Target, paths: list[str]) -> str:
-    """What to say of files that changed under a push."""
-    return (
-        f"{paths[0]} changed while it was being published: {target.tag} of {target} is not set; run the same command "
-        "again when nothing writes there any more"
-    )
+    def _check_moved(self, paths: Iterator[str]) -> None:
+        moved = next(paths, None)
+        if moved:
+            raise LongVPOError(
+                f"{moved} changed while it was being published: {self.target.tag} of {self.target} is not set; run "
+                "the same command again when nothing writes there any more"
+            )

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError
-from longvpo.io.files import (
-    RELEASE,
-    as_json,
-    write_text,
-)
+from longvpo.io.files import RELEASE, as_json, write_text
 from longvpo.io.records import read_record, understood
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash

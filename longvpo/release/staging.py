@@ -95,8 +95,9 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
             _add_results(copy, results)
         write_text(copy / "facts.json", as_json(public(facts)))
         for name in CUT:
-            if (copy / name).exists():
-                _cut(copy / name)
+            values = read_json(copy / name) if (copy / name).exists() else None
+            if public(values) != values:  # one that has nothing to cut stays as it is, byte by byte
+                write_text(copy / name, as_json(public(values)))
         provenance = public(said)
         write_text(copy / "recipe.yaml", as_yaml(_found_again(public(recipe), provenance)))
         (copy / CARD).unlink(missing_ok=True)
@@ -114,13 +115,6 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
         private = [str(folder), *([str(results)] if results else []), *local_folders(recipe)]
         check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), check_from_outside)
-
-
-def _cut(file: Path) -> None:
-    """Cut the values of a JSON file; one that has nothing to cut stays as it is, byte by byte."""
-    values = read_json(file)
-    if public(values) != values:
-        write_text(file, as_json(public(values)))
 
 
 def _key_names(recipe: Any) -> list[str]:

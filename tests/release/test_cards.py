@@ -24,7 +24,7 @@ from support.world import GOLDEN
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE, shipped
 from longvpo.release.card_file import write_card
-from longvpo.release.cards import bars, dataset_card, kind_of, model_card
+from longvpo.release.cards import bars, card_of, kind_of
 from longvpo.release.licenses import HUB_LICENSES, check_license
 
 WORDS = ("None", "TODO", "FIXME", "More Information Needed", "undefined", "nan ", "{{", "}}", "{%")
@@ -82,8 +82,7 @@ def check_complete(folder: Path) -> str:
 @pytest.mark.parametrize("name", list(SECTIONS))
 def test_the_golden_card(name: str) -> None:
     folder = GOLDEN / name
-    card = dataset_card(folder) if name == "dataset" else model_card(folder)
-    assert card == (folder / "README.md").read_text()
+    assert card_of(folder) == (folder / "README.md").read_text()
     body = check_complete(folder)
     assert re.findall(r"^## (.*)$", body, re.MULTILINE) == SECTIONS[name]
     for said in SAYS[name]:
@@ -232,7 +231,7 @@ def run(program: str, folder: Path) -> str:
 
 def test_the_programs_in_a_dataset_card_run(dataset: Path, world: Path, tmp_path: Path) -> None:
     Path(tmp_path / "drawn").symlink_to(world)
-    load, frames = snippets(dataset_card(dataset))
+    load, frames = snippets(card_of(dataset))
     name = json.loads((dataset / "facts.json").read_text())["name"]
     assert max(len(program.splitlines()) for program in (load, frames)) <= 17
     row = load_dataset(str(dataset), "stage1", split="train")[0]
@@ -255,7 +254,7 @@ def test_the_program_in_an_adapters_card_runs(dataset: Path, world: Path, tmp_pa
     train(load_recipe(TrainRecipe, "tiny", data), tmp_path / "adapter")
     body = check_complete(tmp_path / "adapter")
     assert "**Results**: not run with this file" in body
-    (program,) = snippets(model_card(tmp_path / "adapter"))
+    (program,) = snippets(card_of(tmp_path / "adapter"))
     assert len(program.splitlines()) <= 15
     given = "import numpy\nquestion, frames = 'what color is the ring?', numpy.zeros((4, 96, 96, 3), numpy.uint8)\n"
     said = run(given + program.replace('"longvpo-tiny-stage1"', f'"{tmp_path / "adapter"}"'), tmp_path)

@@ -98,15 +98,15 @@ def test_a_config_of_which_files_are_missing(dataset: Path, tmp_path: Path) -> N
                 lambda shard: shard.rename(shard.with_name("train-00000-of-00003-0123456789abcdef.parquet")),
                 "stage1 has not all of its rows: 1 of 3 files are there",
             ),
-            (lambda shard: shard.write_bytes(shard.read_bytes()[:-9]), "is damaged"),
-            (lambda shard: shard.write_bytes(b""), "is damaged"),
-            (lambda shard: shard.write_bytes(POINTER), "is damaged"),
+            (lambda shard: shard.write_bytes(shard.read_bytes()[:-9]), "is damaged: it is not parquet"),
+            (lambda shard: shard.write_bytes(b""), "is damaged: it is not parquet"),
+            (lambda shard: shard.write_bytes(POINTER), "is damaged: it is not parquet"),
         ]
     ):
         folder = Path(shutil.copytree(dataset, tmp_path / str(number)))
         (shard,) = (folder / "stage1").iterdir()
         change(shard)
-        with pytest.raises(LongVPOError, match="build the dataset again") as caught:
+        with pytest.raises(LongVPOError, match=rf"build the dataset again|make {folder} again") as caught:
             held(folder)
         assert says in str(caught.value)
     folder = Path(shutil.copytree(dataset, tmp_path / "two"))
