@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from support.hub.pushes import Pushes
 from support.world import FOOTAGE, SMALL
+
+from longvpo.dataset.run import build
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.video.frames import write_video
 
 os.environ.update(
     HF_HOME=tempfile.mkdtemp(prefix="longvpo-tests-"),
@@ -21,12 +29,9 @@ os.environ.update(
 
 from support.families import FAMILIES
 from support.films import joined
-from support.hub.pushes import Pushes, forking
+from support.hub.pushes import forking
 from support.hub.server import hub
 from support.real_servers import llama_cpp, transformers_serve
-
-from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.file import load_recipe
 
 
 @pytest.fixture(scope="session")
@@ -150,3 +155,31 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def ten_minutes(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
     """The film and the times of its joins."""
     return joined(footage, tmp_path_factory.mktemp("joined"))
+
+
+@pytest.fixture(scope="module")
+def first(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of forty triplets."""
+    return Path(shutil.copytree(dataset, tmp_path_factory.mktemp("first") / "dataset"))
+
+
+@pytest.fixture(scope="module")
+def second(world: Path, stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one under the same name, of both stages, with its frames."""
+    folder = tmp_path_factory.mktemp("second") / "dataset"
+    sources = [f"sources.0.folder={world}", f"stage2.sources.0.folder={stories}", "embed=frames", "seed=5"]
+    small = ["stage1.triplets=30", "stage2.triplets=20", "context.clips=[2, 4]", "stage2.max_scenes=9"]
+    build(load_recipe(DatasetRecipe, "tiny", [*sources, *small]), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(trained, tmp_path_factory.mktemp("trained") / "adapter"))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_video(path, np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), np.uint8), 4)
+    return path

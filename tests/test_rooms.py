@@ -102,6 +102,17 @@ def test_help_is_quick_and_loads_no_torch() -> None:
     assert min(seconds) < 1.0
 
 
+def test_every_test_tells_what_it_tests() -> None:
+    """A module by its name (`test_chat.py`, or `test_chat_schemas.py` for a part of them), or a promise."""
+    known = modules()
+    for path in TESTS.rglob("test_*.py"):
+        room = path.parent.relative_to(TESTS).parts
+        about = path.stem.removeprefix("test_").split("_")
+        names = [".".join([*room, "_".join(about[:end])]) for end in range(1, len(about) + 1)]
+        assert not room or room == ("promises",) or set(names) & set(known), f"{path}: no module is called so"
+        assert len(path.read_text().splitlines()) <= 300, f"{path}: split it"
+
+
 def test_tests_import_helpers_and_no_tests() -> None:
     """What two tests share stands in support/, and no name of a helper is that of a test."""
     for path in TESTS.rglob("*.py"):

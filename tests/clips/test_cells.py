@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longvpo.clips.cells import question_of
+from longvpo.clips.cells import cell, question_of
 from longvpo.clips.sources import list_candidates
 from longvpo.errors import VideoError
 from longvpo.evaluation import ask
@@ -135,3 +135,16 @@ def test_a_group_that_is_missing_is_no_group(tmp_path: Path) -> None:
     questions, dropped = read_questions(section, frames_of)
     assert [one.group for one in questions] == ["2"]
     assert [item.reason for item in dropped] == ["1.mp4 has no scenes", "2.mp4 has no scenes"]
+
+
+def test_cells_are_reached_by_dots() -> None:
+    row = {"a.b": 1, "a": {"b": 2, "c": [{"d": 3}]}}
+    assert [cell(row, name) for name in ("a.b", "a.c.0.d", "a.c.1.d", "x", "a.c.d")] == [1, 3, None, None, None]
+
+
+def test_several_cells_make_one_value() -> None:
+    row = {"id": "v", "part": {"number": 7, "none": None, "empty": ""}, "{odd}": "a name of its own"}
+    assert cell(row, "{id}/{part.number}.mp4") == "v/7.mp4"
+    assert cell(row, "{odd}") == "a name of its own"
+    assert [cell(row, name) for name in ("{id}{x}", "{part.none}.mp4", "{id}/{part.empty}")] == [None] * 3
+    assert cell({"id": "{id}"}, "{id}.mp4") == "{id}.mp4", "a value is no pattern"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from datasets import Dataset
 from pyarrow import parquet
 
 from longvpo.clips.sources import list_candidates
@@ -250,3 +251,12 @@ def test_two_tables_in_a_folder_are_an_error(tmp_path: Path) -> None:
         read_table(SourceSection(name="s", folder=tmp_path), ())
     (tmp_path / "metadata.jsonl").unlink()
     assert [row["file_name"] for row in read_table(SourceSection(name="s", folder=tmp_path), ())] == ["b.mp4"]
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv", "metadata.parquet"])
+def test_tables_of_three_kinds(tmp_path: Path, name: str) -> None:
+    table = Dataset.from_list([{"file_name": "a.mp4", "caption": "one, two"}, {"file_name": "b.mp4", "caption": "ü"}])
+    write = {"jsonl": table.to_json, "csv": table.to_csv, "parquet": table.to_parquet}[name.split(".")[1]]
+    write(str(tmp_path / name))
+    rows = read_table(SourceSection(name="s", folder=tmp_path), ("caption",))
+    assert rows == table.to_list()

@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
 import os
-import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.places import check_made, empty, link, make, new
 
 from longvpo.errors import LongVPOError
-from longvpo.io import disk, output
-from longvpo.io.disk import check_room, not_written, writing
-from longvpo.io.output import Place, claimed, finished, place_of, whole_folder, whole_output, write_whole
+from longvpo.io import output
+from longvpo.io.disk import check_room
+from longvpo.io.output import Place, claimed, place_of, whole_folder, whole_output
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
 
 
-def make(at: Path, key: str = "k") -> None:
-    with whole_output(at, key) as folder:
-        (folder / "adapter").mkdir()
-        (folder / "adapter" / "weights").write_bytes(b"1234")
-        (folder / "facts.json").write_text(json.dumps({"key": key}))
-
-
-def check_made(at: Path) -> None:
-    assert sorted(path.name for path in at.iterdir() if path.name != "lost+found") == ["adapter", "facts.json"]
-    assert (at / "adapter" / "weights").read_bytes() == b"1234"
-    assert finished(place_of(at), "facts.json", "k") == {"key": "k"}
-    with pytest.raises(LongVPOError, match="holds the result of another recipe or of other input"):
-        finished(place_of(at), "facts.json", "other")
-
-
 # --- any folder will do that is empty
-
-
-def new(at: Path) -> Path:
-    return at / "out"
 
 
 def deep(at: Path) -> Path:
     return at / "a" / "b" / "out"
-
-
-def empty(at: Path) -> Path:
-    (at / "out").mkdir()
-    return at / "out"
-
-
-def link(at: Path) -> Path:
-    (at / "scratch").mkdir()
-    (at / "out").symlink_to(at / "scratch")
-    return at / "out"
 
 
 def link_to_nothing(at: Path) -> Path:
@@ -223,88 +190,6 @@ def test_room_is_asked_for_before_the_work(tmp_path: Path) -> None:
         check_room(tmp_path, 10**15, "the run writes")
 
 
-# --- one process at a time
-
-
-@pytest.mark.parametrize("where", [new, empty, link])
-def test_a_second_run_is_refused_at_once(where: Callable[[Path], Path], tmp_path: Path) -> None:
-    at = where(tmp_path)
-    place = place_of(at)
-    with claimed(place, "k"):
-        before = sorted(tmp_path.rglob("*"))
-        for key in ("k", "other"):
-            with pytest.raises(LongVPOError, match=rf"another process is at work in .*\({os.getpid()} on "):
-                make(at, key)
-        assert sorted(tmp_path.rglob("*")) == before
-    make(at)
-    check_made(at)
-
-
-def test_a_folder_that_is_made_meanwhile_is_no_way_round_the_lock(tmp_path: Path) -> None:
-    with claimed(place_of(tmp_path / "out"), "k"):
-        (tmp_path / "out").mkdir()
-        with pytest.raises(LongVPOError, match="another process is at work"):
-            make(tmp_path / "out")
-        with (
-            pytest.raises(LongVPOError, match="another process is at work"),
-            claimed(place_of(tmp_path / "out", inside=True), "k", keep=True),
-        ):
-            raise AssertionError("work")
-
-
-def test_a_run_that_was_finished_meanwhile_is_not_written_over(tmp_path: Path) -> None:
-    place = place_of(tmp_path / "out")
-    make(tmp_path / "out")
-    with pytest.raises(LongVPOError, match=r"has just made .*: run the same command again"), claimed(place, "k"):
-        raise AssertionError("work")
-    check_made(tmp_path / "out")
-
-
-def test_what_a_kill_left_just_at_the_end_goes_away(tmp_path: Path) -> None:
-    at = new(tmp_path)
-    with claimed(place_of(at), "k"):
-        (tmp_path / "left").mkdir()
-        for name in ("lock", "key.json"):
-            (tmp_path / "left" / name).write_bytes((tmp_path / "out.unfinished" / name).read_bytes())
-    make(at)
-    (tmp_path / "left").rename(tmp_path / "out.unfinished")
-    check_made(at)
-    assert list(tmp_path.iterdir()) == [at]
-
-
-@pytest.mark.parametrize("where", [new, empty])
-def test_a_lock_dies_with_its_process(where: Callable[[Path], Path], tmp_path: Path) -> None:
-    at = where(tmp_path)
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with claimed(place_of(at), "k") as work:
-            (work / "final").mkdir()
-            os.write(tell, b"!")
-            signal.pause()
-    assert os.read(told, 1) == b"!"
-    with pytest.raises(LongVPOError, match=rf"\({child} on "):
-        make(at)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    make(at, "of another recipe")
-    make_again = pytest.raises(LongVPOError, match="is not empty")
-    with make_again:
-        make(at)
-
-
-def test_a_file_system_without_locks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def none(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", none)
-    make(tmp_path / "out")
-    check_made(tmp_path / "out")
-    assert "there are no locks here, so start no second run in it" in capsys.readouterr().err
-
-
 # --- a run that was killed
 
 
@@ -355,72 +240,6 @@ def test_a_kill_while_files_are_put_into_a_folder(tmp_path: Path, monkeypatch: p
 
 
 # --- a result of hours
-
-
-class RustError(Exception):
-    """As safetensors and tokenizers raise it."""
-
-
-FULL = {
-    "the system": OSError(errno.ENOSPC, "No space left on device"),
-    "a quota": OSError(errno.EDQUOT, "Disk quota exceeded"),
-    "safetensors": RustError("Error while serializing: I/O error: No space left on device (os error 28)"),
-    "tokenizers": RustError("No space left on device (os error 28)"),
-    "torch": RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
-    "torch's other": RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
-}
-
-
-@pytest.fixture
-def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(disk, "_free", lambda folder: 100)
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    return tmp_path / "tmp"
-
-
-@pytest.mark.parametrize("name", FULL)
-def test_a_result_that_meets_a_full_disk_is_kept_elsewhere(name: str, full: Path, tmp_path: Path) -> None:
-    def write(folder: Path) -> None:
-        (folder / "half").touch()
-        if full not in folder.parents:
-            raise FULL[name]
-        (folder / "whole").touch()
-
-    place = place_of(tmp_path / "out")
-    with (
-        pytest.raises(
-            LongVPOError, match=r"out: (No space left|Disk quota).*; the result is whole in .*longvpo-kept-"
-        ),
-        claimed(place, "k"),
-    ):
-        write_whole(place, write)
-    (kept,) = full.iterdir()
-    assert sorted(path.name for path in kept.iterdir()) == ["half", "whole"]
-    assert list(tmp_path.iterdir()) == [full]
-
-
-def test_a_result_that_is_written_again_at_once_is_kept_nowhere(full: Path, tmp_path: Path) -> None:
-    place = place_of(tmp_path / "out")
-    for resumes, again in ((True, "only writes the result again"), (False, "run again")):
-        with (
-            pytest.raises(LongVPOError, match=f"No space left on device; mend that, and.*{again}"),
-            claimed(place, "k"),
-        ):
-            write_whole(place, lambda folder: (_ for _ in ()).throw(FULL["torch"]), resumes)
-    assert list(full.iterdir()) == []
-
-
-def test_another_error_is_not_the_disks(tmp_path: Path) -> None:
-    for error in (KeyError("a"), RuntimeError("CUDA error"), ValueError("x")):
-        assert not_written(error, tmp_path) is None
-        with pytest.raises(type(error)), writing(tmp_path):
-            raise error
-    read = FileNotFoundError(errno.ENOENT, "No such file", "clip.mp4")
-    assert not_written(read, tmp_path, everything=False) is None
-    wrapped = ValueError("cannot save")
-    wrapped.__cause__ = FULL["the system"]
-    assert not_written(wrapped, tmp_path, everything=False) == "No space left on device"
 
 
 def test_the_place_is_the_same_for_every_process_of_a_run(tmp_path: Path) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 import os
 import re
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,15 +17,12 @@ from PIL import Image
 from support.endpoints import KEY, PLAIN, QUESTION, ask, film, writer_for
 from support.servers import GOOD, images, serve
 
-from longvpo import TINY
-from longvpo.dataset.replies import PairVerdict, Question, ScenesQuestion, Verdict
+from longvpo.dataset.replies import Question
 from longvpo.errors import LongVPOError
 from longvpo.models import chat
-from longvpo.models.endpoint import Choice, EndpointWriter, content
+from longvpo.models.endpoint import EndpointWriter, content
 from longvpo.models.journal import Journal
-from longvpo.models.text import find_json
 from longvpo.models.writer import Answer, Request
-from longvpo.recipe import prompts
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video.frames import duration, read_frames
 
@@ -275,81 +269,3 @@ def test_another_server_of_the_same_model_goes_on() -> None:
     here, there = writer_for("http://127.0.0.1:9/v1"), writer_for("http://127.0.0.1:10/v1", concurrency=3)
     assert (here.name, here.settings) == ("some/model@main", there.settings)
     assert here.batches([PLAIN] * 3) == [[0], [1], [2]]
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ('{"a": 1}', {"a": 1}),
-        ('Sure!\n```json\n{"a": {"b": "}"}}\n```\nDone {"c": 2}', {"a": {"b": "}"}}),
-        ('a {brace} and {"a": "two\nlines"}', {"a": "two\nlines"}),
-        ('{"a": "cut', None),
-        ('["a"]', None),
-        ('{"a":' * 3_000, None),
-        ("", None),
-    ],
-)
-def test_json_is_found_in_a_text(text: str, found: dict[str, Any] | None) -> None:
-    assert find_json(text) == found
-
-
-@pytest.mark.parametrize(
-    ("found", "good"),
-    [
-        ({"specific": True, "reason": ""}, True),
-        ({"specific": True, "reason": "", "more": 1}, True),
-        ({"specific": True}, False),
-        ({"specific": "true", "reason": ""}, False),
-        ({"specific": 1, "reason": ""}, False),
-        ({"specific": True, "reason": None}, False),
-    ],
-)
-def test_an_object_fits_a_schema(found: dict[str, Any], good: bool) -> None:
-    assert Verdict.stands_in(json.dumps(found)) is good
-
-
-def test_schemas_are_those_of_old_journals() -> None:
-    """A key of the journal has the schema in it: another one would ask everything again."""
-    schemas = [one.as_schema() for one in (Question, Verdict, ScenesQuestion, PairVerdict, Choice)]
-    digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()
-    assert digest == "a6c70323bbab48919a2aab86261f7c1f7be03e5a8d94d07d2eaf304265f3a7bd"
-    assert [list(schema["properties"]) for schema in schemas[1:4:2]] == [["reason", "specific"], ["reason", "right"]]
-
-
-def test_llama_cpp_is_held_to_the_schema(llama: str) -> None:
-    text = prompts.JUDGE.format(question="What color is the ring?", caption="a red ring", others="- a blue bar")
-    requests = [Request(text, seed, 0.7, Verdict) for seed in (1, 2, 2)]
-    answers = ask(writer_for(llama, timeout=60, max_new_tokens=200, concurrency=1), *requests)
-    for answer in answers:
-        assert answer.form == "schema"
-        assert Verdict.stands_in(answer.text)
-        assert answer.prompt_tokens is not None
-        assert answer.prompt_tokens > 50
-        assert answer.completion_tokens is not None
-        assert answer.completion_tokens > 5
-    assert answers[0].text != answers[1].text
-    assert answers[1].text == answers[2].text
-
-
-def test_serve_sees_the_frames(serve: str, test_world: Path) -> None:
-    frames = read_frames(test_world / "videos" / "00000.mp4", np.arange(4) + 0.5)
-    many = np.concatenate([frames] * 3)
-    question = "what color is the thing?"
-    short, long = (
-        Request(question, times=tuple(i + 0.5 for i in range(len(one))), frames=lambda one=one: one)  # type: ignore[misc]
-        for one in (frames, many)
-    )
-    writer = writer_for(serve, str(TINY), timeout=30, max_new_tokens=8)
-    few, lots = ask(writer, short, long)
-    assert few.text
-    assert few.prompt_tokens is not None
-    assert lots.prompt_tokens is not None
-    assert lots.prompt_tokens - few.prompt_tokens >= 8 * 5, "5 tokens a frame, and its time"
-
-
-def test_serve_pays_no_heed_to_a_schema(serve: str) -> None:
-    """It takes a response_format and ignores it; the tiny model knows no JSON, so that no repair helps."""
-    asked = Request("what color is the ring?", expects=Question)
-    (answer,) = ask(writer_for(serve, str(TINY), timeout=30, max_new_tokens=8), asked)
-    assert answer.form == "invalid"
-    assert answer.text

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from transformers import BitImageProcessor, Dinov2Config, Dinov2Model, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from longvpo.models.embed import Embedder
 from longvpo.models.load import load_processor
 from longvpo.models.local import LocalWriter, draw
 from longvpo.models.writer import Answer, Request
-from longvpo.recipe.sections import FilterSection, ModelSection, WriterSection
+from longvpo.recipe.sections import ModelSection, WriterSection
 from longvpo.tiny.tasks import ASK
 from longvpo.video.frames import read_frames, sample_times
 
@@ -90,24 +89,3 @@ def test_a_model_for_text_alone_can_judge(tmp_path: Path) -> None:
 def test_a_video_model_can_be_asked_without_a_video() -> None:
     writer = LocalWriter(WriterSection(model="tiny", dtype="float32", max_new_tokens=5), fps=1)
     assert ask(writer, [Request("what color is the ring?")])[0].prompt_tokens
-
-
-def test_an_image_encoder_of_transformers_measures_clips(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    Dinov2Model(
-        Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)
-    ).save_pretrained(tmp_path)
-    size = {"height": 56, "width": 56}
-    BitImageProcessor(size={"shortest_edge": 56}, crop_size=size).save_pretrained(tmp_path)
-    embedder = Embedder(FilterSection(visual_model=str(tmp_path), visual_frames=3, text_model="tiny"))
-    rng = np.random.default_rng(0)
-    clips = [rng.integers(0, 255, (frames, 64, 80, 3), np.uint8) for frames in (1, 5, 9)]
-    vectors = embedder.clips([*clips, clips[1]])
-    assert vectors.shape == (4, 32)
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
-    assert vectors[1] @ vectors[3] == pytest.approx(1, abs=1e-5)
-    assert vectors[1] @ vectors[2] < 0.9999
-    # a clip is the mean of the unit vectors of evenly spread frames
-    single = embedder.clips([clips[1][[place]] for place in (0, 2, 4)])
-    mean = single.mean(axis=0)
-    assert vectors[1] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)

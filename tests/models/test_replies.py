@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from support.endpoints import KEY, PLAIN, QUESTION, ask, film, writer_for
-from support.servers import GOOD, images, serve
+from support.endpoints import PLAIN, QUESTION, ask, writer_for
+from support.servers import GOOD, serve
 
 from longvpo.clips.filters import Refusal, unanswered
 from longvpo.clips.rows import Dropped
 from longvpo.dataset.replies import parse_question
-from longvpo.errors import LongVPOError, hide, sendable
-from longvpo.models.address import address_of, cleaned, http_client
+from longvpo.errors import LongVPOError
 from longvpo.models.journal import Journal, request_key
 from longvpo.models.load import load_processor
 from longvpo.models.local import local_reply
 from longvpo.models.replies import read_text
 from longvpo.models.text import find_json
 from longvpo.models.writer import Answer, NoAnswersError, Request
-from longvpo.recipe.sections import EndpointSection, ModelSection
+from longvpo.recipe.sections import ModelSection
 
 assert "a fixture of all tests here"
 ANSWER = "a red ring, I think"
@@ -233,84 +230,6 @@ def test_a_build_without_answers_says_what_the_models_did() -> None:
     assert unanswered([]) == ""
 
 
-# a server's refusal of a body, and which names it is asked by afterwards
-def least_16(body: dict[str, Any]) -> str:
-    return "Invalid 'max_tokens': integer below minimum value" if body.get("max_tokens", 16) < 16 else ""
-
-
-REFUSALS: dict[str, tuple[Any, set[str], set[str]]] = {
-    "max_tokens": (
-        lambda body: "Unsupported: 'max_tokens'. Use 'max_completion_tokens' instead." * ("max_tokens" in body),
-        {"max_completion_tokens", "temperature", "seed"},
-        {"max_tokens"},
-    ),
-    "temperature": (
-        lambda body: "'temperature' does not support 0.0, only the default (1)." * ("temperature" in body),
-        {"max_tokens", "seed"},
-        {"temperature"},
-    ),
-    "seed": (lambda body: "extra fields not permitted: seed" * ("seed" in body), {"max_tokens"}, {"seed"}),
-    "at least 16 tokens": (least_16, {"max_tokens", "temperature", "seed"}, set()),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSALS)
-def test_a_parameter_that_a_server_does_not_take(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    refuses, there, gone = REFUSALS[name]
-    with serve("ok") as server:
-        server.refuses = refuses
-        answers = ask(writer_for(server.url, concurrency=4), *[film(8)] * 6)
-        assert not any(answer.flaw for answer in answers)
-        last = server.bodies[-1]
-    assert there <= set(last)
-    assert not gone & set(last)
-    assert capfd.readouterr().err.count("from now on") == len(gone)
-
-
-def test_parameters_of_the_recipe() -> None:
-    more = {"reasoning_effort": "low", "seed": None, "chat_template_kwargs": {"enable_thinking": False}}
-    with serve("ok") as server:
-        writer = writer_for(server.url, parameters=more)
-        ask(writer, QUESTION)
-    assert server.bodies[0]["reasoning_effort"] == "low"
-    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
-    assert "seed" not in server.bodies[0]
-    assert request_key(writer, PLAIN) != request_key(writer_for(server.url), PLAIN), "they decide the answer"
-    with pytest.raises(ValueError, match="parameters may not hold model, stream"):
-        EndpointSection(url=server.url, parameters={"stream": True, "model": "m"})
-
-
-@pytest.mark.parametrize(
-    ("refuses", "said"),
-    [
-        (
-            lambda body: "no image input here" * (images(body) > 0),
-            r"takes no images in the form images .400: no image",
-        ),
-        (lambda body: "two images at most" * (images(body) > 1), "refuses 2 frames .400: two images.*limit-mm-per"),
-        (lambda body: "I am closed", r"refuses every request .400: I am closed"),
-    ],
-)
-def test_what_a_refusal_of_frames_means(refuses: Any, said: str) -> None:
-    with serve("ok") as server:
-        server.refuses = refuses
-        with pytest.raises(LongVPOError, match=said) as failure:
-            ask(writer_for(server.url), film(8))
-    assert ("max_frames" in str(failure.value)) == ("limit" in said)
-
-
-@pytest.mark.parametrize("status", [500, 404])
-def test_a_status_that_will_never_pass(status: int) -> None:
-    """As llama.cpp and a router say it of images where the model has no vision side."""
-    with serve("ok") as server:
-        server.refuses, server.refuses_with = lambda body: "image input is not supported" * (images(body) > 0), status
-        with pytest.raises(
-            LongVPOError, match=rf"takes no images in the form images .{status}: image input is not supported"
-        ):
-            ask(writer_for(server.url), film(8))
-        assert len(server.bodies) == 3, "two frames, none and one, each once"
-
-
 def test_an_old_journal_is_read_as_replies_of_today(tmp_path: Path) -> None:
     with serve("ok") as server:
         writer = writer_for(server.url)
@@ -370,102 +289,6 @@ def test_a_model_on_this_machine_is_read_alike() -> None:
     cut = local_reply(tokenizer, red, end, len(red))
     assert (cut.text, cut.whole) == ("red ring", False)
     assert local_reply(tokenizer, [*red, video, *red, end], end, 9).text == "red ring", "a control token ends it"
-
-
-def test_no_key_is_printed_in_any_form() -> None:
-    key = "sk-very'se cret/+==\n\u200bsecond-line"
-    for said in (
-        repr(key), repr(key.encode()), json.dumps(key), ascii(key), quote(key, safe=""),
-        "second-line", f"Bearer {key}", key.encode("unicode_escape").decode(),
-    ):  # fmt: skip
-        hidden = hide(f"the server said: {said}", key)
-        assert "second" not in hidden
-        assert "very" not in hidden
-        assert "cret" not in hidden
-    assert hide("a text", None) == hide("a text", "") == "a text"
-
-
-@pytest.mark.parametrize("around", ["{}\n", " {}\r\n", "\ufeff{}", "{}\u200b", "\t{} "])
-def test_what_stands_around_a_key_is_no_part_of_it(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEST_KEY", around.format(KEY))
-    with serve("ok") as server:
-        ask(writer_for(server.url, api_key_env="TEST_KEY"), PLAIN)
-    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
-
-
-@pytest.mark.parametrize("key", [f"{KEY}\nsk-second", f"sk-12\u200b{KEY}", f"{KEY}é", "\u200b", f"{KEY}\x00"])
-def test_a_key_that_cannot_be_sent(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {**os.environ, "TEST_KEY": key})
-    with serve("ok") as server, pytest.raises(LongVPOError) as failure:
-        writer_for(server.url, api_key_env="TEST_KEY")
-    assert "TEST_KEY (endpoint.api_key_env)" in str(failure.value)
-    assert "secret" not in str(failure.value)
-    assert "\n" not in str(failure.value)
-    assert not server.bodies
-    with pytest.raises(LongVPOError, match="the token"):
-        sendable(key, "the token")
-
-
-def test_a_server_cannot_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve("ok") as server:
-        long = "x" * 290
-        server.refuses = lambda body: f"{long} {KEY} and hf_of_the_user"
-        (answer,) = ask(writer_for(server.url, api_key_env="TEST_KEY"), PLAIN)
-        server.sends, server.refuses = lambda good: {"error": f"no {KEY}"}, lambda body: ""
-        with pytest.raises(LongVPOError) as failure:
-            ask(writer_for(server.url.replace("//", "//user:pass-word@"), api_key_env="TEST_KEY"), PLAIN)
-    for said in (answer.error, str(failure.value)):
-        assert "sk-" not in said
-        assert "hf_" not in said
-        assert "pass-word" not in said
-
-
-def test_a_key_in_an_address_is_hidden_part_by_part() -> None:
-    section = EndpointSection(url="http://us%40er-name:pass%2Fword@h/v1?key=AIza%2BSECRET0099&v=1")
-    for said in ("AIza%2BSECRET0099", "AIza+SECRET0099", "pass/word", "pass%2Fword", "us@er-name"):
-        assert cleaned(f"not valid: {said}.", section, None) == "not valid: ***."
-    assert cleaned("v=1 of 1", section, None) == "v=1 of 1"
-
-
-def test_a_scheme_in_capitals_is_no_model_on_the_hub() -> None:
-    assert address_of(EndpointSection(url="HTTP://Host/V1")) == "http://Host/V1"
-
-
-def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with pytest.raises(LongVPOError, match=r"SSL_CERT_FILE \(.*none\.pem\)"):
-        http_client()
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://localhost:PORT/v1", "http://localhost:99999/v1", "http://localhost:0/v1", "http://[::1/v1",
-        "http://local host/v1", "http://\u200blocalhost/v1", "http://localhost:-1/v1", "localhost:8000",
-    ],
-)  # fmt: skip
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(
-        LongVPOError, match=r"endpoint\.url is not the address of a server: it must be such as http://"
-    ):
-        writer_for(url)
-
-
-SOCKS = pytest.param(
-    "socks5://127.0.0.1:9",
-    marks=pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="SOCKS proxies work here"),
-)
-
-
-@pytest.mark.parametrize(
-    "proxy", [SOCKS, "foo://user:pass-word@bar", "http://127.0.0.1:bad", "http://127.0.0.1:99999"]
-)
-def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(LongVPOError, match="the environment variable ALL_PROXY") as failure:
-        ask(writer_for("http://example.invalid/v1"), PLAIN)
-    assert "pass-word" not in str(failure.value)
-    assert "\n" not in str(failure.value)
 
 
 def test_an_answer_says_what_it_is() -> None:

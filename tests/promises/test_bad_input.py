@@ -5,29 +5,40 @@ This is input that is bad as a whole; test_bad_rows.py has the rows and the vide
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-import tarfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import datasets  # noqa: F401  its log keeps the stderr of the moment of its import, which must not be that of a test
 import pytest
 from support.commands import Capture, check_mistake
-from support.servers import serve
-from support.spoils import ROW, Spoil, all_of, build, closed, few, file, nothing
+from support.spoils import (
+    ROW,
+    Spoil,
+    all_of,
+    archive,
+    build,
+    build_of,
+    build_of_other_table,
+    closed,
+    dataset,
+    few,
+    file,
+    files,
+    no_videos,
+    nothing,
+    recipe,
+    table,
+    text_model,
+    torn_archive,
+    torn_videos,
+)
 
 from longvpo import TINY
 from longvpo.clips.sources import fingerprint
-from longvpo.models import chat
 from longvpo.models.embed import EMBEDDED
-from longvpo.models.load import load_processor
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
-from longvpo.recipe.sections import ModelSection
-from longvpo.tiny.world import write_world
 
 as_user = pytest.mark.skipif(os.getuid() == 0, reason="root may read and write everything")
 
@@ -38,61 +49,6 @@ class Bad(NamedTuple):
     spoil: Spoil  # is given that folder
     arguments: list[str]
     says: list[str]
-
-
-def recipe(content: str | bytes) -> Spoil:
-    """A recipe file, which is taken instead of the built-in recipe."""
-    return file("recipe.yaml", content)
-
-
-def table(content: str | bytes, name: str = "metadata.jsonl") -> Spoil:
-    return all_of(lambda at: (at / "clips" / "metadata.jsonl").unlink(), file(f"clips/{name}", content))
-
-
-def no_videos(at: Path) -> None:
-    shutil.rmtree(at / "clips" / "videos")
-
-
-def torn_videos(at: Path) -> None:
-    for path in (at / "clips" / "videos").iterdir():
-        path.write_bytes(path.read_bytes()[:500])
-
-
-def dataset(*rows: dict[str, Any]) -> Spoil:
-    """A dataset in the folder `repository`."""
-    return file("repository/train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def archive(at: Path) -> None:
-    with tarfile.open(at / "repository" / "videos.tar", "w") as file:
-        file.add(at / "clips" / "videos" / "00000.mp4", "a.mp4")
-
-
-def torn_archive(at: Path) -> None:
-    archive(at)
-    os.truncate(at / "repository" / "videos.tar", 2000)
-
-
-def text_model(at: Path) -> None:
-    """A language model without eyes, in the folder `text`."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    tokenizer = load_processor(ModelSection(model="tiny")).tokenizer
-    tokenizer.chat_template = "{{ messages[0].content }}"
-    tokenizer.save_pretrained(at / "text")
-    said = json.loads((at / "text" / "tokenizer_config.json").read_text())
-    del said["processor_class"]
-    (at / "text" / "tokenizer_config.json").write_text(json.dumps(said))
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(at / "text")
-
-
-def build_of(recipe: str, table: str = "0") -> Spoil:
-    return file("out/work/key.json", json.dumps({"key": f"{recipe},{table}", "recipe": recipe}))
-
-
-def build_of_other_table(at: Path) -> None:
-    build_of(recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", few(at))))(at)
 
 
 HUB = ["cannot load no/where", "Give a Hub id that you can reach"]
@@ -261,28 +217,6 @@ BAD: dict[str, Bad] = {
 }
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four clips."""
-    folder = tmp_path_factory.mktemp("drawn")
-    write_world(folder, clips=4, seed=1, split="test")
-    return folder
-
-
-@pytest.fixture
-def at(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a copy of the clips, where the command is run."""
-    shutil.copytree(drawn, tmp_path / "clips")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def files(folder: Path) -> dict[str, str]:
-    """sha256 by path."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and os.access(path, os.R_OK)]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
-
-
 @pytest.mark.parametrize("name", [pytest.param(n, marks=as_user) if "closed" in n else n for n in BAD])
 def test_bad_input_is_one_line_that_says_what_to_do(
     name: str, at: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
@@ -296,56 +230,6 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     assert (at / "out").exists() == output
 
 
-# what the server does, the endpoint's options, what the line says; `@` is the server's address
-SERVERS: dict[str, tuple[str, dict[str, object], list[str]]] = {
-    "no key": ("401", {}, ["does not let us in (401", "set endpoint.api_key_env"]),
-    "a wrong key": ("401", {"api_key_env": "A_KEY"}, ["401: 401, said the server to Bearer ***", "variable A_KEY"]),
-    "a key that is not set": ("ok", {"api_key_env": "NO_KEY"}, ["variable NO_KEY (endpoint.api_key_env) is not set"]),
-    "no such model on a server": ("404", {}, ["knows no tiny (404", "check the model and endpoint.url"]),
-    "a server in trouble": ("500", {}, ["@ failed 2 times: 500", "run the same command again"]),
-    "a server that hangs": (
-        "hang",
-        {"timeout": 0.2, "retries": 0},
-        ["@ failed 1 times: no answer within 0.2 s"],
-    ),
-    "no chat server": ("html", {}, ["@ failed 2 times: it sent something that is not an answer of the chat protocol"]),
-    "a server that leaves frames out": ("32", {}, ["@ does not see all frames", "set video.max_frames lower"]),
-    "nobody listens": ("ok", {"url": "http://127.0.0.1:1/v1"}, ["127.0.0.1:1/v1 failed 2 times", "run the same"]),
-    "an address without http": (
-        "ok",
-        {"url": "localhost:8000"},
-        ["is not the address of a server", "http://localhost:8000/v1"],
-    ),
-    "a provider without a key": (
-        "ok",
-        {"url": None, "provider": "nebius"},
-        ["nebius needs a key: run `hf auth login`"],
-    ),
-    "no such provider": (
-        "ok",
-        {"url": None, "provider": "nowhere", "api_key_env": "A_KEY"},
-        ["the provider nowhere cannot be asked"],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SERVERS)
-def test_a_bad_server_is_one_line_that_says_what_to_do(
-    name: str, at: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.02)
-    monkeypatch.setenv("A_KEY", "sk-very-secret")
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    behaviour, options, says = SERVERS[name]
-    before = files(at)
-    with serve(behaviour) as server:
-        endpoint = {"url": server.url, "timeout": 5, "retries": 1} | options
-        code = build(at, monkeypatch, ["video.fps=10", f"writer.endpoint={json.dumps(endpoint)}"])
-        check_mistake(code, capsys, [text.replace("@", server.url) for text in says])
-    assert files(at) == before
-    assert not (at / "out").exists()
-
-
 def test_what_others_put_into_the_output_stays(at: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """A build was killed before it had done anything, and a file was put beside its work."""
     made = load_recipe(DatasetRecipe, "tiny/dataset", [*few(at), "writer.model=no/where"])
@@ -357,4 +241,4 @@ def test_what_others_put_into_the_output_stays(at: Path, monkeypatch: pytest.Mon
 
 
 def test_there_are_many_kinds() -> None:
-    assert len(BAD) + len(SERVERS) >= 90
+    assert len(BAD) >= 88

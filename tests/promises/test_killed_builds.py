@@ -10,19 +10,16 @@ import pytest
 from support.scribe import KILLS, STAGES, Scribe, content, recipe, run
 
 from longvpo.clips.sources import fingerprint
-from longvpo.dataset.replies import Verdict
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 from longvpo.io.output import claimed, place_of
-from longvpo.models.journal import Journal
-from longvpo.models.writer import Request
 from longvpo.recipe.file import recipe_hash
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
 import datasets, matplotlib.pyplot, pyarrow.parquet
-from support.kills import killed
+from support.forked import killed
 from longvpo.dataset.run import build
 from longvpo.models.embed import Embedder
 from support.scribe import KILLS, Scribe, recipe
@@ -88,33 +85,3 @@ def test_two_processes_do_not_work_in_one_folder(world: Path, tmp_path: Path) ->
         pytest.raises(LongVPOError, match="another process is at work"),
     ):
         build(made, tmp_path / "out", writer=Scribe(tmp_path / "asked"))
-
-
-def test_a_journal_with_a_torn_line(tmp_path: Path) -> None:
-    scribe, requests = Scribe(tmp_path / "asked"), [Request(f"what is {i}?", seed=i) for i in range(8)]
-    journal = Journal(tmp_path / "journal")
-    answers = journal.ask(scribe, requests, "x")
-    assert journal.asked == 8
-    file = next((tmp_path / "journal").iterdir())
-    file.write_bytes(file.read_bytes()[:-20])
-    again = Journal(tmp_path / "journal")
-    assert again.ask(scribe, requests, "x") == answers
-    assert again.asked == 4, "the batch of the torn line, and no other"
-    third = Journal(tmp_path / "journal")
-    assert third.ask(scribe, requests, "x") == answers
-    assert third.asked == 0
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"text": "other"}, {"seed": 5}, {"temperature": 0.5}, {"media": "b"}, {"times": (1.0,)}, {"expects": Verdict}],
-)
-def test_an_answer_is_found_by_all_that_decides_it(tmp_path: Path, change: dict[str, object]) -> None:
-    scribe, values = Scribe(tmp_path / "asked"), {"text": "a", "media": "a"}
-    Journal(tmp_path / "journal").ask(scribe, [Request(**values)], "x")  # type: ignore[arg-type]
-    other = Journal(tmp_path / "journal")
-    other.ask(scribe, [Request(**values), Request(**(values | change))], "x")  # type: ignore[arg-type]
-    scribe.name = "scribe@2"
-    other.ask(scribe, [Request(**values)], "x")  # type: ignore[arg-type]
-    assert len((tmp_path / "asked").read_text().splitlines()) in (3, 4)
-    assert json.loads((next((tmp_path / "journal").iterdir())).read_text().splitlines()[0])["writer"] == "scribe@1"

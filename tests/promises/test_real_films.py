@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 import datasets, matplotlib.pyplot, pyarrow.parquet
 from support.world import FOOTAGE
-from support.kills import killed
+from support.forked import killed
 from longvpo.dataset.run import build
 from support.embedders import RealEmbedder
 from support.watcher import Watcher, recipe

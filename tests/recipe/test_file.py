@@ -73,21 +73,3 @@ def test_the_hash_changes_with_every_value() -> None:
     plain = recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset"))
     assert plain == recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["seed=0"]))
     assert plain != recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["seed=1"]))
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("training.learning_rat=1e-3", "trl.DPOConfig does not know training.learning_rat"),
-        ("training.max_length=512", "training.max_length is set by longvpo"),
-        ("training.beta=often", "training.beta: .often. is not a number"),
-    ],
-)
-def test_training_section_is_checked_by_trl(override: str, message: str) -> None:
-    with pytest.raises(LongVPOError, match=message):
-        plan_training(load_recipe(TrainRecipe, "tiny/stage1", [override]))
-
-
-def test_yaml_numbers_in_scientific_notation_are_numbers() -> None:
-    plan = plan_training(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
-    assert plan["learning_rate"] == 5e-7

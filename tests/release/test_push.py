@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,43 +11,16 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
+from support.hub.looks import ALICE, error_of, upload
 from support.hub.pushes import Pushes, environment
 from support.world import ROOT
 
 from longvpo.io.files import CARD_HASH, RELEASE
 
-ALICE = "hf_alice_write_"
-
-
-@pytest.fixture
-def folder(dataset: Path, tmp_path: Path) -> Path:
-    """A dataset to push."""
-    return Path(shutil.copytree(dataset, tmp_path / "dataset"))
-
-
-@pytest.fixture
-def api(pushes: Pushes) -> HfApi:
-    return HfApi(endpoint=pushes.address, token=ALICE + "hand")
-
-
-@pytest.fixture(autouse=True)
-def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-
-
-def error_of(said: str) -> str:
-    assert "Traceback" not in said, said
-    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    return error
-
-
-def upload(api: HfApi, path: str, content: bytes, repo_id: str, kind: str = "dataset") -> None:
-    api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=repo_id, repo_type=kind)
+pytestmark = pytest.mark.usefixtures("online")
 
 
 # files that change
@@ -203,107 +175,6 @@ def test_private_comes_before_the_commit_and_a_public_collection_is_public(
     ]
 
 
-def test_a_token_of_one_repository_and_an_organisation_that_may_be_read(
-    pushes: Pushes, folder: Path, api: HfApi
-) -> None:
-    api.create_repo("scoped", repo_type="dataset")
-    code, said = pushes.run("push", folder, "--repo-id", "scoped", token="hf_alice_fine_dataset-scoped")
-    assert code == 0, said
-    for token in ("hf_alice_fine_model-scoped", "hf_alice_fine_dataset-other"):
-        code, said = pushes.run("push", folder, "--repo-id", "scoped", "--tag", "v2", token=token)
-        assert (code, "your Hub token may not write to datasets/alice/scoped" in error_of(said)) == (1, True)
-    code, said = pushes.run("push", folder, "--repo-id", "alice-readers/data", token=ALICE + "readers")
-    assert (code, "alice-readers is an organisation in which you may only read" in error_of(said)) == (1, True)
-    assert pushes.control("readers")["requests"] == ["GET /api/whoami-v2"]
-
-
-# what the Hub refuses
-
-
-@pytest.mark.parametrize(
-    ("part", "fault", "says", "again"),
-    [
-        (
-            "/preupload/",
-            {"kind": "401", "says": ["Token expired"]},
-            "401 Unauthorized: Token expired",
-            "hf auth login",
-        ),
-        ("/commit/", {"kind": "403", "says": ["You are banned"]}, "403 Forbidden: You are banned", "the right to do"),
-        (
-            "objects/batch",
-            {"kind": "403", "says": ["Private repository storage limit reached, upgrade your plan"]},
-            "403 Forbidden: Private repository storage limit reached, upgrade your plan. Make room",
-            "--public",
-        ),
-        ("/commit/", {"kind": "402", "says": ["Pay first"]}, "402 Payment Required: Pay first. Make room", "room"),
-        (
-            "/tag/",
-            {"kind": "429", "says": ["Slow down"], "headers": {"Retry-After": "3600"}},
-            "429 Too Many Requests: Slow down. The Hub asks for 60 minutes of rest",
-            "run the same command again after them",
-        ),
-        (
-            "/preupload/",  # which the client tries again by itself, after a rest as long
-            {"kind": "429", "says": ["Later"], "headers": {"Retry-After": "7200"}},
-            "429 Too Many Requests: Later. The Hub asks for 120 minutes of rest",
-            "run the same command again after them",
-        ),
-        (
-            "validate-yaml",
-            {"kind": "400", "says": ['"license" must be one of [mit]', '"language" is odd']},
-            'Invalid metadata in README.md: "license" must be one of [mit]; "language" is odd. Mend what',
-            "the same command by itself cannot help",
-        ),
-        ("/commit/", {"kind": "413", "says": ["Too large"]}, "413 ", "The same command would fail again"),
-    ],
-)
-def test_what_the_hub_refuses_is_told_with_what_can_help(
-    part: str, fault: dict[str, Any], says: str, again: str, pushes: Pushes, folder: Path
-) -> None:
-    if "requests" not in CLEAN:
-        assert pushes.run("push", folder, "--repo-id", "willing", token=ALICE + "willing")[0] == 0
-        CLEAN["requests"] = pushes.control("willing")["requests"]
-    at = next(n for n, one in enumerate(CLEAN["requests"], 1) if part in one)
-    run = f"refuses{fault['kind']}{len(says)}"
-    pushes.control(run, at=at, **fault)
-    code, said = pushes.run("push", folder, "--repo-id", run, token=ALICE + run)
-    error = error_of(said)
-    assert code == 1
-    assert says in error
-    assert again in error.split(says)[-1] + says, error
-    assert "v0.1.0" not in pushes.state()[f"datasets/alice/{run}"]["tags"]
-    assert ("same command again" in error) == (fault["kind"] in ("401", "429"))
-
-
-CLEAN: dict[str, list[str]] = {}  # the requests of a push that nothing is in the way of
-
-
-@pytest.mark.parametrize(
-    "tag", ["v1.", "v1.lock", "HEAD", "-x", "a..b", "@", "v1 ", "a/b", "v~1", "ä", "a" * 40, "v1\n"]
-)
-def test_a_tag_that_git_forbids_is_refused_before_any_request(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from longvpo.errors import LongVPOError
-    from longvpo.release.target import Target, check_push
-
-    monkeypatch.setattr("longvpo.release.target._who_am_i", lambda: pytest.fail("it asked"))
-    with pytest.raises(LongVPOError, match=r"^--tag "):
-        check_push(Target("dataset", "data", tag), "abc")
-
-
-@pytest.mark.parametrize("character", ["\ufeff", "\u200b", "\x07", "é"])
-@pytest.mark.parametrize("place", ["start", "middle"])
-def test_a_token_that_cannot_be_sent(character: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from longvpo.errors import LongVPOError
-    from longvpo.release.target import Target, check_push
-
-    token = f"{character}hf_secret" if place == "start" else f"hf_{character}secret"
-    monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(LongVPOError, match="your Hub token cannot be sent: character") as caught:
-        check_push(Target("dataset", "data", "v1"), "abc")
-    assert "secret" not in str(caught.value)
-
-
 # folders
 
 
@@ -353,45 +224,3 @@ def test_a_killed_push_leaves_nothing_behind_for_long(pushes: Pushes, folder: Pa
     command.process.join()
     assert pushes.run("push", folder, "--repo-id", "killed", token=ALICE + "killed")[0] == 0
     assert not left.exists()
-
-
-def test_the_folder_of_a_living_process_and_those_of_others_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from longvpo.io.temporary import own_folder
-
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "longvpo-other-1").mkdir()
-    (tmp_path / "longvpo-release-link").symlink_to(tmp_path / "longvpo-other-1")
-    (tmp_path / "longvpo-release-dead").mkdir()
-    (tmp_path / "longvpo-release-dead" / "file").write_text("")
-    with own_folder("release") as one, own_folder("release") as two:
-        assert one != two
-        assert one.is_dir()
-        assert sorted(path.name for path in tmp_path.iterdir() if path not in (one, two)) == [
-            "longvpo-other-1",
-            "longvpo-release-link",
-        ]
-        monkeypatch.setattr("os.getuid", lambda: os.stat(tmp_path).st_uid + 1)
-        (tmp_path / "longvpo-release-theirs").mkdir()
-        with own_folder("release"):
-            assert (tmp_path / "longvpo-release-theirs").is_dir()
-    assert not one.exists()
-
-
-def test_folders_that_are_made_at_the_same_time_are_not_taken_for_dead_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from longvpo.io.temporary import own_folder
-
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-    def use(number: int) -> None:
-        for _ in range(40):
-            with own_folder("read") as folder:
-                (folder / "file").write_text(str(number))
-                assert (folder / "file").read_text() == str(number)
-
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(use, range(6)))
-    assert list(tmp_path.iterdir()) == []

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from longvpo.video.frames import read_frames
+from longvpo.clips.long_videos import LongVideo
+from longvpo.recipe.sections import LongSourceSection
+from longvpo.tiny.world import FPS, draw, random_thing
+from longvpo.video.frames import read_frames, write_video
 
-FPS, WIDTH, HEIGHT = 12, 160, 120
+JOINED_FPS, WIDTH, HEIGHT = 12, 160, 120
 
 Part = tuple[str, int, int]  # a file of the footage, the second that the part begins at, and its length
 
@@ -55,10 +60,10 @@ def joined(footage: Path, folder: Path, parts: list[Part] = PARTS) -> tuple[Path
     """
     path, scale = folder / "joined.mp4", av.video.reformatter.VideoReformatter()
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
-        stream.options = {"crf": "20", "preset": "veryfast", "g": str(5 * FPS)}
+        stream = container.add_stream("libx264", rate=JOINED_FPS, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
+        stream.options = {"crf": "20", "preset": "veryfast", "g": str(5 * JOINED_FPS)}
         for name, start, seconds in parts:
-            times = start + (np.arange(seconds * FPS) + 0.5) / FPS
+            times = start + (np.arange(seconds * JOINED_FPS) + 0.5) / JOINED_FPS
             for image in read_frames(footage / name, times, short_side=HEIGHT):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 container.mux(stream.encode(scale.reformat(frame, WIDTH, HEIGHT, "yuv420p", threads=1)))
@@ -87,3 +92,41 @@ def write_numbered(path: Path, seconds: int) -> None:
             image[:SIZE, SIZE // 2 :] = np.repeat([[235] if scene >> bit & 1 else [16] for bit in range(4)], 16, 0)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="yuv420p")))
         container.mux(stream.encode())
+
+
+Rows = list[dict[str, Any]]
+
+
+def table(folder: Path, rows: Rows) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def write_scenes(path: Path, scenes: int, seed: int = 0) -> None:
+    """A film of drawn clips, each 4 seconds of another place."""
+    rng = np.random.default_rng(seed)
+    places = ("sand", "night", "grass", "roses", "sea", "bricks")
+    things = [random_thing(rng, "train", places=[places[number % len(places)]]) for number in range(scenes)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, np.concatenate([draw(thing, rng) for thing in things]), FPS)
+
+
+def scenes_of(folder: Path, **values: Any) -> LongSourceSection:
+    """A source whose rows are scenes."""
+    return LongSourceSection(name="s", folder=folder, scenes=None, **values)
+
+
+def names(videos: list[LongVideo]) -> dict[str, list[str]]:
+    return {video.name: [scene.video for scene in video.scenes] for video in videos}
+
+
+def put(film: Path, *places: Path) -> None:
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(film.read_bytes())
+
+
+def captioned(folder: Path, *rows: dict[str, Any], name: str = "metadata.jsonl") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(json.dumps({"caption": "red"} | row) + "\n" for row in rows))

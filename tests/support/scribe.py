@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from support.world import TESTS
 
@@ -81,3 +82,8 @@ def run(program: str, *arguments: object) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def said(**values: Any) -> str:
+    written = {"question": "Who?", "answer_type": "phrase", "trace": "Scene #2 and Scene #4.", "scenes": [2, 4]}
+    return json.dumps(written | values)

@@ -14,10 +14,12 @@ from support.world import TINY
 
 from longvpo.models.encode import encode
 from longvpo.models.load import load_model, load_processor
+from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
-from longvpo.recipe.training import LoraSection
+from longvpo.recipe.training import LoraSection, TrainRecipe
+from longvpo.training.arguments import training_arguments
+from longvpo.training.checkpoints import mark_whole
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.run import training_arguments
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames
 
@@ -114,3 +116,26 @@ assert "longvpo" not in sys.modules
 with torch.no_grad():
     torch.save(model(**torch.load(inputs)).logits, output)
 """
+
+
+def checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    (path / "trainer_state.json").write_text("{}")
+    if whole:
+        mark_whole(path)
+    return path
+
+
+QUESTION = "what color is the ring?"
+
+
+def train_recipe(dataset: Path, world: Path, *overrides: str) -> TrainRecipe:
+    return load_recipe(
+        TrainRecipe, "tiny/stage1", [f"data.dataset={dataset}", f"data.videos.drawn={world}", *overrides]
+    )
+
+
+def lora(**options: Any) -> LoraConfig:
+    """The recipes' adapter; PEFT writes into what it is given."""
+    return LoraConfig(**LoraSection().model_dump() | options, task_type="CAUSAL_LM")

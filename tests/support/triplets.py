@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from longvpo.clips.rows import features
+from longvpo.clips.rows import Scene, features
+from longvpo.recipe.dataset import Stage2Section
 
 ANSWERS = ("red", "red and blue", "in the sea", "in the sea and in the fog", "green")
 
@@ -54,3 +55,15 @@ def write_dataset(folder: Path, **configs: Dataset) -> Path:
 
 def rows_of(config: str, number: int, clips: int) -> Dataset:
     return Dataset.from_list(triplets(config, number, clips), features=features(config))
+
+
+def scenes(count: int, video: str = "film") -> list[Scene]:
+    """Scenes of four seconds with a caption each."""
+    return [
+        Scene(f"{video}#{n}", "long", video, 4.0 * n, 4.0 * n + 4, f"a caption {n}", sha256=video, scene=n + 1)
+        for n in range(count)
+    ]
+
+
+def section(**values: Any) -> Stage2Section:
+    return Stage2Section.model_validate({"sources": [{"name": "long", "folder": "x"}]} | values)

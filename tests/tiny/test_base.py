@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,17 +19,9 @@ from longvpo.models.local import answer
 from longvpo.models.writer import Request
 from longvpo.tiny import base
 from longvpo.tiny.architecture import BaseRecipe, build_model, build_processor
-from longvpo.tiny.tasks import every_thing
 from longvpo.tiny.world import (
     COLORS,
-    PLACES,
     SHAPES,
-    Thing,
-    draw,
-    pair_questions,
-    questions,
-    random_thing,
-    write_world,
 )
 from longvpo.video.frames import read_frames
 
@@ -92,24 +83,6 @@ def test_a_few_steps_of_both_phases_lower_the_loss(world: Path) -> None:
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
 
 
-def test_the_world_is_seeded_and_its_splits_do_not_meet() -> None:
-    train = [random_thing(np.random.default_rng([3, i]), "train") for i in range(300)]
-    test = [random_thing(np.random.default_rng([3, i]), "test") for i in range(300)]
-    assert not set(train) & set(test)
-    for values in zip(*train, strict=True), zip(*test, strict=True):
-        assert [len(set(column)) for column in values] == [8, 8, 8, 4], "every value is in both splits"
-    thing = train[0]
-    assert np.array_equal(draw(thing, np.random.default_rng(1)), draw(thing, np.random.default_rng(1)))
-    assert not np.array_equal(draw(thing, np.random.default_rng(1)), draw(thing, np.random.default_rng(2)))
-
-
-def test_the_same_seed_draws_the_same_files(world: Path, tmp_path: Path) -> None:
-    write_world(tmp_path, clips=60, seed=11, split="train")
-    names = sorted(path.relative_to(world) for path in world.rglob("*.*"))
-    assert len(names) == 63
-    assert [name for name in names if (world / name).read_bytes() != (tmp_path / name).read_bytes()] == []
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_base_answers_about_short_contexts(test_world: Path, count: int) -> None:
     """Held-out combinations, one and two clips: the skill that preference training extends."""
@@ -127,38 +100,3 @@ def test_the_base_answers_about_short_contexts(test_world: Path, count: int) -> 
     written = [said for i in range(0, 60, 20) for said in answer(model, processor, requests[i : i + 20], 1.0, 6)]
     right = np.mean([a.text == b for a, b in zip(written, answers, strict=True)])
     assert right >= 0.95
-
-
-def test_questions_are_answered_by_the_thing() -> None:
-    thing = Thing("ring", "red", "sand", "left")
-    assert thing.caption == "a red ring moves left in the sand"
-    assert questions(thing) == [("what color is the ring?", "red"), ("where is the ring?", "sand")]
-
-
-def test_questions_about_two_things_name_them_in_order() -> None:
-    ring, bar = Thing("ring", "red", "sand", "left"), Thing("bar", "blue", "sea", "up")
-    assert pair_questions(ring, bar) == [
-        ("what color are the ring and the bar?", "red and blue"),
-        ("where are the ring and the bar?", "sand and sea"),
-    ]
-    assert pair_questions(bar, ring)[0] == ("what color are the bar and the ring?", "blue and red")
-
-
-def test_any_three_colors_have_things_of_each_shape_in_each_place() -> None:
-    """Otherwise random_thing could search without end."""
-    things = every_thing()
-    for held_out in (True, False):
-        found = {(thing.shape, thing.place, thing.color) for thing in things if thing.held_out == held_out}
-        colors = Counter((shape, place) for shape, place, _ in found)
-        assert len(colors) == len(SHAPES) * len(PLACES)
-        assert min(colors.values()) >= len(COLORS) - 2
-
-
-def test_a_thing_is_drawn_out_of_the_values_given() -> None:
-    rng = np.random.default_rng(0)
-    things = {random_thing(rng, "test", ["ring", "bar"], ["red", "blue", "green"], ["sea"]) for _ in range(100)}
-    assert {thing[:3] for thing in things} <= {
-        (s, c, "sea") for s in ("ring", "bar") for c in ("red", "blue", "green")
-    }
-    assert {thing.shape for thing in things} == {"ring", "bar"}
-    assert all(thing.held_out for thing in things)

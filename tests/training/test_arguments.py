@@ -10,7 +10,10 @@ import pytest
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import named_key, training_arguments
+from longvpo.training.plan import plan_training
 
 TOKEN = "hf_" + "a" * 34
 FIELDS = [field.name for field in dataclasses.fields(DPOConfig)]
@@ -120,3 +123,21 @@ def test_values_as_yaml_and_people_write_them() -> None:
 )
 def test_which_key_a_sentence_is_about(section: dict[str, Any], text: str, key: str | None) -> None:
     assert named_key(section, text) == key
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.learning_rat=1e-3", "trl.DPOConfig does not know training.learning_rat"),
+        ("training.max_length=512", "training.max_length is set by longvpo"),
+        ("training.beta=often", "training.beta: .often. is not a number"),
+    ],
+)
+def test_training_section_is_checked_by_trl(override: str, message: str) -> None:
+    with pytest.raises(LongVPOError, match=message):
+        plan_training(load_recipe(TrainRecipe, "tiny/stage1", [override]))
+
+
+def test_yaml_numbers_in_scientific_notation_are_numbers() -> None:
+    plan = plan_training(load_recipe(TrainRecipe, "tiny/stage1", ["training.learning_rate=5e-7"]))
+    assert plan["learning_rate"] == 5e-7

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 import yaml
+from support.hub.calls import WHO, Call, Run, open_repo
+from support.hub.commits import (
+    AS_LFS,
+    commit,
+    lfs_batch,
+    lfs_values,
+    paths_info,
+    preupload,
+    put_object,
+    resolve,
+    tree,
+    verify,
+)
 from support.hub.store import (
     HubError,
     Reply,
@@ -21,93 +29,25 @@ from support.hub.store import (
     Values,
     add_file,
     collections_in,
-    entry_of,
-    keep,
     now,
     object_path,
-    pointer,
-    write,
+)
+from support.hub.talks import (
+    add_item,
+    change_collection,
+    create_collection,
+    create_discussion,
+    details,
+    discussions,
+    get_collection,
+    merge,
+    set_status,
 )
 
-AS_LFS = (".parquet", ".safetensors", ".bin", ".png", ".jpg", ".jpeg", ".mp4", ".npz", ".zip")
-LARGE = 10_000_000  # bytes; from here on every file goes to LFS
 FAULTS = ("reset", "lost", "slow", "late", "change")  # and statuses
-STALE = "The branch was updated since you opened this page. Please refresh and try again."
-WHO = "Invalid credentials in Authorization header"
-TOKEN = re.compile(r"hf_(?P<name>[^_]+)_(?P<role>write|read|fine)_(?P<run>[^_]+)")
-
-
-@dataclass(frozen=True)
-class User:
-    """What a token says."""
-
-    name: str
-    role: str
-    run: str
-
-    def owns(self, namespace: str) -> bool:
-        return namespace in (self.name, f"{self.name}-lab")
-
-    def may_write(self, namespace: str, repo: tuple[str, str] | None = None) -> bool:
-        """Into a namespace, or into a repository of it: models or datasets, and its id."""
-        if self.role == "fine":
-            own = namespace == self.name and self.run.startswith("w")
-            return own or (repo is not None and self.scope == (repo[0][:-1], repo[1]))
-        return self.role == "write" and self.owns(namespace)
-
-    @property
-    def scope(self) -> tuple[str, str] | None:
-        """The one repository that a fine-grained token is for: dataset or model, and its id."""
-        kind, _, name = self.run.partition("-")
-        return (kind, f"{self.name}/{name}") if self.role == "fine" and kind in ("dataset", "model") else None
-
-
-@dataclass
-class Run:
-    """The requests of one run, and the fault among them."""
-
-    requests: list[str] = field(default_factory=list)
-    fault: Values | None = None
-    fired: bool = False
-
-
-@dataclass
-class Call:
-    """A request, as the routes see it."""
-
-    folder: Path
-    runs: dict[str, Run]
-    address: str
-    query: dict[str, str]
-    body: bytes
-    user: User | None
-
-    @property
-    def json(self) -> Values:
-        return json.loads(self.body or b"{}")
-
-    def writer(self, namespace: str, repo: tuple[str, str] | None = None) -> User:
-        """The user, who may write into the namespace, or into that repository of it."""
-        if self.user is None:
-            raise HubError(401, "You need to log in")
-        if not self.user.may_write(namespace, repo):
-            raise HubError(403, f"You don't have the rights to write to the namespace {namespace} with this token")
-        return self.user
 
 
 # users
-
-
-def user_of(authorization: str) -> User | None:
-    token = authorization.removeprefix("Bearer ")
-    if not token:
-        return None
-    found = TOKEN.fullmatch(token)
-    if token.startswith("hf_echo"):
-        raise HubError(401, f"{WHO}: {token}")
-    if not found:
-        raise HubError(401, WHO)
-    return User(**found.groupdict())
 
 
 def whoami(call: Call) -> Values:
@@ -136,16 +76,6 @@ def whoami(call: Call) -> Values:
 
 
 # repositories
-
-
-def open_repo(call: Call, kind: str, repo_id: str, to_write: bool) -> Repo:
-    namespace = repo_id.split("/")[0]
-    if to_write:
-        call.writer(namespace, (kind, repo_id))
-    repo = Repo(call.folder, kind, repo_id)
-    if not repo.there or (repo.refs["private"] and not (call.user and call.user.owns(namespace))):
-        raise HubError(404, "Repository not found", "RepoNotFound")
-    return repo
 
 
 def create_repo(call: Call) -> Values:
@@ -177,11 +107,6 @@ def is_private(asked: Values) -> bool:
     return asked.get("visibility") == "private" or bool(asked.get("private"))
 
 
-def lfs_values(entry: Values, key: str) -> Values:
-    sha256, size = entry["sha256"], entry["size"]
-    return {key: sha256, "size": size, "pointerSize": len(pointer(sha256, size))}
-
-
 def card_of(text: str) -> Any:
     """The front matter of a card; raises yaml.YAMLError."""
     found = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
@@ -206,47 +131,6 @@ def info(call: Call, repo: Repo, revision: str = "main") -> Values:
     values |= {key: repo.refs[key] for key in ("private", "gated", "createdAt")}
     values |= {key: card[key] for key in ("library_name", "pipeline_tag") if card and key in card}
     return {**values, "lastModified": commit["date"], "cardData": card, "tags": (card or {}).get("tags") or []}
-
-
-def row(files: Values, path: str) -> Values | None:
-    """A file or folder of a commit as the tree shows it, or None where there is nothing."""
-    there = {path: files[path]} if path in files else inside(files, path)
-    if path in there:
-        entry = there[path]
-        values = {"type": "file", "path": path, "oid": entry["sha1"], "size": entry["size"]}
-        if entry["lfs"]:
-            values["lfs"] = lfs_values(entry, "oid")
-    elif there:
-        oid = hashlib.sha1(json.dumps(there, sort_keys=True).encode()).hexdigest()
-        values = {"type": "directory", "path": path, "oid": oid, "size": 0}
-    else:
-        return None
-    return values
-
-
-def inside(files: Values, path: str) -> Values:
-    """The file at a path, or all files in the folder there."""
-    return {name: entry for name, entry in files.items() if name == path or name.startswith(f"{path}/")}
-
-
-def tree(call: Call, repo: Repo, revision: str, path: str = "") -> list[Values | None]:
-    sha = repo.resolve(revision)
-    start = f"{path.strip('/')}/" if path else ""
-    files = repo.commit(sha)["files"]
-    below = [name.removeprefix(start) for name in files if name.startswith(start)]
-    if path and not below:
-        raise HubError(404, f'{path} does not exist on "{revision}"', "EntryNotFound", {"X-Repo-Commit": sha})
-    names = {"/".join(name.split("/")[:depth]) for name in below for depth in range(1, name.count("/") + 2)}
-    recursive = call.query.get("recursive", "").lower() == "true"
-    return [row(files, start + name) for name in sorted(names) if recursive or "/" not in name]
-
-
-def paths_info(call: Call, repo: Repo, revision: str) -> list[Values]:
-    sha = repo.resolve(revision)
-    asked = parse_qs(call.body.decode())
-    files = repo.commit(sha)["files"]
-    rows = [row(files, path.strip("/")) for path in asked.get("paths", [])]
-    return [one for one in rows if one]
 
 
 def refs(call: Call, repo: Repo) -> Values:
@@ -277,18 +161,6 @@ def add_tag(call: Call, repo: Repo, revision: str) -> Values:
     return {}
 
 
-def resolve(call: Call, repo: Repo, revision: str, path: str) -> Reply:
-    sha = repo.resolve(revision)
-    headers = {"X-Repo-Commit": sha}
-    entry = repo.commit(sha)["files"].get(path)
-    if not entry:
-        raise HubError(404, "Entry not found", "EntryNotFound", headers)
-    headers["ETag"] = f'"{entry["sha256"] if entry["lfs"] else entry["sha1"]}"'
-    if entry["lfs"]:
-        headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(entry["size"])}
-    return Reply(object_path(call.folder, entry["sha256"]), headers=headers)
-
-
 # uploads
 
 
@@ -303,209 +175,6 @@ def validate_yaml(call: Call) -> Reply:
     except yaml.YAMLError as error:
         errors.append(f"Invalid YAML: {error}")
     return Reply({"errors": [{"message": one} for one in errors], "warnings": []}, 400 if errors else 200)
-
-
-def preupload(call: Call, repo: Repo, revision: str) -> Values:
-    there = repo.commit(repo.resolve(revision))["files"]
-    said = []
-    for file in call.json["files"]:
-        path = file["path"]
-        large = path.endswith(AS_LFS) or file["size"] > LARGE
-        said.append({"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False})
-        if path in there:
-            said[-1]["oid"] = there[path]["sha256" if there[path]["lfs"] else "sha1"]
-    return {"files": said}
-
-
-def lfs_batch(call: Call, repo: Repo) -> Values:
-    run = call.user.run if call.user else ""
-    objects = []
-    for one in call.json["objects"]:
-        oid, size = one["oid"], one["size"]
-        said: Values = {"oid": oid, "size": size}
-        if not uploaded(repo, oid).exists():
-            href = f"{call.address}/_upload/{run}/{oid}"  # as presigned addresses, it is not sent the token
-            verify = {"href": f"{call.address}/{repo.name}.git/info/lfs/verify"}
-            said["actions"] = {"upload": {"href": href}, "verify": verify}
-        objects.append(said)
-    return {"transfer": "basic", "objects": objects}
-
-
-def put_object(call: Call, oid: str) -> Values:
-    if hashlib.sha256(call.body).hexdigest() != oid:
-        raise HubError(400, "The content is not what its oid says")
-    write(call.folder, object_path(call.folder, oid), call.body)
-    return {}
-
-
-def uploaded(repo: Repo, oid: str) -> Path:
-    """Is there when the repository has the object: what another one has must be sent all the same."""
-    return repo.path / "lfs" / oid
-
-
-def verify(call: Call, repo: Repo) -> Values:
-    path = object_path(call.folder, call.json["oid"])
-    if not path.exists() or path.stat().st_size != call.json["size"]:
-        raise HubError(404, "The object is not there")
-    write(call.folder, uploaded(repo, call.json["oid"]), b"")
-    return {}
-
-
-def commit(call: Call, repo: Repo, revision: str) -> Values:
-    header, *operations = [json.loads(line) for line in call.body.splitlines()]
-    said = header["value"]
-    heads, author = repo.refs["heads"], call.writer(repo.id.split("/")[0], (repo.kind, repo.id)).name
-    if revision not in heads:
-        raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-    head = heads[revision]
-    if not head.startswith(said.get("parentCommit") or ""):
-        raise HubError(412, STALE)
-    files = dict(repo.commit(head)["files"])
-    for one in operations:
-        change(call.folder, files, one["key"], one["value"])
-    title, message = said["summary"], said.get("description") or ""
-    heads[revision] = repo.add_commit(head, files, title, message, author)
-    repo.save()
-    oid = heads[revision]
-    return {"commitOid": oid, "commitUrl": f"{call.address}/{repo.name}/commit/{oid}"}
-
-
-def change(folder: Path, files: Values, key: str, value: Values) -> None:
-    """One operation of a commit, on path -> entry."""
-    path = value["path"].strip("/")
-    if key == "file":
-        files[path] = add_file(folder, base64.b64decode(value["content"]))
-    elif key == "lfsFile":
-        content = object_path(folder, value["oid"])
-        if not content.exists():
-            raise HubError(400, f"The LFS object of {path} was not uploaded")
-        files[path] = entry_of(content, lfs=True)
-    elif key in ("deletedFile", "deletedFolder"):
-        gone = [name for name in files if name == path] if key == "deletedFile" else inside(files, path)
-        if not gone:
-            raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-        for name in gone:
-            del files[name]
-    else:
-        raise HubError(400, f"Unknown operation {key}")
-
-
-# pull requests
-
-
-def add_discussion(repo: Repo, title: str, text: str, author: str, status: str, pull: bool = True) -> Values:
-    one: Values = {"num": len(repo.refs["discussions"]) + 1, "title": title, "description": text, "status": status}
-    one |= {"author": author, "createdAt": now(), "isPullRequest": pull, "merged": None}
-    if pull:
-        one["base"] = repo.refs["heads"][f"refs/pr/{one['num']}"] = repo.refs["heads"]["main"]
-    repo.refs["discussions"].append(one)
-    return one
-
-
-def create_discussion(call: Call, repo: Repo) -> Values:
-    asked, author = call.json, call.writer(repo.id.split("/")[0]).name
-    pull = bool(asked.get("pullRequest"))
-    one = add_discussion(repo, asked["title"], asked.get("description", ""), author, "draft" if pull else "open", pull)
-    repo.save()
-    return {"num": one["num"]}
-
-
-def overview(repo: Repo, one: Values) -> Values:
-    values = {key: one[key] for key in ("num", "title", "status", "createdAt", "isPullRequest")}
-    return {**values, "author": {"name": one["author"]}, "repo": {"name": repo.id, "type": repo.kind[:-1]}}
-
-
-def discussions(call: Call, repo: Repo) -> Values:
-    kind, status, author = (call.query.get(key, "all") for key in ("type", "status", "author"))
-    found = [
-        overview(repo, one)
-        for one in reversed(repo.refs["discussions"])
-        if kind == "all" or one["isPullRequest"] == (kind == "pull_request")
-        if status == "all" or (one["status"] in ("open", "draft")) == (status == "open")
-        if author in ("all", one["author"])
-    ]
-    return {"discussions": found, "count": len(found), "start": 0}
-
-
-def details(call: Call, repo: Repo, number: str) -> Values:
-    one = repo.discussion(number)
-    said = {"edited": False, "hidden": False, "latest": {"raw": one["description"]}}
-    values = {**overview(repo, one), "events": [event("comment", one["author"], one["createdAt"], said)]}
-    if one["isPullRequest"]:
-        changes = {"base": "refs/heads/main", "mergeCommitId": one["merged"]}
-        values |= {"changes": changes, "filesWithConflicts": [], "diff": ""}
-    return values
-
-
-def event(kind: str, author: str, date: str, data: Values) -> Values:
-    return {"id": uuid.uuid4().hex[:24], "type": kind, "author": {"name": author}, "createdAt": date, "data": data}
-
-
-def set_status(call: Call, repo: Repo, number: str) -> Values:
-    one, status = repo.discussion(number), call.json["status"]
-    if one["status"] == "merged" or status not in ("open", "closed"):
-        raise HubError(400, f"A discussion that is {one['status']} cannot be set to {status}")
-    one["status"] = status
-    repo.save()
-    return {"newStatus": event("status-change", one["author"], now(), {"status": status})}
-
-
-def merge(call: Call, repo: Repo, number: str) -> Values:
-    one, heads = repo.discussion(number), repo.refs["heads"]
-    if not one["isPullRequest"] or one["status"] != "open":
-        raise HubError(400, f"This pull request cannot be merged: it is {one['status']}")
-    base, main, merged = one["base"], heads["main"], heads[f"refs/pr/{number}"]
-    if main != base:
-        before, after, files = (repo.commit(sha)["files"] for sha in (base, merged, main))
-        for path in before.keys() | after.keys():
-            if before.get(path) != after.get(path):
-                files.pop(path, None)
-                files |= {path: after[path]} if path in after else {}
-        merged = repo.add_commit(main, files, f"{one['title']} (#{number})", one["description"], one["author"])
-    heads["main"] = one["merged"] = merged
-    one["status"] = "merged"
-    repo.save()
-    return {"mergeCommitId": merged}
-
-
-# collections
-
-
-def create_collection(call: Call) -> Values:
-    asked = call.json
-    namespace, title = asked["namespace"], asked["title"]
-    call.writer(namespace)
-    for slug, one in collections_in(call.folder).items():
-        if (one["owner"], one["title"]) == (namespace, title):
-            raise HubError(409, "This collection already exists", slug=slug)
-    slug = f"{namespace}/{re.sub('[^a-z0-9]+', '-', title.lower()).strip('-')}-{uuid.uuid4().hex[:24]}"
-    made: Values = {"slug": slug, "title": title, "owner": namespace, "private": bool(asked.get("private"))}
-    made |= {"description": asked.get("description"), "items": [], "position": 0, "theme": "blue", "upvotes": 0}
-    return keep(call.folder, made)
-
-
-def get_collection(call: Call, slug: str) -> Values:
-    one = collections_in(call.folder).get(slug)
-    if not one or (one["private"] and not (call.user and call.user.owns(one["owner"]))):
-        raise HubError(404, "Collection not found")
-    return one
-
-
-def change_collection(call: Call, slug: str) -> Values:
-    call.writer(slug.split("/")[0])
-    asked = {name: value for name, value in call.json.items() if value is not None}
-    return {"data": keep(call.folder, {**get_collection(call, slug), **asked})}
-
-
-def add_item(call: Call, slug: str) -> Values:
-    call.writer(slug.split("/")[0])
-    one, item, note = get_collection(call, slug), call.json["item"], call.json.get("note")
-    open_repo(call, f"{item['type']}s", item["id"], to_write=False)
-    if any((there["type"], there["id"]) == (item["type"], item["id"]) for there in one["items"]):
-        raise HubError(409, "This item is already in the collection")
-    entry = {"_id": uuid.uuid4().hex[:24], **item, "position": len(one["items"])}
-    one["items"].append({**entry, "note": {"text": note}} if note else entry)
-    return keep(call.folder, one)
 
 
 # for tests

@@ -37,7 +37,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from support.hub.api import TOKEN, Call, Run, answer, user_of
+from support.hub.api import answer
+from support.hub.calls import TOKEN, Call, Run, user_of
 from support.hub.store import HubError, Reply
 
 

@@ -1,4 +1,4 @@
-"""Runs of `longvpo train`, one process or several, forked from one that has loaded everything, and killed if asked to.
+"""Builds and trainings in processes of their own, forked from one that has loaded everything, and killed if asked to.
 
 A forked run does not load torch again, which takes ten seconds. The forge itself must not have trained: autograd does
 not survive a fork.
@@ -15,11 +15,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import tqdm
+
+tqdm.tqdm.monitor_interval = 0  # its thread's lock must not be taken while a process is forked
+tqdm.tqdm.set_lock(threading.RLock())  # its own is shared with forked processes, and stays locked when one is killed
 
 
 class Forge:
@@ -166,12 +172,48 @@ def _alive(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
+def killed(build: Callable[[], object], output: Path, asked: Path, kills: int, at_the_end: int) -> dict[str, int]:
+    """Start the build again and again, kill it after random numbers of answers, and let the last one end.
+
+    Args:
+        asked: a file that gains a line with every request.
+        at_the_end: of the kills, those that come when finished files are on their way into their places.
+
+    Returns:
+        kills; states: how many different sets of files they left; code: the exit status of the last build.
+    """
+    draw, states = random.Random(0), []
+
+    def start() -> int:
+        child = os.fork()
+        if child == 0:
+            build()
+            os._exit(0)
+        return child
+
+    def lines() -> int:
+        return asked.read_text().count("\n") if asked.is_file() else 0
+
+    while len(states) < kills:
+        last = len(states) >= kills - at_the_end
+        target = lines() + draw.randint(0, 8)
+        child = start()
+        while _alive(child) and not ((output / "work" / "final").is_dir() if last else lines() >= target):
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.05))
+        if not _alive(child):
+            break
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        states.append(sorted(str(path.relative_to(output)) for path in output.rglob("*")))
+    code = os.waitpid(start(), 0)[1]
+    return {"kills": len(states), "states": len(set(map(str, states))), "code": code}
+
+
 def main() -> None:
     import datasets  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
-    import tqdm
 
-    tqdm.tqdm.monitor_interval = 0  # its thread's lock must not be taken while a process is forked
     import longvpo.training.run  # noqa: F401
 
     for line in sys.stdin:

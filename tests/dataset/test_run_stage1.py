@@ -1,0 +1,97 @@
+"""The build: what a row says is what was done, and what was refused is kept with its reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+from scipy.stats import chisquare
+from support.scribe import Scribe
+
+from longvpo.clips.rows import features
+from longvpo.dataset.run import build
+from longvpo.errors import LongVPOError
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe, recipe_hash
+
+
+def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]]) -> None:
+    all_facts = json.loads((dataset / "facts.json").read_text())
+    facts = all_facts["stage1"]
+    assert facts["triplets"] == len(rows) == 40
+    clips = load_dataset(str(dataset), "clips", split="train")
+    dropped = load_dataset(str(dataset), "dropped", split="train")
+    assert clips.features == features("clips")
+    assert load_dataset(str(dataset), "stage1", split="train").features == features("stage1")
+    assert sum(facts["dropped"].values()) == len(dropped)
+    assert facts["anchors_tried"] == len(rows) + len(dropped)
+    assert facts["funnel"][-1]["left"] == len(rows)
+    assert [step["left"] for step in facts["funnel"]] == sorted(
+        (step["left"] for step in facts["funnel"]), reverse=True
+    )
+    assert (dataset / "contact_sheet.png").stat().st_size > 10_000
+    assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset"]
+
+    card = (dataset / "README.md").read_text()
+    assert "| `stage1` | 40 |" in card
+    for prompt in all_facts["prompts"].values():
+        assert isinstance(prompt, dict) or prompt in card
+    assert f"| equal | {facts['dropped'].get('equal', 0)} |" in card
+    assert "None" not in card
+
+    captions = {clip["clip_id"]: clip["caption"] for clip in clips}
+    for row in rows:
+        assert row["recipe"] == recipe_hash(dataset_recipe)
+        context = [clip["clip_id"] for clip in row["context"]]
+        place = row["anchors"][0]
+        assert len(context) in (1, 2, 4, 8)
+        # the question names the anchor's shape, and no other clip of the context shows that shape
+        shape = captions[context[place]].split()[2]
+        assert shape in row["prompt"]
+        assert row["chosen"] in captions[context[place]]
+        assert all(captions[c].split()[2] != shape for i, c in enumerate(context) if i != place)
+        assert row["similarity"][place] == pytest.approx(1, abs=1e-5)
+        assert all(score <= 0.6 for i, score in enumerate(row["similarity"]) if i != place)
+        # the rejected answer is what the writer saw in a distractor
+        assert row["rejected_clips"][0]["clip_id"] != context[place]
+        assert row["rejected"] != row["chosen"]
+        if len(context) > 1:
+            assert row["rejected_clips"][0] in row["context"]
+
+
+def test_a_large_build_is_balanced(world: Path, tmp_path: Path) -> None:
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=600", "context.clips=[2, 3, 6, 8]", "stage2=null"]
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides)
+    facts = build(recipe, tmp_path / "out", Scribe(tmp_path / "asked"))["stage1"]
+    depth = facts["anchor_depth"]
+    assert sum(depth["observed"]) == pytest.approx(sum(depth["expected"]), abs=0.1) == 600
+    assert chisquare(depth["observed"], np.array(depth["expected"]) * 600 / sum(depth["expected"])).pvalue > 0.01
+    rows = load_dataset(str(tmp_path / "out"), "stage1", split="train").to_list()
+    for number in (2, 3, 6, 8):
+        places = [row["anchors"][0] for row in rows if len(row["context"]) == number]
+        assert chisquare(np.bincount(places, minlength=number)).pvalue > 0.01
+    assert facts["clips_used_as_anchor"] == facts["clips"] == 60
+    assert facts["times_an_anchor"]["most"] <= 12, "ten each, and a few that replace dropped ones"
+    used = facts["times_a_distractor"]
+    assert used["p95"] - used["p5"] <= 0.2 * used["mean"]
+
+
+def test_the_same_recipe_builds_the_same_rows(
+    dataset_recipe: DatasetRecipe, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    # a folder of the same name with other content: load_dataset must not answer from its cache
+    build(dataset_recipe, tmp_path / "again" / "dataset")
+    assert load_dataset(str(tmp_path / "again" / "dataset"), "stage1", split="train").to_list() == rows
+    other = dataset_recipe.model_copy(update={"seed": 1})
+    build(other, tmp_path / "other" / "dataset")
+    others = load_dataset(str(tmp_path / "other" / "dataset"), "stage1", split="train").to_list()
+    assert [row["context"] for row in others] != [row["context"] for row in rows]
+    with pytest.raises(LongVPOError, match=f"{recipe_hash(dataset_recipe)}, this one's {recipe_hash(other)}"):
+        build(other, tmp_path / "again" / "dataset")
+    before = (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns
+    build(dataset_recipe, tmp_path / "again" / "dataset")
+    assert (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns == before, "nothing is done twice"

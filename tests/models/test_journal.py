@@ -1,0 +1,43 @@
+"""Answers that are kept: found by all that decides them, and whole where a line is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.scribe import Scribe
+
+from longvpo.dataset.replies import Verdict
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Request
+
+
+def test_a_journal_with_a_torn_line(tmp_path: Path) -> None:
+    scribe, requests = Scribe(tmp_path / "asked"), [Request(f"what is {i}?", seed=i) for i in range(8)]
+    journal = Journal(tmp_path / "journal")
+    answers = journal.ask(scribe, requests, "x")
+    assert journal.asked == 8
+    file = next((tmp_path / "journal").iterdir())
+    file.write_bytes(file.read_bytes()[:-20])
+    again = Journal(tmp_path / "journal")
+    assert again.ask(scribe, requests, "x") == answers
+    assert again.asked == 4, "the batch of the torn line, and no other"
+    third = Journal(tmp_path / "journal")
+    assert third.ask(scribe, requests, "x") == answers
+    assert third.asked == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"text": "other"}, {"seed": 5}, {"temperature": 0.5}, {"media": "b"}, {"times": (1.0,)}, {"expects": Verdict}],
+)
+def test_an_answer_is_found_by_all_that_decides_it(tmp_path: Path, change: dict[str, object]) -> None:
+    scribe, values = Scribe(tmp_path / "asked"), {"text": "a", "media": "a"}
+    Journal(tmp_path / "journal").ask(scribe, [Request(**values)], "x")  # type: ignore[arg-type]
+    other = Journal(tmp_path / "journal")
+    other.ask(scribe, [Request(**values), Request(**(values | change))], "x")  # type: ignore[arg-type]
+    scribe.name = "scribe@2"
+    other.ask(scribe, [Request(**values)], "x")  # type: ignore[arg-type]
+    assert len((tmp_path / "asked").read_text().splitlines()) in (3, 4)
+    assert json.loads((next((tmp_path / "journal").iterdir())).read_text().splitlines()[0])["writer"] == "scribe@1"

@@ -1,0 +1,56 @@
+"""A training that is killed resumes, and gives what one that was not killed gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.forked import Forge
+from support.trainers import checkpoint
+from support.trainings import command, facts_of, logged
+from support.world import TESTS
+
+from longvpo.training.checkpoints import KEY
+
+
+@pytest.mark.parametrize(("processes", "kills"), [(1, 6), (2, 4)])
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
+    processes: int, kills: int, data: Path, world: Path, forged: Forge, tmp_path: Path
+) -> None:
+    """SIGKILL to all processes at random moments, half of them while a checkpoint is written."""
+    section = [
+        *("per_device_train_batch_size=1", "max_steps=12", "save_strategy=steps", "save_steps=1"),
+        *("save_total_limit=2", "disable_dropout=false"),  # of the adapter: its random numbers must go on, too
+    ]
+    made, options = {}, {"processes": processes, "patch": str(TESTS / "support/patches/slow_saves.py")}
+    for name in ("whole", "killed"):
+        arguments = [*command(data, world, tmp_path / name, *section), "lora.lora_dropout=0.1"]
+        if name == "killed":
+            options |= {"output": str(tmp_path / name), "kills": kills, "seconds": made["whole"]["seconds"]}
+        made[name] = forged(arguments, tmp_path / "log", **options)
+        assert made[name]["codes"] == [0] * processes, (tmp_path / "log.0.err").read_text()
+    assert made["killed"]["half"] >= kills // 4, made["killed"]
+    assert max(made["killed"]["whole"]) == 2, "it went on from one, and older ones are deleted"
+    weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+    curves = [
+        [[entry[key] for key in ("step", "loss", "rewards/margins", "reference/margins")] for entry in logged(folder)]
+        for folder in (tmp_path / "whole", tmp_path / "killed")
+    ]
+    assert curves[0] == curves[1], "no gap, and nothing twice"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["killed", "whole"]
+    other = 3 - processes
+    again = forged(arguments, tmp_path / "again", processes=other)
+    assert again["codes"] == [1] * other, "another number of processes would have made another adapter"
+
+
+def test_checkpoints_that_a_kill_left_of_a_finished_run_go_away(
+    data: Path, world: Path, one: Path, forged: Forge, tmp_path: Path
+) -> None:
+    section = ("per_device_train_batch_size=2", "num_train_epochs=2", "dataloader_drop_last=true")
+    left = one.with_name("adapter.checkpoints")
+    checkpoint(left, 10)
+    (left / KEY).write_text(facts_of(one)["key"])
+    assert forged(command(data, world, one, *section), tmp_path / "log")["codes"] == [0]
+    assert "is finished already" in (tmp_path / "log.0.err").read_text()
+    assert not left.exists()

@@ -1,0 +1,48 @@
+"""Triplets to batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from support.stage2 import collator
+from support.world import TINY
+
+from longvpo.models.encode import encode
+from longvpo.models.load import load_processor
+from longvpo.video.frames import join, thin
+
+
+class Watched:
+    """A processor that notes what it is told about videos."""
+
+    def __init__(self, processor: Any) -> None:
+        self.processor, self.told = processor, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.processor, name)
+
+    def __call__(self, **inputs: Any) -> Any:
+        self.told += inputs["video_metadata"]
+        return self.processor(**inputs)
+
+
+def test_a_context_beyond_the_frame_budget_is_thinned(stage2_rows: list[dict[str, Any]], world: Path) -> None:
+    row = stage2_rows[7] | {"reference": "relevant"}  # 8 clips of 4 frames, 2 anchors
+    collate = collator(world, frame_budget=10)
+    collate.processor = Watched(collate.processor)
+    batch = collate([row])
+    told = [(item["total_num_frames"], item["fps"], item["duration"]) for item in collate.processor.told]
+    assert told == [(10, 10 / 32, 32.0), (8, 1.0, 8.0)], "the reference's 8 frames are within the budget"
+    clips = [collate.frames_of(clip) for clip in row["context"]]
+    by_hand = encode(load_processor(TINY), [row["prompt"]], [join(thin(clips, 10), 0)], 10 / 32)
+    assert torch.equal(batch["vision"][0]["pixel_values_videos"], by_hand["pixel_values_videos"])
+    plain = collator(world)([row])
+    assert torch.equal(batch["reference"]["input_ids"], plain["reference"]["input_ids"])
+    assert batch["input_ids"].shape[1] < plain["input_ids"].shape[1]
+    narrow = collator(world, frame_budget=8)
+    narrow.processor = Watched(narrow.processor)
+    assert "reference" not in narrow([row | {"reference": "full"}])
+    narrow([row | {"reference": "full"}, row])
+    assert [item["total_num_frames"] for item in narrow.processor.told] == [8] * 5
