@@ -1,7 +1,7 @@
 """Files of a result and a template to the text of its card; card_file.py writes it.
 
 The rule: a card states no number that no file beside it has, and says `not run` of what was not run. So it can be made
-again anywhere, from recipe.yaml, facts.json, provenance.json and, of an adapter, results.json.
+again anywhere, from recipe.yaml, facts.json, provenance.json and an adapter's results.json.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def card_of(folder: Path) -> str:
 
 
 def kind_of(folder: Path) -> Literal["dataset", "model"]:
-    """What a folder holds. Raises LongVPOError when it is no finished dataset or adapter of ours."""
+    """What a folder holds. Raises LongVPOError when it is not a finished dataset or adapter of ours."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise LongVPOError(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-JPEG_QUALITY = 90  # of embedded frames
-COLUMNS = 8  # frames of a clip on a contact sheet
-CURVES = (  # of the log entries of a training run
+JPEG_QUALITY = 90  # for embedded frames
+COLUMNS = 8  # frames of a clip on a contact sheet, at most
+CURVES = (  # names in the log entries of a training run
     "loss",
     "nll_loss",
     "rewards/margins",
@@ -37,7 +37,7 @@ def contact_sheet(path: Path, row: dict[str, Any], clips: list[np.ndarray]) -> N
     An anchor has a green frame; another clip that the rejected answer was written from, a red one.
 
     Args:
-        row: of the config stage1 or stage2.
+        row: a row of the config stage1 or stage2.
         clips: the sampled frames of every clip of the context, uint8 RGB of shape (frames, height, width, 3).
     """
     from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -106,7 +106,7 @@ def curves(path: Path, log_history: list[dict[str, float]]) -> bool:
     """A curve for each of CURVES over the steps of a run.
 
     Args:
-        log_history: of trainer_state.json.
+        log_history: the log of trainer_state.json.
 
     Returns:
         Whether there was anything to draw: a run that is shorter than its `logging_steps` has no entries.

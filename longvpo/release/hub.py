@@ -1,10 +1,10 @@
 """Publish to the Hub; nothing else in longvpo writes there.
 
 The rule: a release is one commit, a look at it from outside, and a tag on it. A tag never moves: what it holds already
-is a success where it is the same, and an error where it is not. Whatever fails on the way, whatever changes on this
-machine and whoever else publishes at the same time, a tag is whole and right or it is absent. So nothing is repeated
-blindly: after a reply that was lost, the repository is looked at first. And nothing is believed: what a commit holds
-is held against the hashes of what was to be sent, before its tag is set.
+is a success where it is the same, and an error where it is not. A tag is whole and right or it is absent, whatever
+fails on the way, whatever changes on this machine and whoever else publishes. So nothing is repeated blindly: after a
+reply that was lost, the repository is looked at first. And nothing is believed: what a commit holds is held against
+the hashes of what was to be sent, before its tag is set.
 
 The ready-made pushes of datasets and peft cannot do that: they need several commits for several configs, or write a
 card of their own.
@@ -45,7 +45,7 @@ def publish(release: Release) -> dict[str, Any]:
     try:
         with_retries(lambda: api.create_repo(**target.at, private=target.private is not False, exist_ok=True))
         if target.private:
-            _set_visibility(api, target)  # of a public repository, before anything is in it
+            _set_visibility(api, target)  # a public repository becomes private before anything is in it
         tags = tags_of(api, target)
         new = target.tag not in tags
         if not new and not release.held_by(tree_of(api, target, tags[target.tag])):
@@ -103,7 +103,7 @@ def _committed(api: HfApi, release: Release) -> str:
                 **target.at, operations=operations, commit_message=target.title, parent_commit=head
             ).oid
         except Exception as error:
-            there = _landed(api, release) if _maybe(error) else None  # the reply alone may be lost
+            there = _landed(api, release) if _maybe(error) else None  # only the reply may be lost
             if there:
                 return there
             if head_of(api, target) != head:
@@ -142,7 +142,7 @@ def _landed(api: HfApi, release: Release) -> str | None:
 def _whole(tree: dict[str, str], said: dict[str, Any]) -> bool:
     """Whether a commit holds the release that its provenance states; of what changed while it was sent, it does not.
 
-    Of files that are not in LFS a tree tells git's hash, which provenance has not: those were copied before the push.
+    A tree tells git's hash of files that are not in LFS, and provenance has none: those were copied before the push.
     """
     files = said.get("files", {})
     return bool(files) and all(

@@ -1,7 +1,7 @@
 """Whether a release says what is nobody's business: a search of all its bytes, before the first request.
 
-Looked for are folders of this machine (those that a recipe names, the release's own, the user's home, the current
-one), the user's name as a part of a path, and tokens and keys: those that are known here, and what looks like one.
+The search is for three things. Folders of this machine: those that a recipe names, the release's own, the user's home
+and the current one. The user's name as a part of a path. Tokens and keys: those known here, and what looks like one.
 
 The rule: a hit is an error, whoever wrote it. The text names the file and what was found; never a token.
 """
@@ -60,7 +60,7 @@ def private_texts(folders: Iterable[str | Path], key_names: Iterable[str]) -> li
 
     Args:
         folders: that nobody should hear of, as they were given.
-        key_names: of environment variables that hold keys.
+        key_names: names of environment variables that hold keys.
     """
     found = [PrivateText(what, part, re.compile(pattern)) for what, part, pattern in SHAPES]
     keys = {"your token of the Hub": get_token()} | {
@@ -105,7 +105,7 @@ def _user() -> str:
 
 
 def _of_user(user: str) -> list[PrivateText]:
-    """The user's name as a part of a path, as a home and before a machine; of a common word, as a home alone."""
+    """The user's name as a part of a path, as a home and before a machine; a common word only as a home."""
     if not user:
         return []
     name, what, part = re.escape(user.encode()), f"a path with the name of the user, {user}", user.encode()
@@ -188,7 +188,7 @@ def _strings(value: Any) -> Iterator[bytes]:
 
 
 def _columns(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Of a table its columns, each as its different values, and what its footer says."""
+    """The columns of a table, each as its different values, and what its footer says."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
@@ -251,7 +251,7 @@ def _about_picture(content: bytes) -> bytes:
 
 
 def _png_texts(content: bytes) -> Iterator[bytes]:
-    """Every chunk of a PNG file that is no pixels, unpacked where it is packed."""
+    """Every chunk of a PNG file that does not hold pixels, unpacked where it is packed."""
     place = 8
     while place + 8 <= len(content):
         length, kind = struct.unpack(">I4s", content[place : place + 8])

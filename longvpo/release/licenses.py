@@ -40,7 +40,7 @@ def check_license(license_id: str | None, key: str, said_by: str) -> str:
         )
     meant = did_you_mean(str(license_id).lower(), HUB_LICENSES)
     raise LongVPOError(
-        f"{key}: {license_id} is no licence id of the Hub{meant}; `other` stands for what is not in its list"
+        f"{key}: {license_id} is not a licence id of the Hub{meant}; `other` stands for what is not in its list"
     )
 
 

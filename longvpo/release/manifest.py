@@ -12,7 +12,7 @@ from longvpo.release.target import Target
 
 
 class File:
-    """A file of a release, and the two hashes by which the Hub may know it: of its content, or of its git blob."""
+    """A file of a release, and the two hashes by which the Hub may know it: its content's, or its git blob's."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class Release:
 
     target: Target
     files: dict[str, File]  # by path in the repository; all but the changelog, which depends on what is there
-    changelog: Callable[[str], str]  # from the old one's text
+    changelog: Callable[[str], str]  # the new one from the old one's text
     check: Callable[[Target, str], None]  # reads the release from outside, at a revision; raises LongVPOError
 
     def held_by(self, tree: dict[str, str]) -> bool:

@@ -24,8 +24,8 @@ def write_shards(folder: Path, rows: Iterable[dict[str, Any]], columns: datasets
     """Write the rows into `folder`, which is made, a row group at a time: all of them need not fit in memory.
 
     Content-defined chunks and a page index let the Hub store what two versions share once, and its viewer read a
-    page alone. A file's name changes with its content: load_dataset caches a local folder by its name and its README
-    alone (datasets 5.2), and would answer from the cache of a dataset that was made again.
+    page by itself. A file's name changes with its content: load_dataset caches a local folder only by its name and its
+    README (datasets 5.2), and would answer from the cache of a dataset that was made again.
 
     Returns:
         The files. Without rows there are none, and no folder: load_dataset reads no split without rows.

@@ -40,7 +40,7 @@ def made_by(recipe: str, key: str, **more: Any) -> dict[str, Any]:
 def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dict[str, Any]:
     """Where a dataset or an adapter comes from: its repository, tag or branch, and commit.
 
-    A folder that was published knows where; another is named alone.
+    A folder that was published knows where; of another, only the name is known.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -53,13 +53,13 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
 
     try:
         commit = HfApi().repo_info(name, repo_type=kind, revision=revision).sha
-    except Exception:  # of huggingface_hub and its HTTP client: it was read from the cache, without a network
+    except Exception:  # any error: it was read from the cache, without a network
         commit = None
     return {"repo_id": name, "revision": revision, "commit": commit}
 
 
 def made_of(recipe: Any) -> dict[str, Any]:
-    """Where the dataset of a TrainRecipe, and the adapter that it goes on from, are published, if they are."""
+    """Where the dataset of a TrainRecipe, and the adapter that it starts from, are published, if they are."""
     return {
         "dataset": found_at(recipe.data.dataset, "dataset", recipe.data.revision),
         "adapter": found_at(recipe.adapter, "model", recipe.adapter_revision) if recipe.adapter else None,
@@ -67,7 +67,7 @@ def made_of(recipe: Any) -> dict[str, Any]:
 
 
 def hardware(processes: int) -> str:
-    """What a run has run on, of the first process."""
+    """What the first process of a run has run on."""
     import torch
 
     if torch.cuda.is_available():

@@ -95,7 +95,7 @@ def push_folder(
     kind = kind_of(folder)
     facts = read_record(folder / "facts.json")
     if kind == "dataset" and results:
-        raise LongVPOError(f"{folder} holds a dataset: --results is of adapters")
+        raise LongVPOError(f"{folder} holds a dataset: --results is for adapters")
     with understood(folder / "facts.json"):
         check_files(folder, licensed(facts, license), results)
         before = read_record(folder / RELEASE)["repo_id"] if (folder / RELEASE).is_file() else facts["name"]

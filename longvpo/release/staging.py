@@ -178,7 +178,7 @@ def benchmarks(file: Path) -> str:
         entries = parse_eval_result_entries(yaml.safe_load(read_text(file)))
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LongVPOError(
-            f"{file} is no list of benchmark scores ({type(error).__name__}: {error}): give entries with "
+            f"{file} is not a list of benchmark scores ({type(error).__name__}: {error}): give entries with "
             "`dataset: {id: ..., task_id: ...}` and `value`"
         ) from None
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)

@@ -27,9 +27,9 @@ from longvpo.io.temporary import own_folder
 Kind = Literal["dataset", "model"]
 
 READERS = ("read", "no_access")  # roles in an organisation that may not write
-OWNERS = ("user", "org")  # of what a fine-grained token may be for; else it is one repository
+OWNERS = ("user", "org")  # what a fine-grained token may be for; else it is one repository
 
-NOT_OURS = (".gitattributes", CARD)  # of a repository that was made by hand, and is free
+NOT_OURS = (".gitattributes", CARD)  # files of a repository that was made by hand, and is free
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def check_push(target: Target, recipe: str) -> Target:
         recipe: hash of what will be published.
 
     Raises:
-        LongVPOError: not logged in, a token that may only read, a namespace that is not the user's, a tag that git
-            forbids, a repository that holds something else or a card that longvpo did not write, or a tag that holds
-            another release.
+        LongVPOError: the user is not logged in, or the token may only read. The namespace is not the user's. Git
+            forbids the tag, or it holds another release. The repository holds something else, or a card that longvpo
+            did not write.
     """
     _check_tag(target.tag)
     fail_on_long_rests()
@@ -162,7 +162,7 @@ def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], 
     """Raises LongVPOError where the card at a revision is not longvpo's, and the user did not say that it may go.
 
     Args:
-        tree: of the revision.
+        tree: the revision's, path -> hash.
         said: its provenance. One of before there was a hash of the card names its tag at least, whose card it was.
     """
     if CARD not in tree or target.overwrite_card:

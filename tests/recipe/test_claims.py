@@ -192,7 +192,7 @@ def test_a_licence_that_is_stated_at_the_release(dataset: Path, tmp_path: Path) 
     with pytest.raises(LongVPOError, match="it states all of them"):
         licensed(facts, "mit")
     facts["sources"][0]["license"] = UNKNOWN
-    with pytest.raises(LongVPOError, match=r"--license: MIT is no licence id of the Hub \(did you mean mit"):
+    with pytest.raises(LongVPOError, match=r"--license: MIT is not a licence id of the Hub \(did you mean mit"):
         licensed(facts, "MIT")
     released = licensed(facts, "mit")
     assert (released["license"], released["sources"][0]["license"]) == ("mit", "mit")

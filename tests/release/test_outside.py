@@ -220,10 +220,10 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
     other = Path(shutil.copytree(found, tmp_path / "other"))
     (other / "results.json").write_text(json.dumps(results | {"adapters": {"adapter": "0" * 64}}))
     for more, says in (
-        ([adapter, "--results", broken], "is no list of benchmark scores (KeyError: 'task_id'): give entries with"),
+        ([adapter, "--results", broken], "is not a list of benchmark scores (KeyError: 'task_id'): give entries with"),
         ([adapter, "--results", other], "results.json is of other adapters: evaluate this one"),
         ([adapter, "--results", adapter], "holds no results: it has no results.json"),
-        ([first, "--results", found], "holds a dataset: --results is of adapters"),
+        ([first, "--results", found], "holds a dataset: --results is for adapters"),
         ([found], "holds no finished dataset or adapter: it has no facts.json"),
         ([tmp_path / "nothing"], "holds no finished dataset or adapter: it has no facts.json"),
     ):

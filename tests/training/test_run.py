@@ -62,7 +62,7 @@ def test_a_run_of_stage_2(
     assert (config["base_model_name_or_path"], config["r"]) == ("tiny", 4)
 
     card = (output / "README.md").read_text()
-    assert f"Training went on from the adapter `{stage1}`" in card
+    assert f"Training started from the adapter `{stage1}`" in card
     assert f"sha256 of its weights `{facts['adapter_sha256']}`" in card
     assert "| triplets | 16 |" in card
     assert "| of config `stage2` | 12, the reference scored on the whole context |" in card
