@@ -110,7 +110,7 @@ def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
     code, said = pushes.run("train", "tiny", *data, *options, token=ALICE + "1")
     assert code == 0, said
     assert "published: alice/stage1 at v0.1.0, commit " in said
-    code, said = pushes.run("merge", tmp_path / "out")
+    code, said = pushes.run("merge", tmp_path / "out", token=ALICE + "1")
     assert code == 0, said
     assert json.loads((tmp_path / "out-merged" / "facts.json").read_text())["name"] == "alice/stage1-merged"
     code, said = pushes.run("push", tmp_path / "out-merged", "--repo-id", "whole", token=ALICE + "1")
