@@ -130,7 +130,7 @@ def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
     card = pushes.read("models/alice/whole", "v0.1.0", "README.md")
     assert 'AutoModelForImageTextToText.from_pretrained("alice/whole", revision="v0.1.0")' in card
     assert "PeftModel" not in card
-    (collection,) = pushes.state()["collections"].values()
+    (collection,) = [one for one in pushes.state()["collections"].values() if one["title"] == "All of it"]
     assert [(item["type"], item["id"]) for item in collection["items"]] == [
         ("model", "alice/stage1"),
         ("dataset", "alice/data"),
