@@ -10,29 +10,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 from longvpo.errors import say
+from longvpo.io.files import as_yaml
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
-    if as_json:
-        print(json.dumps(values))
-        return
-    for key in keys or values:
-        value, label = values[key], f"{key.replace('_', ' ')}:"
-        if isinstance(value, dict) and len(value) > 3:  # too much for a line
-            value = [value]
-        if not (isinstance(value, list) and value and isinstance(value[0], dict)):
-            print(f"{label:27} {_text(value)}")
-            continue
-        print(label)
-        for item in value:
-            for mark, (name, part) in zip("-" + " " * len(item), item.items(), strict=False):
-                print(f"{mark} {name.replace('_', ' ') + ':':25} {_text(part)}")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        value = [f"{key.replace('_', ' ')} {_text(part)}" for key, part in value.items()]
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    """All values as one JSON object, or those of the keys as YAML for people."""
+    print(json.dumps(values) if as_json else as_yaml({key: values[key] for key in keys or values}).rstrip())
 
 
 def print_funnel(facts: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ import lzma
 import re
 import shutil
 import tarfile
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,12 +24,12 @@ from longvpo.errors import LongVPOError, VideoError, first_line
 from longvpo.io.files import whole_file
 from longvpo.io.names import composed, existing_file, spellings, video_file
 from longvpo.io.private import cut, cut_within
+from longvpo.io.retry import with_retries
 from longvpo.recipe.sections import SourceSection
 
-TRIES = 3  # requests to an address
 TIMEOUT = 60.0  # seconds without a byte
 GONE = (404, 410)
-WAIT = 1.0  # seconds after the first failure, twice as many after the next
+WAIT = 1.0  # seconds after the first failure to reach an address, twice as many after the next
 TAR_BLOCK = 2**25  # bytes that are fetched at once of an archive on the Hub
 ZIP_BLOCK = 2**23  # bytes of a zip: less is wanted of it
 UNREADABLE = (
@@ -76,25 +75,24 @@ def fetch_url(address: str, path: Path) -> None:
     """
     import httpx2
 
-    for attempt in range(TRIES):
-        try:
-            with httpx2.stream("GET", address, follow_redirects=True, timeout=TIMEOUT) as answer:
-                if answer.status_code in GONE:
-                    raise VideoError(f"no such video: {cut(address)}")
-                if not answer.is_success:
-                    why = f"{answer.status_code} {answer.reason_phrase}".strip()
-                    raise httpx2.HTTPStatusError(why, request=answer.request, response=answer)
-                with whole_file(path) as file:
-                    for part in answer.iter_bytes():
-                        file.write(part)
-            return
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host's name is none
-            if attempt == TRIES - 1:
-                raise VideoError(f"cannot fetch {cut(address)}: {cut_within(first_line(error))}") from error
-            time.sleep(WAIT * 2**attempt)
-        except (ImportError, ValueError) as error:  # the fault of a proxy that the environment names
-            why = cut_within(first_line(error))
-            raise LongVPOError(f"cannot fetch addresses: {why}; check HTTPS_PROXY and ALL_PROXY") from error
+    def fetch() -> None:
+        with httpx2.stream("GET", address, follow_redirects=True, timeout=TIMEOUT) as answer:
+            if answer.status_code in GONE:
+                raise VideoError(f"no such video: {cut(address)}")
+            if not answer.is_success:
+                why = f"{answer.status_code} {answer.reason_phrase}".strip()
+                raise httpx2.HTTPStatusError(why, request=answer.request, response=answer)
+            with whole_file(path) as file:
+                for part in answer.iter_bytes():
+                    file.write(part)
+
+    try:
+        with_retries(fetch, (WAIT, 2 * WAIT))
+    except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host's name is none
+        raise VideoError(f"cannot fetch {cut(address)}: {cut_within(first_line(error))}") from error
+    except (ImportError, ValueError) as error:  # the fault of a proxy that the environment names
+        why = cut_within(first_line(error))
+        raise LongVPOError(f"cannot fetch addresses: {why}; check HTTPS_PROXY and ALL_PROXY") from error
 
 
 def fetch_bytes(source: SourceSection, value: Any, number: int) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from longvpo.clips.rows import Dropped
 from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.material import block_size
@@ -57,23 +60,18 @@ def _name(section: WriterSection) -> str:
 
 def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
     most = int(section.triplets * section.attempts)
-    with tempfile.TemporaryDirectory() as folder:
-        looks = [sample_source(source, recipe, section.triplets, Path(folder)) for source in recipe.sources]
-        clips = [item for one in looks for item in one.pop("frames")]
-        dropped = [item for one in looks for item in one.pop("dropped")]
-        for one in looks:
-            one.pop("seconds")
-        counts = [one["rows"] for one in looks]
-        rows = sum(counts) if all(isinstance(count, int) for count in counts) else None
-        if rows is not None:
-            check_enough(recipe, rows, dropped)
-        cost = _cost(recipe, section, clips)
+    samples = sample(recipe, recipe.sources, section.triplets)
+    clips = [frames for one in samples for frames in one.clips]
+    counts = [one.said["rows"] for one in samples]
+    rows = sum(counts) if all(isinstance(count, int) for count in counts) else None
+    if rows is not None:
+        check_enough(recipe, rows, [item for one in samples for item in one.dropped])
     frames = round(float(np.mean([len(item) for item in clips])), 1) if clips else NOT_SAMPLED
     calls = {"at_least": 2 * section.triplets, "at_most": 2 * most}
     captions = any(source.captions == "writer" for source in recipe.sources)
     used = section.triplets if rows is None else min(rows, section.triplets)
     return {
-        "sources": looks,
+        "sources": [one.said for one in samples],
         "triplets": section.triplets,
         "clips_used": used,
         "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
@@ -83,26 +81,23 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
             "at_least": section.triplets if recipe.judge else 0,
             "at_most": most if recipe.judge else 0,
         },
-        **cost,
+        **_cost(recipe, section, clips),
     }
 
 
 def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
     """Long videos are opened, not cut: how many scenes they have is not known, but between which bounds it lies."""
     most = int(section.triplets * section.attempts)
-    with tempfile.TemporaryDirectory() as folder:
-        looks = [sample_source(source, recipe, section.triplets, Path(folder)) for source in section.sources]
-    for one, source in zip(looks, section.sources, strict=True):
-        one.pop("frames")
-        one.pop("dropped")
-        seconds = one.pop("seconds")
-        if seconds and source.scenes is not None:
-            one["scenes_a_video"] = {
-                "at_least": max(math.floor(float(np.mean(seconds)) / source.scenes.max_seconds), 1),
-                "at_most": math.ceil(float(np.mean(seconds)) / source.scenes.min_seconds),
+    samples = sample(recipe, section.sources, section.triplets)
+    for one, source in zip(samples, section.sources, strict=True):
+        if one.seconds and source.scenes is not None:
+            mean = float(np.mean(one.seconds))
+            one.said["scenes_a_video"] = {
+                "at_least": max(math.floor(mean / source.scenes.max_seconds), 1),
+                "at_most": math.ceil(mean / source.scenes.min_seconds),
             }
     return {
-        "long_videos": looks,
+        "long_videos": [one.said for one in samples],
         "stage2_triplets": section.triplets,
         "stage2_question_writer": _name(question_section(recipe, section)),
         "stage2_tasks": sorted(name for name, weight in section.tasks.items() if weight),
@@ -111,7 +106,22 @@ def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
     }
 
 
-def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path) -> dict[str, Any]:
+@dataclass
+class Sample:
+    """What the plan says of a source, and what its costs are computed from."""
+
+    said: dict[str, Any]
+    dropped: list[Dropped]
+    clips: list[np.ndarray] = field(default_factory=list)  # frames of each clip
+    seconds: list[float] = field(default_factory=list)  # length of each clip
+
+
+def sample(recipe: DatasetRecipe, sources: Sequence[SourceSection], wanted: int) -> list[Sample]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [sample_source(source, recipe, wanted, Path(folder)) for source in sources]
+
+
+def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path) -> Sample:
     """A source's columns checked, its rows counted, and a sample of its videos opened and decoded.
 
     Args:
@@ -121,8 +131,8 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
     streamed = source.dataset is not None
     here = source.model_copy(update={"folder": folder / source.name}) if streamed else source
     candidates, dropped = list_candidates(here, recipe.seed, limit=ROWS if streamed else None)
-    said: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped), "frames": []}
-    said |= {"dropped": dropped, "seconds": []}
+    said: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped)}
+    found = Sample(said, dropped)
     if dropped:
         said["first_dropped"] = dropped[0].reason
     if streamed:
@@ -131,7 +141,8 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
     if source.clips is not None and isinstance(said["rows"], int):
         said["rows"] = min(said["rows"], source.clips)
     if source.tars is not None:
-        return said | {"sampled": "none: the videos are in archives"}
+        said["sampled"] = "none: the videos are in archives"
+        return found
     frames_of = ClipFrames(recipe.video, {source.name: here.folder})
     overlap = read_overlap(recipe.filters.overlap)
     seconds, megabytes, bad = [], [], []
@@ -140,8 +151,8 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
         try:
             clip = open_clip(here, candidate, overlap)
             fetched = time.monotonic()
-            said["frames"].append(frames_of(clip.reference))
-            said["seconds"].append(clip.end - clip.start)
+            found.clips.append(frames_of(clip.reference))
+            found.seconds.append(clip.end - clip.start)
         except VideoError as error:
             bad.append(str(error))
             continue
@@ -153,7 +164,7 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
         used = min(said["rows"], wanted) if isinstance(said["rows"], int) else wanted
         said["hours_to_decode"] = round(float(np.mean(seconds)) * used / recipe.video.workers / 3600, 3)
         said["gigabytes_to_fetch"] = round(float(np.mean(megabytes)) * used / 1e3, 3) if streamed else 0.0
-    return said
+    return found
 
 
 def _sample(candidates: list[Candidate]) -> list[Candidate]:

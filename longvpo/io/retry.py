@@ -59,7 +59,7 @@ def may_pass(error: BaseException) -> float | None:
         return None
     if isinstance(error, LocalEntryNotFoundError):
         return 0.0
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, HfHubHTTPError | httpx2.HTTPStatusError):
         status = error.response.status_code
         if status in SAYS_LATER or status >= 500:
             return asked_wait(error.response.headers.get("retry-after")) or 0.0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from datasets import Dataset, Features, Value, Video
 from support.commands import Capture, check_mistake, run
 from support.servers import serve
@@ -233,9 +234,14 @@ def test_every_dataset_recipe_dry_runs(
 def test_the_plan_for_people(clips: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     (clips / some(clips)[0]["file_name"]).write_bytes(b"not a video")
     assert run(monkeypatch, "build-dataset", "tiny/dataset", f"sources.0.folder={clips}", *SMALL, "--dry-run") == 0
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    for expected in ("recipe: longvpo-tiny", "sources:", "- name: drawn", "rows: 12", "clips a context: 2, 3"):
+    said = capsys.readouterr().out
+    plan = yaml.safe_load(said)
+    assert (plan["recipe"], plan["clips_a_context"]) == ("longvpo-tiny", [2, 3])
+    assert plan["writer_calls"] == {"at_least": 12, "at_most": 36}
+    (source,) = plan["sources"]
+    assert (source["name"], source["rows"], source["sampled"]["videos"]) == ("drawn", 12, 8)
+    assert source["sampled"]["unreadable"][0].startswith("cannot read 00000.mp4: ")
+    lines = said.splitlines()
+    for expected in ("recipe: longvpo-tiny", "sources:", "- name: drawn", "  rows: 12", "clips_a_context:", "- 2"):
         assert expected in lines
-    assert "writer calls: at least 12, at most 36" in lines
-    assert [line for line in lines if line.startswith("sampled: videos 8, unreadable cannot read 00000.mp4: ")]
-    assert not [line for line in lines if "{" in line or "[" in line]
+    assert not [line for line in lines if "{" in line or "[" in line or "!" in line]

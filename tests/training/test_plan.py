@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.trainers import lora, train_recipe
 
 from longvpo.cli import commands as cli
@@ -53,13 +54,8 @@ def test_a_dry_run_says_what_training_costs(
     assert memory["total_with_checkpointing"] < memory["total"]
 
     code, out, _ = run(monkeypatch, capsys, *arguments, "training.gradient_checkpointing=true", "video.fps=0.5")
-    lines = out.splitlines()
-    assert "frames longest:             16" in lines
-    place = lines.index("memory gb estimate:")
-    assert [line.split(":")[0].strip("- ") for line in lines[place + 1 :]] == [
-        *(part.replace("_", " ") for part in parts[:-1]),
-        "total without checkpointing",
-    ]
+    assert "frames_longest: 16" in out.splitlines()
+    assert list(yaml.safe_load(out)["memory_gb_estimate"]) == [*parts[:-1], "total_without_checkpointing"]
 
 
 def test_a_dry_run_finds_rows_beyond_the_token_budget(
@@ -77,11 +73,11 @@ def test_a_base_out_of_reach_leaves_the_rest_of_the_plan(
 ) -> None:
     arguments = [f"data.dataset={dataset}", f"data.videos.drawn={world}", f"base.model={missing}"]
     code, out, _ = run(monkeypatch, capsys, *arguments)
-    lines = out.splitlines()
+    plan = yaml.safe_load(out)
     assert code == 0
-    assert "triplets:                   40" in lines
-    assert "steps:                      3" in lines
-    assert lines[-1].startswith(f"cost:                       not estimated: cannot load {missing}: ")
+    assert (plan["triplets"], plan["steps"]) == (40, 3)
+    assert list(plan)[-1] == "cost"
+    assert plan["cost"].startswith(f"not estimated: cannot load {missing}: ")
 
 
 def test_without_the_dataset_a_full_frame_budget_stands_for_it(dataset: Path, world: Path, tmp_path: Path) -> None:
