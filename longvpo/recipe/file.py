@@ -101,9 +101,9 @@ def recipe_hash(recipe: Section) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def dump_recipe(recipe: Section) -> str:
-    """The resolved recipe, defaults included, as YAML."""
-    values = recipe.model_dump(mode="json")
+def dump_recipe(recipe: Section, without: set[str] | None = None) -> str:
+    """The resolved recipe, defaults included, as YAML; `without` some of its keys."""
+    values = recipe.model_dump(mode="json", exclude=without)
     leave_stated(type(recipe), values)
     return as_yaml(values)
 

@@ -77,6 +77,11 @@ class TrainRecipe(Section):
     )
     language: tuple[str, ...] = Field(("en",), description="for the card")
 
+    @property
+    def references(self) -> dict[str, Reference]:
+        """The configs that are trained on, each with what the reference sees of it."""
+        return {self.data.config: self.reference} | {mix.config: mix.reference for mix in self.data.mix}
+
     @field_validator("training")
     @classmethod
     def _folders(cls, training: dict[str, Any]) -> dict[str, Any]:

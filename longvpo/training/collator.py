@@ -95,6 +95,8 @@ class AnchoredCollator:
 
     def side(self, rows: list[dict[str, Any]], videos: list[Video]) -> dict[str, Any]:
         """One model's inputs: each triplet's prompt over its video, with both answers."""
+        from torch.nn.utils.rnn import pad_sequence
+
         # one call of the processor a triplet: families cannot stack videos of different lengths
         prompts = [
             encode(self.processor, [row["prompt"]], [video.frames], video.fps)
@@ -105,7 +107,8 @@ class AnchoredCollator:
         for answer in ("chosen", "rejected"):
             for row, prompt in zip(rows, prompts, strict=True):
                 self._append(sequences, prompt, row[answer])
-        for row, video, first, second in zip(rows, videos, *_halves(sequences["completion_mask"]), strict=True):
+        masks = sequences["completion_mask"]  # those of chosen, then those of rejected
+        for row, video, first, second in zip(rows, videos, masks[: len(rows)], masks[len(rows) :], strict=True):
             tokens = len(first) + int(second.sum())
             if self.token_budget is not None and tokens > self.token_budget:
                 raise LongVPOError(
@@ -113,7 +116,10 @@ class AnchoredCollator:
                     f"token_budget of {self.token_budget}: set a smaller frame_budget, or a larger token_budget"
                 )
         pad = {"input_ids": self.processor.tokenizer.pad_token_id}
-        batch: dict[str, Any] = {name: _pad(values, pad.get(name, 0)) for name, values in sequences.items()}
+        batch: dict[str, Any] = {
+            name: pad_sequence(values, batch_first=True, padding_value=pad.get(name, 0))
+            for name, values in sequences.items()
+        }
         batch["vision"] = [{name: value for name, value in prompt.items() if name not in TEXT} for prompt in prompts]
         batch["clips"] = [video.clips for video in videos]
         return batch
@@ -130,11 +136,6 @@ class AnchoredCollator:
             if name in prompt:
                 filled = torch.ones_like(completion) if name == "attention_mask" else torch.zeros_like(completion)
                 sequences[name].append(torch.cat([prompt[name][0], filled]))
-
-
-def _halves(values: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Those of chosen, and those of rejected."""
-    return values[: len(values) // 2], values[len(values) // 2 :]
 
 
 def check_videos(rows: Any, frames_of: ClipFrames) -> None:
@@ -174,9 +175,3 @@ def check_videos(rows: Any, frames_of: ClipFrames) -> None:
             f"{', such as' if len(faults) > 3 else ''}: {shown}. "
             f"Set data.videos.{source} to the folder that holds them, or build the dataset again without them"
         )
-
-
-def _pad(rows: list[Any], value: int) -> Any:
-    import torch
-
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.collator import check_videos
 from longvpo.training.memory import Skeleton, step_memory
 from longvpo.training.rows import check_mix, training_rows
-from longvpo.training.start import check_starting_adapter
+from longvpo.training.start import starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
 from longvpo.video.frames import ClipFrames, scaled_size
 
@@ -31,13 +32,11 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     arguments = training_arguments(recipe.training, Path("unused"))
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     left_out: Counter[str] = Counter()
-    check_starting_adapter(recipe)
+    starting_adapter(recipe, fetch=False)
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
     rows = training_rows(recipe, arguments.seed, left_out) if known else None
-    steps: int | None = arguments.max_steps if arguments.max_steps > 0 else None
-    if rows is not None:
-        steps = steps_of(arguments, len(rows))
+    known_steps = arguments.max_steps if arguments.max_steps > 0 else None
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
@@ -50,7 +49,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "videos": None if rows is None else _videos(recipe, rows),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
-        "steps": steps,
+        "steps": known_steps if rows is None else steps_of(arguments, len(rows)),
         "learning_rate": arguments.learning_rate,
         "beta": arguments.beta,
         "loss": dict(
@@ -78,11 +77,10 @@ def spread(values: list[int]) -> dict[str, int]:
 
 def config_counts(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
     """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
-    references = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
     counts = Counter(rows["config"]) if rows is not None else None
     return [
         {"config": config, "reference": reference, "triplets": counts[config] if counts else None}
-        for config, reference in references.items()
+        for config, reference in recipe.references.items()
     ]
 
 
@@ -125,23 +123,12 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     here = recipe.adapter is not None and Path(recipe.adapter).is_dir()
     # of an adapter on the Hub, which is not fetched, the rank is taken to be the recipe's default
     lora = LoraConfig.from_pretrained(recipe.adapter) if here else LoraConfig(**recipe.lora.model_dump())
-    skeleton, bytes_of = Skeleton(config), {}
-    for on in (True, False):
-        bytes_of[on] = step_memory(
-            skeleton,
-            recipe.base,
-            lora,
-            row.tokens,
-            row.answers,
-            row.pixels,
-            checkpointing=on,
-            batch=batch,
-            frozen_copy=recipe.adapter is not None,
-            encoded=min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0,
-        )
-    memory = {part: gigabytes(count) for part, count in bytes_of[checkpointing].items()}
+    encoded = min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0
+    step = partial(step_memory, Skeleton(config), recipe.base, lora, row.tokens, row.answers, row.pixels, batch=batch)
+    step = partial(step, frozen_copy=recipe.adapter is not None, encoded=encoded)
+    memory = {part: gigabytes(count) for part, count in step(checkpointing=checkpointing).items()}
     other = f"total_{'without' if checkpointing else 'with'}_checkpointing"
-    memory[other] = gigabytes(bytes_of[not checkpointing]["total"])
+    memory[other] = gigabytes(step(checkpointing=not checkpointing)["total"])
     return found | {
         "frames_longest": row.frames,
         "tokens_longest": row.tokens,

@@ -10,7 +10,6 @@ appears whole, when training is done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -20,14 +19,13 @@ from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import yaml
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
 from longvpo.errors import say
-from longvpo.io.files import PROVENANCE, as_json, as_yaml, file_hash, write_text
+from longvpo.io.files import PROVENANCE, as_json, file_hash, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import load_model, load_processor
@@ -80,7 +78,8 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_scores(recipe, rows, start_hash)
-    key = ",".join([recipe_hash(recipe), _content_hash(rows), *([start_hash] if start_hash else [])])
+    content = text_hash(json.dumps(rows.to_list()))[:12]
+    key = ",".join([recipe_hash(recipe), content, *([start_hash] if start_hash else [])])
     if arguments.world_size > 1:  # a step takes more triplets
         key += f",{arguments.world_size} processes"
     done = finished(place, "facts.json", key)
@@ -175,10 +174,13 @@ def _train(
         processor.save_pretrained(folder)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
         curves(folder / "curves.png", trainer.state.log_history)
-        write_text(folder / "recipe.yaml", _resolved(recipe))
+        # where the adapter brought it, `lora` stays out: a recipe with both is refused
+        write_text(folder / "recipe.yaml", dump_recipe(recipe, without={"lora"} if recipe.adapter else None))
         facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
         write_text(folder / "facts.json", as_json(facts))
-        write_text(folder / PROVENANCE, as_json(_provenance(recipe, facts)))
+        about = {"model": recipe.base.model, "revision": base["revision"]}
+        made = made_by(recipe_hash(recipe), key, seed=arguments.seed, base=about, **made_of(recipe))
+        write_text(folder / PROVENANCE, as_json(made))
         write_card(folder)  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
             shutil.copytree(checkpoints / "runs", folder / "runs")
@@ -210,28 +212,3 @@ def make_trainer(
         vision_cache_gb=recipe.vision_cache_gb,
         longest=longest,
     )
-
-
-def _resolved(recipe: TrainRecipe) -> str:
-    """The recipe as YAML, for another run of it."""
-    text = dump_recipe(recipe)
-    if recipe.adapter is None:
-        return text
-    values = yaml.safe_load(text)
-    del values["lora"]  # it came with the adapter: a recipe with both is refused
-    return as_yaml(values)
-
-
-def _provenance(recipe: TrainRecipe, facts: dict[str, Any]) -> dict[str, Any]:
-    return made_by(
-        facts["recipe"],
-        facts["key"],
-        seed=facts["seed"],
-        base={"model": recipe.base.model, "revision": facts["base"]["revision"]},
-        **made_of(recipe),
-    )
-
-
-def _content_hash(rows: Dataset) -> str:
-    """Twelve hexadecimal digits of what is trained on."""
-    return hashlib.sha256(json.dumps(rows.to_list()).encode()).hexdigest()[:12]

@@ -53,21 +53,19 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     start = starting_adapter(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
     arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)
-    configs = {recipe.data.config: recipe.reference} | {mix.config: mix.reference for mix in recipe.data.mix}
     facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
     with whole_output(output) as copy:
         check_room(copy, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "the copy takes")
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work", RELEASE))
-        for config, reference in configs.items():
+        for config, reference in recipe.references.items():
             data = recipe.data.model_copy(update={"config": config, "mix": ()})
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
             rows = training_rows(recipe.model_copy(update=alone), arguments.seed)
             check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
             scores = score_reference(make_trainer(recipe, arguments, rows, start, processor), rows)
             said = reference_identity(recipe, reference, adapter)
-            _add(
-                copy, config, {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
-            )
+            new = {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
+            _add(copy, config, new)
             facts["triplets"][config], facts["scored_by"][config] = len(rows), said
         write_card(copy)
     return facts

@@ -9,20 +9,20 @@ from longvpo.models.load import adapter_folder, check_adapter
 from longvpo.recipe.training import TrainRecipe
 
 
-def check_starting_adapter(recipe: TrainRecipe) -> None:
-    """Raises LongVPOError when `adapter` does not go with the rest of the recipe; one on the Hub is not looked at."""
+def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
+    """Folder of the adapter that training goes on from, if there is one.
+
+    Args:
+        fetch: one on the Hub, too; else it is not looked at.
+
+    Raises:
+        LongVPOError: `adapter` does not go with the rest of the recipe, or cannot be had.
+    """
     if recipe.adapter is None:
-        return
+        return None
     if "lora" in recipe.model_fields_set:
         raise LongVPOError("`lora` comes with the adapter: leave `lora` or `adapter` out (tiny/stage2 has no `lora`)")
-    if Path(recipe.adapter).is_dir():
-        check_adapter(recipe.base, Path(recipe.adapter))
-
-
-def starting_adapter(recipe: TrainRecipe) -> Path | None:
-    """Folder of the adapter that training goes on from, if there is one."""
-    check_starting_adapter(recipe)
-    if recipe.adapter is None:
+    if not fetch and not Path(recipe.adapter).is_dir():
         return None
     folder = adapter_folder(recipe.adapter, recipe.adapter_revision)
     check_adapter(recipe.base, folder)

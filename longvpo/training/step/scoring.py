@@ -23,13 +23,8 @@ from trl.trainer.utils import FusedCausalLMOutput, maybe_gather_lm_head_ctx
 
 from longvpo.training.memory import TILE
 
-NOT_LINEAR = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "output_multiplier",
-    "lm_head_multiplier",
-    "logits_scaling",
-)  # of configurations whose logits are more than a product
+# keys of configurations whose logits are more than a product
+NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 
 
 def install(model: Any) -> None:
