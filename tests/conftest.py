@@ -9,29 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-from support.hub.pushes import Pushes
-from support.world import FOOTAGE, SMALL
-
-from longvpo.dataset.run import build
-from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.file import load_recipe
-from longvpo.video.frames import write_video
-
 os.environ.update(
     HF_HOME=tempfile.mkdtemp(prefix="longvpo-tests-"),
     HF_HUB_OFFLINE="1",
     HF_HUB_DISABLE_TELEMETRY="1",
     TRANSFORMERS_VERBOSITY="error",
     TOKENIZERS_PARALLELISM="false",
+    OMP_NUM_THREADS="1",  # threads of several processes on few cores wait for each other, spinning
 )
 
+import numpy as np
+import pytest
 from support.families import FAMILIES
 from support.films import joined
-from support.hub.pushes import forking
+from support.hub.pushes import Pushes, forking
 from support.hub.server import hub
 from support.real_servers import llama_cpp, transformers_serve
+from support.world import FOOTAGE, SMALL
+
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
 
 
 @pytest.fixture(scope="session")
@@ -157,15 +154,17 @@ def ten_minutes(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return joined(footage, tmp_path_factory.mktemp("joined"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of forty triplets."""
     return Path(shutil.copytree(dataset, tmp_path_factory.mktemp("first") / "dataset"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def second(world: Path, stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another one under the same name, of both stages, with its frames."""
+    from longvpo.dataset.run import build
+
     folder = tmp_path_factory.mktemp("second") / "dataset"
     sources = [f"sources.0.folder={world}", f"stage2.sources.0.folder={stories}", "embed=frames", "seed=5"]
     small = ["stage1.triplets=30", "stage2.triplets=20", "context.clips=[2, 4]", "stage2.max_scenes=9"]
@@ -173,13 +172,15 @@ def second(world: Path, stories: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def adapter(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(trained, tmp_path_factory.mktemp("trained") / "adapter"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from longvpo.video.frames import write_video
+
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     write_video(path, np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), np.uint8), 4)
     return path
