@@ -90,10 +90,20 @@ def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
     if isinstance(question, list | dict | bytes):
         raise VideoError(f"{video}: its question is not a text: {shown(question)}")
     said, answers = _text(question), tuple(dict.fromkeys(_answers(answer, video)))
-    for column, texts in (("question", (said,)), ("answer", answers)):
-        if any(0xD800 <= ord(character) < 0xE000 for text in texts for character in text):
-            raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
+    check_whole("question", said)
+    check_whole("answer", "".join(answers))
     return said, answers
+
+
+def check_whole(column: str, text: str) -> None:
+    """Raises VideoError when a text of this column holds half a character."""
+    if whole(text) != text:
+        raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
+
+
+def whole(text: str) -> str:
+    """A text as it can be written to a file: without halves of characters."""
+    return text.encode(errors="replace").decode()
 
 
 def _answers(value: Any, video: str) -> list[str]:

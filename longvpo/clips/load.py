@@ -8,8 +8,7 @@ The rule: no frame is read before it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +24,12 @@ from longvpo.video.frames import ClipFrames
 ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described
 
 
-@dataclass(frozen=True)
-class TripletRow(Mapping[str, Any]):
+class TripletRow(dict[str, Any]):
     """A triplet: its columns by name, and its frames."""
 
-    columns: dict[str, Any]
-    source: Frames
-
-    def __getitem__(self, name: str) -> Any:
-        return self.columns[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
+    def __init__(self, columns: dict[str, Any], source: Frames) -> None:
+        super().__init__(columns)
+        self.source = source
 
     def frames(self) -> list[np.ndarray]:
         """The frames of each clip of the context, in order: uint8 RGB of shape (frames, height, width, 3).
@@ -88,10 +78,7 @@ class Frames:
 
 
 def load_triplets(
-    dataset: str,
-    config: str = "stage1",
-    revision: str | None = None,
-    videos: Mapping[str, str | Path] | None = None,
+    dataset: str, config: str = "stage1", revision: str | None = None, videos: Mapping[str, str | Path] | None = None
 ) -> Triplets:
     """The triplets of a dataset that longvpo built, with frames at the rate and size at which they were written.
 
@@ -104,13 +91,17 @@ def load_triplets(
     Raises:
         LongVPOError: there is no such dataset or config, or longvpo did not build it.
     """
+    from huggingface_hub import hf_hub_download
+
     dataset = at_home(dataset)
     if config not in ABOUT:
         raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
         configs = config_names(dataset, revision)
-        recipe = read_record(_recipe(dataset, revision))
-        video = VideoSection(**recipe["video"])
+        file = Path(dataset) / "recipe.yaml"
+        if not Path(dataset).is_dir():
+            file = Path(hf_hub_download(dataset, file.name, repo_type="dataset", revision=revision))
+        video = VideoSection(**read_record(file)["video"])
         rows = load_rows(dataset, config, "train", revision)
         about = ABOUT[config]
         clips = load_rows(dataset, about, "train", revision) if about in configs else None
@@ -122,11 +113,3 @@ def load_triplets(
     return Triplets(
         rows, Frames(embedded, ClipFrames(video, {name: path(given) for name, given in (videos or {}).items()}))
     )
-
-
-def _recipe(dataset: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    if Path(dataset).is_dir():
-        return Path(dataset) / "recipe.yaml"
-    return Path(hf_hub_download(dataset, "recipe.yaml", repo_type="dataset", revision=revision))

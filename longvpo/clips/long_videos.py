@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-import numpy as np
-
+from longvpo.clips.cells import whole
 from longvpo.clips.fetch import fetch_archives
 from longvpo.clips.rows import Clip, Dropped
-from longvpo.clips.sources import Candidate, OverlapError, list_candidates, open_clip
+from longvpo.clips.sources import Candidate, OverlapError, drawn, list_candidates, open_clip
 from longvpo.errors import VideoError
 from longvpo.io import private
 from longvpo.io.names import video_file
@@ -60,7 +59,7 @@ def list_long_videos(
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         name = candidate.video if source.group is None else _group(str(candidate.row[source.group]))
-        groups[name.encode(errors="replace").decode()].append(replace(candidate, row={}))
+        groups[whole(name)].append(replace(candidate, row={}))
     videos: list[LongVideo] = []
     for name, members in groups.items():
         scenes, refused = _in_order(source, members)
@@ -69,10 +68,7 @@ def list_long_videos(
             videos += [LongVideo(source.name, name, scenes)] if scenes else []
         else:
             videos += [LongVideo(source.name, _name_of(scene), [scene]) for scene in scenes]
-    if source.clips is not None and len(videos) > source.clips:
-        chosen = np.random.default_rng(seed).choice(len(videos), source.clips, replace=False)
-        videos = [videos[index] for index in np.sort(chosen)]
-    return videos, dropped
+    return drawn(videos, source.clips, seed), dropped
 
 
 def _group(text: str) -> str:

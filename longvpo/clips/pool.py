@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.clips.filters import Refusal, not_specific, too_similar
-from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.errors import VideoError
 from longvpo.models.embed import Embedder
 from longvpo.recipe.dataset import ContextSection
@@ -80,15 +79,20 @@ def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> t
 def refused_clips(
     pool: Pool, anchor: int, question: np.ndarray, filters: FilterSection
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Which clips may not stand beside the anchor, by filter, and the scores: arrays of shape (clips,)."""
-    scores = {
-        "visual_similarity": pool.visual @ pool.visual[anchor],
-        "specificity": pool.captions @ question,
-    }
-    refused = {
-        "visual_similarity": too_similar(scores["visual_similarity"], filters.visual_threshold),
-        "specificity": not_specific(scores["specificity"], anchor, filters.specificity),
-    }
+    """Which clips may not stand beside the anchor, by filter, and the scores: arrays of shape (clips,).
+
+    - visual_similarity: cosine of the anchor's frames to every clip's. Above the threshold, a clip looks too much like
+      the anchor (paper, section 3.3).
+    - specificity: cosine of the question to every clip's caption. A caption that is at least as close as the anchor's
+      might answer the question, too.
+    """
+    scores = {"visual_similarity": pool.visual @ pool.visual[anchor], "specificity": pool.captions @ question}
+    refused = {name: np.zeros(len(pool.clips), bool) for name in scores}
+    if filters.visual_threshold is not None:
+        refused["visual_similarity"] = scores["visual_similarity"] > filters.visual_threshold
+    if filters.specificity:
+        # two captions that share the same words with the question differ only by rounding
+        refused["specificity"] = scores["specificity"] >= scores["specificity"][anchor] - 1e-4
     return refused, scores
 
 

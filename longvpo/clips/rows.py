@@ -6,11 +6,15 @@ columns, as plain strings.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import datasets
+
+NO_ANSWER = ("writer", "cut", "empty", "caption")  # filters of what a model did not write
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,29 @@ class Dropped:
         """A row of the config `dropped`; what was not made is empty, and null where a video was dropped."""
         triplet = {name: self.triplet.get(name) for name in ("prompt", "chosen", "rejected", "context", "anchors")}
         return {"id": self.id, "filter": self.filter, "reason": self.reason, "score": self.score, **triplet}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Which filter refused, why, and by which score where there is one."""
+
+    filter: str
+    reason: str
+    score: float | None = None
+
+    def dropped(self, id: str, triplet: dict[str, Any] | None = None) -> Dropped:
+        """What it refuses, as a row; `triplet` as far as it was made."""
+        return Dropped(id, self.filter, self.reason, self.score, triplet or {})
+
+
+def unanswered(dropped: Sequence[Dropped]) -> str:
+    """What the models did, where most drafts and captions have no answer that can be used; else nothing."""
+    drafts = [item for item in dropped if item.triplet or item.filter == "caption"]
+    silent = [item for item in drafts if item.filter in NO_ANSWER]
+    if not silent or 2 * len(silent) < len(drafts):
+        return ""
+    (often, _), *_ = Counter(item.reason for item in silent).most_common(1)
+    return f"the models gave no answer that can be used {len(silent)} times of {len(drafts)}, most often: {often}"
 
 
 def features(config: str, frames: bool = False) -> datasets.Features:

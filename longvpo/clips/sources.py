@@ -12,16 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.clips.cells import cell, is_empty, says_nothing, shown
+from longvpo.clips.cells import cell, is_empty, says_nothing, shown, whole
 from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
-from longvpo.clips.filters import unanswered
-from longvpo.clips.rows import Clip, Dropped
-from longvpo.clips.tables import find_table, read_table, stream_rows
+from longvpo.clips.rows import Clip, Dropped, unanswered
+from longvpo.clips.tables import find_table, needed, read_table, stream_rows
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io import private
 from longvpo.io.files import file_hash
@@ -30,6 +29,8 @@ from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import SourceSection
 from longvpo.video.cuts import cut_into_scenes
 from longvpo.video.probe import probe
+
+Item = TypeVar("Item")
 
 HUB_FILE = re.compile(r"hf://datasets/[^@]+@[^/]+/")  # what datasets put before a file's path in its repository
 
@@ -74,19 +75,19 @@ def list_candidates(
             if candidate.clip_id(source.name) in known:
                 raise VideoError(f"{candidate.video} is in the table twice")
         except VideoError as error:
-            dropped.append(Dropped(_text(_name(source, row, number)), "table", _text(str(error))))
+            dropped.append(Dropped(whole(_name(source, row, number)), "table", whole(str(error))))
             continue
         known.add(candidate.clip_id(source.name))
         candidates.append(candidate)
-    if source.clips is not None and len(candidates) > source.clips:
-        chosen = np.random.default_rng(seed).choice(len(candidates), source.clips, replace=False)
-        candidates = [candidates[index] for index in np.sort(chosen)]
-    return candidates, dropped
+    return drawn(candidates, source.clips, seed), dropped
 
 
-def _text(text: str) -> str:
-    """As it can be written to a file: without halves of characters."""
-    return text.encode(errors="replace").decode()
+def drawn(items: list[Item], number: int | None, seed: int) -> list[Item]:
+    """So many of the items, drawn at random, in their order; None: all."""
+    if number is None or len(items) <= number:
+        return items
+    chosen = np.random.default_rng(seed).choice(len(items), number, replace=False)
+    return [items[index] for index in np.sort(chosen)]
 
 
 def _name(source: SourceSection, row: dict[str, Any], number: int) -> str:
@@ -116,14 +117,14 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
             video = name_of_url(address)
     check_name(video, named.video)
     video = str(PurePosixPath(video))  # without `./`: two spellings of a path are one video
-    wanted = (*((named.caption,) if source.captions == "table" else ()), *columns)
-    for column in wanted:
+    for column in needed(source, columns)[1:]:
         value = cell(row, column)
         if says_nothing(value) if column == named.caption else is_empty(value):
             raise VideoError(f"{video} has no {column}")
         if column == named.caption and not isinstance(value, str):
             raise VideoError(f"{video}: its {column} is not a text: {shown(value)}")
-    if any(0xD800 <= ord(character) < 0xE000 for character in f"{video}{cell(row, named.caption)}"):
+    said = f"{video}{cell(row, named.caption)}"
+    if whole(said) != said:
         raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
     start, end = (_seconds(row, column, video) for column in (named.start, named.end))

@@ -16,9 +16,8 @@ from longvpo.recipe.sections import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large
 SHUFFLED_TEXT = 20_000
-SHIFTED = (
-    "__index_level_0__"  # pandas, by which datasets read CSV, makes the first column one where cells are too many
-)
+# pandas, by which datasets read CSV, makes the first column one of this name where cells are too many
+SHIFTED = "__index_level_0__"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -49,22 +48,20 @@ def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str
         LongVPOError: there is no table, it cannot be read, it is empty, or a column is missing.
     """
     path = find_table(source)
-    needed = _needed(source, columns)
+    columns = needed(source, columns)
     try:
-        table = READERS[path.name.lower()](path, needed, (source.columns.start, source.columns.end))
+        table = READERS[path.name.lower()](path, columns, (source.columns.start, source.columns.end))
     except (ValueError, OSError) as error:
         raise LongVPOError(f"source {source.name}: cannot read {path}: {first_line(error)}") from error
-    if not table.rows and not table.names:
-        raise LongVPOError(f"source {source.name}: {path} has no rows: give each video one")
-    missing = [name for name in needed if not _has(table.rows, table.names, name)]
-    if missing:
+    missing = [name for name in columns if not _has(table.rows, table.names, name)]
+    if missing and (table.rows or table.names):
         raise _no_column(source, path.name, missing, table.names)
     if not table.rows:
         raise LongVPOError(f"source {source.name}: {path} has no rows: give each video one")
     return table.rows
 
 
-def _needed(source: SourceSection, columns: tuple[str, ...]) -> tuple[str, ...]:
+def needed(source: SourceSection, columns: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that a source must have, the video's first."""
     named = source.columns
     return (named.video, *((named.caption,) if source.captions == "table" else ()), *columns)
@@ -101,7 +98,7 @@ def stream_rows(
     from datasets import load_dataset
 
     revision = None if Path(str(source.dataset)).is_dir() else source.revision
-    missing = list(_needed(source, columns))
+    missing = list(needed(source, columns))
     names: dict[str, None] = {}
     found = False
     try:

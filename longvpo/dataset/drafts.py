@@ -9,8 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from longvpo.clips.filters import Refusal
-from longvpo.clips.rows import Clip, Dropped, Triplet
+from longvpo.clips.rows import Clip, Dropped, Refusal, Triplet
 from longvpo.dataset.session import Session
 from longvpo.models.text import normalise
 from longvpo.recipe.file import recipe_hash

@@ -8,9 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from longvpo.clips.filters import unanswered
 from longvpo.clips.pool import Pool
-from longvpo.clips.rows import Clip, Dropped, Scene, Triplet
+from longvpo.clips.rows import Clip, Dropped, Scene, Triplet, unanswered
 from longvpo.dataset.drafts import Asked
 from longvpo.errors import LongVPOError
 

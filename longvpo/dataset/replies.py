@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Refusal
 from longvpo.models.replies import plain
 from longvpo.models.text import Expected, find_json, normalise
 from longvpo.recipe.prompts import ANSWER_TYPES

@@ -8,8 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from longvpo.clips.filters import Refusal
-from longvpo.clips.rows import Clip
+from longvpo.clips.rows import Clip, Refusal
 from longvpo.models.embed import Embedder
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.journal import Journal

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from longvpo.clips.cells import cell, is_empty, question_of
+from longvpo.clips.cells import cell, check_whole, is_empty, question_of
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
@@ -78,9 +78,8 @@ def _texts(section: MultiSection, row: dict[str, Any]) -> tuple[str, str]:
     if is_empty(group):
         raise VideoError(f"{cut(video)} has no {section.group}")
     group = str(group).strip()
-    for name, text in ((column, video), (section.group, group)):
-        if any(0xD800 <= ord(character) < 0xE000 for character in text):
-            raise VideoError(f"its {name} holds half a character: the text was cut, or written by UTF-16")
+    check_whole(column, video)
+    check_whole(section.group, group)
     check_name(video, column)
     return video, group
 

@@ -9,9 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.clips.cells import question_of
-from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import Pool, choose_context, evenly
-from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.evaluation.ask import Question, ask, failure, is_right
 from longvpo.models.embed import Embedder

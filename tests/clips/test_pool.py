@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from longvpo.clips.filters import Refusal
-from longvpo.clips.pool import Pool, choose_context, evenly, mixed
-from longvpo.clips.rows import Clip
+from longvpo.clips.pool import Pool, choose_context, evenly, mixed, refused_clips
+from longvpo.clips.rows import Clip, Refusal
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
 
@@ -14,6 +14,22 @@ from longvpo.recipe.sections import FilterSection
 def pool(visual: np.ndarray, captions: np.ndarray, frames: list[int]) -> Pool:
     clips = [Clip(f"clip{i}", "s", f"{i}.mp4", 0, 1, "") for i in range(len(frames))]
     return Pool(clips, np.array(frames), visual.astype(np.float32), captions.astype(np.float32))
+
+
+def test_filters_of_clips() -> None:
+    cosines = [0.59, 0.61, 0.61 - 5e-5]
+    vectors = np.array([[1, 0], *([cosine, (1 - cosine**2) ** 0.5] for cosine in cosines)])
+    clips = pool(vectors, vectors, [4] * 4)
+    on, off = FilterSection(visual_threshold=0.6), FilterSection(visual_threshold=None, specificity=False)
+    refused, scores = refused_clips(clips, 0, np.array([1, 0]), on)
+    assert refused["visual_similarity"].tolist() == [True, False, True, True], "the anchor is like itself"
+    assert scores["visual_similarity"][1:].tolist() == pytest.approx(cosines)
+    assert refused["specificity"].tolist() == [True, False, False, False]
+    # the anchor's caption is not the closest; one that differs by rounding counts as equal
+    refused, _ = refused_clips(clips, 2, np.array([1, 0]), on)
+    assert refused["specificity"].tolist() == [True, False, True, True]
+    refused, _ = refused_clips(clips, 0, np.array([1, 0]), off)
+    assert not any(mask.any() for mask in refused.values())
 
 
 def test_a_similar_clip_is_replaced_and_an_answering_caption_too() -> None:

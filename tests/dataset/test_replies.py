@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.scribe import said
 
-from longvpo.clips.filters import Refusal
+from longvpo.clips.rows import Refusal
 from longvpo.dataset.drafts import agree
 from longvpo.dataset.replies import ScenesQuestion, parse_question, parse_right, parse_scenes_question, parse_verdict
 

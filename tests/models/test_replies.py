@@ -12,8 +12,7 @@ import pytest
 from support.endpoints import PLAIN, QUESTION, ask, writer_for
 from support.servers import GOOD, serve
 
-from longvpo.clips.filters import Refusal, unanswered
-from longvpo.clips.rows import Dropped
+from longvpo.clips.rows import Dropped, Refusal, unanswered
 from longvpo.dataset.replies import parse_question
 from longvpo.errors import LongVPOError
 from longvpo.models.journal import Journal, request_key

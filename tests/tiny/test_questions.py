@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from support.stories import check_pair, drawn
 
-from longvpo.clips.filters import Refusal
-from longvpo.clips.rows import Scene
+from longvpo.clips.rows import Refusal, Scene
 from longvpo.dataset.replies import ScenesQuestion, parse_scenes_question
 from longvpo.dataset.stage2.captions import scene_line
 from longvpo.models.journal import Journal

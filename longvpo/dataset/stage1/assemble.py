@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import Context, choose_context
-from longvpo.clips.rows import Clip
+from longvpo.clips.rows import Clip, Refusal
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.replies import Verdict, parse_verdict
 from longvpo.dataset.session import Session, failed

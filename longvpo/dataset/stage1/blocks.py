@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import Pool
-from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import Draft
 from longvpo.io.files import whole_file
 

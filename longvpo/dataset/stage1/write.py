@@ -12,9 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from longvpo.clips.filters import Refusal
 from longvpo.clips.pool import EMBED_TOGETHER, Pool, refused_clips
-from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import alive, check_pairs
 from longvpo.dataset.material import BlockPlan
 from longvpo.dataset.replies import Question, parse_question

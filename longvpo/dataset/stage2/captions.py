@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass, field
 
 from tqdm import tqdm
 
-from longvpo.clips.filters import Refusal
-from longvpo.clips.rows import Clip, Scene
+from longvpo.clips.rows import Clip, Refusal, Scene
 from longvpo.dataset.session import Session, clip_request, no_caption
 from longvpo.errors import VideoError
 from longvpo.models.writer import Request

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.clips.filters import Refusal, unanswered
 from longvpo.clips.long_videos import LongVideo, open_long_video
-from longvpo.clips.rows import Dropped
+from longvpo.clips.rows import Dropped, Refusal, unanswered
 from longvpo.clips.sources import OverlapError
 from longvpo.dataset.material import block_size, in_turn
 from longvpo.dataset.outcome import Outcome

@@ -12,8 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from longvpo.clips.filters import Refusal
-from longvpo.clips.rows import Scene, Triplet
+from longvpo.clips.rows import Refusal, Scene, Triplet
 from longvpo.dataset.drafts import Asked, Draft, agree, alive, check_pairs
 from longvpo.dataset.replies import PairVerdict, ScenesQuestion, parse_right, parse_scenes_question
 from longvpo.dataset.session import Session, clip_request, failed, question_section
