@@ -16,8 +16,6 @@ from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
 from longvpo.video.frames import ClipFrames
 
-EMBED_TOGETHER = 16  # clips
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -57,23 +55,21 @@ class Context:
 
 def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> tuple[Pool, list[Dropped]]:
     """Decode and embed every clip once. A clip that cannot be decoded is dropped with its reason."""
-    kept, counts, vectors, dropped = [], [], [], []
-    waiting: list[np.ndarray] = []
-    for clip in tqdm(clips, desc="decode and embed"):
-        try:
-            waiting.append(frames_of(clip.reference))
-        except VideoError as error:
-            dropped.append(Dropped(clip.video, "video", str(error)))
-            continue
-        kept.append(clip)
-        counts.append(len(waiting[-1]))
-        if len(waiting) == EMBED_TOGETHER:
-            vectors.append(embedder.clips(waiting))
-            waiting = []
-    if waiting:
-        vectors.append(embedder.clips(waiting))
-    captions = embedder.texts([clip.caption for clip in kept])
-    return Pool(kept, np.array(counts), np.concatenate(vectors) if vectors else np.zeros((0, 1)), captions), dropped
+    kept, counts, dropped = [], [], []
+
+    def read() -> Iterator[np.ndarray]:
+        for clip in tqdm(clips, desc="decode and embed"):
+            try:
+                frames = frames_of(clip.reference)
+            except VideoError as error:
+                dropped.append(Dropped(clip.video, "video", str(error)))
+                continue
+            kept.append(clip)
+            counts.append(len(frames))
+            yield frames
+
+    visual = embedder.clips(read())
+    return Pool(kept, np.array(counts), visual, embedder.texts([clip.caption for clip in kept])), dropped
 
 
 def refused_clips(

@@ -29,6 +29,7 @@ from longvpo.video.frames import ClipFrames
 SMALLEST = 8  # clips: a rejected answer needs another clip of the block
 LARGEST = 256
 
+Opened = tuple[Clip, int] | Dropped  # a clip and the number of its frames, or why there is none
 Listed = TypeVar("Listed", Candidate, LongVideo)
 
 
@@ -55,7 +56,7 @@ class Material:
     frames_of: ClipFrames
     overlap: frozenset[str] = frozenset()
 
-    def open(self, number: int) -> tuple[Clip, int] | Dropped:
+    def open(self, number: int) -> Opened:
         """A clip and the number of its frames, which are in memory from now on, or why there is none."""
         source, candidate = self.sources[number], self.candidates[number]
         try:
@@ -78,13 +79,11 @@ def block_size(section: VideoSection, batch: int = 1) -> int:
     return size // batch * batch or size
 
 
-def opened(
-    plans: list[BlockPlan], material: Material, workers: int
-) -> Iterator[tuple[BlockPlan, dict[int, tuple[Clip, int] | Dropped]]]:
+def opened(plans: list[BlockPlan], material: Material, workers: int) -> Iterator[tuple[BlockPlan, dict[int, Opened]]]:
     """The clips of each plan; those of the next two are decoded by other threads meanwhile."""
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
-        def start(plan: BlockPlan) -> dict[int, Future[tuple[Clip, int] | Dropped]]:
+        def start(plan: BlockPlan) -> dict[int, Future[Opened]]:
             return {number: pool.submit(material.open, number) for number in plan.candidates}
 
         running = deque(start(plan) for plan in plans[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,21 +36,15 @@ class Session:
     journal: Journal
     frames_of: ClipFrames
 
-    def ask(
-        self, requests: list[Request], progress: str, counts: dict[str, int], name: Role = "writer"
-    ) -> list[Answer]:
+    def ask(self, requests: list[Request], progress: str, counts: Counter[str], name: Role = "writer") -> list[Answer]:
         """Answers in order; `counts` gains tokens and forms."""
         asked = {"writer": self.writer, "judge": self.judge, "question_writer": self.question_writer}[name]
         assert asked is not None, "nobody asks a judge that a recipe does not have"
         answers = self.journal.ask(asked, requests, progress)
         for answer in answers:
-            for key, number in (
-                (f"{name}_calls", 1),
-                (f"{name}_prompt_tokens", answer.prompt_tokens or 0),
-                (f"{name}_completion_tokens", answer.completion_tokens or 0),
-                (f"{name}_form_{answer.form}", 1),
-            ):
-                counts[key] = counts.get(key, 0) + number
+            tokens = {"prompt_tokens": answer.prompt_tokens or 0, "completion_tokens": answer.completion_tokens or 0}
+            said = {"calls": 1, **tokens, f"form_{answer.form}": 1}
+            counts.update({f"{name}_{key}": number for key, number in said.items()})
         return answers
 
 

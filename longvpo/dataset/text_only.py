@@ -6,6 +6,7 @@ looking.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ def text_only(session: Session, triplets: list[Triplet]) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
         triplets = [triplets[place] for place in sorted(rng.choice(len(triplets), limit, replace=False))]
     pairs = [(triplet.prompt, triplet.chosen, triplet.rejected) for triplet in triplets]
-    points = writer.prefers(pairs, partial(session.ask, progress="text alone", counts={}), seed)
+    points = writer.prefers(pairs, partial(session.ask, progress="text alone", counts=Counter()), seed)
     share = float(np.mean([0.5 if one is None else one for one in points]))
     return {
         "model": writer.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from longvpo.models.load import loading
 from longvpo.recipe.sections import FilterSection
 
 TINY = "tiny"  # the embedded encoders
+TOGETHER = 16  # clips
 EMBEDDED = {"image": "visual_encoder", "text": "text_encoder"}
 
 
@@ -28,13 +31,18 @@ class Embedder:
         vectors: np.ndarray = self.sentences.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         return vectors
 
-    def clips(self, clips: list[np.ndarray]) -> np.ndarray:
+    def clips(self, clips: Iterable[np.ndarray]) -> np.ndarray:
         """Unit vectors of clips, float32 of shape (n, dimension): the normalised mean of the frames' unit vectors.
 
         Args:
             clips: frames of each, uint8 RGB of shape (frames, height, width, 3); at most `visual_frames` of them are
                 used, evenly spread.
         """
+        left = iter(clips)
+        vectors = [self._embed(some) for some in iter(lambda: list(islice(left, TOGETHER)), [])]
+        return np.concatenate(vectors) if vectors else np.zeros((0, 1))
+
+    def _embed(self, clips: list[np.ndarray]) -> np.ndarray:
         from PIL import Image
 
         spread = [

@@ -33,8 +33,10 @@ class PromptSection(Section):
 
     @model_validator(mode="after")
     def _placeholders(self) -> PromptSection:
-        for name, filled in prompts.PLACEHOLDERS.items():
-            template = getattr(self, name)
+        for name, template in self:
+            if name == "tasks":
+                continue
+            filled = prompts.placeholders(type(self).model_fields[name].default)
             try:
                 said = template.format(**{key: f"<{key}>" for key in filled})
             except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:

@@ -6,6 +6,8 @@ its word; dataset/replies.py has the schemas and reads both.
 
 from __future__ import annotations
 
+from string import Formatter
+
 QUESTION = """\
 You see a short video clip. Its caption: {caption}
 
@@ -101,16 +103,10 @@ ANSWER_TYPES = ("phrase", "number", "yes or no", "list", "sentence")
 # asked of a server once, after an answer that is not such an object; not the recipe's to replace
 REPAIR = "That was not a JSON object with the keys {keys}. Reply again with that object alone."
 
-# what is filled into each
-PLACEHOLDERS: dict[str, tuple[str, ...]] = {
-    "question": ("caption",),
-    "answer": ("question",),
-    "judge": ("question", "caption", "others"),
-    "caption": (),
-    "scene": ("before",),
-    "summary": ("before",),
-    "scenes_question": ("scenes", "task", "answer_types"),
-    "pair": ("question", "chosen", "rejected", "scenes"),
-}
 # a prompt may do without these; all others must be there
 MAY_BE_LEFT_OUT = {("question", "caption"), ("scene", "before"), ("scenes_question", "answer_types")}
+
+
+def placeholders(template: str) -> list[str]:
+    """What is filled into a prompt, in its order."""
+    return [name for _, name, _, _ in Formatter().parse(template) if name]

@@ -65,7 +65,7 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
         outcome.triplets.append(draft.triplet(session, item.clips, [item.outside], rejection="distractor", **more))
 
 
-def judge(placed: list[Placed], session: Session, counts: dict[str, int]) -> list[Refusal | None]:
+def judge(placed: list[Placed], session: Session, counts: Counter[str]) -> list[Refusal | None]:
     """The judge's verdicts on questions in their contexts; without a judge, none."""
     if session.judge is None:
         return [None] * len(placed)

@@ -41,7 +41,7 @@ class Block:
     questions: np.ndarray  # unit vectors, of shape (drafts, dimension)
     dropped: list[Dropped]
     bad: list[int]  # candidates that gave no clip
-    counts: dict[str, int] = field(default_factory=Counter)  # tokens, and forms of the answers
+    counts: Counter[str] = field(default_factory=Counter)  # tokens, and forms of the answers
 
     def save(self, path: Path) -> None:
         said = {
@@ -74,5 +74,5 @@ class Block:
             questions=questions,
             dropped=[Dropped(**item) for item in said["dropped"]],
             bad=said["bad"],
-            counts=said["counts"],
+            counts=Counter(said["counts"]),
         )

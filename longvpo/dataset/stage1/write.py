@@ -12,17 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from longvpo.clips.pool import EMBED_TOGETHER, Pool, refused_clips
+from longvpo.clips.pool import Pool, refused_clips
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import alive, check_pairs
-from longvpo.dataset.material import BlockPlan
+from longvpo.dataset.material import BlockPlan, Opened
 from longvpo.dataset.replies import Question, parse_question
 from longvpo.dataset.session import Session, clip_request, failed, no_caption
 from longvpo.dataset.stage1.blocks import Block, Cue
 from longvpo.recipe.dataset import DatasetRecipe
 
 
-def write_block(plan: BlockPlan, found: dict[int, tuple[Clip, int] | Dropped], known: Pool, session: Session) -> Block:
+def write_block(plan: BlockPlan, found: dict[int, Opened], known: Pool, session: Session) -> Block:
     """Everything about a block's clips that needs their frames: captions, questions, answers.
 
     Args:
@@ -40,7 +40,7 @@ def write_block(plan: BlockPlan, found: dict[int, tuple[Clip, int] | Dropped], k
     questions = session.embedder.texts([draft.question for draft in drafts])
     write_rejected(drafts, pool, questions, session, counts)
     check_pairs(alive(drafts), session)
-    return Block(pool, drafts, questions, dropped, bad, dict(counts))
+    return Block(pool, drafts, questions, dropped, bad, counts)
 
 
 def plan_drafts(plan: BlockPlan, read: list[int], seed: int) -> list[Cue]:
@@ -53,13 +53,11 @@ def plan_drafts(plan: BlockPlan, read: list[int], seed: int) -> list[Cue]:
     return drafts
 
 
-def write_captions(
-    found: dict[int, tuple[Clip, int] | Dropped], session: Session, counts: dict[str, int]
-) -> dict[int, tuple[Clip, int] | Dropped]:
+def write_captions(found: dict[int, Opened], session: Session, counts: Counter[str]) -> dict[int, Opened]:
     """The clips whose source leaves the caption to the writer get one; those that get none are dropped."""
     missing = {number: item for number, item in found.items() if not isinstance(item, Dropped) and not item[0].caption}
     requests = [clip_request([clip], session, session.recipe.prompts.caption) for clip, _ in missing.values()]
-    captioned: dict[int, tuple[Clip, int] | Dropped] = {}
+    captioned: dict[int, Opened] = {}
     answers = session.ask(requests, "captions", counts)
     for (number, (clip, frames)), answer in zip(missing.items(), answers, strict=True):
         refusal = no_caption(answer, "caption")
@@ -71,15 +69,13 @@ def measure(clips: list[Clip], frames: list[int], known: Pool, session: Session)
     """The clips with the vectors of their frames and captions."""
     vectors = {clip.clip_id: vector for clip, vector in zip(known.clips, known.visual, strict=True)}
     new = [clip for clip in clips if clip.clip_id not in vectors]
-    for i in range(0, len(new), EMBED_TOGETHER):
-        some = new[i : i + EMBED_TOGETHER]
-        found = session.embedder.clips([session.frames_of(clip.reference) for clip in some])
-        vectors |= {clip.clip_id: vector for clip, vector in zip(some, found, strict=True)}
+    found = session.embedder.clips(session.frames_of(clip.reference) for clip in new)
+    vectors |= {clip.clip_id: vector for clip, vector in zip(new, found, strict=True)}
     visual = np.array([vectors[clip.clip_id] for clip in clips]) if clips else np.zeros((0, 1))
     return Pool(clips, np.array(frames, int), visual, session.embedder.texts([clip.caption for clip in clips]))
 
 
-def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: dict[str, int]) -> None:
+def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: Counter[str]) -> None:
     """Question and chosen answer, from the anchor and its caption alone."""
     prompts, temperature = session.recipe.prompts, session.recipe.writer.temperature
     requests = []
@@ -97,7 +93,7 @@ def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: dic
 
 
 def write_rejected(
-    drafts: list[Cue], pool: Pool, questions: np.ndarray, session: Session, counts: dict[str, int]
+    drafts: list[Cue], pool: Pool, questions: np.ndarray, session: Session, counts: Counter[str]
 ) -> None:
     """The same question, answered from a distractor alone: plausible, and from looking in the wrong place."""
     for draft, question in zip(drafts, questions, strict=True):

@@ -6,7 +6,8 @@ scenes that the question cites (chosen), and from too few of them or from others
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -60,7 +61,7 @@ def parts(scenes: list[Scene], section: Stage2Section) -> list[list[Scene]]:
 
 
 def write(
-    drafts: list[Reasoning], asked: Asked, session: Session, section: Stage2Section, counts: dict[str, int]
+    drafts: list[Reasoning], asked: Asked, session: Session, section: Stage2Section, counts: Counter[str]
 ) -> None:
     """All that makes a triplet of a draft, or gives it a refusal; `asked` gains the new questions."""
     write_questions(drafts, session, section, counts)
@@ -71,7 +72,7 @@ def write(
     check_answers(drafts, session, counts)
 
 
-def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
+def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
     """Question, reasoning trace and relevant scenes, by a language model that reads the captions alone.
 
     It sees the scenes of the context numbered from 1.
@@ -106,18 +107,16 @@ def check_new(drafts: list[Reasoning], asked: Asked, session: Session) -> None:
             asked.add(vector)
 
 
-def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
-    """The answer from the relevant scenes alone, or from the whole context."""
-
-    def shown(draft: Reasoning) -> list[int]:
-        return draft.relevant if section.chosen == "relevant" else list(range(len(draft.part)))
-
+def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
+    """The answer from only the relevant scenes, or from the whole context."""
     asked = alive(drafts)
+    full = section.chosen == "full"
+    shown = [list(range(len(draft.part))) if full else draft.relevant for draft in asked]
     for draft, answer in zip(asked, _answers(asked, shown, session, "chosen answers", counts), strict=True):
         draft.chosen = answer
 
 
-def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
+def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
     """Ask with one scene alone, and with one scene left out: neither may answer a question that needs them all."""
     checks: list[tuple[str, bool, Callable[[list[int], int], list[int]]]] = [
         ("one_scene", section.one_scene, lambda relevant, place: [place]),
@@ -146,14 +145,14 @@ def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Secti
                 draft.refusal = Refusal(name, f"{how} gave the same answer: {answer.text[:200]!r}", float(one @ other))
 
 
-def write_rejected(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: dict[str, int]) -> None:
+def write_rejected(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
     """The answer from too few of the relevant scenes, or from as many that are not relevant."""
     for draft in alive(drafts):
         draft.rejection, draft.outside = draw_outside(draft, section, session.recipe.seed)
         draft.rejected = draft.said.get(tuple(draft.outside), "")
     missing = [draft for draft in alive(drafts) if tuple(draft.outside) not in draft.said]
-    answers = _answers(missing, lambda draft: draft.outside, session, "rejected answers", counts)
-    for draft, answer in zip(missing, answers, strict=True):
+    shown = [draft.outside for draft in missing]
+    for draft, answer in zip(missing, _answers(missing, shown, session, "rejected answers", counts), strict=True):
         draft.rejected = answer
 
 
@@ -171,7 +170,7 @@ def draw_outside(draft: Reasoning, section: Stage2Section, seed: int) -> tuple[s
     return "irrelevant", sorted(rng.choice(others, size, replace=False).tolist())
 
 
-def check_answers(drafts: list[Reasoning], session: Session, counts: dict[str, int]) -> None:
+def check_answers(drafts: list[Reasoning], session: Session, counts: Counter[str]) -> None:
     """Chosen and rejected must make a pair, and the rejected answer must be wrong."""
     check_pairs(alive(drafts), session)
     if session.judge is None:
@@ -191,14 +190,11 @@ def check_answers(drafts: list[Reasoning], session: Session, counts: dict[str, i
 
 
 def _answers(
-    drafts: list[Reasoning],
-    shown: Callable[[Reasoning], list[int]],
-    session: Session,
-    progress: str,
-    counts: dict[str, int],
-) -> Iterable[str]:
+    drafts: list[Reasoning], shown: list[list[int]], session: Session, progress: str, counts: Counter[str]
+) -> list[str]:
     """Each draft's prompt answered from the scenes that are `shown`; a request that fails refuses its draft."""
-    answers = session.ask([_request(draft, shown(draft), session) for draft in drafts], progress, counts)
+    requests = [_request(draft, places, session) for draft, places in zip(drafts, shown, strict=True)]
+    answers = session.ask(requests, progress, counts)
     for draft, answer in zip(drafts, answers, strict=True):
         draft.refusal = draft.refusal or failed(answer)
     return [answer.text for answer in answers]
