@@ -66,7 +66,7 @@ def build_dataset(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make preference triplets from clips and their captions. The same command again goes on after a kill."""
+    """Make preference triplets from clips and their captions. The same command again resumes after a kill."""
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe
 
@@ -113,7 +113,7 @@ def train(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a QLoRA adapter on triplets. The same command again goes on from the last checkpoint."""
+    """Train a QLoRA adapter on triplets. The same command again resumes from the last checkpoint."""
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
 
@@ -126,7 +126,7 @@ def train(
         return print_values(plan_training(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
     folder = output or Path(loaded.name)
     facts = run(loaded, folder)
-    first = os.environ.get("RANK", "0") == "0"  # of several processes, one publishes
+    first = os.environ.get("RANK", "0") == "0"  # one of several processes publishes
     published = _publish(folder, target if first else None)
     print_values(facts | published, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
     say(f"adapter: {folder}")
@@ -157,7 +157,7 @@ def score(
 def evaluate(
     recipe: RecipeName,
     overrides: Overrides = None,
-    adapter: Annotated[list[Path] | None, typer.Option(parser=path, help="Its folder; for each adapter.")] = None,
+    adapter: Annotated[list[Path] | None, typer.Option(parser=path, help="An adapter's folder; repeatable.")] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -198,7 +198,7 @@ def merge(
 def push(
     folder: Result,
     results: Annotated[
-        Path | None, typer.Option(parser=path, help="Of an adapter: what evaluate found, to be published too.")
+        Path | None, typer.Option(parser=path, help="What evaluate found for an adapter, to be published too.")
     ] = None,
     repo_id: RepoId = None,
     tag: Tag = FIRST_TAG,
@@ -282,7 +282,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     debug = bool(os.environ.get("LONGVPO_DEBUG"))
     if not debug:
-        # of the libraries below: what they will rename, and which of their kernels is not installed
+        # what the libraries below will rename, and which of their kernels is not installed
         warnings.simplefilter("ignore", FutureWarning)
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
@@ -299,6 +299,6 @@ def main() -> None:
             raise
         name = getattr(error, "filename", None)
         where = f"{name}: " if name else ""
-        said = f"{where}{said}; when that is mended, the same command goes on"
+        said = f"{where}{said}; when that is mended, the same command resumes"
         say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)

@@ -2,7 +2,7 @@
 
     longvpo demo
 
-Every step is the ordinary one: clips are mp4 files with a caption table, long videos are mp4 files alone, and the
+Every step is the ordinary one: clips are mp4 files with a caption table, long videos are only mp4 files, and the
 recipes are recipes/tiny/*.yaml. Only the questions about long videos are written by rules (tiny/questions.py).
 """
 
@@ -59,7 +59,7 @@ def run_demo(output: Path, seed: int = 0) -> dict[str, Any]:
     data = [f"data.dataset={dataset}", f"data.videos.drawn={clips['train']}"]
     _heading(3, "train stage 1: a QLoRA adapter by DPO, the reference scored on the anchor clip")
     train(load_recipe(TrainRecipe, "tiny/stage1", data), adapters["stage1"])
-    _heading(4, "train stage 2: on from there, the reference being the adapter of stage 1")
+    _heading(4, "train stage 2: from the adapter of stage 1, whose frozen copy is the reference")
     data += [f"data.videos.stories={stories['train']}", f"adapter={adapters['stage1']}"]
     train(load_recipe(TrainRecipe, "tiny/stage2", data), adapters["stage2"])
     _heading(5, "evaluate base and adapters, on combinations of attributes that were held out")

@@ -22,13 +22,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]
 RepoId = Annotated[str | None, typer.Option(help="Repository on the Hub.  [default: you/the recipe's name]")]
-Tag = Annotated[str, typer.Option(help="Of the release; a tag never moves.")]
+Tag = Annotated[str, typer.Option(help="Tag of the release; a tag never moves.")]
 Private = Annotated[
     bool | None,
     typer.Option("--private/--public", help="[default: a new repository is private, another stays as it is]"),
 ]
 Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
-License = Annotated[str | None, typer.Option(help="Id for the sources or the base of which the recipe states none.")]
+License = Annotated[str | None, typer.Option(help="Licence id of sources or base, where the recipe states none.")]
 OverwriteCard = Annotated[
     bool, typer.Option("--overwrite-card", help="Put the new card over one that was written or edited by hand.")
 ]

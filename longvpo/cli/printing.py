@@ -56,7 +56,7 @@ def say_where(published: dict[str, Any]) -> None:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Of the processes that `accelerate launch` starts, the first alone speaks.
+    """Only the first of the processes that `accelerate launch` starts speaks.
 
     Another one does when it fails: after a while, because most often the first one fails likewise, which ends all.
     """

@@ -31,7 +31,7 @@ from longvpo.video.frames import ClipFrames
 class LongQuestion(Question):
     group: str
     clip: Clip  # the whole video
-    frames: int  # sampled from it
+    frames: int  # how many are sampled from it
 
 
 def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[LongQuestion], list[Dropped]]:
@@ -40,7 +40,7 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
     Every video is opened and decoded once.
 
     Raises:
-        LongVPOError: the source is no folder of whole videos, its table cannot be read or lacks a column, or no row
+        LongVPOError: the source is not a folder of whole videos, its table cannot be read or lacks a column, or no row
             can be used.
     """
     source = section.source

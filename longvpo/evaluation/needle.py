@@ -117,5 +117,5 @@ def run_grid(
 
 
 def most_frames(pool: Pool, row: list[list[Needle]]) -> int:
-    """Of the longest context."""
+    """The frames of the longest context."""
     return max(int(pool.frames[needle.clips].sum()) for cell in row for needle in cell)

@@ -42,7 +42,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
 
     Returns:
         Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
-        and group. How many questions they are of: questions, multi_questions. frames: of the longest context, by
+        and group. How many questions they count: questions, multi_questions. frames: those of the longest context, by
         number of clips. failures: some wrong answers of each model. Also dropped: reasons by clip or row.
 
     Raises:

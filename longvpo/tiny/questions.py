@@ -1,14 +1,14 @@
 """Questions about several scenes of the drawn world, by rule: for the demo and the tests, and for nothing else.
 
 A model of a million parameters answers and describes, but it cannot read a page of captions and write prose. This
-stands in for the language model of stage 2: it is no model, it knows the words of the drawn world alone, and about any
-other video it says nothing. Like a model, it is asked by a prompt and reads nothing else:
+stands in for the language model of stage 2. It is not a model: it knows only the words of the drawn world, and says
+nothing about any other video. Like a model, it is asked by a prompt and reads nothing else:
 
     task: pair
     Scene #1 (0.0-4.0 s): a red ring moves left in the sand
     Scene #2 (4.0-8.0 s): a blue bar moves up in the sea
 
-The captions were written by a model: some are wrong, some are no sentences.
+The captions were written by a model: some are wrong, some are not sentences.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Long videos of the drawn world: scenes of one moving shape each, joined by hard cuts.
 
-A few shapes are seen in one scene alone, so a question can name them; the others come back in other colors and places.
+A few shapes are seen in only one scene, so a question can name them; the others come back in other colors and places.
 Neighbouring scenes differ in their place, as those of a film do, so that a shot detector finds the cuts.
 """
 
@@ -20,7 +20,7 @@ from longvpo.recipe.claims import state
 from longvpo.tiny.world import COLORS, FPS, PLACES, SHAPES, Split, Thing, draw, pair_questions, random_thing
 from longvpo.video.frames import write_video
 
-KEYS = 4  # shapes of a story that one scene alone shows; of a short one, all
+KEYS = 4  # shapes of a story that only one scene shows; all of a short story's
 QUESTIONS = 4  # about a story of the test split; two keys give no more
 
 

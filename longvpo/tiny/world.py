@@ -1,6 +1,6 @@
 """The drawn world: seeded clips of one moving shape, written as mp4 files with a caption table beside them.
 
-One combination of attributes in five is held out: it is drawn for the test split alone, so a model that answers
+One combination of attributes in five is held out: it is drawn only for the test split, so a model that answers
 about test clips has never seen such a thing.
 """
 
@@ -76,7 +76,7 @@ class Thing(NamedTuple):
 
 
 def questions(thing: Thing) -> list[tuple[str, str]]:
-    """Questions that name the shape and are answered by the clip alone, each with its answer in one word."""
+    """Questions that name the shape and are answered by the clip itself, each with its answer in one word."""
     return [
         (f"what color is the {thing.shape}?", thing.color),
         (f"where is the {thing.shape}?", thing.place),

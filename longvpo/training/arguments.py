@@ -125,7 +125,7 @@ def _check_ours(section: dict[str, Any], ours: dict[str, Any]) -> None:
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
-    """A value, a number or a truth where DPOConfig wants one, and within its range; the parser converts text alone."""
+    """A value, a number or a truth where DPOConfig wants one, and within its range; the parser converts only text."""
     kinds = set(get_args(hint)) or {hint}
     optional, kind = NoneType in kinds, next(iter(kinds - {NoneType}))
     if value is False and name.endswith("_strategy"):
@@ -153,7 +153,7 @@ def _check_steps(section: dict[str, Any], arguments: DPOConfig) -> None:
     if arguments.use_liger_kernel and not is_liger_kernel_available():
         raise LongVPOError("training.use_liger_kernel needs the package liger-kernel: install it, or remove the key")
     weight = torch.nn.Linear(1, 1)
-    aimed = arguments.optim_target_modules is not None  # at modules that one weight has not
+    aimed = arguments.optim_target_modules is not None  # the optimizer is for modules that one weight has not
     with refusals(section, "optim"), suppress(*(ValueError,) * aimed):
         kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, weight)
         if not {"params", "model", "optimizer_dict"} & set(options):  # those are Trainer's to fill in
@@ -191,7 +191,7 @@ def refusals(
     Args:
         section: `training:` of the recipe.
         key: the one that is tried; None: the one that the library's sentence names, or whose value it names.
-        begun: whether a step was taken: what fails after it is no refusal, and passes as it is.
+        begun: whether a step was taken: what fails after it is not a refusal, and passes as it is.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that may be killed at any moment: only one that was written whole is gone on from.
+"""Checkpoints of a run that may be killed at any moment: it resumes only from one that was written whole.
 
 Trainer writes a checkpoint into its place, file by file and process by process, and takes the highest number for the
 last. So a checkpoint gets a mark when all of it is written, and loses the mark before it is deleted. The mark holds
@@ -47,7 +47,7 @@ class Checkpoints(TrainerCallback):
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
-    """In the order of their steps."""
+    """The whole checkpoints in a folder, in the order of their steps."""
     marks = folder.glob(f"checkpoint-*/{WHOLE}")
     return sorted((mark.parent for mark in marks), key=lambda path: int(path.name.rpartition("-")[2]))
 
@@ -79,7 +79,7 @@ def _hashes(checkpoint: Path) -> dict[str, str]:
 
 
 def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | None:
-    """The one to go on from. What a kill left half-written is deleted, and what is damaged; the folder is this run's.
+    """The checkpoint to resume from. Those that a kill left half-written, or that are damaged, are deleted.
 
     Args:
         key: changes with everything that decides the result.
@@ -136,7 +136,7 @@ def saving(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def kept_if_whole(folder: Path, processes: PartialState) -> Iterator[None]:
-    """A run that fails before its first checkpoint leaves no folder behind: there is nothing to go on from."""
+    """A run that fails before its first checkpoint leaves no folder behind: there is nothing to resume from."""
     try:
         yield
     except BaseException:
@@ -147,6 +147,6 @@ def kept_if_whole(folder: Path, processes: PartialState) -> Iterator[None]:
 
 
 def delete_checkpoints(folder: Path, key: str) -> None:
-    """Of a finished run, when they are its own."""
+    """Delete the checkpoints of a finished run, when they are its own."""
     if (folder / KEY).is_file() and (folder / KEY).read_text(encoding="utf-8") == key:
         shutil.rmtree(folder, ignore_errors=True)

@@ -31,7 +31,7 @@ from longvpo.recipe.training import Reference
 from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames, check_reach, join, sample_times, thin
 
-NAMES = ("source", "video", "start", "end")  # of a clip
+NAMES = ("source", "video", "start", "end")  # what names a clip
 ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 
 
@@ -39,7 +39,7 @@ class Video(NamedTuple):
     """What a model sees of a triplet."""
 
     frames: np.ndarray  # (frames, height, width, 3)
-    fps: float  # of the frames that are left
+    fps: float  # frames a second that are left
     clips: list[ClipKey]
 
 
@@ -142,11 +142,11 @@ def check_videos(rows: Any, frames_of: ClipFrames) -> None:
     """Probe every video of the triplets, each once, before training starts: no run ends in the middle for one.
 
     Raises:
-        LongVPOError: some are missing, no videos, or end before a clip of theirs. It says how many, names the first
-            three, and says what to do.
+        LongVPOError: some are missing, are not videos, or end before a clip of theirs. It says how many, names the
+            first three, and says what to do.
     """
     section = frames_of.section
-    last: dict[tuple[str, str], float] = {}  # of each video, the time in seconds of the last frame that is asked for
+    last: dict[tuple[str, str], float] = {}  # the time in seconds of the last frame that is asked for, by video
     spans = {tuple(clip[name] for name in NAMES) for context in rows["context"] for clip in context}
     for source, video, start, end in sorted(spans):
         if source not in frames_of.folders:

@@ -20,7 +20,7 @@ in its answers, the parts in bytes are:
     activations   with gradient checkpointing T b d L + layer: the layers' inputs, and one layer made anew. Without,
                   L layer. In both T 2 b d for embeddings and features of the video, T 2 b i for two gradients and, in
                   NF4, b d i for the weights of one linear layer in full
-    head          min(A V, 2^23) c, with V the vocabulary, and c = 4, or 4 + b where b is less: answers alone are
+    head          min(A V, 2^23) c, with V the vocabulary, and c = 4, or 4 + b where b is less: only answers are
                   scored, tile by tile (scoring.py). Activations have it in place of T 2 b i, and of the layer made
                   anew, where it is larger
     total         weights + adapter + pixels + the larger of vision and activations
@@ -76,10 +76,10 @@ def step_memory(
 
     Args:
         lora: the adapter's peft.LoraConfig.
-        tokens, answers, pixels: of the longest row; pixels are the numbers that the processor makes of its frames.
-        checkpointing: of gradients.
+        tokens, answers, pixels: those of the longest row; pixels are the numbers that the processor makes of frames.
+        checkpointing: whether gradients are checkpointed.
         batch: rows a step, all taken to be as long as this one.
-        frozen_copy: training goes on from an adapter, whose copy is the reference.
+        frozen_copy: training starts from an adapter, whose copy is the reference.
         encoded: share of a row's frames that the vision side encodes at once.
     """
     import torch
@@ -109,7 +109,7 @@ def step_memory(
 
 
 def weight_bytes(skeleton: Skeleton, base: ModelSection) -> int:
-    """Of the frozen base; NF4's lookup tables, a kilobyte a layer, are left out."""
+    """Bytes of the frozen base; NF4's lookup tables, a kilobyte a layer, are left out."""
     import torch
 
     b = getattr(torch, base.dtype).itemsize
@@ -131,7 +131,7 @@ def adapter_parameters(skeleton: Skeleton, lora: LoraConfig) -> int:
 
 
 def vision_bytes(skeleton: Skeleton, b: int) -> float:
-    """At the vision side's peak, for each number in the pixels. Widths are read from the modules themselves."""
+    """Bytes at the vision side's peak, for each number in the pixels. Widths are read from the modules themselves."""
     from torch.nn import Conv2d, Conv3d
 
     patch = next(module for module in skeleton.vision.values() if isinstance(module, Conv2d | Conv3d))

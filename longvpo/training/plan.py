@@ -76,7 +76,7 @@ def spread(values: list[int]) -> dict[str, int]:
 
 
 def config_counts(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
-    """Of each config that is trained on: its name, what the reference sees, and how many triplets there are."""
+    """The configs that are trained on: their names, what the reference sees, and how many triplets there are."""
     counts = Counter(rows["config"]) if rows is not None else None
     return [
         {"config": config, "reference": reference, "triplets": counts[config] if counts else None}
@@ -90,7 +90,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     Args:
         rows: training_rows'; None where they are not known: then a context of `frame_budget` frames stands for them.
         batch: triplets a device.
-        checkpointing: of gradients.
+        checkpointing: whether gradients are checkpointed.
 
     Returns:
         Tokens and frames of the longest triplet, and the memory that it asks for, in GB of 10^9 bytes; or, under
@@ -121,7 +121,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     else:
         return {"cost": "not estimated: there are no triplets in a folder here, and no frame_budget is set"}
     here = recipe.adapter is not None and Path(recipe.adapter).is_dir()
-    # of an adapter on the Hub, which is not fetched, the rank is taken to be the recipe's default
+    # an adapter on the Hub is not fetched: its rank is taken to be the recipe's default
     lora = LoraConfig.from_pretrained(recipe.adapter) if here else LoraConfig(**recipe.lora.model_dump())
     encoded = min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0
     step = partial(step_memory, Skeleton(config), recipe.base, lora, row.tokens, row.answers, row.pixels, batch=batch)
@@ -138,5 +138,5 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
 
 
 def gigabytes(count: int) -> float:
-    """Of 10^9 bytes, to three digits."""
+    """Gigabytes of 10^9 bytes, to three digits."""
     return float(f"{count / 1e9:.3g}")

@@ -2,7 +2,7 @@
 
 The numbers do not change while the policy is trained, so `reference_log_probs: precomputed` scores each triplet once.
 They are kept under all that decides them, in the cache of huggingface_hub (`assets/longvpo/reference`): another epoch,
-a restart, another learning rate or beta finds them, and a pass that was killed goes on. A dataset that was published
+a restart, another learning rate or beta finds them, and a pass that was killed resumes. A dataset that was published
 with them, `reference_log_probs: dataset`, needs no pass at all.
 """
 
@@ -52,7 +52,7 @@ def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
 def _score_rows(
     trainer: AnchoredDPOTrainer, rows: Dataset, chosen: list[int]
 ) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Of each of these rows its place and its two numbers."""
+    """The place and the two numbers of each of these rows."""
     loader = torch.utils.data.DataLoader(
         rows.select(chosen),
         collate_fn=trainer.data_collator.reference,

@@ -32,11 +32,11 @@ def training_rows(recipe: TrainRecipe, seed: int, left_out: Counter[str] | None 
         left_out: rows that teach nothing are left out and counted in it, by reason; None: they stay.
 
     Returns:
-        Of each triplet the columns prompt, chosen, rejected, context and anchors, where it comes from, as `config`,
-        and what the reference is scored on, as `reference`.
+        The columns prompt, chosen, rejected, context and anchors of each triplet; `config`, where it comes from; and
+        `reference`, what the reference is scored on.
 
     Raises:
-        LongVPOError: there is no such dataset, its rows are no triplets, a context has more clips than the frame
+        LongVPOError: there is no such dataset, or its rows are not triplets. A context has more clips than the frame
             budget, or a config of the mix has too few rows.
     """
     data = recipe.data
@@ -167,7 +167,7 @@ def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256
     """What a reference's log-probabilities are of: equal answers mean equal numbers, up to rounding.
 
     Args:
-        adapter_sha256: of the weights that are the reference, over the base; None: the base is.
+        adapter_sha256: the hash of the weights that are the reference, over the base; None: the base is.
     """
     return {
         "base": recipe.base.model,
@@ -184,10 +184,10 @@ def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256
 
 
 def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None) -> None:
-    """Of rows that bring their reference's log-probabilities.
+    """Check the log-probabilities that rows bring of their reference.
 
     Raises:
-        LongVPOError: they are no numbers, or those of another reference, or of another revision of it.
+        LongVPOError: they are not numbers, or come from another reference, or from another revision of it.
     """
     for name in SCORES:
         for number, score in enumerate(rows[name]):

@@ -1,4 +1,4 @@
-"""Run a TrainRecipe: triplets and a base, or an adapter to go on from, then a QLoRA adapter in a folder.
+"""Run a TrainRecipe: triplets and a base, or an adapter to start from, then a QLoRA adapter in a folder.
 
     longvpo train my-recipe.yaml
 
@@ -61,10 +61,10 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     """Train the adapter into the folder `output`, and return the run's facts.
 
     Checkpoints, if the recipe asks for them, lie beside it in `output`.checkpoints until the end; running the same
-    recipe again goes on from the last one. Of several processes the first one writes, and all return the facts.
+    recipe again resumes from the last one. The first of several processes writes, and all return the facts.
 
     Raises:
-        LongVPOError: the recipe, the dataset, its videos, the base or the adapter to go on from cannot be used.
+        LongVPOError: the recipe, the dataset, its videos, the base or the adapter to start from cannot be used.
     """
     place = place_of(output)
     arguments = training_arguments(recipe.training, place.checkpoints)
@@ -112,7 +112,7 @@ def _train(
     lengths = row_lengths(recipe, rows, processor)
     check_budget(recipe, rows, lengths, processor)
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
-    # what TRL and trackers print is no result
+    # what TRL and trackers print is not a result
     bar = Progress()
     with (
         kept_if_whole(checkpoints, processes),
@@ -148,7 +148,7 @@ def _train(
         "frames": spread([length.frames for length in lengths]),
         "tokens": spread([length.tokens for length in lengths]),
         "hardware": hardware(arguments.world_size),
-        "adapter_sha256": start_hash,  # of the weights that training went on from
+        "adapter_sha256": start_hash,  # the weights that training started from
         "triplets": len(rows),
         "left_out": dict(left_out),  # rows that teach nothing, by reason
         "configs": config_counts(recipe, rows),

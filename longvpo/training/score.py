@@ -3,8 +3,8 @@
     longvpo score RECIPE data.dataset=FOLDER --output FOLDER
 
 Each config that the recipe trains on gains `ref_chosen_logps` and `ref_rejected_logps`, which are TRL's names, and
-`ref_scored_by`, a JSON object that says of which base, revision, adapter and frames they are. Training with
-`reference_log_probs: dataset` takes them, and refuses them where its own reference is another.
+`ref_scored_by`. That is a JSON object with the base, the revision, the adapter and the frames that they come from.
+Training with `reference_log_probs: dataset` takes them, and refuses them where its own reference is another.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     """Copy the recipe's dataset into the folder `output`, scored.
 
     Returns:
-        dataset; triplets, of each config that was scored; scored_by, of each of them.
+        dataset; triplets and scored_by, by config that was scored.
 
     Raises:
-        LongVPOError: the dataset is no folder, or it, its videos, the base or the adapter cannot be used.
+        LongVPOError: the dataset is not a folder, or it, its videos, the base or the adapter cannot be used.
     """
     folder = Path(recipe.data.dataset)
     if not folder.is_dir():
-        raise LongVPOError(f"{folder} is no folder: download the dataset first, `hf download` does it")
+        raise LongVPOError(f"{folder} is not a folder: download the dataset first, `hf download` does it")
     card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work
     start = starting_adapter(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None

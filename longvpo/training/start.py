@@ -10,10 +10,10 @@ from longvpo.recipe.training import TrainRecipe
 
 
 def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
-    """Folder of the adapter that training goes on from, if there is one.
+    """Folder of the adapter that training starts from, if there is one.
 
     Args:
-        fetch: one on the Hub, too; else it is not looked at.
+        fetch: an adapter on the Hub is fetched; else it is not looked at.
 
     Raises:
         LongVPOError: `adapter` does not go with the rest of the recipe, or cannot be had.

@@ -39,7 +39,7 @@ class RowLength(NamedTuple):
     size: tuple[int, int]  # width and height of the frames, in pixels
     pixels: int  # numbers that the processor makes of them
     video: int  # tokens of the frames, and of what is written between them
-    tokens: int  # of the whole row
+    tokens: int  # all of the row's
     answers: int = 0  # tokens of chosen and rejected
 
 
@@ -48,7 +48,7 @@ def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, qu
 
     Args:
         size: (width, height) of the frames, in pixels.
-        fps: of the frames: some families write their times between them.
+        fps: the frames' rate: some families write their times between them.
     """
     import torch
 

@@ -179,6 +179,6 @@ def test_score_says_what_it_scored_and_what_comes_next(
     assert json.loads(captured.out)["triplets"] == {"stage1": 40}
     assert f"data.dataset={scored} reference_log_probs=dataset" in captured.err
     assert run(monkeypatch, "score", "tiny/stage1", "data.dataset=someone/triplets", *overrides[1:]) == 1
-    check_mistake(1, capsys, ["someone/triplets is no folder", "hf download"])
+    check_mistake(1, capsys, ["someone/triplets is not a folder", "hf download"])
     assert run(monkeypatch, "score", "tiny/stage1", *overrides, "--output", scored) == 1
     check_mistake(1, capsys, ["is not empty"])

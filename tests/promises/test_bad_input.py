@@ -169,7 +169,7 @@ BAD: dict[str, Bad] = {
     "a file where videos go": Bad(
         all_of(dataset(GOOD), archive, file("kept")),
         [*TAR, "sources.0.tars=videos.tar"],
-        ["@/kept: File exists", "the same command goes on"],
+        ["@/kept: File exists", "the same command resumes"],
     ),
     # videos
     "no videos": Bad(no_videos, [], ["0 readable clips", "no such video: videos/00000.mp4", "Add clips"]),

@@ -121,7 +121,7 @@ def test_an_adapter_that_trains_the_vision_side_is_refused(
     both.save_pretrained(tmp_path / "adapter")
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "tiny"}))
-    with pytest.raises(LongVPOError, match="or choose an adapter of these alone"):
+    with pytest.raises(LongVPOError, match="or choose an adapter of only these"):
         make_trainer(tmp_path / "adapter", seen(stage2_rows, "full"), world, tmp_path)
 
 

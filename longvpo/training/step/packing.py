@@ -50,7 +50,7 @@ def pair_mask(prompt: int, chosen: int, rejected: int, device: torch.device) -> 
 
 
 def install(model: Any) -> str | None:
-    """Let a video model hand on answers alone to its LM head, and its language model take packed rows.
+    """Let a video model hand on only answers to its LM head, and its language model take packed rows.
 
     Its attention without `pairs` stays what it was. A short text is computed both ways to see that they agree.
 
@@ -185,7 +185,7 @@ class Forward:
 
     def __init__(self, model: Any, vision: Vision, packed: bool, **options: bool) -> None:
         self.model, self.vision, self.packed = model, vision, packed
-        self.options = options  # of scoring.py
+        self.options = options  # those of scoring.py
         self.outputs = SimpleNamespace()
 
     def __call__(
@@ -201,7 +201,7 @@ class Forward:
 
         Args:
             input_ids, attention_mask, labels: (2n, T), padded on the right.
-            features: of the n videos.
+            features: those of the n videos.
             position_ids: (3, 2n, T) for a model with M-RoPE; None: they are counted.
         """
         scored = labels != IGNORED

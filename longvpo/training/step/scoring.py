@@ -1,8 +1,9 @@
 """Log-probabilities of answers' tokens from the hidden states before them, in one pass over the vocabulary.
 
-The logits z of a token are never whole: tile by tile of the vocabulary, the largest logit m, the sum of exp(z - m) and
-the sum of exp(z - m) times the head's rows are carried on, each rescaled when m grows, as FlashAttention does with
-values. The last of them, over the second, is the mean row under the softmax, and it gives two things for nothing:
+The logits z of a token are never whole. The vocabulary is read tile by tile, and three things are kept: the largest
+logit m, the sum of exp(z - m), and the sum of exp(z - m) times the head's rows. Each is rescaled when m grows, as
+FlashAttention does with values. The third over the second is the mean row under the softmax. It gives two things for
+nothing:
 
     gradient of log p(target) by the hidden state   =   row of the target - mean row
     entropy                                         =   log Z - hidden state . mean row
@@ -30,7 +31,7 @@ NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm
 def install(model: Any) -> None:
     """Let `model(..., shift_labels=, fused_lm_head=True)` score hidden states this way, after TRL gave it its own.
 
-    The backbone must hand on the hidden states of the labelled tokens alone, as packing.py has it do.
+    The backbone must hand on only the hidden states of the labelled tokens, as packing.py has it do.
     """
     fused, head, config = model.forward, model.get_output_embeddings(), model.config.get_text_config()
     plain = head.bias is None and not head.weight.requires_grad
@@ -118,7 +119,7 @@ class _LogProbs(torch.autograd.Function):
 def score_tokens(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, statistics: bool = True, squares: bool = False
 ) -> dict[str, torch.Tensor | None]:
-    """What TRL's loss reads of n tokens, by its names, each of shape (n,), with gradients for log_probs alone.
+    """What TRL's loss reads of n tokens, by its names, each of shape (n,), with gradients only for log_probs.
 
     Args:
         hidden: (n, size), from which the tokens are predicted.

@@ -1,7 +1,7 @@
 """TRL's DPOTrainer for video, with the reference scored on what each triplet's row says, such as the anchor clip.
 
-The loss (paper, sections 3.3 to 3.5), with x the whole context, a what the reference sees, and alpha the weight of
-`sft` in TRL's loss_weights:
+The loss (paper, sections 3.3 to 3.5): x is the whole context, a what the reference sees, and alpha the weight of `sft`
+in TRL's loss_weights.
 
     -log sigmoid(beta * [log pi(y+|x) / ref(y+|a) - log pi(y-|x) / ref(y-|a)])  -  alpha * log pi(y+|x) / |y+|
 """
@@ -65,10 +65,10 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
             if not any(f".{part}." in name for part in LANGUAGE):
                 raise LongVPOError(
                     f"{name} would be trained, but the vision side is computed once, without gradients: "
-                    "set lora.target_modules to modules of the language model, or choose an adapter of these alone"
+                    "set lora.target_modules to modules of the language model, or choose an adapter of only these"
                 )
-            # TRL casts adapters of quantised models to bfloat16, whose rounding swallows updates of DPO's size; of an
-            # adapter that goes on it loses what was trained, which its frozen copy still has
+            # TRL casts adapters of quantised models to bfloat16, whose rounding swallows updates of DPO's size. An
+            # adapter that training starts from loses what it learnt, which its frozen copy still has
             frozen = parameters.get(name.replace(".default.", ".ref."))
             parameter.data = parameter.data.float() if frozen is None else frozen.data.clone()
         core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
@@ -98,7 +98,7 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         return step
 
     def _rehearse(self, model: Any, row: dict[str, Any]) -> None:
-        """A batch of this row alone, forward and backward, with nothing left of it."""
+        """A batch of only this row, forward and backward, with nothing left of it."""
         model.train()
         tokens = self._total_train_tokens, self._tokens
         try:
@@ -143,7 +143,7 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         return self.ref_model if self.ref_model is not None else self.model
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of chosen and of rejected, each of shape (n,), by the frozen reference, on a batch with features."""
+        """The frozen reference's log-probabilities of chosen and rejected, each (n,), on a batch with features."""
         chosen, rejected = super().compute_ref_log_probs(
             Forward(model, self.vision, self.packed, statistics=False), inputs
         )

@@ -19,10 +19,10 @@ from longvpo.video.recent import Recent
 
 
 class Features(NamedTuple):
-    """Of one video, or one clip."""
+    """The features of one video, or of one clip."""
 
     rows: torch.Tensor  # (tokens, size)
-    deeper: list[torch.Tensor]  # of models that feed later layers too (Qwen3-VL), each (tokens, size)
+    deeper: list[torch.Tensor]  # models that feed later layers too (Qwen3-VL) have these, each (tokens, size)
 
 
 class Vision:
@@ -47,7 +47,7 @@ class Vision:
 
         Args:
             pixels: the processor's, such as {"pixel_values_videos": (1, frames, 3, H, W)}.
-            clips: of which the video consists.
+            clips: those of which the video consists.
             tokens: (T,) ids of its prompt.
 
         Raises:
@@ -145,7 +145,7 @@ def _shape(pixels: dict[str, Any]) -> Iterator[Any]:
 
 
 def _cut(features: Features, rows: int) -> Features:
-    """Without the last rows."""
+    """The features without the last rows."""
     end = len(features.rows) - rows
     return Features(features.rows[:end], [layer[:end] for layer in features.deeper])
 

@@ -25,7 +25,7 @@ class WatchedDPOTrainer(DPOTrainer):
       took.
     """
 
-    _tokens: int | torch.Tensor = 0  # of this process, since the last entry
+    _tokens: int | torch.Tensor = 0  # tokens of this process, since the last entry
     _logged: float | None = None  # when the last entry was written, in seconds since 1970
 
     def watch(self, batch: dict[str, torch.Tensor], shared: bool) -> None:
@@ -57,7 +57,7 @@ class WatchedDPOTrainer(DPOTrainer):
 
 
 def peak_memory() -> float:
-    """Of this process, in 10^9 bytes: of tensors on its GPU, or else of all that it holds."""
+    """The peak of this process, in 10^9 bytes: that of tensors on its GPU, or else of all that it holds."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
     import resource  # not on Windows, where the rest of longvpo imports
@@ -81,6 +81,6 @@ class Progress(ProgressCallback):
             self.training_bar.set_postfix(shown)
 
     def close(self) -> None:
-        """Of a run that fails: what is said next begins a line of its own."""
+        """End the bar of a run that fails: what is said next begins a line of its own."""
         if self.training_bar is not None:
             self.training_bar.close()
