@@ -88,7 +88,7 @@ def agree(one: str, other: str, similarity: float, threshold: float | None) -> b
 
 
 def no_pair(chosen: str, rejected: str, similarity: float, section: FilterSection) -> Refusal | None:
-    """Chosen and rejected must both say something, and must differ in words, in meaning, and not in length alone.
+    """Chosen and rejected must both say something, and must differ in words, in meaning, and not only in length.
 
     Args:
         similarity: cosine of the two answers.

@@ -1,4 +1,4 @@
-"""What a build measured. Cards and figures are made from this alone, and equal builds have equal facts."""
+"""What a build measured. Cards and figures are made only from this, and equal builds have equal facts."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ FUNNELS: dict[int, dict[str, tuple[str, ...]]] = {
     },
 }
 SIGMAS = 3  # by which length must predict chosen before it is called a bias
-BIAS = 0.6  # of the rows, at least
+BIAS = 0.6  # share of the rows, at least
 FIFTHS = 5
-BINS = 12  # of a histogram, at most
+BINS = 12  # bars of a histogram, at most
 
 
 def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozenset[str]) -> dict[str, Any]:
     """All numbers of a build: what both stages share, and `stage1` and `stage2`, null where there was none.
 
     Args:
-        outcomes: of the stages that were run.
+        outcomes: those of the stages that were run.
         overlap: names and hashes of benchmarks' videos that were looked for.
     """
     recipe = session.recipe
@@ -79,10 +79,10 @@ def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozense
 def models(recipe: DatasetRecipe, session: Session) -> list[dict[str, str]]:
     """Each model that worked on the build: its role, model@revision, and its licence as the recipe states it."""
     judge, asker = recipe.judge, question_section(recipe, recipe.stage2) if recipe.stage2 else None
-    said = [("writer", session.writer.name, recipe.writer.license)]
-    said += [("judge", session.judge.name, judge.license if judge else "unknown")] if session.judge else []
-    said += [("questions of stage 2", session.question_writer.name, asker.license)] if asker else []
-    return [{"role": role, "model": name, "license": license_id} for role, name, license_id in said]
+    roles = [("writer", session.writer.name, recipe.writer.license)]
+    roles += [("judge", session.judge.name, judge.license if judge else "unknown")] if session.judge else []
+    roles += [("questions of stage 2", session.question_writer.name, asker.license)] if asker else []
+    return [{"role": role, "model": name, "license": license_id} for role, name, license_id in roles]
 
 
 def prompts_asked(recipe: DatasetRecipe, judged: bool) -> dict[str, Any]:
@@ -98,9 +98,9 @@ def prompts_asked(recipe: DatasetRecipe, judged: bool) -> dict[str, Any]:
         "scenes_question": two,
         "pair": two and judged,
     }
-    said = recipe.prompts.model_dump()
-    tasks = {task: said["tasks"][task] for task, weight in two.tasks.items() if weight} if two else {}
-    return {name: said[name] for name in asked if asked[name]} | {"tasks": tasks}
+    texts = recipe.prompts.model_dump()
+    tasks = {task: texts["tasks"][task] for task, weight in two.tasks.items() if weight} if two else {}
+    return {name: texts[name] for name in asked if asked[name]} | {"tasks": tasks}
 
 
 def stage1_facts(outcome: Outcome) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class BlockPlan:
 class Material:
     """The candidates of all sources, numbered through, and what turns one into a clip with frames."""
 
-    sources: list[SourceSection]  # of each candidate
+    sources: list[SourceSection]  # the source of each candidate
     candidates: list[Candidate]
     frames_of: ClipFrames
     overlap: frozenset[str] = frozenset()
@@ -72,7 +72,7 @@ def block_size(section: VideoSection, batch: int = 1) -> int:
     """Clips a block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead.
 
     Args:
-        batch: of the writer; larger blocks hold whole ones.
+        batch: the writer's; larger blocks hold whole ones.
     """
     clip = section.max_frames * section.short_side**2 * 16 / 9 * 3
     size = int(np.clip(section.cache_gb * 1e9 / 3 / clip, SMALLEST, LARGEST))
@@ -150,8 +150,8 @@ def _list_long_videos(source: LongSourceSection, seed: int) -> tuple[list[LongVi
     return videos, dropped + missing
 
 
-def _long_video(said: dict[str, Any]) -> LongVideo:
-    return LongVideo(said["source"], said["name"], [Candidate(**scene) for scene in said["scenes"]])
+def _long_video(item: dict[str, Any]) -> LongVideo:
+    return LongVideo(item["source"], item["name"], [Candidate(**scene) for scene in item["scenes"]])
 
 
 def _kept(
@@ -167,8 +167,8 @@ def _kept(
     file = working / "sources" / f"{source.name}.json"
     if file.is_file():
         with understood(file):
-            said = read_record(file)
-            found, dropped = [read(item) for item in said[kind]], [Dropped(**item) for item in said["dropped"]]
+            record = read_record(file)
+            found, dropped = [read(item) for item in record[kind]], [Dropped(**item) for item in record["dropped"]]
     else:
         found, dropped = listed()
         if slow:

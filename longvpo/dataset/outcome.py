@@ -19,7 +19,7 @@ class Outcome:
     """The triplets of a stage so far, and what the next ones depend on."""
 
     stage: int
-    rows: int = 0  # of the sources' tables, those that cannot be used included
+    rows: int = 0  # in the sources' tables, those that cannot be used included
     triplets: list[Triplet] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # calls, tokens, and forms of the answers
@@ -27,7 +27,7 @@ class Outcome:
     asked: Asked = field(default_factory=Asked)
     # stage 1
     pool: Pool = field(default_factory=Pool)
-    uses: Counter[str] = field(default_factory=Counter)  # of clips as distractors, by clip_id
+    uses: Counter[str] = field(default_factory=Counter)  # how often each clip is a distractor, by clip_id
     replaced: Counter[str] = field(default_factory=Counter)  # distractors, by filter
     # stage 2
     videos: dict[int, list[list[Scene]]] = field(default_factory=dict)  # parts of those that were captioned

@@ -28,8 +28,8 @@ from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import SourceSection, WriterSection
 from longvpo.video.frames import ClipFrames
 
-ROWS = 200  # of a streamed dataset that are looked at
-VIDEOS = 8  # of a source that are opened
+ROWS = 200  # rows of a streamed dataset that are looked at
+VIDEOS = 8  # videos of a source that are opened
 KILOBYTES_A_TRIPLET = 23  # measured: 200 triplets of real footage, with the journal and the blocks
 NOT_SAMPLED = "not measured: no video was sampled"
 
@@ -62,7 +62,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
     most = int(section.triplets * section.attempts)
     samples = sample(recipe, recipe.sources, section.triplets)
     clips = [frames for one in samples for frames in one.clips]
-    counts = [one.said["rows"] for one in samples]
+    counts = [one.values["rows"] for one in samples]
     rows = sum(counts) if all(isinstance(count, int) for count in counts) else None
     if rows is not None:
         check_enough(recipe, rows, [item for one in samples for item in one.dropped])
@@ -71,7 +71,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
     captions = any(source.captions == "writer" for source in recipe.sources)
     used = section.triplets if rows is None else min(rows, section.triplets)
     return {
-        "sources": [one.said for one in samples],
+        "sources": [one.values for one in samples],
         "triplets": section.triplets,
         "clips_used": used,
         "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
@@ -92,12 +92,12 @@ def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
     for one, source in zip(samples, section.sources, strict=True):
         if one.seconds and source.scenes is not None:
             mean = float(np.mean(one.seconds))
-            one.said["scenes_a_video"] = {
+            one.values["scenes_a_video"] = {
                 "at_least": max(math.floor(mean / source.scenes.max_seconds), 1),
                 "at_most": math.ceil(mean / source.scenes.min_seconds),
             }
     return {
-        "long_videos": [one.said for one in samples],
+        "long_videos": [one.values for one in samples],
         "stage2_triplets": section.triplets,
         "stage2_question_writer": _name(question_section(recipe, section)),
         "stage2_tasks": sorted(name for name, weight in section.tasks.items() if weight),
@@ -110,7 +110,7 @@ def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
 class Sample:
     """What the plan says of a source, and what its costs are computed from."""
 
-    said: dict[str, Any]
+    values: dict[str, Any]
     dropped: list[Dropped]
     clips: list[np.ndarray] = field(default_factory=list)  # frames of each clip
     seconds: list[float] = field(default_factory=list)  # length of each clip
@@ -131,17 +131,17 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
     streamed = source.dataset is not None
     here = source.model_copy(update={"folder": folder / source.name}) if streamed else source
     candidates, dropped = list_candidates(here, recipe.seed, limit=ROWS if streamed else None)
-    said: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped)}
-    found = Sample(said, dropped)
+    values: dict[str, Any] = {"name": source.name, "rows": len(candidates), "rows_dropped": len(dropped)}
+    found = Sample(values, dropped)
     if dropped:
-        said["first_dropped"] = dropped[0].reason
+        values["first_dropped"] = dropped[0].reason
     if streamed:
         all_read = len(candidates) + len(dropped) < ROWS
-        said["rows"] = len(candidates) if all_read else count_rows(source) or f"at least {len(candidates)}"
-    if source.clips is not None and isinstance(said["rows"], int):
-        said["rows"] = min(said["rows"], source.clips)
+        values["rows"] = len(candidates) if all_read else count_rows(source) or f"at least {len(candidates)}"
+    if source.clips is not None and isinstance(values["rows"], int):
+        values["rows"] = min(values["rows"], source.clips)
     if source.tars is not None:
-        said["sampled"] = "none: the videos are in archives"
+        values["sampled"] = "none: the videos are in archives"
         return found
     frames_of = ClipFrames(recipe.video, {source.name: here.folder})
     overlap = read_overlap(recipe.filters.overlap)
@@ -158,12 +158,12 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
             continue
         seconds.append(time.monotonic() - (fetched if streamed else started))
         megabytes.append(video_file(here.folder, candidate.video).stat().st_size / 1e6)
-    said["sampled"] = {"videos": len(seconds) + len(bad), "unreadable": bad}
+    values["sampled"] = {"videos": len(seconds) + len(bad), "unreadable": bad}
     if seconds:
-        said["seconds_to_decode_a_clip"] = round(float(np.mean(seconds)), 3)
-        used = min(said["rows"], wanted) if isinstance(said["rows"], int) else wanted
-        said["hours_to_decode"] = round(float(np.mean(seconds)) * used / recipe.video.workers / 3600, 3)
-        said["gigabytes_to_fetch"] = round(float(np.mean(megabytes)) * used / 1e3, 3) if streamed else 0.0
+        values["seconds_to_decode_a_clip"] = round(float(np.mean(seconds)), 3)
+        used = min(values["rows"], wanted) if isinstance(values["rows"], int) else wanted
+        values["hours_to_decode"] = round(float(np.mean(seconds)) * used / recipe.video.workers / 3600, 3)
+        values["gigabytes_to_fetch"] = round(float(np.mean(megabytes)) * used / 1e3, 3) if streamed else 0.0
     return found
 
 

@@ -56,7 +56,7 @@ def parse_scenes_question(text: str, count: int, check_trace: bool) -> ScenesQue
     """A question about several scenes, the numbers of its scenes in order.
 
     Args:
-        count: of scenes that its writer read about, numbered from 1.
+        count: the number of scenes that its writer read about, numbered from 1.
         check_trace: whether the trace must cite the scenes that the question needs, and no others.
     """
     said = ScenesQuestion.read(text)

@@ -2,9 +2,9 @@
 
     longvpo build-dataset my-recipe.yaml
 
-The folder holds the configs `stage1` and `clips`, `stage2` and `scenes`, and `dropped`, a card, facts.json,
-recipe.yaml, provenance.json and contact sheets, and in `work/` the journal of all answers and every finished block. A
-build that was killed goes on from there, and ends with the same bytes as one that was not; facts.json comes last.
+The folder holds the configs `stage1` and `clips`, `stage2` and `scenes`, and `dropped`. Beside them lie a card,
+facts.json, recipe.yaml, provenance.json and contact sheets, and in `work/` the journal of all answers and every
+finished block. A build that was killed resumes from there, and ends with the same bytes; facts.json comes last.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def build(
     journal: Path | None = None,
     question_writer: Writer | None = None,
 ) -> dict[str, Any]:
-    """Build the dataset into the folder `output`, and return its facts. The same call again goes on, or does nothing.
+    """Build the dataset into the folder `output`, and return its facts. The same call again resumes, or does nothing.
 
     Args:
         writer, judge, embedder, question_writer: take the place of the recipe's models.

@@ -31,7 +31,7 @@ class Session:
     recipe: DatasetRecipe
     writer: Writer
     judge: Writer | None
-    question_writer: Writer  # of stage 2; it sees captions alone
+    question_writer: Writer  # stage 2's; it sees only captions
     embedder: Embedder
     journal: Journal
     frames_of: ClipFrames
@@ -43,8 +43,8 @@ class Session:
         answers = self.journal.ask(asked, requests, progress)
         for answer in answers:
             tokens = {"prompt_tokens": answer.prompt_tokens or 0, "completion_tokens": answer.completion_tokens or 0}
-            said = {"calls": 1, **tokens, f"form_{answer.form}": 1}
-            counts.update({f"{name}_{key}": number for key, number in said.items()})
+            gained = {"calls": 1, **tokens, f"form_{answer.form}": 1}
+            counts.update({f"{name}_{key}": number for key, number in gained.items()})
         return answers
 
 

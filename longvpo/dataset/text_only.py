@@ -21,7 +21,7 @@ def text_only(session: Session, triplets: list[Triplet]) -> dict[str, Any]:
     """The writer's choices without a video, on rows of one stage that are drawn at random.
 
     Returns:
-        model, method, rows; prefers_chosen, the share of rows; error, of that share, one standard deviation;
+        model, method, rows; prefers_chosen, the share of rows; error, one standard deviation of that share;
         unreadable, choices that counted half. Or not_run, the reason.
     """
     limit, seed, writer = session.recipe.text_only, session.recipe.seed, session.writer
@@ -33,7 +33,7 @@ def text_only(session: Session, triplets: list[Triplet]) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
         triplets = [triplets[place] for place in sorted(rng.choice(len(triplets), limit, replace=False))]
     pairs = [(triplet.prompt, triplet.chosen, triplet.rejected) for triplet in triplets]
-    points = writer.prefers(pairs, partial(session.ask, progress="text alone", counts=Counter()), seed)
+    points = writer.prefers(pairs, partial(session.ask, progress="text only", counts=Counter()), seed)
     share = float(np.mean([0.5 if one is None else one for one in points]))
     return {
         "model": writer.name,

@@ -25,9 +25,9 @@ class Placed:
     """A draft with its context."""
 
     draft: Cue
-    outside: Clip  # that the rejected answer was written from
+    outside: Clip  # the clip that the rejected answer was written from
     context: Context
-    clips: list[Clip]  # of the context
+    clips: list[Clip]  # clips of the context
 
 
 def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:

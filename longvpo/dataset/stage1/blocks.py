@@ -44,9 +44,9 @@ class Block:
     counts: Counter[str] = field(default_factory=Counter)  # tokens, and forms of the answers
 
     def save(self, path: Path) -> None:
-        said = {
+        record = {
             "clips": [asdict(clip) for clip in self.pool.clips],
-            "drafts": [{name: said[name] for name in KEPT} for said in map(asdict, self.drafts)],
+            "drafts": [{name: draft[name] for name in KEPT} for draft in map(asdict, self.drafts)],
             "dropped": [asdict(item) for item in self.dropped],
             "bad": self.bad,
             "counts": self.counts,
@@ -58,21 +58,21 @@ class Block:
                 visual=self.pool.visual,
                 captions=self.pool.captions,
                 questions=self.questions,
-                said=np.array(json.dumps(said)),
+                said=np.array(json.dumps(record)),
             )
 
     @classmethod
     def load(cls, path: Path) -> Block:
         with np.load(path) as arrays:
-            said: dict[str, Any] = json.loads(str(arrays["said"]))
+            record: dict[str, Any] = json.loads(str(arrays["said"]))
             measured, questions = [arrays[name] for name in ("frames", "visual", "captions")], arrays["questions"]
-        for item in said["drafts"]:
+        for item in record["drafts"]:
             item["refusal"] = Refusal(**item["refusal"]) if item["refusal"] else None
         return cls(
-            pool=Pool([Clip(**item) for item in said["clips"]], *measured),
-            drafts=[Cue(**item) for item in said["drafts"]],
+            pool=Pool([Clip(**item) for item in record["clips"]], *measured),
+            drafts=[Cue(**item) for item in record["drafts"]],
             questions=questions,
-            dropped=[Dropped(**item) for item in said["dropped"]],
-            bad=said["bad"],
-            counts=Counter(said["counts"]),
+            dropped=[Dropped(**item) for item in record["dropped"]],
+            bad=record["bad"],
+            counts=Counter(record["counts"]),
         )

@@ -88,7 +88,7 @@ def plan_round(
 
     Args:
         order: candidates in the order in which they become anchors.
-        total: number of candidates; known: of clips that are there to choose distractors from.
+        total: number of candidates; known: number of clips that are there to choose distractors from.
         wanted: triplets of the whole build.
         need: drafts that are wanted now; the round plans as many or fewer.
         bad: candidates that cannot be read.

@@ -1,4 +1,4 @@
-"""Stage 1, anchored cues: one clip is hidden among others, and the question is about it alone (paper, section 3.3).
+"""Stage 1, anchored cues: one clip is hidden among others, and the question is only about it (paper, section 3.3).
 
 The writer sees only the anchor when it writes the question and the chosen answer, and only a distractor when it
 writes the rejected one. That distractor is drawn from the anchor's block of clips, which is itself drawn at random: so
@@ -76,7 +76,7 @@ def measure(clips: list[Clip], frames: list[int], known: Pool, session: Session)
 
 
 def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: Counter[str]) -> None:
-    """Question and chosen answer, from the anchor and its caption alone."""
+    """Question and chosen answer, only from the anchor and its caption."""
     prompts, temperature = session.recipe.prompts, session.recipe.writer.temperature
     requests = []
     for draft in drafts:
@@ -95,7 +95,7 @@ def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: Cou
 def write_rejected(
     drafts: list[Cue], pool: Pool, questions: np.ndarray, session: Session, counts: Counter[str]
 ) -> None:
-    """The same question, answered from a distractor alone: plausible, and from looking in the wrong place."""
+    """The same question, answered only from a distractor: plausible, and from looking in the wrong place."""
     for draft, question in zip(drafts, questions, strict=True):
         if draft.refusal is None:
             drawn = draw_distractor(draft, pool, question, session.recipe)

@@ -1,9 +1,9 @@
 """Recursive captions: a scene is described from its frames and from what was written about the scenes before it.
 
 The rule (paper, section 3.4; how the text is kept short is ours): what came before fits in a budget of tokens. The
-latest captions stand there whole; when they outgrow the budget, the older ones are folded, by the model that wrote
-them, into a summary, into which later ones are folded in turn. Every answer is kept by the journal, so that a build
-that is killed goes on at the scene where it was.
+latest captions stand there whole. When they outgrow the budget, the model that wrote them folds the older ones into a
+summary, into which later ones are folded in turn. Every answer is kept by the journal, so that a build that is killed
+resumes at the scene where it was.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from longvpo.dataset.session import Session, clip_request, no_caption
 from longvpo.errors import VideoError
 from longvpo.models.writer import Request
 
-BYTES_A_TOKEN = 3  # of UTF-8, at least, in most texts and tokenizers: a server does not show us its own
+BYTES_A_TOKEN = 3  # bytes of UTF-8, at least, in most texts and tokenizers: a server does not show us its own
 FIRST = "(this is the first scene)"
 HEADING = 12  # tokens before a summary
-TRIES = 2  # of a fold, before what is too long is cut
+TRIES = 2  # attempts at a fold, before what is too long is cut
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Story:
     name: str
     clips: list[Clip]
     scenes: list[Scene] = field(default_factory=list)
-    summary: str = ""  # of scenes 1 to `folded`
+    summary: str = ""  # what scenes 1 to `folded` show
     folded: int = 0
     refusal: Refusal | None = None
 

@@ -35,7 +35,7 @@ class Reasoning(Draft):
     relevant: list[int] = field(default_factory=list)  # places in the part
     rejection: str = ""
     outside: list[int] = field(default_factory=list)  # places that the rejected answer was written from
-    said: dict[tuple[int, ...], str] = field(default_factory=dict)  # answers from some of the relevant scenes
+    partial_answers: dict[tuple[int, ...], str] = field(default_factory=dict)  # by the relevant scenes shown
 
     def reasoned(self, session: Session) -> Triplet:
         """The row that it becomes."""
@@ -73,7 +73,7 @@ def write(
 
 
 def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
-    """Question, reasoning trace and relevant scenes, by a language model that reads the captions alone.
+    """Question, reasoning trace and relevant scenes, by a language model that reads only the captions.
 
     It sees the scenes of the context numbered from 1.
     """
@@ -117,7 +117,7 @@ def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Secti
 
 
 def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
-    """Ask with one scene alone, and with one scene left out: neither may answer a question that needs them all."""
+    """Ask with only one scene, and with one scene left out: neither may answer a question that needs them all."""
     checks: list[tuple[str, bool, Callable[[list[int], int], list[int]]]] = [
         ("one_scene", section.one_scene, lambda relevant, place: [place]),
         ("needed", section.needed, lambda relevant, place: [other for other in relevant if other != place]),
@@ -129,14 +129,14 @@ def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Secti
             (draft, place, subset(draft.relevant, place))
             for draft in alive(drafts)
             for place in draft.relevant
-            if name == "one_scene" or len(draft.relevant) > 2  # of two, the other one was asked alone
+            if name == "one_scene" or len(draft.relevant) > 2  # where there are two, the other one was asked by itself
         ]
         requests = [_request(draft, places, session) for draft, _, places in asked]
         answers = session.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
-        said = session.embedder.texts([answer.text for answer in answers])
+        vectors = session.embedder.texts([answer.text for answer in answers])
         chosen = session.embedder.texts([draft.chosen for draft, _, _ in asked])
-        for (draft, place, places), answer, one, other in zip(asked, answers, said, chosen, strict=True):
-            draft.said[tuple(places)] = answer.text
+        for (draft, place, places), answer, one, other in zip(asked, answers, vectors, chosen, strict=True):
+            draft.partial_answers[tuple(places)] = answer.text
             draft.refusal = draft.refusal or failed(answer)
             if draft.refusal is None and agree(
                 answer.text, draft.chosen, float(one @ other), session.recipe.filters.answer_threshold
@@ -149,8 +149,8 @@ def write_rejected(drafts: list[Reasoning], session: Session, section: Stage2Sec
     """The answer from too few of the relevant scenes, or from as many that are not relevant."""
     for draft in alive(drafts):
         draft.rejection, draft.outside = draw_outside(draft, section, session.recipe.seed)
-        draft.rejected = draft.said.get(tuple(draft.outside), "")
-    missing = [draft for draft in alive(drafts) if tuple(draft.outside) not in draft.said]
+        draft.rejected = draft.partial_answers.get(tuple(draft.outside), "")
+    missing = [draft for draft in alive(drafts) if tuple(draft.outside) not in draft.partial_answers]
     shown = [draft.outside for draft in missing]
     for draft, answer in zip(missing, _answers(missing, shown, session, "rejected answers", counts), strict=True):
         draft.rejected = answer
