@@ -66,7 +66,6 @@ def server_name(endpoint: EndpointSection) -> str:
         raise LongVPOError(f"{wrong}; its port must be a number from 1 to 65535" if port_is_wrong else wrong) from None
     except httpx2.InvalidURL:
         raise LongVPOError(wrong) from None
-    # without a scheme the client would take it for a model on the Hub, and send frames and token there
     if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", endpoint.url):
         raise LongVPOError(wrong)
     if port == 0:
@@ -74,14 +73,17 @@ def server_name(endpoint: EndpointSection) -> str:
     return f"the server at {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
-def address_of(endpoint: EndpointSection) -> str | None:
-    """The url as the client knows it: one with its scheme in capitals it takes for a model on the Hub."""
-    scheme, between, rest = (endpoint.url or "").partition("://")
-    return scheme.lower() + between + rest if between else endpoint.url
+def chat_url(address: str) -> str:
+    """Where a server is asked; `/v1` may be left out of its address."""
+    url = urlsplit(address)
+    path = url.path.rstrip("/")
+    if not path.endswith("/chat/completions"):
+        path = f"{path.removesuffix('/v1')}/v1/chat/completions"
+    return url._replace(path=path).geturl()
 
 
 def http_client() -> httpx2.AsyncClient:
-    """As the Hub's own, but for its refusal to reach even localhost under HF_HUB_OFFLINE, and for its limit of 100.
+    """A client for one event loop.
 
     Raises:
         LongVPOError: the environment names a proxy that cannot be used.

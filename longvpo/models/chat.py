@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any, cast
 
 import httpx2
-from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.inference._providers import get_provider_helper
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.retry import SAYS_LATER, asked_wait
-from longvpo.models.address import address_of, cleaned, http_client, key_advice, key_of, server_name
+from longvpo.models.address import chat_url, cleaned, key_advice, key_of, server_name
 from longvpo.models.parameters import LEAST_TOKENS, WRONG_BODY, Parameters, asks_for_more_tokens
 from longvpo.models.replies import BROKEN, Reply, characters, finish_of, read_choice
 from longvpo.models.writer import Request
@@ -75,17 +75,6 @@ class Chat:
         self.counted = True
         self.parameters = Parameters(endpoint, self.place)
 
-    def client(self) -> AsyncInferenceClient:
-        """A client for one event loop."""
-        set_async_client_factory(http_client)
-        if self.endpoint.url is None:
-            return AsyncInferenceClient(provider=cast(Any, self.endpoint.provider), api_key=self.key)
-        if self.key is not None:
-            return AsyncInferenceClient(base_url=address_of(self.endpoint), api_key=self.key)
-        # without a key the client would send the user's Hub token to any url
-        bare = cast(dict[str, str], {"authorization": None})
-        return AsyncInferenceClient(base_url=address_of(self.endpoint), api_key="none", headers=bare)
-
     def check_cost(self) -> None:
         """Raises LongVPOError when no more may be spent."""
         limit = self.endpoint.max_cost
@@ -100,7 +89,7 @@ class Chat:
 
     async def ask(
         self,
-        client: AsyncInferenceClient,
+        client: httpx2.AsyncClient,
         messages: Messages,
         request: Request,
         held: bool = False,
@@ -119,10 +108,8 @@ class Chat:
         least = 1
         while True:
             body = self.parameters.body(request, held, max(least, max_tokens or self.section.max_new_tokens))
-            # the parameters go in as they are: the client knows fewer names
-            send = partial(client.chat_completion, cast(Any, messages), model=self.section.model, extra_body=body)
             try:
-                return await self._until_answered(send)
+                return await self._until_answered(partial(self._send, client, messages, body))
             except RefusedError as refusal:
                 if refusal.status not in WRONG_BODY:
                     raise
@@ -131,6 +118,22 @@ class Chat:
                 if least == LEAST_TOKENS or not asks_for_more_tokens(str(refusal), body):
                     raise
                 least = LEAST_TOKENS
+
+    async def _send(self, client: httpx2.AsyncClient, messages: Messages, body: dict[str, Any]) -> Any:
+        """What a server answers to a conversation with these parameters, of which those that are None are not sent."""
+        model = self.section.model
+        said: Any = {"model": model, **{name: value for name, value in body.items() if value is not None}}
+        if self.endpoint.url is not None:
+            headers = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+            address, sent = chat_url(self.endpoint.url), said | {"messages": messages}
+        else:
+            provider = get_provider_helper(cast(Any, self.endpoint.provider), "conversational", model)
+            asked = provider.prepare_request(
+                inputs=messages, parameters=said, headers={}, model=model, api_key=self.key
+            )
+            address, headers, sent = asked.url, asked.headers, asked.json
+        response = await client.post(address, headers=headers, json=sent)
+        return response.raise_for_status().json(parse_constant=int)  # NaN is not JSON: int refuses it
 
     async def _until_answered(self, send: Callable[[], Awaitable[Any]]) -> Reply:
         wait = FIRST_WAIT
@@ -158,7 +161,7 @@ class Chat:
                 return self._read(await send())
         except TimeoutError:
             raise _AgainError(f"no answer within {self.endpoint.timeout:g} seconds") from None
-        except HfHubHTTPError as error:
+        except (httpx2.HTTPStatusError, HfHubHTTPError) as error:
             response = error.response
             what = self._clean(_reason(response))
             raise self._sort(response.status_code, what, response.headers.get("retry-after")) from None
@@ -179,11 +182,11 @@ class Chat:
         Raises:
             RefusedError, LongVPOError, _AgainError: it holds an error all the same.
         """
-        choices = output.choices
+        choices = output.get("choices")
         failure = self._failed(output, with_choices=bool(choices))
         if failure:
             raise failure
-        usage = output.usage
+        usage = output.get("usage")
         used = (
             usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")
         )
@@ -196,9 +199,9 @@ class Chat:
             raise failure
         if finish_of(choice) in BROKEN:
             raise _AgainError(f"its reply ends with {choice['finish_reason']}")
-        if not isinstance(choice.message, dict):
+        if not isinstance(choice.get("message"), dict):
             raise _AgainError("it sent an answer without a choice")
-        reply = read_choice(choice, choice.message, self.section.max_new_tokens)
+        reply = read_choice(choice, choice["message"], self.section.max_new_tokens)
         return replace(reply, error=self._clean(reply.error), prompt_tokens=prompt, completion_tokens=completion)
 
     def _failed(self, body: dict[str, Any], with_choices: bool = False) -> Exception | None:

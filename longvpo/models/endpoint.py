@@ -16,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx2
 import numpy as np
-from huggingface_hub import AsyncInferenceClient
 from PIL import Image
 from pydantic import Field
 
 from longvpo.errors import LongVPOError
+from longvpo.models.address import http_client
 from longvpo.models.chat import Chat, Messages, RefusedError
 from longvpo.models.replies import Reply
 from longvpo.models.text import Expected
@@ -101,7 +102,7 @@ class EndpointWriter:
         refused: list[tuple[int, Answer]] = []
         queue = iter(enumerate(batches))
 
-        async def work(client: AsyncInferenceClient) -> None:
+        async def work(client: httpx2.AsyncClient) -> None:
             for number, (request,) in queue:
                 if self.chat.stop.is_set():
                     return
@@ -124,7 +125,7 @@ class EndpointWriter:
                     number, answer = refused.pop()
                     keep(number, [answer])
 
-        async with self.chat.client() as client:
+        async with http_client() as client:
             try:
                 await self._check_most(client, batches)
             except LongVPOError as failure:
@@ -143,7 +144,7 @@ class EndpointWriter:
         how = "refuses every request" if answer.flaw == "writer" else "gives no answer that can be used"
         return f"{self.chat.place} {how}: {answer.error or 'all are empty'}"
 
-    async def _answer(self, client: AsyncInferenceClient, request: Request) -> Answer:
+    async def _answer(self, client: httpx2.AsyncClient, request: Request) -> Answer:
         said = await asyncio.to_thread(content, request, self.endpoint.frames_as)
         messages: Messages = [{"role": "user", "content": said}]
         try:
@@ -170,7 +171,7 @@ class EndpointWriter:
         )
         return answered(both, request, "repaired" if _valid(second, expects) else "invalid")
 
-    async def _first(self, client: AsyncInferenceClient, messages: Messages, request: Request) -> tuple[Reply, str]:
+    async def _first(self, client: httpx2.AsyncClient, messages: Messages, request: Request) -> tuple[Reply, str]:
         """The reply to a request, and in which form it was asked for."""
         if request.expects is None:
             return await self.chat.ask(client, messages, request), "text"
@@ -181,7 +182,7 @@ class EndpointWriter:
         self._holds = False  # that the plain request passes shows that the schema was refused, not the request
         return reply, "json"
 
-    async def check_frames(self, client: AsyncInferenceClient, count: int, height: int, width: int) -> None:
+    async def check_frames(self, client: httpx2.AsyncClient, count: int, height: int, width: int) -> None:
         """Ask about more and more frames, up to `count`, and compare by how much the prompt's tokens grow.
 
         A single image counts for more than one of several in some families, so two are the fewest that are compared;
@@ -210,13 +211,13 @@ class EndpointWriter:
                 f"{MORE_FRAMES[self.endpoint.frames_as]}"
             )
 
-    async def _show(self, client: AsyncInferenceClient, frames: np.ndarray) -> Reply:
+    async def _show(self, client: httpx2.AsyncClient, frames: np.ndarray) -> Reply:
         """A reply of one token to some frames, or none."""
         parts = media_parts(frames, self.endpoint.frames_as) if len(frames) else []
         said: Messages = [{"role": "user", "content": [*parts, {"type": "text", "text": "What is seen?"}]}]
         return await self.chat.ask(client, said, Request("", times=(0.0,) * len(frames)), max_tokens=1)
 
-    async def _refused(self, client: AsyncInferenceClient, frames: np.ndarray, refusal: RefusedError) -> str:
+    async def _refused(self, client: httpx2.AsyncClient, frames: np.ndarray, refusal: RefusedError) -> str:
         """What a refusal of so many frames means: the server may refuse every request, or every image."""
         place, form = self.chat.place, self.endpoint.frames_as
         for fewer in () if refusal.status == TOO_LARGE else range(min(len(frames), 2)):
@@ -234,7 +235,7 @@ class EndpointWriter:
             return f"{place} refuses {len(frames)} frames ({refusal}): {MORE_FRAMES[form]}"
         return f"{place} refuses every request ({refusal}): set the server's options, or endpoint.parameters"
 
-    async def _check_most(self, client: AsyncInferenceClient, batches: list[list[Request]]) -> None:
+    async def _check_most(self, client: httpx2.AsyncClient, batches: list[list[Request]]) -> None:
         most = max((request for batch in batches for request in batch), key=lambda one: one.count, default=None)
         if most is not None and most.frames is not None and most.count > self._checked:
             height, width = (await asyncio.to_thread(most.frames)).shape[1:3]

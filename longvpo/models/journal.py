@@ -66,13 +66,6 @@ class Journal:
         """Whether it was answered before."""
         return request_key(writer, request) in self._answers
 
-    def tokens(self) -> tuple[int, int]:
-        """Prompt and completion tokens of all answers, as far as their writers counted them."""
-        return (
-            sum(answer.prompt_tokens or 0 for answer in self._answers.values()),
-            sum(answer.completion_tokens or 0 for answer in self._answers.values()),
-        )
-
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
         append_lines(
             self._file,

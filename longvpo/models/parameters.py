@@ -24,17 +24,6 @@ UNWANTED = re.compile(
 )
 
 
-class _HeldFormat(dict[str, Any]):
-    """A response_format that the client sends as it stands.
-
-    For a url the client would make of `json_schema` a form that only TGI knows, and which the other servers take for
-    any JSON. It looks for the type by `get`.
-    """
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return default
-
-
 class Parameters:
     """What a server takes, as far as it is known by now."""
 
@@ -50,7 +39,9 @@ class Parameters:
             "seed": request.seed % 2**31,  # llama.cpp reads 32 bits
         }
         body = {self._names[name]: value for name, value in said.items() if self._names[name]}
-        body["response_format"] = _held(request.schema) if held and request.schema else None
+        if held and request.schema:
+            answer = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": answer}
         if request.count > 0 and self.endpoint.frames_as == "video_jpeg":
             body["media_io_kwargs"] = {"video": {"num_frames": -1}}
         return body | self.endpoint.parameters
@@ -73,10 +64,6 @@ class Parameters:
                 print(f"{self.place} does not take {name}, which is {what} from now on ({said})", file=sys.stderr)
             return True
         return False
-
-
-def _held(schema: dict[str, Any]) -> _HeldFormat:
-    return _HeldFormat(type="json_schema", json_schema={"name": "answer", "schema": schema, "strict": True})
 
 
 def asks_for_more_tokens(said: str, body: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from support.endpoints import KEY, PLAIN, ask, writer_for
 from support.servers import serve
 
 from longvpo.errors import LongVPOError, hide, sendable
-from longvpo.models.address import address_of, cleaned, http_client
+from longvpo.models.address import chat_url, cleaned, http_client
 from longvpo.recipe.sections import EndpointSection
 
 
@@ -73,7 +73,10 @@ def test_a_key_in_an_address_is_hidden_part_by_part() -> None:
 
 
 def test_a_scheme_in_capitals_is_no_model_on_the_hub() -> None:
-    assert address_of(EndpointSection(url="HTTP://Host/V1")) == "http://Host/V1"
+    assert chat_url("HTTP://Host/v1/?key=1") == "http://Host/v1/chat/completions?key=1"
+    for url in ("http://h", "http://h/", "http://h/v1", "http://h/v1/chat/completions"):
+        assert chat_url(url) == "http://h/v1/chat/completions"
+    assert chat_url("https://h/openai") == "https://h/openai/v1/chat/completions"
 
 
 def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

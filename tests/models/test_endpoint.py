@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.inference import _providers
 from PIL import Image
 from support.endpoints import KEY, PLAIN, QUESTION, ask, film, writer_for
 from support.servers import GOOD, images, serve
@@ -106,6 +107,20 @@ def test_what_is_sent() -> None:
     assert "response_format" not in shown
     # without a key the Hub's token of the user must not reach a server that may be anyone's
     assert not any("authorization" in headers or "hf_of_the_user" in str(headers) for headers in server.headers)
+
+
+def test_a_provider_is_asked_with_the_token_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the Hub's router, which stands here on this machine."""
+    monkeypatch.setenv("ROUTER_KEY", "hf_of_a_team")
+    with serve("ok") as server:
+        monkeypatch.setattr(_providers.CONVERSATIONAL_AUTO_ROUTER, "base_url", server.url.removesuffix("/v1"))
+        endpoint = EndpointSection(provider="auto", api_key_env="ROUTER_KEY", retries=0)
+        (answer,) = ask(EndpointWriter(WriterSection(model="some/model", endpoint=endpoint), endpoint), QUESTION)
+    assert (answer.text, answer.form) == (GOOD, "schema")
+    (asked,), (headers,) = server.bodies, server.headers
+    assert headers["authorization"] == "Bearer hf_of_a_team"
+    assert (asked["model"], asked["seed"]) == ("some/model", 7)
+    assert asked["response_format"]["json_schema"]["schema"] == Question.as_schema()
 
 
 def test_a_repair_goes_on_with_the_conversation() -> None:
