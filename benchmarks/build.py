@@ -3,7 +3,7 @@
     python benchmarks/build.py [--json] [--videos FOLDER]
 
 The models answer at once, so that all the rest is measured: sources, hashes, probes, decoding, blocks, journal,
-contexts, parquet, card. Bare decoding is decord alone, on the same frames, at the same size, with the same number of
+contexts, parquet, card. Bare decoding is only decord, on the same frames, at the same size, with the same number of
 threads, in the same run; the two take turns. Without --videos, a few videos are drawn; each clip is a link to one.
 """
 
@@ -104,7 +104,7 @@ def make_recipe(source: SourceSection, workers: int) -> DatasetRecipe:
 
 
 def bare(source: SourceSection, video: VideoSection) -> tuple[float, int]:
-    """Seconds and frames of decord alone."""
+    """Seconds and frames of only decord."""
     from decord import VideoReader
 
     plans = []

@@ -210,7 +210,7 @@ class Side:
         return time.process_time() - start
 
     def flops(self) -> int:
-        """Of one step; attention on a CPU is counted as on a GPU: as if not causal."""
+        """The arithmetic of one step; attention on a CPU is counted as on a GPU: as if not causal."""
         attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         counted = {
             attention: lambda q, k, v, *args, out_shape=None, **kwargs: sdpa_flop_count(q, k, v),
@@ -239,7 +239,7 @@ def resident(name: str) -> float:
 
 
 def memories(frames: int, folder: str) -> dict[str, float]:
-    """Of each side, the least of some steps after the first."""
+    """The least of some steps after the first, for each side."""
     found = {}
     for name in SIDES:
         side = Side(name, frames, folder)

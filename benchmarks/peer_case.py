@@ -5,7 +5,7 @@
 
 The case is a folder: `model`, a small Qwen2.5-VL of random weights with the real number of token ids, its processor,
 `video.mp4`, and `rows.jsonl` with a prompt, a chosen and a rejected answer a line. transformers loads it as it is.
-Peers import this file in environments of their own, so it needs the standard library alone until it writes a case.
+Peers import this file in environments of their own, so it needs only the standard library until it writes a case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 # Two frames of 112 x 112 pixels become 8 x 8 patches, and four of these a token: 8 tokens a frame.
 SIDE, FPS, TOKENS_PER_FRAME = 112, 2, 8
 WARM_UP, STEPS = 1, 3
-RANK, ALPHA = 16, 32  # of LoRA on all linear layers of the language model
+RANK, ALPHA = 16, 32  # for LoRA on all linear layers of the language model
 
 # The real ids: ms-swift has those of the pads in its code, and drops a video that is marked with others.
 FIRST_SPECIAL, TOKEN_IDS = 151_643, 151_936
@@ -103,7 +103,7 @@ ENVIRONMENT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "
 class Case:
     folder: Path
     frames: int
-    video_tokens: int  # of one sequence
+    video_tokens: int  # tokens of one sequence
     fps: int = FPS
 
     @property
@@ -124,7 +124,7 @@ def read_case(folder: Path) -> Case:
 
 
 def write_case(folder: Path, frames: int) -> Case:
-    """Write the case into a folder; its bytes depend on the number of frames alone."""
+    """Write the case into a folder; its bytes depend only on the number of frames."""
     from longvpo.video.frames import write_video
 
     case = Case(folder, frames, TOKENS_PER_FRAME * frames)
@@ -232,7 +232,7 @@ def make_model() -> tuple[Any, Any]:
 
 
 class Meter:
-    """CPU seconds, seconds and peak memory of training steps, in the process that takes them. Linux alone."""
+    """CPU seconds, seconds and peak memory of training steps, in the process that takes them. Only on Linux."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []

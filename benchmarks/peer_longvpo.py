@@ -94,7 +94,7 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="of the case")
+    parser.add_argument("folder", type=Path, help="folder of the case")
     parser.add_argument("--reference", choices=("anchor", "full"), default="anchor")
     parser.add_argument("--no-checkpointing", action="store_true")
     options = parser.parse_args()

@@ -154,7 +154,7 @@ def measure(case: Case, checkpointing: bool) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="of the case")
+    parser.add_argument("folder", type=Path, help="folder of the case")
     parser.add_argument("--no-checkpointing", action="store_true", help="without gradient checkpointing, its default")
     options = parser.parse_args()
     os.environ.update(SETTINGS)

@@ -88,7 +88,7 @@ def fetch_url(address: str, path: Path) -> None:
 
     try:
         with_retries(fetch, (WAIT, 2 * WAIT))
-    except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host's name is none
+    except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host's name is not one
         raise VideoError(f"cannot fetch {cut(address)}: {cut_within(first_line(error))}") from error
     except (ImportError, ValueError) as error:  # the fault of a proxy that the environment names
         why = cut_within(first_line(error))

@@ -12,7 +12,7 @@ LARGEST_HEADER = 100_000_000  # bytes; safetensors refuses more
 
 
 def check_weights(path: Path, named: Path | None = None) -> None:
-    """Raises LongVPOError when a safetensors file is none, is empty, or ends too early.
+    """Raises LongVPOError when a file is not safetensors, is empty, or ends too early.
 
     Args:
         named: the user's own file, of which `path` is a copy.

@@ -123,7 +123,7 @@ def cleaned(text: str, endpoint: EndpointSection, key: str | None) -> str:
 def _secrets(address: str) -> set[str]:
     """What in an address may be a key: its query, user and password, as they stand and decoded.
 
-    A value or a user of few characters is none, and would be hidden in every second word.
+    A value or a user of few characters is not a secret: it would be hidden in every second word.
     """
     url = urlsplit(address)
     values = [value or name for name, _, value in (part.partition("=") for part in re.split("[&;]", url.query))]

@@ -150,7 +150,7 @@ def mean_log_probs(
 ) -> np.ndarray:
     """Mean log-probability of the tokens of each answer, its end included, after its question: float64 of shape (n,).
 
-    The head sees the answers' tokens alone: the logits of whole prompts would not fit into memory.
+    The head sees only the answers' tokens: the logits of whole prompts would not fit into memory.
     """
     import torch
 
@@ -158,7 +158,7 @@ def mean_log_probs(
     order = np.argsort([len(question) + len(answer) for question, answer in zip(questions, answers, strict=True)])
     found = np.zeros(len(questions))
     head, body = model.get_output_embeddings(), model.base_model
-    for start in tqdm(range(0, len(order), batch_size), desc="text alone", leave=False):
+    for start in tqdm(range(0, len(order), batch_size), desc="text only", leave=False):
         places = order[start : start + batch_size]
         prompts = encode_texts(processor, [questions[place] for place in places])
         answer = tokenizer.pad(
