@@ -32,15 +32,8 @@ GONE = (404, 410)
 WAIT = 1.0  # seconds after the first failure to reach an address, twice as many after the next
 TAR_BLOCK = 2**25  # bytes that are fetched at once of an archive on the Hub
 ZIP_BLOCK = 2**23  # bytes of a zip: less is wanted of it
-UNREADABLE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
+# a zip of a kind that is not built is a NotImplementedError, which is a RuntimeError
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 SUFFIX = re.compile(r"(\.tar)?\.[^.]+$")
 SUFFIXES = {b"ftyp": ".mp4", b"\x1aE\xdf\xa3": ".mkv", b"RIFF": ".avi"}  # by the first bytes of a file
 

@@ -134,8 +134,7 @@ class DatasetRecipe(Section):
     stage1: Stage1Section | None = Field(Stage1Section(), description="null: only stage 2")
     stage2: Stage2Section | None = Field(None, description="null: only stage 1")
     embed: Literal["frames"] | None = Field(
-        None,
-        description="frames: the sampled frames stand in `clips` and `scenes`, where every licence allows it",
+        None, description="frames: the sampled frames stand in `clips` and `scenes`, where every licence allows it"
     )
     text_only: int = Field(
         500,

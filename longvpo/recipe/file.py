@@ -84,7 +84,9 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, problem) for problem in error.errors() if not _follows(problem)]
+        # that a list is too short may only follow from an item of it that has a problem of its own
+        told = [problem for problem in error.errors() if problem["type"] != "too_short" or not problem["input"]]
+        problems = [_problem(kind, problem) for problem in told]
         raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
 
 
@@ -146,11 +148,6 @@ def _problem(kind: type[Section], problem: Any) -> str:
     # a whole section tells no more than its key
     got = "" if isinstance(problem["input"], dict) else f" (got {reprlib.repr(problem['input'])})"
     return f"{key}: {said}{got}" if key else said
-
-
-def _follows(problem: Any) -> bool:
-    """Whether it only says that a list is too short, because an item of it has a problem of its own."""
-    return bool(problem["type"] == "too_short" and problem["input"])
 
 
 def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:

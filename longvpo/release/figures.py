@@ -11,14 +11,8 @@ import numpy as np
 JPEG_QUALITY = 90  # for embedded frames
 COLUMNS = 8  # frames of a clip on a contact sheet, at most
 CURVES = (  # names in the log entries of a training run
-    "loss",
-    "nll_loss",
-    "rewards/margins",
-    "rewards/accuracies",
-    "reference/margins",
-    "learning_rate",
-    "grad_norm",
-    "tokens_per_second",
+    *("loss", "nll_loss", "rewards/margins", "rewards/accuracies", "reference/margins"),
+    *("learning_rate", "grad_norm", "tokens_per_second"),
 )
 
 

@@ -103,7 +103,8 @@ def _committed(api: HfApi, release: Release) -> str:
                 **target.at, operations=operations, commit_message=target.title, parent_commit=head
             ).oid
         except Exception as error:
-            there = _landed(api, release) if _maybe(error) else None  # only the reply may be lost
+            lost = status_of(error) == 412 or may_pass(error) is not None  # only the reply may be
+            there = _landed(api, release) if lost else None
             if there:
                 return there
             if head_of(api, target) != head:
@@ -251,8 +252,3 @@ def _settle(api: HfApi, target: Target) -> None:
         if target.private is False and made.private:
             with_retries(lambda: api.update_collection_metadata(made.slug, private=False))
         with_retries(lambda: api.add_collection_item(made.slug, target.repo_id, target.kind, exists_ok=True))
-
-
-def _maybe(error: Exception) -> bool:
-    """Whether a commit may have landed although its request failed."""
-    return status_of(error) == 412 or may_pass(error) is not None

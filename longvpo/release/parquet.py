@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,19 +60,16 @@ def shards(folder: Path) -> list[Path]:
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """The rows in groups that are written together."""
-    rows = iter(rows)
-    for first in rows:
-        group, size = [first], _picture_bytes(first)
-        for row in islice(rows, GROUP_ROWS - 1):
-            group.append(row)
-            size += _picture_bytes(row)
-            if size > GROUP_BYTES:
-                break
+    group: list[dict[str, Any]] = []
+    size = 0  # bytes of pictures
+    for row in rows:
+        group.append(row)
+        size += sum(len(picture["bytes"]) for picture in row.get("frames") or ())
+        if size > GROUP_BYTES or len(group) == GROUP_ROWS:
+            yield group
+            group, size = [], 0
+    if group:
         yield group
-
-
-def _picture_bytes(row: dict[str, Any]) -> int:
-    return sum(len(picture["bytes"]) for picture in row.get("frames") or ())
 
 
 def column_types(paths: list[Path]) -> dict[str, str]:

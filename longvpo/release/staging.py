@@ -14,22 +14,11 @@ from typing import Any
 import yaml
 
 from longvpo.errors import LongVPOError
-from longvpo.io.files import (
-    CARD,
-    CARD_HASH,
-    PROVENANCE,
-    as_json,
-    as_yaml,
-    read_json,
-    read_text,
-    read_yaml,
-    text_hash,
-    write_text,
-)
+from longvpo.io.files import CARD, PROVENANCE, as_json, as_yaml, read_json, read_text, read_yaml, write_text
 from longvpo.io.private import local_folders, public
 from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
-from longvpo.release.card_file import check_own_card
+from longvpo.release.card_file import check_own_card, write_card
 from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
 from longvpo.release.contents import check_dataset, check_model, gather
 from longvpo.release.leaks import check_private, private_texts
@@ -108,9 +97,7 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
         write_text(copy / PROVENANCE, as_json(provenance))
-        card = card_of(copy)
-        write_text(copy / CARD, card)
-        write_text(copy / PROVENANCE, as_json(provenance | {CARD_HASH: text_hash(card)}))
+        write_card(copy)
         files |= {path: File(copy / path) for path in (CARD, PROVENANCE)}
         private = [str(folder), *([str(results)] if results else []), *local_folders(recipe)]
         check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))

@@ -10,13 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub import HfApi, RepoFile, get_token
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    RepositoryNotFoundError,
-)
+from huggingface_hub import HfApi, RepoFile, errors, get_token
 from huggingface_hub.utils._validators import validate_repo_id
 
 from longvpo.errors import LongVPOError
@@ -85,7 +79,7 @@ def check_push(target: Target, recipe: str) -> Target:
         tags = {one.name: one.target_commit for one in refs.tags}
         held = provenance_of(api, target, tags.get(target.tag) or "main")
         tree = {} if target.tag in tags else tree_of(api, target, "main")
-    except RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError:
         return target
     except Exception as error:
         raise LongVPOError(f"{target} cannot be looked at: {reason(error)}. {advice(error)}") from None
@@ -122,7 +116,7 @@ def _who_am_i() -> dict[str, Any]:
             )
     try:
         return with_retries(HfApi().whoami, WAITS[:2])
-    except LocalTokenNotFoundError:
+    except errors.LocalTokenNotFoundError:
         raise LongVPOError("you are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN") from None
     except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         if status_of(error) == 401:
@@ -212,8 +206,8 @@ def read_file(api: HfApi, target: Target, path: str, revision: str) -> bytes | N
             there = with_retries(
                 lambda: api.hf_hub_download(**target.at, filename=path, revision=revision, cache_dir=cache)
             )
-        except EntryNotFoundError as error:
-            if isinstance(error, LocalEntryNotFoundError):  # it could not be asked for
+        except errors.EntryNotFoundError as error:
+            if isinstance(error, errors.LocalEntryNotFoundError):  # it could not be asked for
                 raise
             return None
         return Path(there).read_bytes()

@@ -149,15 +149,14 @@ def check_videos(rows: Any, frames_of: ClipFrames) -> None:
     last: dict[tuple[str, str], float] = {}  # the time in seconds of the last frame that is asked for, by video
     spans = {tuple(clip[name] for name in NAMES) for context in rows["context"] for clip in context}
     for source, video, start, end in sorted(spans):
-        if source not in frames_of.folders:
-            raise LongVPOError(f"no folder is given for the videos of source {source}: set data.videos.{source}")
+        frames_of.folder_of(source)
         seconds = sample_times(start, end, section.fps, section.max_frames)[-1]
         last[source, video] = max(last.get((source, video), 0.0), seconds)
 
     def bad(named: tuple[str, str]) -> str | None:
         source, video = named
         try:
-            check_reach(existing_file(frames_of.folders[source], video), last[named])
+            check_reach(existing_file(frames_of.folder_of(source), video), last[named])
         except VideoError as error:
             return str(error)
         return None

@@ -50,7 +50,7 @@ def read_decord(path: Path, file: Probe, places: np.ndarray, size: tuple[int, in
         reader = VideoReader(local(path), width=width, height=height, num_threads=1)
         if len(reader) == len(file.shown):
             stamps = reader.get_frame_timestamp(np.append(0, places))[:, 0].astype(float)
-            if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
+            if _in_time(stamps, file, places):
                 return reader.get_batch(places).asnumpy()
     except (DECORDError, RuntimeError, ValueError, IndexError) as error:
         raise VideoError(f"cannot decode {path.name} with decord: {reason(error, path)}") from error
@@ -82,7 +82,7 @@ def read_torchcodec(path: Path, file: Probe, places: np.ndarray, size: tuple[int
         if len(reader) == len(file.shown):
             batch = reader.get_frames_at([0, *places.tolist()])
             stamps = batch.pts_seconds.numpy()
-            if np.abs(stamps[1:] - stamps[0] - file.times[places]).max() < _tolerance(file):
+            if _in_time(stamps, file, places):
                 return batch.data[1:].numpy()
     except (RuntimeError, ValueError, IndexError) as error:
         raise VideoError(f"cannot decode {path.name} with torchcodec: {reason(error, path)}") from error
@@ -131,9 +131,10 @@ def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], 
     return found
 
 
-def _tolerance(file: Probe) -> float:
-    """Seconds by which a decoder's time of a picture may be off before it could be another picture's."""
-    return float(np.diff(file.times).min(initial=1.0)) / 2
+def _in_time(stamps: np.ndarray, file: Probe, places: np.ndarray) -> bool:
+    """Whether a decoder's times of the first picture and of those at `places` cannot be those of other pictures."""
+    off = np.abs(stamps[1:] - stamps[0] - file.times[places]).max()
+    return bool(off < np.diff(file.times).min(initial=1.0) / 2)
 
 
 def _refusal(path: Path, backend: str, why: str) -> VideoError:

@@ -64,8 +64,7 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
     """
     file = check_reach(path, times[-1])
     shown_from = file.times
-    places = np.searchsorted(shown_from, times + ROUNDING, side="right") - 1
-    places = np.maximum(places, 0)
+    places = np.maximum(np.searchsorted(shown_from, times + ROUNDING, side="right") - 1, 0)
     size = scaled_size(file.width, file.height, short_side)
     if backend == "torchcodec":
         return read_torchcodec(path, file, places, size)
@@ -179,6 +178,12 @@ class ClipFrames:
         """Workers that load batches begin with nothing in memory, where they are not forks: Python 3.14, macOS."""
         return ClipFrames, (self.section, self.folders)
 
+    def folder_of(self, source: str) -> Path:
+        """The folder of a source's videos. Raises LongVPOError when none is given."""
+        if source not in self.folders:
+            raise LongVPOError(f"no folder is given for the videos of source {source}: set data.videos.{source}")
+        return self.folders[source]
+
     def __call__(self, clip: Mapping[str, Any]) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).
 
@@ -189,17 +194,13 @@ class ClipFrames:
             VideoError: the video is missing or cannot be decoded.
             LongVPOError: no folder is given for the clip's source.
         """
-        if clip["source"] not in self.folders:
-            raise LongVPOError(
-                f"no folder is given for the videos of source {clip['source']}: set data.videos.{clip['source']}"
-            )
-        start, end = clip["start"], clip["end"]
-        key = (self.folders[clip["source"]] / clip["video"], start, end)
+        folder, start, end = self.folder_of(clip["source"]), clip["start"], clip["end"]
+        key = (folder / clip["video"], start, end)
         kept = self._clips.get(key)
         if kept is not None:
             return kept
         times = sample_times(start, end, self.section.fps, self.section.max_frames)
-        path = existing_file(self.folders[clip["source"]], clip["video"])
+        path = existing_file(folder, clip["video"])
         frames = read_frames(path, times, self.section.short_side, self.section.backend)
         self._clips.put(key, frames)
         return frames
