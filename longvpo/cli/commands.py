@@ -6,7 +6,6 @@ line), 2 usage, 130 interrupted. Imports stand inside the commands, so that `--h
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
@@ -18,23 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from longvpo.cli.options import (
-    DEFAULT,
-    FIRST_TAG,
-    AsJson,
-    Collection,
-    DryRun,
-    License,
-    Output,
-    Overrides,
-    OverwriteCard,
-    Private,
-    Push,
-    RecipeName,
-    RepoId,
-    Result,
-    Tag,
-)
+from longvpo.cli import options
 from longvpo.cli.printing import one_voice, print_funnel, print_tables, print_values, say_where
 from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import not_written
@@ -51,27 +34,27 @@ app = typer.Typer(
 
 @app.command("build-dataset")
 def build_dataset(
-    recipe: RecipeName = DEFAULT,
-    overrides: Overrides = None,
-    output: Output = None,
+    recipe: options.RecipeName = options.DEFAULT,
+    overrides: options.Overrides = None,
+    output: options.Output = None,
     journal: Annotated[
         Path | None, typer.Option(parser=path, help="Folder of answers to use and add to; builds may share one.")
     ] = None,
-    push: Push = False,
-    repo_id: RepoId = None,
-    tag: Tag = FIRST_TAG,
-    private: Private = None,
-    collection: Collection = None,
-    overwrite_card: OverwriteCard = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    push: options.Push = False,
+    repo_id: options.RepoId = None,
+    tag: options.Tag = options.FIRST_TAG,
+    private: options.Private = None,
+    collection: options.Collection = None,
+    overwrite_card: options.OverwriteCard = False,
+    dry_run: options.DryRun = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make preference triplets from clips and their captions. The same command again resumes after a kill."""
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe
 
     if "=" in recipe:  # the default recipe with overrides
-        recipe, overrides = DEFAULT, [recipe, *(overrides or [])]
+        recipe, overrides = options.DEFAULT, [recipe, *(overrides or [])]
 
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
@@ -85,10 +68,7 @@ def build_dataset(
     folder = output or Path(loaded.name)
     facts = build(loaded, folder, journal=journal)
     published = _publish(folder, target)
-    if as_json:
-        print(json.dumps(facts | published))
-    else:
-        print_funnel(facts)
+    print_funnel(facts | published, as_json)
     for warning in facts["warnings"]:
         say(f"warning: {warning}")
     say(f"seconds: {time.monotonic() - started:.0f}")
@@ -101,17 +81,17 @@ def build_dataset(
 
 @app.command()
 def train(
-    recipe: RecipeName,
-    overrides: Overrides = None,
-    output: Output = None,
-    push: Push = False,
-    repo_id: RepoId = None,
-    tag: Tag = FIRST_TAG,
-    private: Private = None,
-    collection: Collection = None,
-    overwrite_card: OverwriteCard = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
+    output: options.Output = None,
+    push: options.Push = False,
+    repo_id: options.RepoId = None,
+    tag: options.Tag = options.FIRST_TAG,
+    private: options.Private = None,
+    collection: options.Collection = None,
+    overwrite_card: options.OverwriteCard = False,
+    dry_run: options.DryRun = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a QLoRA adapter on triplets. The same command again resumes from the last checkpoint."""
     from longvpo.recipe.file import load_recipe
@@ -136,10 +116,10 @@ def train(
 
 @app.command()
 def score(
-    recipe: RecipeName,
-    overrides: Overrides = None,
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
     output: Annotated[Path | None, typer.Option(parser=path, help="Folder for it.  [default: NAME-scored]")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Add the log-probabilities of a training recipe's reference to its dataset, so that training need not score."""
     from longvpo.recipe.file import load_recipe
@@ -155,11 +135,11 @@ def score(
 
 @app.command()
 def evaluate(
-    recipe: RecipeName,
-    overrides: Overrides = None,
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
     adapter: Annotated[list[Path] | None, typer.Option(parser=path, help="An adapter's folder; repeatable.")] = None,
-    output: Output = None,
-    as_json: AsJson = False,
+    output: options.Output = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure a base and its adapters: a clip hidden among others, and questions about several scenes."""
     from longvpo.recipe.evaluation import EvaluateRecipe
@@ -173,10 +153,7 @@ def evaluate(
 
     folder = output or Path(loaded.name)
     results = run(loaded, folder, {path.name: path for path in adapter or []})
-    if as_json:
-        print(json.dumps(results))
-    else:
-        print_tables(results)
+    print_tables(results, as_json)
     say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
 
 
@@ -184,7 +161,7 @@ def evaluate(
 def merge(
     adapter: Annotated[Path, typer.Argument(parser=path, help="What train made.")],
     output: Annotated[Path | None, typer.Option(parser=path, help="Folder for it.  [default: ADAPTER-merged]")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write the whole model: the base with an adapter merged into it, as transformers loads it."""
     from longvpo.training.merge import merge as run
@@ -196,17 +173,17 @@ def merge(
 
 @app.command()
 def push(
-    folder: Result,
+    folder: options.Result,
     results: Annotated[
         Path | None, typer.Option(parser=path, help="What evaluate found for an adapter, to be published too.")
     ] = None,
-    repo_id: RepoId = None,
-    tag: Tag = FIRST_TAG,
-    private: Private = None,
-    collection: Collection = None,
-    license: License = None,
-    overwrite_card: OverwriteCard = False,
-    as_json: AsJson = False,
+    repo_id: options.RepoId = None,
+    tag: options.Tag = options.FIRST_TAG,
+    private: options.Private = None,
+    collection: options.Collection = None,
+    license: options.License = None,
+    overwrite_card: options.OverwriteCard = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Publish a dataset or an adapter. The same command again does what is left to do."""
     from longvpo.release.push import push_folder
@@ -217,7 +194,7 @@ def push(
 
 
 @app.command()
-def card(folder: Result, overwrite_card: OverwriteCard = False) -> None:
+def card(folder: options.Result, overwrite_card: options.OverwriteCard = False) -> None:
     """Render the card of a dataset or an adapter again, from the files beside it."""
     from longvpo.release.card_file import check_own_card, write_card
 
@@ -230,16 +207,13 @@ def card(folder: Result, overwrite_card: OverwriteCard = False) -> None:
 def demo(
     output: Annotated[Path, typer.Option(parser=path, help="Folder for all that it makes.")] = Path("longvpo-demo"),
     seed: Annotated[int, typer.Option(help="Draws other clips, for training and for the test.")] = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run the whole loop on this machine, offline: draw videos, build triplets, train both stages, evaluate."""
     from longvpo.cli.demo import run_demo
 
     result = run_demo(output, seed)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        print_tables(result)
+    print_tables(result, as_json)
     for name, made in result["paths"].items():
         say(f"{name + ':':16} {made}")
     say(f"{'seconds:':16} {result['seconds']:.0f}")

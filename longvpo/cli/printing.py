@@ -18,8 +18,10 @@ def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | 
     print(json.dumps(values) if as_json else as_yaml({key: values[key] for key in keys or values}).rstrip())
 
 
-def print_funnel(facts: dict[str, Any]) -> None:
-    """What each step dropped and what it left."""
+def print_funnel(facts: dict[str, Any], as_json: bool) -> None:
+    """All facts of a build as one JSON object, or what each step dropped and what it left."""
+    if as_json:
+        return print(json.dumps(facts))
     for stage in ("stage1", "stage2"):
         if facts[stage] is None:
             continue
@@ -30,8 +32,10 @@ def print_funnel(facts: dict[str, Any]) -> None:
         print(f"{'triplets':20}{'':>9}{facts[stage]['triplets']:>9}")
 
 
-def print_tables(results: dict[str, Any]) -> None:
-    """Accuracy by number of clips, and by number of scenes where that was asked."""
+def print_tables(results: dict[str, Any], as_json: bool) -> None:
+    """All results as one JSON object, or accuracy by number of clips, and by number of scenes where that was asked."""
+    if as_json:
+        return print(json.dumps(results))
     _table("needle accuracy, %", "clips", results["needle"])
     if "multi" in results:
         print()

@@ -66,6 +66,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
     files = {config: paths for config, paths in files.items() if paths}
     infos = {config: dataset_info(config, paths) for config, paths in files.items()}
     rows = {config: info["splits"][0]["num_examples"] for config, info in infos.items()}
+    triplets = sum(rows.get(stage, 0) for stage in SHEETS)
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     licenses = {source["license"] for source in facts["sources"]}
     front = {
@@ -73,7 +74,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         **_license(facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN)),
         "language": list(recipe["language"]),
         "task_categories": ["video-text-to-text"],
-        "size_categories": [_size(sum(rows.get(stage, 0) for stage in SHEETS))],
+        "size_categories": [next((name for limit, name in SIZES if triplets < limit), "n>1M")],
         "annotations_creators": ["machine-generated"],
         "source_datasets": [f"extended|{source}" for source in sorted(sources)] or ["original"],
         "tags": ["longvpo", "video", "preference", "dpo", "trl", "long-video"],
@@ -195,10 +196,6 @@ def _tidy(text: str) -> str:
 def _license(license_id: str) -> dict[str, str]:
     """The Hub wants a name for what is not in its list."""
     return {"license": license_id} | ({"license_name": "see-the-card"} if license_id == "other" else {})
-
-
-def _size(rows: int) -> str:
-    return next((name for limit, name in SIZES if rows < limit), "n>1M")
 
 
 def _paths(folder: Path, paths: list[Path]) -> str | list[str]:

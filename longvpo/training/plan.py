@@ -36,7 +36,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
     rows = training_rows(recipe, arguments.seed, left_out) if known else None
-    known_steps = arguments.max_steps if arguments.max_steps > 0 else None
+    steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
@@ -49,7 +49,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "videos": None if rows is None else _videos(recipe, rows),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
-        "steps": known_steps if rows is None else steps_of(arguments, len(rows)),
+        "steps": steps,
         "learning_rate": arguments.learning_rate,
         "beta": arguments.beta,
         "loss": dict(
