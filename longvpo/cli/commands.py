@@ -118,7 +118,9 @@ def train(
 def score(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
-    output: Annotated[Path | None, typer.Option(parser=path, help="Folder for it.  [default: NAME-scored]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=path, help="Folder for it.", show_default="NAME-scored")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Add the log-probabilities of a training recipe's reference to its dataset, so that training need not score."""
@@ -160,7 +162,9 @@ def evaluate(
 @app.command()
 def merge(
     adapter: Annotated[Path, typer.Argument(parser=path, help="What train made.")],
-    output: Annotated[Path | None, typer.Option(parser=path, help="Folder for it.  [default: ADAPTER-merged]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=path, help="Folder for it.", show_default="ADAPTER-merged")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write the whole model: the base with an adapter merged into it, as transformers loads it."""

@@ -17,15 +17,21 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as stage1.triplets=100.")
 ]
 Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
-Output = Annotated[Path | None, typer.Option(parser=path, help="Folder for the result.  [default: the recipe's name]")]
+Output = Annotated[
+    Path | None, typer.Option(parser=path, help="Folder for the result.", show_default="the recipe's name")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]
-RepoId = Annotated[str | None, typer.Option(help="Repository on the Hub.  [default: you/the recipe's name]")]
+RepoId = Annotated[str | None, typer.Option(help="Repository on the Hub.", show_default="you/the recipe's name")]
 Tag = Annotated[str, typer.Option(help="Tag of the release; a tag never moves.")]
 Private = Annotated[
     bool | None,
-    typer.Option("--private/--public", help="[default: a new repository is private, another stays as it is]"),
+    typer.Option(
+        "--private/--public",
+        help="Who may see it.",
+        show_default="a new repository is private, another stays as it is",
+    ),
 ]
 Collection = Annotated[str | None, typer.Option(help="Title of a collection on the Hub that the repository joins.")]
 License = Annotated[str | None, typer.Option(help="Licence id of sources or base, where the recipe states none.")]

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from support.commands import Capture, check_mistake, run
+from typer.testing import CliRunner
 
+from longvpo.cli.commands import app
 from longvpo.tiny.world import write_world
 
 
@@ -182,3 +184,10 @@ def test_score_says_what_it_scored_and_what_comes_next(
     check_mistake(1, capsys, ["someone/triplets is not a folder", "hf download"])
     assert run(monkeypatch, "score", "tiny/stage1", *overrides, "--output", scored) == 1
     check_mistake(1, capsys, ["is not empty"])
+
+
+def test_help_says_what_is_taken_where_an_option_is_left_out() -> None:
+    help = {name: CliRunner(env={"COLUMNS": "160"}).invoke(app, [name, "--help"]).output for name in ("push", "merge")}
+    assert "you/the recipe's name" in help["push"]
+    assert "a new repository is private" in help["push"]
+    assert "ADAPTER-merged" in help["merge"]
