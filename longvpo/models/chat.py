@@ -61,7 +61,7 @@ class Chat:
     """A server and one of its models.
 
     Attributes:
-        stop: when it is set, nothing is tried again; every run of an event loop sets its own.
+        client, stop: every run of an event loop sets its own; when `stop` is set, nothing is tried again.
         cost: the cost of all replies so far, in the unit of the prices.
         counted: whether the server reports its tokens.
     """
@@ -70,6 +70,7 @@ class Chat:
         self.section, self.endpoint = section, endpoint
         self.place = server_name(endpoint)
         self.key = key_of(endpoint)
+        self.client: httpx2.AsyncClient
         self.stop = asyncio.Event()
         self.cost = 0.0
         self.counted = True
@@ -88,12 +89,7 @@ class Chat:
             raise LongVPOError(f"stopped at a cost of {self.cost:.4g}: to resume, raise endpoint.max_cost ({limit:g})")
 
     async def ask(
-        self,
-        client: httpx2.AsyncClient,
-        messages: Messages,
-        request: Request,
-        held: bool = False,
-        max_tokens: int | None = None,
+        self, messages: Messages, request: Request, held: bool = False, max_tokens: int | None = None
     ) -> Reply:
         """The server's reply to a conversation.
 
@@ -109,7 +105,7 @@ class Chat:
         while True:
             body = self.parameters.body(request, held, max(least, max_tokens or self.section.max_new_tokens))
             try:
-                return await self._until_answered(partial(self._send, client, messages, body))
+                return await self._until_answered(partial(self._send, messages, body))
             except RefusedError as refusal:
                 if refusal.status not in WRONG_BODY:
                     raise
@@ -119,7 +115,7 @@ class Chat:
                     raise
                 least = LEAST_TOKENS
 
-    async def _send(self, client: httpx2.AsyncClient, messages: Messages, body: dict[str, Any]) -> Any:
+    async def _send(self, messages: Messages, body: dict[str, Any]) -> Any:
         """What a server answers to a conversation with these parameters, of which those that are None are not sent."""
         model = self.section.model
         said: Any = {"model": model, **{name: value for name, value in body.items() if value is not None}}
@@ -132,7 +128,7 @@ class Chat:
                 inputs=messages, parameters=said, headers={}, model=model, api_key=self.key
             )
             address, headers, sent = asked.url, asked.headers, asked.json
-        response = await client.post(address, headers=headers, json=sent)
+        response = await self.client.post(address, headers=headers, json=sent)
         return response.raise_for_status().json(parse_constant=int)  # NaN is not JSON: int refuses it
 
     async def _until_answered(self, send: Callable[[], Awaitable[Any]]) -> Reply:

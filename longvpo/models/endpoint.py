@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx2
 import numpy as np
 from PIL import Image
 from pydantic import Field
@@ -102,13 +101,13 @@ class EndpointWriter:
         refused: list[tuple[int, Answer]] = []
         queue = iter(enumerate(batches))
 
-        async def work(client: httpx2.AsyncClient) -> None:
+        async def work() -> None:
             for number, (request,) in queue:
                 if self.chat.stop.is_set():
                     return
                 try:
                     self.chat.check_cost()
-                    answer = await self._answer(client, request)
+                    answer = await self._answer(request)
                     if answer.flaw:
                         self._without += 1
                         refused.append((number, answer))
@@ -125,13 +124,13 @@ class EndpointWriter:
                     number, answer = refused.pop()
                     keep(number, [answer])
 
-        async with http_client() as client:
+        async with http_client() as self.chat.client:
             try:
-                await self._check_most(client, batches)
+                await self._check_most(batches)
             except LongVPOError as failure:
                 failures.append(failure)
             else:
-                await asyncio.gather(*(work(client) for _ in range(min(self.endpoint.concurrency, len(batches)))))
+                await asyncio.gather(*(work() for _ in range(min(self.endpoint.concurrency, len(batches)))))
         if failures:
             raise type(failures[0])(
                 f"{failures[0]}; {self.kept} answers of this run are kept: run the same command again to resume"
@@ -144,11 +143,11 @@ class EndpointWriter:
         how = "refuses every request" if answer.flaw == "writer" else "gives no answer that can be used"
         return f"{self.chat.place} {how}: {answer.error or 'all are empty'}"
 
-    async def _answer(self, client: httpx2.AsyncClient, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         said = await asyncio.to_thread(content, request, self.endpoint.frames_as)
         messages: Messages = [{"role": "user", "content": said}]
         try:
-            first, form = await self._first(client, messages, request)
+            first, form = await self._first(messages, request)
         except RefusedError as refusal:
             return Answer("", error=str(refusal))
         expects = request.expects
@@ -161,7 +160,7 @@ class EndpointWriter:
             {"role": "user", "content": REPAIR.format(keys=", ".join(expects.model_fields))},
         ]
         try:
-            second = await self.chat.ask(client, messages, request, held=self._holds)
+            second = await self.chat.ask(messages, request, held=self._holds)
         except RefusedError:  # such as: the conversation is too long now
             return answered(first, request, "invalid")
         both = replace(
@@ -171,18 +170,18 @@ class EndpointWriter:
         )
         return answered(both, request, "repaired" if _valid(second, expects) else "invalid")
 
-    async def _first(self, client: httpx2.AsyncClient, messages: Messages, request: Request) -> tuple[Reply, str]:
+    async def _first(self, messages: Messages, request: Request) -> tuple[Reply, str]:
         """The reply to a request, and in which form it was asked for."""
         if request.expects is None:
-            return await self.chat.ask(client, messages, request), "text"
+            return await self.chat.ask(messages, request), "text"
         if self._holds:
             with suppress(RefusedError):
-                return await self.chat.ask(client, messages, request, held=True), "schema"
-        reply = await self.chat.ask(client, messages, request)
+                return await self.chat.ask(messages, request, held=True), "schema"
+        reply = await self.chat.ask(messages, request)
         self._holds = False  # that the plain request passes shows that the schema was refused, not the request
         return reply, "json"
 
-    async def check_frames(self, client: httpx2.AsyncClient, count: int, height: int, width: int) -> None:
+    async def check_frames(self, count: int, height: int, width: int) -> None:
         """Ask about more and more frames, up to `count`, and compare by how much the prompt's tokens grow.
 
         A single image counts for more than one of several in some families, so two are the fewest that are compared;
@@ -196,9 +195,9 @@ class EndpointWriter:
         for number in counts:
             frames = np.stack([np.full((height, width, 3), 255 * i // count, np.uint8) for i in range(number or 1)])
             try:
-                reply = await self._show(client, frames[:number])
+                reply = await self._show(frames[:number])
             except RefusedError as refusal:
-                raise LongVPOError(await self._refused(client, frames[:number], refusal)) from None
+                raise LongVPOError(await self._refused(frames[:number], refusal)) from None
             if reply.prompt_tokens is None:
                 print(f"{self.chat.place} reports no tokens: whether it sees all frames is unknown", file=sys.stderr)
                 return
@@ -211,18 +210,18 @@ class EndpointWriter:
                 f"{MORE_FRAMES[self.endpoint.frames_as]}"
             )
 
-    async def _show(self, client: httpx2.AsyncClient, frames: np.ndarray) -> Reply:
+    async def _show(self, frames: np.ndarray) -> Reply:
         """A reply of one token to some frames, or none."""
         parts = media_parts(frames, self.endpoint.frames_as) if len(frames) else []
         said: Messages = [{"role": "user", "content": [*parts, {"type": "text", "text": "What is seen?"}]}]
-        return await self.chat.ask(client, said, Request("", times=(0.0,) * len(frames)), max_tokens=1)
+        return await self.chat.ask(said, Request("", times=(0.0,) * len(frames)), max_tokens=1)
 
-    async def _refused(self, client: httpx2.AsyncClient, frames: np.ndarray, refusal: RefusedError) -> str:
+    async def _refused(self, frames: np.ndarray, refusal: RefusedError) -> str:
         """What a refusal of so many frames means: the server may refuse every request, or every image."""
         place, form = self.chat.place, self.endpoint.frames_as
         for fewer in () if refusal.status == TOO_LARGE else range(min(len(frames), 2)):
             try:
-                await self._show(client, frames[:fewer])
+                await self._show(frames[:fewer])
             except RefusedError as again:
                 if fewer:
                     return (
@@ -235,11 +234,11 @@ class EndpointWriter:
             return f"{place} refuses {len(frames)} frames ({refusal}): {MORE_FRAMES[form]}"
         return f"{place} refuses every request ({refusal}): set the server's options, or endpoint.parameters"
 
-    async def _check_most(self, client: httpx2.AsyncClient, batches: list[list[Request]]) -> None:
+    async def _check_most(self, batches: list[list[Request]]) -> None:
         most = max((request for batch in batches for request in batch), key=lambda one: one.count, default=None)
         if most is not None and most.frames is not None and most.count > self._checked:
             height, width = (await asyncio.to_thread(most.frames)).shape[1:3]
-            await self.check_frames(client, most.count, height, width)
+            await self.check_frames(most.count, height, width)
             self._checked = most.count
 
 
