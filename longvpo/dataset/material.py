@@ -106,7 +106,7 @@ def in_turn(names: list[str], sources: Sequence[SourceSection], seed: int | list
     return mixed(sizes, [source.weight for source in sources], np.random.default_rng(seed))
 
 
-def gather(
+def gather_candidates(
     recipe: DatasetRecipe, working: Path, frames_of: ClipFrames, overlap: frozenset[str], outcome: Outcome
 ) -> Material:
     """The candidates of stage 1's sources; the rows that are none go into `outcome`.

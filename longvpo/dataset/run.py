@@ -17,7 +17,7 @@ from typing import Any
 from longvpo.clips.rows import features
 from longvpo.clips.sources import fingerprint, read_overlap
 from longvpo.dataset.facts import example, make_facts, row_of
-from longvpo.dataset.material import gather, gather_long_videos
+from longvpo.dataset.material import gather_candidates, gather_long_videos
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, check_writers, open_session
 from longvpo.dataset.stage1.rounds import run_stage1
@@ -70,7 +70,7 @@ def build(
         overlap = read_overlap(recipe.filters.overlap)
         frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.all_sources})
         one, two = Outcome(1), Outcome(2)
-        material = gather(recipe, working, frames_of, overlap, one) if recipe.stage1 else None
+        material = gather_candidates(recipe, working, frames_of, overlap, one) if recipe.stage1 else None
         videos = gather_long_videos(recipe, working, two)
         session = open_session(recipe, given, embedder, Journal(journal or working / "journal"), frames_of)
         if recipe.stage1 and material:

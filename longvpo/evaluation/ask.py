@@ -16,7 +16,7 @@ FAILURES = 5  # wrong answers of a model that are kept
 
 
 @dataclass(frozen=True)
-class Question:
+class ExamQuestion:
     """A question with its right answers, each of which is right by itself."""
 
     question: str
@@ -47,6 +47,6 @@ def gallery(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in one.items() if name != "size"} for one in reversed(picked)]
 
 
-def failure(asked: Question, said: str, size: int, where: str) -> dict[str, Any]:
+def failure(asked: ExamQuestion, said: str, size: int, where: str) -> dict[str, Any]:
     true = " or ".join(asked.answers)
     return {"question": asked.question, "answer": true, "said": said, "where": where, "size": size}

@@ -19,7 +19,7 @@ from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import Question, ask, failure, is_right
+from longvpo.evaluation.ask import ExamQuestion, ask, failure, is_right
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
 from longvpo.models.writer import Request
@@ -28,7 +28,7 @@ from longvpo.video.frames import ClipFrames
 
 
 @dataclass(frozen=True)
-class LongQuestion(Question):
+class LongQuestion(ExamQuestion):
     group: str
     clip: Clip  # the whole video
     frames: int  # how many are sampled from it

@@ -12,7 +12,7 @@ from longvpo.clips.cells import question_of
 from longvpo.clips.pool import Pool, choose_context, evenly
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import Question, ask, failure, is_right
+from longvpo.evaluation.ask import ExamQuestion, ask, failure, is_right
 from longvpo.models.embed import Embedder
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import ContextSection
@@ -23,7 +23,7 @@ Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first pla
 
 
 @dataclass(frozen=True)
-class Needle(Question):
+class Needle(ExamQuestion):
     clips: list[int]  # indices into the pool, the anchor among them
     place: int
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError
 from longvpo.io.lines import append_lines, read_lines
-from longvpo.models.replies import read_text
+from longvpo.models.replies import read_reply
 from longvpo.models.writer import Answer, Request, Writer
 
 KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # the fields of an answer
@@ -89,7 +89,7 @@ def _read(record: Any) -> tuple[str, Answer | None]:
     texts = (key, answer.text, answer.form, answer.error)
     if not all(isinstance(one, str) for one in texts) or not all(one is None or type(one) is int for one in counts):
         return "", None
-    read = read_text(answer.text).text
+    read = read_reply(answer.text).text
     return key, answer if read == answer.text.strip() else replace(answer, text=read)
 
 

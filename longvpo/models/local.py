@@ -14,7 +14,7 @@ from tqdm import tqdm
 from longvpo.models.encode import encode, encode_texts, to_model
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.plain_text import answer_ids, tokenizer_of
-from longvpo.models.replies import Reply, read_text
+from longvpo.models.replies import Reply, read_reply
 from longvpo.models.revision import model_name
 from longvpo.models.writer import Answer, Ask, Keep, Pairs, Request, answered
 from longvpo.recipe.sections import WriterSection
@@ -90,7 +90,7 @@ def answer(
     texts = [request.text for request in batch]
     videos = batch_frames(batch) if videos is None else videos
     inputs = encode(processor, texts, videos, fps) if videos else encode_texts(processor, texts)
-    drawing = LogitsProcessorList([draw(batch)]) if batch[0].temperature > 0 else None
+    drawing = LogitsProcessorList([sampler(batch)]) if batch[0].temperature > 0 else None
     with torch.no_grad():
         output = model.generate(
             **to_model(inputs, model), max_new_tokens=max_new_tokens, do_sample=False, logits_processor=drawing
@@ -125,10 +125,10 @@ def local_reply(tokenizer: Any, ids: list[int], ends: int | list[int] | None, li
     # a tokenizer's own tokens may frame the thinking: they are left in to be read
     said = tokenizer.decode(ids[:place], skip_special_tokens=not special)
     whole = place < len(ids) or len(ids) < limit
-    return read_text(said, whole, limit, tokenizer.convert_ids_to_tokens(sorted(special)))
+    return read_reply(said, whole, limit, tokenizer.convert_ids_to_tokens(sorted(special)))
 
 
-def draw(batch: list[Request]) -> Callable[[Any, Any], Any]:
+def sampler(batch: list[Request]) -> Callable[[Any, Any], Any]:
     """A logits processor that makes a greedy choice a draw at the batch's temperature, each row by its own seed.
 
     The largest of scores with Gumbel noise is distributed as the softmax of the scores.

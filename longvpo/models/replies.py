@@ -91,7 +91,7 @@ class Reply:
     completion_tokens: int | None = None
 
 
-def read_text(said: str, whole: bool = True, limit: int | None = None, controls: Iterable[str] = ()) -> Reply:
+def read_reply(said: str, whole: bool = True, limit: int | None = None, controls: Iterable[str] = ()) -> Reply:
     """What a model wrote, as a reply.
 
     Args:
@@ -229,7 +229,7 @@ def read_choice(choice: Mapping[str, Any], message: Mapping[str, Any], limit: in
     refused = refused or str(message.get("refusal") or "")
     if refused or finish in BLOCKED:
         return Reply("", f"the model refused: {_line(refused) or f'its reply ends with {finish}'}")
-    reply = read_text(said, finish not in CUT, limit)
+    reply = read_reply(said, finish not in CUT, limit)
     if reply.text or not reply.whole:
         return reply
     if message.get("tool_calls") or finish in ("tool_calls", "function_call"):

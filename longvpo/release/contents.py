@@ -35,7 +35,7 @@ OURS_HERE = ("work", "runs", ".cache", ".gitattributes", "CHANGELOG.md", RELEASE
 COPIED = 32 << 20  # bytes; what the Hub keeps outside of LFS is smaller, and is copied before it is hashed
 
 
-def gather(folder: Path, copy: Path, kind: str) -> None:
+def gather_files(folder: Path, copy: Path, kind: str) -> None:
     """Put what a release of the folder may hold into `copy`: small files as copies, large ones as links.
 
     Raises:
@@ -68,7 +68,7 @@ def _copy(file: Path, to: Path) -> None:
         raise LongVPOError(f"{file} is written at this moment: run the same command again when nothing writes there")
 
 
-def check_dataset(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
+def check_dataset_files(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
     """Raises LongVPOError when configs, or parts of them, are not there or cannot be read."""
     from pyarrow import parquet
 
@@ -86,7 +86,7 @@ def check_dataset(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
                 parquet.read_metadata(path)
 
 
-def check_model(folder: Path, copy: Path) -> None:
+def check_model_files(folder: Path, copy: Path) -> None:
     """Raises LongVPOError when the weights of an adapter, or of a merged model, are not there or not whole."""
     weights = [path for path in copy.iterdir() if path.name == ADAPTER_WEIGHTS or WEIGHTS.fullmatch(path.name)]
     adapter = (copy / "adapter_config.json").is_file()

@@ -20,7 +20,7 @@ from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
 from longvpo.release.card_file import check_own_card, write_card
 from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
-from longvpo.release.contents import check_dataset, check_model, gather
+from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
 from longvpo.release.leaks import check_private, private_texts
 from longvpo.release.licenses import licensed
 from longvpo.release.manifest import File, Release
@@ -74,11 +74,11 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
     kind = kind_of(folder)
     facts = licensed(read_record(folder / "facts.json"), license)
     with own_folder("release") as copy:
-        gather(folder, copy, kind)
+        gather_files(folder, copy, kind)
         said, recipe = read_json(copy / PROVENANCE), read_yaml(copy / "recipe.yaml")
         if not target.overwrite_card:
             check_own_card(folder)
-        check_dataset(folder, copy, facts) if kind == "dataset" else check_model(folder, copy)
+        check_dataset_files(folder, copy, facts) if kind == "dataset" else check_model_files(folder, copy)
         _keep_pictures(copy, facts)
         if results is not None:
             _add_results(copy, results)

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from longvpo.models.load import load_processor
-from longvpo.models.local import LocalWriter, draw
+from longvpo.models.local import LocalWriter, sampler
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import ModelSection, WriterSection
 from longvpo.tiny.tasks import ASK
@@ -51,7 +51,7 @@ def test_each_row_is_drawn_by_its_own_seed(world: Path, quantization: str | None
 
 def test_gumbel_noise_draws_from_the_softmax() -> None:
     scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]])
-    picks = [int(draw([Request("", seed, 0.7)])(None, scores).argmax()) for seed in range(4000)]
+    picks = [int(sampler([Request("", seed, 0.7)])(None, scores).argmax()) for seed in range(4000)]
     expected = torch.softmax(scores[0] / 0.7, 0).numpy().astype(float)
     assert chisquare(np.bincount(picks, minlength=4), 4000 * expected / expected.sum()).pvalue > 0.01
 

@@ -18,7 +18,7 @@ from longvpo.errors import LongVPOError
 from longvpo.models.journal import Journal, request_key
 from longvpo.models.load import load_processor
 from longvpo.models.local import local_reply
-from longvpo.models.replies import read_text
+from longvpo.models.replies import read_reply
 from longvpo.models.text import find_json
 from longvpo.models.writer import Answer, NoAnswersError, Request
 from longvpo.recipe.sections import ModelSection
@@ -67,7 +67,7 @@ DRAFT = '{"question": "what is it?", "answer": "a square, perhaps"}'
     ],
 )
 def test_thinking_and_control_tokens_are_no_part_of_an_answer(said: str) -> None:
-    reply = read_text(said)
+    reply = read_reply(said)
     assert (reply.text, reply.error, reply.whole) == (ANSWER, "", True)
 
 
@@ -91,27 +91,27 @@ def test_thinking_and_control_tokens_are_no_part_of_an_answer(said: str) -> None
     ],
 )
 def test_what_is_no_control_token_stays(said: str) -> None:
-    assert read_text(f"  {said}\n").text == said
+    assert read_reply(f"  {said}\n").text == said
 
 
 def test_a_turn_ends_after_braces_too() -> None:
-    assert read_text("set {1,2}<|im_end|>\n<|im_start|>user\nmore").text == "set {1,2}"
-    assert read_text('{"a": "b<|im_end|>"}</s>').text == '{"a": "b<|im_end|>"}'
+    assert read_reply("set {1,2}<|im_end|>\n<|im_start|>user\nmore").text == "set {1,2}"
+    assert read_reply('{"a": "b<|im_end|>"}</s>').text == '{"a": "b<|im_end|>"}'
     assert find_json('{"a": "what is </s> for?"}') == {"a": "what is </s> for?"}
 
 
 def test_thinking_without_an_end_is_no_answer() -> None:
     for said in (f"<think>{DRAFT}", f"red <think>{DRAFT}", f"<|channel|>analysis<|message|>{DRAFT}", "analysisWe"):
-        assert read_text(said).text == ""
-        assert "thinking" in read_text(said).error
-        cut = read_text(said, whole=False, limit=64)
+        assert read_reply(said).text == ""
+        assert "thinking" in read_reply(said).error
+        cut = read_reply(said, whole=False, limit=64)
         assert (cut.text, cut.whole) == ("", False)
         assert "max_new_tokens (64)" in cut.error
         assert "thinking off" in cut.error
 
 
 def test_halves_of_a_character() -> None:
-    assert read_text("a \ud83d\ude00 b").text == "a 😀 b", "two halves make one"
+    assert read_reply("a \ud83d\ude00 b").text == "a 😀 b", "two halves make one"
     found = find_json('{"question": "a \\ud83d b", "answer": ["\\ud83d\\ude00", {"x": "y<|im_end|>"}]}')
     assert found == {"question": "a  b", "answer": ["😀", {"x": "y"}]}
     json.dumps(found, ensure_ascii=False).encode()
