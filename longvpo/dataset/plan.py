@@ -31,6 +31,7 @@ from longvpo.video.frames import ClipFrames
 ROWS = 200  # rows of a streamed dataset that are looked at
 VIDEOS = 8  # videos of a source that are opened
 KILOBYTES_A_TRIPLET = 23  # measured: 200 triplets of real footage, with the journal and the blocks
+NO_CALLS = {"at_least": 0, "at_most": 0}
 NOT_SAMPLED = "not measured: no video was sampled"
 
 
@@ -77,10 +78,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
         "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
         "frames_a_clip": frames,
         "writer_calls": calls | ({"captions": used} if captions else {}),
-        "judge_calls": {
-            "at_least": section.triplets if recipe.judge else 0,
-            "at_most": most if recipe.judge else 0,
-        },
+        "judge_calls": {"at_least": section.triplets, "at_most": most} if recipe.judge else NO_CALLS,
         **_cost(recipe, section, clips),
     }
 
@@ -177,8 +175,7 @@ def _cost(recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray]
     if not clips:
         return {"prompt_tokens_a_call": NOT_SAMPLED, "hours_to_write": NOT_SAMPLED}
     if recipe.writer.endpoint is not None:
-        text = "not measured: a dry run asks no endpoint"
-        return {"prompt_tokens_a_call": text, "hours_to_write": text}
+        return dict.fromkeys(("prompt_tokens_a_call", "hours_to_write"), "not measured: a dry run asks no endpoint")
     question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
     try:
         processor = load_processor(recipe.writer)
@@ -186,14 +183,9 @@ def _cost(recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray]
         writer = make_writer(recipe.writer, recipe.video.fps)
     except LongVPOError as error:
         return {"prompt_tokens_a_call": f"not measured: {error}", "hours_to_write": f"not measured: {error}"}
+    draws = recipe.writer.temperature
     requests = [
-        Request(
-            question,
-            seed,
-            recipe.writer.temperature,
-            times=tuple(range(len(frames))),
-            frames=partial(np.asarray, frames),
-        )
+        Request(question, seed, draws, times=tuple(range(len(frames))), frames=partial(np.asarray, frames))
         for seed, frames in enumerate(clips)
     ]
     batches = [[requests[index] for index in batch] for batch in writer.batches(requests)]

@@ -14,11 +14,18 @@ from longvpo.models.plain_text import encode_plainly, tokenizer_of
 
 def prompt_text(processor: Any, question: str) -> str:
     """The chat template's text for one video and one question, up to where the answer begins."""
-    content = [{"type": "video"}, {"type": "text", "text": question}]
+    return _chat(processor, [{"type": "video"}, {"type": "text", "text": question}])
+
+
+def _chat(processor: Any, content: str | list[dict[str, str]]) -> str:
     text: str = processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
     )
     return text
+
+
+def _inputs(processor: Any, chats: list[str], **videos: Any) -> dict[str, Any]:
+    return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt", **videos))
 
 
 def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: float) -> dict[str, Any]:
@@ -46,18 +53,10 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
         for video, places in zip(videos, shown, strict=True)
     ]
 
+    frames = [video[places] for video, places in zip(videos, shown, strict=True)]
+
     def inputs_of(chats: list[str]) -> dict[str, Any]:
-        return dict(
-            processor(
-                text=chats,
-                videos=[video[places] for video, places in zip(videos, shown, strict=True)],
-                video_metadata=metadata,
-                do_sample_frames=False,
-                add_special_tokens=False,
-                padding=True,
-                return_tensors="pt",
-            )
-        )
+        return _inputs(processor, chats, videos=frames, video_metadata=metadata, do_sample_frames=False)
 
     return encode_plainly(processor, questions, partial(prompt_text, processor), inputs_of)
 
@@ -67,16 +66,9 @@ def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:
     plain = processor is tokenizer_of(processor)
 
     def chat(question: str) -> str:
-        content = question if plain else [{"type": "text", "text": question}]
-        text: str = processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        return text
+        return _chat(processor, question if plain else [{"type": "text", "text": question}])
 
-    def inputs_of(chats: list[str]) -> dict[str, Any]:
-        return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt"))
-
-    return encode_plainly(processor, questions, chat, inputs_of)
+    return encode_plainly(processor, questions, chat, partial(_inputs, processor))
 
 
 def to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:

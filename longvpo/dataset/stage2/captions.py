@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
 from tqdm import tqdm
 
@@ -72,24 +73,19 @@ def caption(stories: Iterable[Story], budget: int, session: Session, together: i
         budget: tokens of what came before.
         counts: gains calls, tokens and folds.
     """
-    waiting = iter(stories)
+    waiting = (story for story in stories if not story.done)
     active: list[Story] = []
     workers = session.recipe.video.workers
     with ThreadPoolExecutor(workers, "decode") as threads, tqdm(desc="scenes", leave=False) as bar:
         while True:
             active = [story for story in active if not story.done]
-            active += _some(waiting, together - len(active))
+            active += islice(waiting, together - len(active))
             if not active:
                 return
             if "{before}" in session.recipe.prompts.scene:
                 _fold(active, budget, session, counts)
             _write(active, session, threads, counts)
             bar.update(len(active))
-
-
-def _some(stories: Iterator[Story], number: int) -> list[Story]:
-    found = (story for story in stories if not story.done)
-    return [story for _, story in zip(range(number), found, strict=False)]
 
 
 def _fold(stories: list[Story], budget: int, session: Session, counts: Counter[str]) -> None:

@@ -7,7 +7,6 @@ scenes that the question cites (chosen), and from too few of them or from others
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -118,18 +117,13 @@ def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Secti
 
 def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
     """Ask with only one scene, and with one scene left out: neither may answer a question that needs them all."""
-    checks: list[tuple[str, bool, Callable[[list[int], int], list[int]]]] = [
-        ("one_scene", section.one_scene, lambda relevant, place: [place]),
-        ("needed", section.needed, lambda relevant, place: [other for other in relevant if other != place]),
-    ]
-    for name, active, subset in checks:
-        if not active:
-            continue
+    for name, active in (("one_scene", section.one_scene), ("needed", section.needed)):
+        alone = name == "one_scene"
         asked = [
-            (draft, place, subset(draft.relevant, place))
+            (draft, place, [other for other in draft.relevant if (other == place) == alone])
             for draft in alive(drafts)
             for place in draft.relevant
-            if name == "one_scene" or len(draft.relevant) > 2  # where there are two, the other one was asked by itself
+            if active and (alone or len(draft.relevant) > 2)  # of two, the other one was asked alone
         ]
         requests = [_request(draft, places, session) for draft, _, places in asked]
         answers = session.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
@@ -141,7 +135,7 @@ def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Secti
             if draft.refusal is None and agree(
                 answer.text, draft.chosen, float(one @ other), session.recipe.filters.answer_threshold
             ):
-                how = f"scene #{place + 1} alone" if name == "one_scene" else f"the scenes without #{place + 1}"
+                how = f"scene #{place + 1} alone" if alone else f"the scenes without #{place + 1}"
                 draft.refusal = Refusal(name, f"{how} gave the same answer: {answer.text[:200]!r}", float(one @ other))
 
 
