@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 import httpx2
@@ -105,7 +103,7 @@ class Chat:
         while True:
             body = self.parameters.body(request, held, max(least, max_tokens or self.section.max_new_tokens))
             try:
-                return await self._until_answered(partial(self._send, messages, body))
+                return await self._until_answered(messages, body)
             except RefusedError as refusal:
                 if refusal.status not in WRONG_BODY:
                     raise
@@ -131,11 +129,11 @@ class Chat:
         response = await self.client.post(address, headers=headers, json=sent)
         return response.raise_for_status().json(parse_constant=int)  # NaN is not JSON: int refuses it
 
-    async def _until_answered(self, send: Callable[[], Awaitable[Any]]) -> Reply:
+    async def _until_answered(self, messages: Messages, body: dict[str, Any]) -> Reply:
         wait = FIRST_WAIT
         for tries in range(1, self.endpoint.retries + 2):
             try:
-                return self._count(await self._try(send))
+                return self._count(await self._try(messages, body))
             except _AgainError as again:
                 asked, what = again.asked, str(again)
             if tries > self.endpoint.retries:
@@ -151,10 +149,10 @@ class Chat:
                 wait = min(2 * wait, LONGEST_WAIT)
         raise LongVPOError(f"{self.place} failed {tries} times: {what}")
 
-    async def _try(self, send: Callable[[], Awaitable[Any]]) -> Reply:
+    async def _try(self, messages: Messages, body: dict[str, Any]) -> Reply:
         try:
             async with asyncio.timeout(self.endpoint.timeout):
-                return self._read(await send())
+                return self._read(await self._send(messages, body))
         except TimeoutError:
             raise _AgainError(f"no answer within {self.endpoint.timeout:g} seconds") from None
         except (httpx2.HTTPStatusError, HfHubHTTPError) as error:
@@ -165,11 +163,9 @@ class Chat:
             raise LongVPOError(f"{self.place} cannot be asked: check endpoint.url") from None
         except (httpx2.HTTPError, OSError) as error:
             raise _AgainError(self._clean(first_line(error))) from None
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # of what was sent
             if self.endpoint.provider is not None and type(error) is ValueError:  # such as: it has no such model
                 raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
-            raise _AgainError(NO_ANSWER) from None
-        except (TypeError, AttributeError, KeyError, RecursionError):  # the client's, too: it believes what is sent
             raise _AgainError(NO_ANSWER) from None
 
     def _read(self, output: Any) -> Reply:
@@ -179,40 +175,37 @@ class Chat:
             RefusedError, LongVPOError, _AgainError: it holds an error all the same.
         """
         choices = output.get("choices")
-        failure = self._failed(output, with_choices=bool(choices))
-        if failure:
-            raise failure
+        self._check(output, with_choices=bool(choices))
         usage = output.get("usage")
-        used = (
-            usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")
-        )
-        prompt, completion = (number if type(number) is int else None for number in used)
+        counted = usage if isinstance(usage, dict) else {}
+        tokens = {name: counted.get(name) for name in ("prompt_tokens", "completion_tokens")}
+        used: Any = {name: number for name, number in tokens.items() if type(number) is int}
         if not isinstance(choices, list) or not choices:
             raise _AgainError("it sent an answer without a choice")
         choice = choices[0]
-        failure = self._failed(choice)
-        if failure:
-            raise failure
+        self._check(choice)
         if finish_of(choice) in BROKEN:
             raise _AgainError(f"its reply ends with {choice['finish_reason']}")
         if not isinstance(choice.get("message"), dict):
             raise _AgainError("it sent an answer without a choice")
         reply = read_choice(choice, choice["message"], self.section.max_new_tokens)
-        return replace(reply, error=self._clean(reply.error), prompt_tokens=prompt, completion_tokens=completion)
+        return replace(reply, error=self._clean(reply.error), **used)
 
-    def _failed(self, body: dict[str, Any], with_choices: bool = False) -> Exception | None:
-        """What follows from an error in a body; None where there is none."""
+    def _check(self, body: dict[str, Any], with_choices: bool = False) -> None:
+        """Raises what follows from an error in a body."""
         error = body.get("error") or (body if body.get("object") == "error" else None)
         error = error or (None if with_choices else body.get("detail"))
         if not error:
-            return None
+            return
         said = [one for one in (error, body) if isinstance(one, dict)]
         codes = [str(one.get(name)) for one in said for name in ("code", "status", "type")]
         what = self._clean(_said(error))
         status = next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
-        if status is None and any(code.startswith(("invalid_request", "context_length")) for code in codes):
-            return RefusedError(what, 400)
-        return _AgainError(what) if status is None else self._sort(status, what)
+        if status is not None:
+            raise self._sort(status, what)
+        if any(code.startswith(("invalid_request", "context_length")) for code in codes):
+            raise RefusedError(what, 400)
+        raise _AgainError(what)
 
     def _sort(self, status: int, said: str, retry_after: str | None = None) -> Exception:
         """What follows from an HTTP error."""
