@@ -21,7 +21,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError, first_line
-from longvpo.io.files import whole_file
+from longvpo.io.files import text_hash, whole_file
 from longvpo.io.names import composed, existing_file, spellings, video_file
 from longvpo.io.private import cut, cut_within
 from longvpo.io.retry import with_retries
@@ -105,8 +105,7 @@ def fetch_bytes(source: SourceSection, value: Any, number: int) -> str:
 def name_of_url(address: str) -> str:
     """The name under which an address is kept: two addresses may end alike."""
     suffix = PurePosixPath(cut(address).partition("://")[2].partition("/")[2]).suffix  # not of the host
-    digits = hashlib.sha256(address.encode(errors="replace")).hexdigest()[:16]
-    return digits + (suffix if re.fullmatch(r"\.\w{1,16}", suffix) else "")
+    return text_hash(address)[:16] + (suffix if re.fullmatch(r"\.\w{1,16}", suffix) else "")
 
 
 def fetch_archives(source: SourceSection, videos: set[str]) -> set[str]:

@@ -6,7 +6,6 @@ dropped is kept with its reason. Listing reads only the table; a video is fetche
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, OverlapError, drawn, list_candidates, open_clip
 from longvpo.errors import VideoError
 from longvpo.io import private
+from longvpo.io.files import text_hash
 from longvpo.io.names import video_file
 from longvpo.recipe.sections import LongSourceSection
 from longvpo.video.cuts import cut_into_scenes, load_detector
@@ -74,7 +74,7 @@ def list_long_videos(
 def _group(text: str) -> str:
     """The name of a long video. An address, or a path of a machine, is cut; some digits tell those apart."""
     told = private.cut(text)
-    return told if told == text else f"{told}#{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+    return told if told == text else f"{told}#{text_hash(text)[:8]}"
 
 
 def _name_of(scene: Candidate) -> str:

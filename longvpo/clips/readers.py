@@ -24,6 +24,7 @@ LONGEST_CELL = 2**30  # characters; csv's own limit is 131,072
 CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(?=[,\r\n]|\Z)')
 FILMS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".flv", ".ts", ".gif")
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
+MEND = 'write a quote that belongs to a text twice, as "", and the whole cell between quotes'
 
 Columns = tuple[str, ...]  # names as a recipe has them
 
@@ -118,10 +119,9 @@ def _misquoted(text: str, line: int, header: list[str]) -> str:
     line += text.count("\n", 0, place)
     where = f"line {line}, column {column}: a quote opens there"
     closed = QUOTED.match(text, place)
-    mend = 'write a quote that belongs to a text twice, as "", and the whole cell between quotes'
     if not closed:
-        return f"{where} and is never closed: {mend}"
-    return f"{where} and is closed in the midst of the text in line {line + closed[0].count(chr(10))}: {mend}"
+        return f"{where} and is never closed: {MEND}"
+    return f"{where} and is closed in the midst of the text in line {line + closed[0].count(chr(10))}: {MEND}"
 
 
 def _check_lines(lines: list[str], first: int, header: list[str], cells: list[str], columns: tuple[str, ...]) -> None:
@@ -138,8 +138,7 @@ def _check_lines(lines: list[str], first: int, header: list[str], cells: list[st
         if PurePosixPath(part[place]).suffix.lower() in suffixes:
             raise ValueError(
                 f"line {first}: a quote opens there and is closed in line {first + len(lines) - 1}, and the lines "
-                'between look like rows: write a quote that belongs to a text twice, as "", and the whole cell '
-                "between quotes"
+                f"between look like rows: {MEND}"
             )
 
 

@@ -6,14 +6,13 @@ line says it anew. Drawn videos say what they are in a file beside them, which h
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError
-from longvpo.io.files import as_json, file_hash, read_json, write_text
+from longvpo.io.files import as_json, file_hash, read_json, text_hash, write_text
 from longvpo.recipe.sections import Section, SourceSection, section_in
 
 Key = tuple[str | int, ...]
@@ -129,4 +128,4 @@ def _content(folder: Path) -> str:
     """Changes with the table, and with the names and sizes of the videos."""
     said = [file_hash(folder / "metadata.jsonl")]
     said += sorted(f"{path.name} {path.stat().st_size}" for path in (folder / "videos").iterdir())
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    return text_hash("\n".join(said))

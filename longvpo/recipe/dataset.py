@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -73,6 +72,7 @@ class Stage1Section(Section):
 class Stage2Section(Section):
     """Self-reasoning: questions that need several scenes of a long video. Sections 3.4 and 4.1 of the paper."""
 
+    speaking: ClassVar = {"sources": ()}
     sources: tuple[LongSourceSection, ...] = Field(min_length=1)
     triplets: int = Field(6_000, gt=0)
     attempts: float = Field(5.0, ge=1, description="gives up after this many times `triplets` questions")
@@ -103,10 +103,6 @@ class Stage2Section(Section):
     needed: bool = Field(True, description="a question that is answered without one of its scenes is dropped")
     trace: bool = Field(True, description="a reasoning trace that cites other scenes than the question is dropped")
 
-    @classmethod
-    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {"sources": ()}
-
     @model_validator(mode="after")
     def _scenes(self) -> Stage2Section:
         if self.min_scenes > self.max_scenes:
@@ -120,6 +116,7 @@ class DatasetRecipe(Section):
     """Stage 1, stage 2, or both. `sources` are stage 1's clips; stage 2 has long videos of its own."""
 
     builtin = "dataset"
+    speaking: ClassVar = {"sources": ("license",), "stage2": ("license",)}
     name: str
     seed: int = Field(0, ge=0)
     sources: tuple[SourceSection, ...] = ()
@@ -167,10 +164,6 @@ class DatasetRecipe(Section):
         if unknown:
             raise ValueError(f"stage2.tasks: say under prompts.tasks what {unknown[0]} asks for")
         return self
-
-    @classmethod
-    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {"sources": ("license",), "stage2": ("license",)}
 
     @property
     def all_sources(self) -> tuple[SourceSection, ...]:

@@ -5,7 +5,6 @@ The rule: an unknown key is an error, never ignored, and all problems of a recip
 
 from __future__ import annotations
 
-import hashlib
 import json
 import reprlib
 import shlex
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from longvpo.errors import LongVPOError, did_you_mean, say
-from longvpo.io.files import as_yaml, shipped
+from longvpo.io.files import as_yaml, shipped, text_hash
 from longvpo.io.home import at_home
 from longvpo.io.yaml_text import parse, parse_value
 from longvpo.recipe.claims import Key, add_stated, drop_stale, leave_stated
@@ -99,8 +98,7 @@ def _of_kind(kind: type[Section], name: str) -> str:
 
 def recipe_hash(recipe: Section) -> str:
     """Twelve hexadecimal digits that change with every value of the recipe."""
-    text = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return text_hash(json.dumps(recipe.model_dump(mode="json"), sort_keys=True))[:12]
 
 
 def dump_recipe(recipe: Section, without: set[str] | None = None) -> str:

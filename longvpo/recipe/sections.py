@@ -20,15 +20,13 @@ Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     builtin: ClassVar[str] = ""  # the file of a built-in recipe of this kind
+    # keys that name something, such as a model, each with the keys that speak of what it names
+    speaking: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     @classmethod
     def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """Keys that name something, such as a model, each with the keys that speak of what it names.
-
-        Args:
-            values: the values of the section, as they stand in a recipe.
-        """
-        return {}
+        """`speaking` of a section with these values, as they stand in a recipe."""
+        return cls.speaking
 
 
 def section_in(annotation: Any) -> type[Section] | None:
@@ -52,15 +50,12 @@ class VideoSection(Section):
 class ModelSection(Section):
     """A video-language model: a Hub id, a folder, or `tiny`, the embedded one."""
 
+    speaking: ClassVar = {"model": ("revision", "license"), "revision": ("license",)}
     model: IdOrFolder
     revision: str = "main"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     quantization: Literal["nf4"] | None = None
     license: str = Field("unknown", description="an id of the Hub's list; cards name it")
-
-    @classmethod
-    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {"model": ("revision", "license"), "revision": ("license",)}
 
 
 class ColumnSection(Section):
@@ -212,6 +207,7 @@ class FilterSection(Section):
     Each can be switched off for an ablation: null or false.
     """
 
+    speaking: ClassVar = {"visual_model": ("visual_revision",), "text_model": ("text_revision",)}
     visual_model: IdOrFolder = "facebook/dinov2-base"
     visual_revision: str = "main"
     visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
@@ -232,7 +228,3 @@ class FilterSection(Section):
     overlap: FolderPath | None = Field(
         None, description="a text file of video names or sha256, one a line: the videos of a benchmark, left out"
     )
-
-    @classmethod
-    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {"visual_model": ("visual_revision",), "text_model": ("text_revision",)}

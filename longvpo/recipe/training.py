@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -24,16 +23,13 @@ class MixSection(Section):
 class DataSection(Section):
     """Which triplets, and where their videos are."""
 
+    speaking: ClassVar = {"dataset": ("revision",)}
     dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
     config: str = "stage1"
     revision: str = "main"
     split: str = "train"
     mix: tuple[MixSection, ...] = ()
     videos: dict[str, FolderPath] = Field(description="folder of the videos of each source")
-
-    @classmethod
-    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {"dataset": ("revision",)}
 
 
 class LoraSection(Section):
@@ -47,6 +43,7 @@ class LoraSection(Section):
 
 class TrainRecipe(Section):
     builtin = "stage1"
+    speaking: ClassVar = {"adapter": ("adapter_revision",), "base": ("license",)}
     name: str
     base: ModelSection
     adapter: IdOrFolder | None = Field(
@@ -86,7 +83,3 @@ class TrainRecipe(Section):
     @classmethod
     def _folders(cls, training: dict[str, Any]) -> dict[str, Any]:
         return {key: at_home(value) if isinstance(value, str) else value for key, value in training.items()}
-
-    @classmethod
-    def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {"adapter": ("adapter_revision",), "base": ("license",)}

@@ -42,7 +42,8 @@ def contact_sheet(path: Path, row: dict[str, Any], clips: list[np.ndarray]) -> N
     pen = ImageDraw.Draw(sheet)
     lines = [row["prompt"], f"chosen: {row['chosen']}", f"rejected: {row['rejected']}"]
     for line, text in enumerate(lines):
-        pen.text((margin, margin + 26 * line), _short(text, 14 * columns), "black", ImageFont.load_default(17))
+        shown = text if len(text) <= 14 * columns else text[: 14 * columns - 1] + "…"
+        pen.text((margin, margin + 26 * line), shown, "black", ImageFont.load_default(17))
     for place, frames in enumerate(clips):
         top = title + place * (high + margin)
         anchor = place in row["anchors"]
@@ -131,7 +132,3 @@ def curves(path: Path, log_history: list[dict[str, float]]) -> bool:
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
     return True
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

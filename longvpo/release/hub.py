@@ -12,7 +12,6 @@ card of their own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from longvpo.errors import LongVPOError
-from longvpo.io.files import PROVENANCE
+from longvpo.io.files import PROVENANCE, text_hash
 from longvpo.io.retry import advice, may_pass, reason, status_of, with_retries
 from longvpo.release.manifest import Release
 from longvpo.release.target import Target, check_card, head_of, provenance_of, read_file, tags_of, tree_of
@@ -166,7 +165,7 @@ def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> s
             f"somebody else published to {target} in this moment: nothing of {target.tag} was published; close its "
             f"pull request {number} and run the same command again"
         )
-    _merge(api, release, number)
+    with_retries(partial(_merge, api, target, number))
     commit = head_of(api, target)
     if not release.held_by(tree_of(api, target, commit)):
         raise LongVPOError(
@@ -180,7 +179,7 @@ def _pull_request(api: HfApi, release: Release, head: str) -> int:
     """The number of the pull request of this very release onto this very main: one that is there, or a new one."""
     target = release.target
     text = json.dumps([head, {path: file.sha256 for path, file in sorted(release.files.items())}])
-    title = f"{target.title} ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
+    title = f"{target.title} ({text_hash(text)[:8]})"
     me = api.whoami()["name"]  # anybody may open a pull request, and under any title
     for one in api.get_repo_discussions(**target.at, author=me, discussion_type="pull_request"):
         if one.title == title and one.status in ("draft", "open"):
@@ -188,16 +187,12 @@ def _pull_request(api: HfApi, release: Release, head: str) -> int:
     return api.create_pull_request(**target.at, title=title, description=STAGED).num
 
 
-def _merge(api: HfApi, release: Release, number: int) -> None:
-    def call() -> None:
-        details = with_retries(lambda: api.get_discussion_details(**release.target.at, discussion_num=number))
-        if details.status == "merged":
-            return
-        if details.status == "draft":
-            api.change_discussion_status(**release.target.at, discussion_num=number, new_status="open")
-        api.merge_pull_request(**release.target.at, discussion_num=number)
-
-    with_retries(call)
+def _merge(api: HfApi, target: Target, number: int) -> None:
+    status = with_retries(lambda: api.get_discussion_details(**target.at, discussion_num=number)).status
+    if status == "draft":
+        api.change_discussion_status(**target.at, discussion_num=number, new_status="open")
+    if status != "merged":
+        api.merge_pull_request(**target.at, discussion_num=number)
 
 
 def _stage(api: HfApi, target: Target, operations: list[Any], message: str, branch: str) -> None:

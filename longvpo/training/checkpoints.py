@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainingArguments
 
 from longvpo.errors import LongVPOError
-from longvpo.io.disk import check_room, writing
+from longvpo.io.disk import check_room
 from longvpo.io.files import as_json, file_hash, read_json, write_text
 
 KEY, WHOLE = "key", "whole"
@@ -125,13 +125,6 @@ def check_disk(trainer: Any, folder: Path, limit: int | None) -> None:
     saves = arguments.save_strategy != "no"
     more = max((limit or 1) + 1 - len(whole_checkpoints(folder)), 1) if saves else 0  # a new one, then the oldest goes
     check_room(folder, result + more * (result + state), "training writes at least")
-
-
-@contextmanager
-def saving(folder: Path) -> Iterator[None]:
-    """A full disk, whichever library meets it, as a LongVPOError."""
-    with writing(folder, "free some space, and the same command resumes from the last checkpoint", everything=False):
-        yield
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from datasets import Dataset
 from huggingface_hub import cached_assets_path
 from tqdm import tqdm
 
+from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
 from longvpo.io.names import video_file
 from longvpo.training.rows import SCORES
@@ -89,4 +90,4 @@ def _row_key(trainer: AnchoredDPOTrainer, row: dict[str, Any]) -> str:
     folders = trainer.data_collator.frames_of.folders
     files = [video_file(folders[clip["source"]], clip["video"]).stat() for clip in row["context"]]
     content = [row, [(file.st_size, file.st_mtime_ns) for file in files]]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    return text_hash(json.dumps(content, sort_keys=True))[:32]

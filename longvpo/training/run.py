@@ -25,6 +25,7 @@ from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
 from longvpo.errors import say
+from longvpo.io.disk import writing
 from longvpo.io.files import PROVENANCE, as_json, file_hash, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
@@ -43,7 +44,6 @@ from longvpo.training.checkpoints import (
     delete_checkpoints,
     kept_if_whole,
     last_checkpoint,
-    saving,
 )
 from longvpo.training.collator import AnchoredCollator, check_videos
 from longvpo.training.plan import config_counts, spread
@@ -133,7 +133,8 @@ def _train(
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
         started = time.monotonic()
-        with saving(checkpoints):
+        then = "free some space, and the same command resumes from the last checkpoint"
+        with writing(checkpoints, then, everything=False):  # a full disk, whichever library meets it
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.monotonic() - started
     weights = whole_weights(trainer.model)

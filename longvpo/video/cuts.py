@@ -6,7 +6,6 @@ it, counted from the first picture, as frames are asked for.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from array import array
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.io.files import read_json, whole_file
+from longvpo.io.files import read_json, text_hash, whole_file
 from longvpo.recipe.sections import SceneSection
 from longvpo.video.container import is_end, open_container, picture_stream
 from longvpo.video.frames import duration
@@ -47,7 +46,7 @@ def cut_into_scenes(
     if not 0 <= start < last:
         raise VideoError(f"{path.name} has no span from {start:g} to {end} s: it lasts {seconds:.2f} s")
     said = [str(path.resolve()), path.stat().st_size, section.detector, section.threshold]
-    file = kept / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}.json"
+    file = kept / f"{text_hash(json.dumps(said))[:24]}.json"
     if not file.is_file():
         cuts = find_cuts(path, section)
         with whole_file(file) as unfinished:
