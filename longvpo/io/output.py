@@ -184,7 +184,7 @@ def _ours(place: Place, path: Path) -> bool:
 
 @contextmanager
 def _locked(place: Place) -> Iterator[None]:
-    """A lock that ends with this process, whatever ends it."""
+    """A lock that ends with this process, whatever ends it; with it, the folder of work is proved writable."""
     if place.inside and (place.beside / LOCK).is_file():
         _lock(place, place.beside / LOCK).close()
     path = place.work / LOCK
@@ -197,24 +197,20 @@ def _locked(place: Place) -> Iterator[None]:
                 if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     break
                 file.close()  # its process has ended just now, and deleted it
-            _prove(file, path)
+            try:
+                file.truncate(0)
+                file.write(f"{os.getpid()} on {platform.node()}\n".encode().ljust(4096))
+                file.flush()
+                os.fsync(file.fileno())  # some file systems say only now that there is no space
+            except OSError:
+                path.unlink()
+                raise
         with file:
             yield
     finally:
         for folder in made:
             with suppress(OSError):  # something is in it
                 folder.rmdir()
-
-
-def _prove(file: IO[bytes], path: Path) -> None:
-    try:
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {platform.node()}\n".encode().ljust(4096))
-        file.flush()
-        os.fsync(file.fileno())  # some file systems say only now that there is no space
-    except OSError:
-        path.unlink()
-        raise
 
 
 def _lock(place: Place, path: Path) -> IO[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -89,14 +89,8 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
     with ThreadPoolExecutor(video.workers) as pool:
         sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one), each), strict=True))
 
-    @cache
-    def sampled(start: float, end: float) -> int:
-        return len(sample_times(start, end, video.fps, video.max_frames))
-
-    @cache
-    def counted(frames: int, size: tuple[int, int], fps: float) -> RowLength:
-        return video_row(processor, frames, size, fps)
-
+    sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
+    counted = cache(partial(video_row, processor))
     found = []
     for number, context in enumerate(tqdm(contexts, "tokens", leave=False, disable=None)):
         total = sum(sampled(clip["start"], clip["end"]) for clip in context)
