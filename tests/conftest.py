@@ -114,7 +114,7 @@ def batch(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session", params=FAMILIES)
 def name(request: pytest.FixtureRequest) -> str:
-    """Of a family of models."""
+    """The name of a family of models."""
     return request.param
 
 

@@ -100,7 +100,7 @@ def write_films(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def test_an_evaluation_counts_any_answer_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the grid and of the long videos: what is no answer is dropped, with its reason, and not asked."""
+    """In the grid and the long videos: what is not an answer is dropped, with its reason, and not asked."""
     good = [{"question": f"what is {n}?", "answer": ["red", f"number {n}"]} for n in range(3)]
     bad = [{"question": "what?", "answer": answer} for answer in ([], NAN, {"text": "red"})]
     clips = write_films(tmp_path / "clips", good + bad)
@@ -147,4 +147,4 @@ def test_several_cells_make_one_value() -> None:
     assert cell(row, "{id}/{part.number}.mp4") == "v/7.mp4"
     assert cell(row, "{odd}") == "a name of its own"
     assert [cell(row, name) for name in ("{id}{x}", "{part.none}.mp4", "{id}/{part.empty}")] == [None] * 3
-    assert cell({"id": "{id}"}, "{id}.mp4") == "{id}.mp4", "a value is no pattern"
+    assert cell({"id": "{id}"}, "{id}.mp4") == "{id}.mp4", "a value is not a pattern"

@@ -47,7 +47,7 @@ def vript(tmp_path: Path) -> Path:
                 said = {"shot_type": "s", "camera_movement": "c", "content": f"made up {scene}", "scene_title": "t"}
                 meta = {"video_id": film, "video_title": "a title", "num_clips": count, "integrity": True}
                 rows.append({"meta": meta, "clip_id": clip, "caption": said, "voiceover": ["words"]})
-    rows = [*rows[::2], *rows[1::2]]  # not in order, so that the names alone decide
+    rows = [*rows[::2], *rows[1::2]]  # not in order, so that only the names decide
     for kind, some in (("long", rows), ("short", rows[:1])):
         lines = "".join(json.dumps(row) + "\n" for row in some)
         (captions / f"vript_{kind}_videos_captions.jsonl").write_text(lines)
@@ -159,7 +159,7 @@ def test_of_a_zip_on_the_hub_only_what_is_wanted_is_read(
     assert fetched == {}, "what is there is not fetched again"
 
 
-def torn(path: Path) -> None:
+def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
 
 
@@ -174,7 +174,7 @@ def no_zip(path: Path) -> None:
     path.write_bytes(b"<html>not found</html>")
 
 
-@pytest.mark.parametrize("spoil", [torn, flipped, no_zip])
+@pytest.mark.parametrize("spoil", [truncated, flipped, no_zip])
 def test_a_broken_zip_says_which(spoil: Callable[[Path], None], vript: Path, tmp_path: Path) -> None:
     spoil(vript / "vript_long_videos_clips" / "clips_2_of_3.zip")
     source = vript_source(vript, tmp_path / "kept")

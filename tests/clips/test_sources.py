@@ -203,7 +203,7 @@ def test_a_build_from_archives(llava_video: Path, tmp_path: Path) -> None:
     assert facts["sources"][0]["dataset"] == f"{llava_video}@main"
 
 
-def test_a_torn_archive_says_which(llava_video: Path, tmp_path: Path) -> None:
+def test_a_truncated_archive_says_which(llava_video: Path, tmp_path: Path) -> None:
     archive = next(llava_video.rglob("*_videos_2.tar.gz"))
     archive.write_bytes(archive.read_bytes()[:2000])
     with pytest.raises(LongVPOError, match=r"cannot read .*_videos_2\.tar\.gz"):

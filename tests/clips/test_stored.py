@@ -85,7 +85,7 @@ def unlike(folder: Path) -> None:
     write(folder, "other.parquet", number=[1])
 
 
-def torn(folder: Path) -> None:
+def truncated(folder: Path) -> None:
     file = write(folder, word=["red"]) / "stage1" / "rows.parquet"
     os.truncate(file, file.stat().st_size // 2)
 
@@ -95,7 +95,7 @@ def torn(folder: Path) -> None:
     [
         (saved, "was written by save_to_disk, which keeps no configs"),
         (unlike, "its files differ in their columns"),
-        (torn, "Parquet magic bytes not found"),
+        (truncated, "Parquet magic bytes not found"),
         (lambda folder: write(folder, word=[]), "it has no rows"),
         (Path.mkdir, "doesn't contain any data files"),
         (lambda folder: write(folder, word=["red"]).joinpath("README.md").write_text("---\nconfigs: {\n---\n"), ""),

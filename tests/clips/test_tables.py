@@ -39,7 +39,7 @@ def test_a_folder_of_videos_in_the_hubs_form(below: str, name: str, film: Path, 
 
 
 def test_a_stream_of_the_hub_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a dataset on the Hub, datasets decode the videos ahead in threads, before a column can be cast."""
+    """Videos of a dataset on the Hub are decoded ahead in threads, before a column can be cast."""
     paths = [f"hf://datasets/some/films@0123abc/train/{name}" for name in ("été/a.mp4", "b@c.mp4")]
     rows = {"video": [{"path": path, "bytes": None} for path in paths], "caption": ["red", None]}
     features = Features({"video": Video(), "caption": Value("string")})

@@ -106,7 +106,7 @@ def test_the_plan_of_a_build_that_writes_nothing(
 
 
 def tokens(frames: int) -> int:
-    """Of the recipe's question about so many frames."""
+    """Tokens of the recipe's question about so many frames."""
     recipe = load_recipe(DatasetRecipe, "tiny/dataset")
     question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
     video = np.zeros((frames, 96, 96, 3), np.uint8)

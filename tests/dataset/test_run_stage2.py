@@ -109,15 +109,15 @@ def test_videos_that_cannot_be_used_are_data(stories: Path, tmp_path: Path) -> N
     names = [row["file_name"] for row in map(json.loads, (stories / "metadata.jsonl").read_text().splitlines())]
     for name in names[:3]:
         (folder / name).write_bytes((stories / name).read_bytes())
-    (folder / "videos" / "torn.mp4").write_bytes((stories / names[3]).read_bytes()[:2000])
-    rows = [*names[:3], "videos/torn.mp4", "videos/gone.mp4"]
+    (folder / "videos" / "truncated.mp4").write_bytes((stories / names[3]).read_bytes()[:2000])
+    rows = [*names[:3], "videos/truncated.mp4", "videos/gone.mp4"]
     (folder / "metadata.jsonl").write_text("".join(json.dumps({"file_name": name}) + "\n" for name in rows))
     overrides = ["sources=[]", "stage1=null", f"stage2.sources.0.folder={folder}", "stage2.triplets=20"]
     recipe = load_recipe(DatasetRecipe, "tiny/dataset", [*overrides, "stage2.questions=4"])
     facts = build(recipe, tmp_path / "out")
     dropped = load_dataset(str(tmp_path / "out"), "dropped", split="train").to_list()
     assert {row["id"]: row["filter"] for row in dropped if row["filter"] == "video"} == {
-        "stories/videos/torn.mp4": "video",
+        "stories/videos/truncated.mp4": "video",
         "stories/videos/gone.mp4": "video",
     }
     assert facts["stage2"]["videos"] == 3

@@ -156,7 +156,7 @@ def test_video_in_one_part(tmp_path: Path) -> None:
     assert np.abs(frames.mean(axis=(1, 2, 3)) - [0, 3, 6]).max() < 1.5
     with serve("ok") as server:
         ask(writer_for(server.url, frames_as="video_jpeg", retries=0), PLAIN)
-        with pytest.raises(LongVPOError, match="does not see all frames"):  # this server counts images alone
+        with pytest.raises(LongVPOError, match="does not see all frames"):  # this server counts only images
             ask(writer_for(server.url, frames_as="video_jpeg", retries=0), request)
     assert [body.get("media_io_kwargs") for body in server.bodies] == [
         None,

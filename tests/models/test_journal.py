@@ -13,7 +13,7 @@ from longvpo.models.journal import Journal
 from longvpo.models.writer import Request
 
 
-def test_a_journal_with_a_torn_line(tmp_path: Path) -> None:
+def test_a_journal_with_a_truncated_line(tmp_path: Path) -> None:
     scribe, requests = Scribe(tmp_path / "asked"), [Request(f"what is {i}?", seed=i) for i in range(8)]
     journal = Journal(tmp_path / "journal")
     answers = journal.ask(scribe, requests, "x")
@@ -22,7 +22,7 @@ def test_a_journal_with_a_torn_line(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-20])
     again = Journal(tmp_path / "journal")
     assert again.ask(scribe, requests, "x") == answers
-    assert again.asked == 4, "the batch of the torn line, and no other"
+    assert again.asked == 4, "the batch of the truncated line, and no other"
     third = Journal(tmp_path / "journal")
     assert third.ask(scribe, requests, "x") == answers
     assert third.asked == 0

@@ -71,7 +71,7 @@ def test_in_a_batch_each_row_is_what_it_is_alone(processor: Any) -> None:
         kept = together["attention_mask"][number].bool()
         for name in ("input_ids", "mm_token_type_ids"):
             if name in alone:
-                assert torch.equal(together[name][number][kept], alone[name][0]), "padded on the left alone"
+                assert torch.equal(together[name][number][kept], alone[name][0]), "padded only on the left"
         assert kept[-len(alone["input_ids"][0]) :].all()
 
 

@@ -224,7 +224,7 @@ def test_a_server_that_gives_nothing_is_named_across_batches() -> None:
 def test_a_build_without_answers_says_what_the_models_did() -> None:
     silent = [Dropped(str(n), "cut", "it was cut", 0.0, {"prompt": "?"}) for n in range(3)]
     others = [Dropped(str(n), "equal", "", 1.0, {"prompt": "?"}) for n in range(4)]
-    assert unanswered([*silent, Dropped("v", "video", "torn")]).endswith("3 times of 3, most often: it was cut")
+    assert unanswered([*silent, Dropped("v", "video", "truncated")]).endswith("3 times of 3, most often: it was cut")
     assert unanswered([*silent, *others]) == ""
     assert unanswered([]) == ""
 
@@ -252,7 +252,7 @@ def test_an_old_journal_is_read_as_replies_of_today(tmp_path: Path) -> None:
         assert journal.asked == 3
 
 
-def test_a_torn_line_takes_no_answer_with_it(tmp_path: Path) -> None:
+def test_a_truncated_line_takes_no_answer_with_it(tmp_path: Path) -> None:
     (tmp_path / f"{os.uname().nodename}-{os.getpid()}.jsonl").write_text('{"key": "abc", "answer": {"text": "cut he')
     with serve("ok") as server:
         writer = writer_for(server.url)

@@ -30,8 +30,8 @@ from support.spoils import (
     recipe,
     table,
     text_model,
-    torn_archive,
-    torn_videos,
+    truncated_archive,
+    truncated_videos,
 )
 
 from longvpo import TINY
@@ -114,7 +114,7 @@ BAD: dict[str, Bad] = {
     "a file as folder": Bad(file("x"), ["sources.0.folder=@/x"], ["no metadata.jsonl", "set the source's folder"]),
     "no table": Bad(lambda at: (at / "clips" / "metadata.jsonl").unlink(), [], ["no metadata.jsonl", "@/clips"]),
     "an empty table": Bad(table(""), [], ["metadata.jsonl has no rows: give each video one"]),
-    "a header alone": Bad(table("file_name,caption\n", "metadata.csv"), [], ["metadata.csv has no rows"]),
+    "only a header": Bad(table("file_name,caption\n", "metadata.csv"), [], ["metadata.csv has no rows"]),
     "no caption": Bad(
         table('{"file_name": "a.mp4", "text": "b"}'),
         [],
@@ -157,9 +157,9 @@ BAD: dict[str, Bad] = {
     "a dataset of one clip": Bad(
         all_of(dataset(GOOD), file("repository/a.mp4")), REPOSITORY, ["1 readable clips", "needs 2", "Add clips"]
     ),
-    "a torn dataset": Bad(file("repository/train.jsonl", '{"a'), REPOSITORY, ["cannot read the dataset", "JSON"]),
-    "a torn archive": Bad(
-        all_of(dataset(GOOD), torn_archive),
+    "a truncated dataset": Bad(file("repository/train.jsonl", '{"a'), REPOSITORY, ["cannot read the dataset", "JSON"]),
+    "a truncated archive": Bad(
+        all_of(dataset(GOOD), truncated_archive),
         [*TAR, "sources.0.tars='*.tar'"],
         ["cannot read videos.tar: unexpected end of data; fetch it again"],
     ),
@@ -173,7 +173,7 @@ BAD: dict[str, Bad] = {
     ),
     # videos
     "no videos": Bad(no_videos, [], ["0 readable clips", "no such video: videos/00000.mp4", "Add clips"]),
-    "torn videos": Bad(torn_videos, [], ["4 cannot be used, the first: cannot read 00000.mp4"]),
+    "truncated videos": Bad(truncated_videos, [], ["4 cannot be used, the first: cannot read 00000.mp4"]),
     "too few videos": Bad(nothing, ["context.clips=[8]"], ["4 readable clips", "needs 8", "lower context.clips"]),
     "all on the overlap list": Bad(
         file("list", "00000\n00001\n00002\n00003\n"), ["filters.overlap=@/list"], ["is on the overlap list as 00000"]
@@ -193,7 +193,7 @@ BAD: dict[str, Bad] = {
     "an encoder without eyes": Bad(
         nothing, [f"filters.visual_model={TEXT_ENCODER}"], ["no image: set filters.visual_model"]
     ),
-    "an encoder of pictures alone": Bad(
+    "an encoder of only pictures": Bad(
         nothing, [f"filters.text_model={VISUAL_ENCODER}"], ["no text: set filters.text_model"]
     ),
     "no encoder on the Hub": Bad(nothing, ["filters.visual_model=no/where"], ["cannot load the encoder no/where"]),

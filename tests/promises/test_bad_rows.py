@@ -1,4 +1,4 @@
-"""Bad rows and bad videos are data: a build drops each with its reason, and goes on with the others."""
+"""Bad rows and bad videos are data: a build drops each with its reason, and continues with the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def video(name: str, seconds: int = 2, size: int = 64) -> Spoil:
     return lambda at: write_video(at / name, rng.integers(0, 255, (4 * seconds, size, size, 3), np.uint8), 4)
 
 
-def torn(name: str) -> Spoil:
+def truncated(name: str) -> Spoil:
     """Half of a film whose header comes first: it promises more than there is."""
 
     def spoil(at: Path) -> None:
@@ -127,8 +127,10 @@ DROPPED: dict[str, Row] = {
     ),
     "a text": Row({"file_name": "v2.mp4"}, file("v2.mp4", "a letter " * 99), "video", "cannot read v2.mp4: Invalid"),
     "zeros": Row({"file_name": "v3.mp4"}, file("v3.mp4", bytes(9999)), "video", "cannot read v3.mp4: "),
-    "sound alone": Row({"file_name": "v4.mp4"}, sound("v4.mp4"), "video", "v4.mp4: it has no video stream"),
-    "a torn video": Row({"file_name": "v6.mp4"}, torn("v6.mp4"), "video", "header says 20.0 s: the file is cut short"),
+    "only sound": Row({"file_name": "v4.mp4"}, sound("v4.mp4"), "video", "v4.mp4: it has no video stream"),
+    "a truncated video": Row(
+        {"file_name": "v6.mp4"}, truncated("v6.mp4"), "video", "header says 20.0 s: the file is cut short"
+    ),
     "a folder": Row({"file_name": "v7.mp4"}, lambda at: (at / "v7.mp4").mkdir(), "video", "no such video: "),
     "a link to itself": Row(
         {"file_name": "v8.mp4"}, lambda at: (at / "v8.mp4").symlink_to(at / "v8.mp4"), "video", "no such video: "

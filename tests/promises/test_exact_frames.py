@@ -171,7 +171,7 @@ def moving() -> np.ndarray:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("x264", ["open-gop=1:bframes=5:b-pyramid=normal", "intra-refresh=1", "open-gop=0"])
 def test_keyframes_that_are_no_fresh_start(moving: np.ndarray, tmp_path: Path, suffix: str, x264: str) -> None:
-    """Of open groups and of slow refreshes, the container says the same as of others; decord believes it."""
+    """The container says the same of open groups and slow refreshes as of others; decord believes it."""
     path = tmp_path / f"film{suffix}"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=20, width=128, height=96, pix_fmt="yuv420p")

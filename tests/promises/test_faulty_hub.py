@@ -59,7 +59,7 @@ def checked(pushes: Pushes, folder: Path, run: str, repo: str) -> str:
     assert whole(pushes, name, "v0.1.0", folder)
     assert state["tags"]["v0.1.0"] == state["commits"][0], "no commit that the tag does not need"
     assert len(state["commits"]) == 2, "one release is one commit"
-    assert not there or before == state, "what is whole is left alone"
+    assert not there or before == state, "what is whole stays"
     if not fired:
         return "that request did not come"
     return "released" if code == 0 else "tagged, then an error" if there else "an error, no tag"
@@ -85,7 +85,7 @@ def test_a_fault_at_any_request_leaves_a_whole_tag_or_none(
     print(f"\n{what}: {len(requests)} requests, {len(cases)} faults: {json.dumps(counts)}")
     assert len(cases) - Counter(ends)["that request did not come"] > 0.97 * len(cases)
     assert len(cases) > 100
-    assert Counter(ends)["released"] > 0.95 * len(cases), "one fault is no reason to fail"
+    assert Counter(ends)["released"] > 0.95 * len(cases), "one fault is not a reason to fail"
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_tag_or_none(pushes: Pushes, second: Path) -> None:

@@ -54,7 +54,7 @@ def opened(folder: Path, seconds: int) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells a program's memory there")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a program's memory there")
 def test_three_hours_take_the_memory_of_ten_minutes(tmp_path: Path) -> None:
     short, long = opened(tmp_path / "short", 600), opened(tmp_path / "long", 3 * 3600)
     growth = [found["most"] - found["before"] for found in (short, long)]
@@ -86,7 +86,7 @@ print(json.dumps({"before": before, "most": most(), "scenes": facts["stage2"]["s
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells a program's memory there")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a program's memory there")
 def test_a_build_from_three_hours_takes_the_memory_of_one_from_ten_minutes(tmp_path: Path) -> None:
     """Cuts, recursive captions with folds, questions, answers, publishing."""
     from support.films import LENGTH, write_numbered

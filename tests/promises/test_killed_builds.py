@@ -1,4 +1,4 @@
-"""A build that is killed goes on, asks nothing twice, and ends with the bytes of one that was not killed."""
+"""A build that is killed resumes, asks nothing twice, and ends with the bytes of one that was not killed."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     """SIGKILL to all processes at random moments, half of them while a checkpoint is written."""
     section = [
         *("per_device_train_batch_size=1", "max_steps=12", "save_strategy=steps", "save_steps=1"),
-        *("save_total_limit=2", "disable_dropout=false"),  # of the adapter: its random numbers must go on, too
+        *("save_total_limit=2", "disable_dropout=false"),  # the adapter's: its random numbers must resume, too
     ]
     made, options = {}, {"processes": processes, "patch": str(TESTS / "support/patches/slow_saves.py")}
     for name in ("whole", "killed"):
@@ -30,7 +30,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
         made[name] = forged(arguments, tmp_path / "log", **options)
         assert made[name]["codes"] == [0] * processes, (tmp_path / "log.0.err").read_text()
     assert made["killed"]["half"] >= kills // 4, made["killed"]
-    assert max(made["killed"]["whole"]) == 2, "it went on from one, and older ones are deleted"
+    assert max(made["killed"]["whole"]) == 2, "it resumed from one, and older ones are deleted"
     weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
     curves = [

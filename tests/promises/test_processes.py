@@ -63,7 +63,7 @@ def test_two_processes_of_accelerate_launch_train_the_adapter_that_one_trains(
     output = tmp_path / "two"
     done = launch_two(*command(data, world, output, *EACH), "--json")
     assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)  # the first process alone prints
+    facts = json.loads(done.stdout)  # only the first process prints
     assert facts == facts_of(output)
     assert (facts["processes"], facts["triplets_a_step"], facts["steps"]) == (2, 2, 10)
     assert done.stderr.count("adapter: ") == 1
@@ -104,7 +104,7 @@ def test_two_processes_score_the_reference_beforehand(
 def test_triplets_that_two_processes_cannot_share_evenly(
     data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:
-    """The last of eleven: one process takes a step with it alone, two add one from the epoch's start."""
+    """The last of eleven: one process takes a step with only it, two add one from the epoch's start."""
     losses = {}
     for processes in (1, 2):
         output = tmp_path / str(processes)

@@ -1,4 +1,4 @@
-"""Real videos, encoders and judge: all but the writer, which is the tiny model and knows coloured shapes alone."""
+"""Real videos, encoders and judge: all but the writer, which is the tiny model and knows only coloured shapes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def source(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: str, tmp_path: Path) -> None:
-    """Two hundred rows, judged by a real language model; the writer alone is the tiny model."""
+    """Two hundred rows, judged by a real language model; only the writer is the tiny model."""
     judge = WriterSection(
         model="SmolLM2-135M-Instruct",
         max_new_tokens=120,
@@ -132,4 +132,4 @@ def test_ten_minutes_of_real_footage_are_scenes(ten_minutes: tuple[Path, list[fl
     assert (edges[0], edges[-1]) == (0, 600)
     assert edges[1:-1] == [clip.end for clip in clips[:-1]], "no gaps"
     assert all(3 <= clip.end - clip.start <= 60 for clip in clips)
-    assert found(edges, joins) >= 20, "cuts less than 3 s after another one are no edges"
+    assert found(edges, joins) >= 20, "cuts less than 3 s after another one are not edges"

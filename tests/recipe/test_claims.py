@@ -1,4 +1,4 @@
-"""What a recipe says of videos and models holds for those alone that it names: licences above all."""
+"""What a recipe says of videos and models holds only for those that it names: licences above all."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def test_the_name_of_the_user_is_found_as_a_part_of_a_path(
         ("hf_alice_write_mine", "your token of the Hub"),
         ("hf_short sk-learn ask-me-anything-about-this-film task-force", ""),
         ("a risk-free sk-is-no-key-without-digits", ""),
-        ("EMPTY is no secret", ""),
+        ("EMPTY is not a secret", ""),
     ],
 )
 def test_tokens_are_found_and_never_shown(

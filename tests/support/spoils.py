@@ -74,7 +74,7 @@ def no_videos(at: Path) -> None:
     shutil.rmtree(at / "clips" / "videos")
 
 
-def torn_videos(at: Path) -> None:
+def truncated_videos(at: Path) -> None:
     for path in (at / "clips" / "videos").iterdir():
         path.write_bytes(path.read_bytes()[:500])
 
@@ -89,7 +89,7 @@ def archive(at: Path) -> None:
         file.add(at / "clips" / "videos" / "00000.mp4", "a.mp4")
 
 
-def torn_archive(at: Path) -> None:
+def truncated_archive(at: Path) -> None:
     archive(at)
     os.truncate(at / "repository" / "videos.tar", 2000)
 

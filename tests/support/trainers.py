@@ -81,7 +81,7 @@ def step(trainer: Any, rows: list[dict[str, Any]], packed: bool) -> tuple[float,
 
 
 def difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
-    """Of all gradients together, relative to their length."""
+    """The difference of all gradients together, relative to their length."""
     assert ours.keys() == theirs.keys()
     square = sum((ours[key] - theirs[key]).float().square().sum() for key in ours)
     return float((square / sum(value.float().square().sum() for value in theirs.values())).sqrt())

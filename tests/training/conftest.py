@@ -1,4 +1,4 @@
-"""An adapter of stage 1, and rows of both stages to go on from it with."""
+"""An adapter of stage 1, and rows of both stages to train from it with."""
 
 from __future__ import annotations
 

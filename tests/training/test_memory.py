@@ -44,7 +44,7 @@ def test_bytes_of_weights_are_those_of_a_loaded_model(name: str, base: Path) -> 
 
 
 def nf4_bytes(model: Any) -> int:
-    """Of parameters, and of the constants that NF4 keeps beside them, without its lookup tables."""
+    """Bytes of parameters, and of the constants that NF4 keeps beside them, without its lookup tables."""
     found: int = sum(parameter.nbytes for parameter in model.parameters())
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
@@ -194,7 +194,7 @@ def test_activations_are_what_a_training_step_allocates(name: str, checkpointing
 def test_a_layer_keeps_what_the_formula_says_in_nf4_under_autocast(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # PEFT asks for the GPU's autocast alone, and keeps copies in float32 where there is none
+    # PEFT asks only for the GPU's autocast, and keeps copies in float32 where there is none
     asked = torch.is_autocast_enabled
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: asked("cpu"))
     kept, expected = {}, {}

@@ -68,7 +68,7 @@ def test_what_was_scored_is_found_again(
     more = Dataset.from_list([*batch, batch[0] | {"chosen": "something else"}])
     trainer = make_trainer("internvl", batch, world, tmp_path, beta=0.01, learning_rate=1e-3)
     assert score_reference(trainer, more).to_list()[:3] == first
-    assert calls == [1, 1, 1, 1], "the new row alone"
+    assert calls == [1, 1, 1, 1], "only the new row"
     # a pass that was killed while it wrote its last line
     (file,) = kept.rglob("*.jsonl")
     lines = file.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Training that goes on from an adapter: what its frozen copy sees, rows of two configs, frames, and resuming."""
+"""Training that starts from an adapter: what its frozen copy sees, rows of two configs, frames, and resuming."""
 
 from __future__ import annotations
 

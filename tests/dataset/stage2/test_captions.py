@@ -121,7 +121,7 @@ def test_videos_of_different_lengths_share_batches_and_a_broken_one_stands_alone
 
 
 def test_the_journal_has_every_scene(tmp_path: Path) -> None:
-    """A run whose journal ends at any line asks for what is missing alone, with its torn batch, and ends alike."""
+    """A run whose journal ends at any line asks only for what is missing, with its truncated batch, and ends alike."""
 
     def told(folder: Path) -> tuple[list[Story], Teller]:
         teller, stories = Teller(), [Story(name, clips(name, 7)) for name in ("a", "b")]
@@ -179,6 +179,6 @@ def test_what_has_no_caption_is_dropped_with_the_reason(tmp_path: Path, flaw: st
     assert stories[1].refusal is not None
     assert re.search("it has no caption of scene 1: .*(cut|empty)", stories[1].refusal.reason)
     found: dict[int, Any] = {n: (clip, 4) for n, clip in enumerate([*clips("good", 1), *clips("bad", 1)])}
-    given = write_captions(found | {2: Dropped("x", "video", "torn")}, at_work, Counter())
+    given = write_captions(found | {2: Dropped("x", "video", "truncated")}, at_work, Counter())
     assert [item.filter if isinstance(item, Dropped) else "" for item in given.values()] == ["", "caption", "video"]
     assert given[0][0].caption.startswith("caption of good")  # type: ignore[index]

@@ -36,7 +36,7 @@ LOADED = [
 
 
 def environment(address: str, token: str | None, home: Path) -> dict[str, str]:
-    """Of a process that knows this Hub alone."""
+    """The environment of a process that knows only this Hub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
     kept |= {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}

@@ -56,7 +56,7 @@ class HubServer(ThreadingHTTPServer):
         self.lock = threading.Lock()  # held by one request after the other, when it is received and not yet answered
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error here."""
+        """A client that went away is not an error here."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 

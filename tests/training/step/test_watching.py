@@ -57,7 +57,7 @@ def test_tokens_are_those_that_the_policy_computes(
     trainer.model.eval()
     with torch.no_grad():
         trainer.compute_loss(trainer.model, trainer.data_collator(batch))
-    assert int(trainer._tokens) == sum(computed), "evaluation is no training"
+    assert int(trainer._tokens) == sum(computed), "evaluation is not training"
 
 
 def test_reference_margins_are_the_references_preference(
@@ -192,7 +192,7 @@ def test_trackio_keeps_a_run_in_a_local_folder(dataset: Path, world: Path, tmp_p
         env=os.environ | {"TRACKIO_DIR": str(tmp_path / "trackio")},
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["steps"] == 2, "what Trackio prints is no result"
+    assert json.loads(done.stdout)["steps"] == 2, "what Trackio prints is not a result"
     with sqlite3.connect(tmp_path / "trackio" / "longvpo.db") as database:
         kept = database.execute("select run_name, metrics from metrics order by id").fetchall()
     logged = [json.loads(metrics) for name, metrics in kept if name == "first"]
