@@ -16,25 +16,19 @@ from longvpo.dataset.text_only import text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
 
-PAIR_FILTERS = ("empty", "refusal", "equal", "near_equal", "length_ratio")
+PAIRS = "empty refusal equal near_equal length_ratio"
 # by stage: what is counted, and the filters in the order in which they see it
-FUNNELS: dict[int, dict[str, tuple[str, ...]]] = {
+FUNNELS = {
     1: {
-        "rows": ("table",),
-        "videos opened": ("video", "overlap", "caption"),
-        "anchors tried": (
-            *("writer", "cut", "form", "frame_budget", "visual_similarity", "specificity"),
-            *PAIR_FILTERS,
-            *("near_duplicate", "judge"),
-        ),
+        "rows": "table",
+        "videos opened": "video overlap caption",
+        "anchors tried": f"writer cut form frame_budget visual_similarity specificity {PAIRS} near_duplicate judge",
     },
     2: {
-        "long videos": ("table",),
-        "videos opened": ("video", "overlap", "scenes", "caption"),
-        "questions tried": (
-            *("writer", "cut", "form", "too_few_scenes", "unknown_scene", "trace", "near_duplicate", "one_scene"),
-            *("needed", *PAIR_FILTERS, "judge"),
-        ),
+        "long videos": "table",
+        "videos opened": "video overlap scenes caption",
+        "questions tried": "writer cut form too_few_scenes unknown_scene trace near_duplicate one_scene needed "
+        f"{PAIRS} judge",
     },
 }
 SIGMAS = 3  # by which length must predict chosen before it is called a bias
@@ -175,17 +169,14 @@ def funnel(outcome: Outcome, opened: int) -> list[dict[str, Any]]:
     """From rows to triplets: each step with what it dropped and what it left; those that dropped nothing too."""
     drafts = Counter(item.filter for item in outcome.dropped if item.triplet)
     others = Counter(item.filter for item in outcome.dropped if not item.triplet)
-    (rows, of_rows), (seen, of_videos), (tried, of_drafts) = FUNNELS[outcome.stage].items()
+    seen = opened + sum(others[name] for name in FUNNELS[outcome.stage]["videos opened"].split())
+    counts = ((outcome.rows, others), (seen, others), (outcome.tried.total(), drafts))
     steps = []
-    for name, left, filters, dropped in (
-        (rows, outcome.rows, of_rows, others),
-        (seen, opened + sum(others[name] for name in of_videos), of_videos, others),
-        (tried, outcome.tried.total(), of_drafts, drafts),
-    ):
-        steps.append({"step": name, "dropped": 0, "left": left})
-        for one in filters:
-            left -= dropped[one]
-            steps.append({"step": one, "dropped": dropped[one], "left": left})
+    for (what, filters), (left, dropped) in zip(FUNNELS[outcome.stage].items(), counts, strict=True):
+        steps.append({"step": what, "dropped": 0, "left": left})
+        for name in filters.split():
+            left -= dropped[name]
+            steps.append({"step": name, "dropped": dropped[name], "left": left})
     return steps
 
 
