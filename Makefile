@@ -1,10 +1,13 @@
-# make demo: the whole loop on this machine.  make test: the tests.  make loop: the loop in small, a minute.
+# make demo: the whole loop on this machine.  make test: the tests, minutes.  make accept: the demo on a fresh seed, held
+# against its bars.  make soak: every fault at every request, more kills, hours of video; before a release.
 # All set up .venv first, with python3; elsewhere and with another: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# so many tests at once, each with one thread; tests of one file share what they build
+TESTS_AT_ONCE ?= 2
 
-.PHONY: setup demo test loop check
+.PHONY: setup demo test accept soak check
 
 setup: $(VENV)/ready
 
@@ -19,10 +22,13 @@ demo: setup
 	$(BIN)/longvpo demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile
 
-loop: setup
-	$(BIN)/python -m pytest tests/promises/test_loop.py
+accept: setup
+	$(BIN)/python -m pytest -m accept
+
+soak: setup
+	$(BIN)/python -m pytest -m soak
 
 check: setup
 	$(BIN)/ruff check .

@@ -18,10 +18,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SEED = 20262  # used nowhere else
 
 
+@pytest.mark.accept
 def test_the_demo(tmp_path: Path) -> None:
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("HF_", "OMP_", "TRANSFORMERS_"))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import pytest
 from support.hub.looks import ALICE
 from support.hub.pushes import Pushes
+from support.world import TWO_SIZES
 
 from longvpo.io.files import RELEASE, file_hash
 from longvpo.release.cards import kind_of
 
 KINDS = ("429", "500", "503", "reset", "lost", "slow")
-KILLS = 20
 RACERS = 3
 
 
@@ -40,8 +42,12 @@ def whole(pushes: Pushes, name: str, tag: str, folder: Path) -> bool:
     return True
 
 
-def checked(pushes: Pushes, folder: Path, run: str, repo: str) -> str:
-    """Push with a fault set, look, push again; returns what the first push came to."""
+def checked(pushes: Pushes, folder: Path, run: str, repo: str, again: bool) -> str:
+    """Push with a fault set, look, push again; returns what the first push came to.
+
+    Args:
+        again: push again after a success, too.
+    """
     kind = "models" if kind_of(folder) == "model" else "datasets"
     prefix = "datasets/" if kind == "datasets" else "models/"
     code, said = pushes.run("push", folder, "--repo-id", repo, token=ALICE + run)
@@ -53,8 +59,9 @@ def checked(pushes: Pushes, folder: Path, run: str, repo: str) -> str:
     assert there or code == 1, said
     assert code == 0 or len([line for line in said.splitlines() if line.startswith("error: ")]) == 1, said
     before = pushes.state().get(name)
-    code_again, said = pushes.run("push", folder, "--repo-id", repo, token=ALICE + run)
-    assert code_again == 0, said
+    if code or again:
+        code_again, said = pushes.run("push", folder, "--repo-id", repo, token=ALICE + run)
+        assert code_again == 0, said
     state = pushes.state()[name]
     assert whole(pushes, name, "v0.1.0", folder)
     assert state["tags"]["v0.1.0"] == state["commits"][0], "no commit that the tag does not need"
@@ -65,41 +72,58 @@ def checked(pushes: Pushes, folder: Path, run: str, repo: str) -> str:
     return "released" if code == 0 else "tagged, then an error" if there else "an error, no tag"
 
 
+def faults(requests: list[str], soak: bool, what: str) -> list[tuple[str, int]]:
+    """Every kind at every request; or one kind at each, and every kind at each way that a dataset is written.
+
+    Several files are written in one way: one of them meets every kind.
+    """
+    places = range(1, len(requests) + 1)
+    if soak:
+        return [(kind, at) for kind in KINDS for at in places]
+    ways = {re.sub(r"[0-9a-f]{40,}", "", one): at for at, one in enumerate(requests, 1)}
+    writing = [at for one, at in ways.items() if what == "dataset" and not one.startswith(("GET", "HEAD"))]
+    return [(KINDS[at % len(KINDS)], at) for at in places if at not in writing] + list(product(KINDS, writing))
+
+
+@TWO_SIZES
 @pytest.mark.parametrize("what", ["dataset", "adapter"])
 def test_a_fault_at_any_request_leaves_a_whole_tag_or_none(
-    what: str, pushes: Pushes, first: Path, adapter: Path
+    what: str, soak: bool, pushes: Pushes, first: Path, adapter: Path
 ) -> None:
-    folder = first if what == "dataset" else adapter
-    assert pushes.run("push", folder, "--repo-id", f"clean-{what}", token=f"{ALICE}clean{what}")[0] == 0
-    requests = pushes.control(f"clean{what}")["requests"]
+    folder, name = first if what == "dataset" else adapter, f"{what}{soak}"
+    assert pushes.run("push", folder, "--repo-id", f"clean-{name}", token=f"{ALICE}clean{name}")[0] == 0
+    requests = pushes.control(f"clean{name}")["requests"]
 
     def one(kind: str, at: int) -> str:
-        run = f"{what}x{kind}x{at}"
+        run = f"{name}x{kind}x{at}"
         pushes.control(run, at=at, kind=kind)
-        return checked(pushes, folder, run, f"fault-{what}-{kind}-{at}")
+        return checked(pushes, folder, run, f"fault-{name}-{kind}-{at}", again=soak)
 
-    cases = [(kind, at) for kind in KINDS for at in range(1, len(requests) + 1)]
+    cases = faults(requests, soak, what)
     with ThreadPoolExecutor(4) as pool:
         ends = list(pool.map(lambda case: one(*case), cases))
     counts = {kind: dict(Counter(end for (k, _), end in zip(cases, ends, strict=True) if k == kind)) for kind in KINDS}
     print(f"\n{what}: {len(requests)} requests, {len(cases)} faults: {json.dumps(counts)}")
+    assert {at for _, at in cases} == set(range(1, len(requests) + 1))
     assert len(cases) - Counter(ends)["that request did not come"] > 0.97 * len(cases)
-    assert len(cases) > 100
+    assert len(cases) > 100 or not soak
     assert Counter(ends)["released"] > 0.95 * len(cases), "one fault is not a reason to fail"
 
 
-def test_a_kill_at_any_moment_leaves_a_whole_tag_or_none(pushes: Pushes, second: Path) -> None:
-    draw = random.Random(0)
-    assert pushes.run("push", second, "--repo-id", "unkilled", token=ALICE + "unkilled")[0] == 0
-    requests = pushes.control("unkilled")["requests"]
+@TWO_SIZES
+def test_a_kill_at_any_moment_leaves_a_whole_tag_or_none(soak: bool, pushes: Pushes, second: Path) -> None:
+    draw, kills, calm = random.Random(0), 20 if soak else 8, f"unkilled{soak}"
+    assert pushes.run("push", second, "--repo-id", calm, token=ALICE + calm)[0] == 0
+    requests = pushes.control(calm)["requests"]
     commit, tag = (next(n for n, one in enumerate(requests, 1) if part in one) for part in ("/commit/", "/tag/"))
     moments: Counter[str] = Counter()
-    for number in range(KILLS):
-        run, name = f"kill{number}", f"datasets/alice/kill-{number}"
+    for number in range(kills):
+        run, repo = f"kill{number}{soak}", f"kill-{number}-{soak}"
+        name = f"datasets/alice/{repo}"
         # while it waits for a reply: to the commit, to the tag, to a request before them, and to any
         target = (commit, tag, draw.randrange(1, commit), draw.randint(1, len(requests)))[number % 4]
         pushes.control(run, kind="late", at=target)
-        command = pushes.start("push", second, "--repo-id", f"kill-{number}", token=ALICE + run)
+        command = pushes.start("push", second, "--repo-id", repo, token=ALICE + run)
         while len(pushes.control(run)["requests"]) < target and command.process.is_alive():
             time.sleep(0.001)
         time.sleep(draw.uniform(0, 0.3))
@@ -108,26 +132,29 @@ def test_a_kill_at_any_moment_leaves_a_whole_tag_or_none(pushes: Pushes, second:
         there = whole(pushes, name, "v0.1.0", second)
         commits = len((pushes.state().get(name) or {"commits": []})["commits"])
         moments["tagged" if there else f"no tag, {max(commits - 1, 0)} commits"] += 1
-        code, said = pushes.run("push", second, "--repo-id", f"kill-{number}", token=f"{ALICE}after{number}")
+        code, said = pushes.run("push", second, "--repo-id", repo, token=f"{ALICE}after{run}")
         assert code == 0, said
         assert whole(pushes, name, "v0.1.0", second)
         assert len(pushes.state()[name]["commits"]) == 2, "what a kill left was taken up"
-    print(f"\n{KILLS} kills: {json.dumps(moments)}")
+    print(f"\n{kills} kills: {json.dumps(moments)}")
     assert set(moments) == {"no tag, 0 commits", "no tag, 1 commits", "tagged"}
 
 
-def test_of_racing_releasers_one_wins_and_the_others_say_so(pushes: Pushes, first: Path, tmp_path: Path) -> None:
-    contenders = []
+@TWO_SIZES
+def test_of_racing_releasers_one_wins_and_the_others_say_so(
+    soak: bool, pushes: Pushes, first: Path, tmp_path: Path
+) -> None:
+    contenders, races = [], 6 if soak else 2
     for number in range(RACERS):
         folder = Path(shutil.copytree(first, tmp_path / f"racer{number}"))
         facts = json.loads((folder / "facts.json").read_text())
         (folder / "facts.json").write_text(json.dumps(facts | {"name": f"of racer {number}"}))
         contenders.append(folder)
     ends: Counter[str] = Counter()
-    for race in range(6):
-        options = ["--repo-id", f"race-{race}"]
+    for race in range(races):
+        repo = f"race-{race}-{soak}"
         started = [
-            pushes.start("push", folder, *options, token=f"{ALICE}race{race}x{number}")
+            pushes.start("push", folder, "--repo-id", repo, token=f"{ALICE}race{race}x{number}x{soak}")
             for number, folder in enumerate(contenders)
         ]
         codes, texts = zip(*(command.end() for command in started), strict=True)
@@ -137,17 +164,24 @@ def test_of_racing_releasers_one_wins_and_the_others_say_so(pushes: Pushes, firs
                 (error,) = [line for line in text.splitlines() if line.startswith("error: ")]
                 assert "nothing of v0.1.0 was published" in error or "nothing was published" in error
                 ends[error.split(":")[1].split(" alice")[0].split(" of datasets")[0].strip()] += 1
-        state = pushes.state()[f"datasets/alice/race-{race}"]
+        state = pushes.state()[f"datasets/alice/{repo}"]
         assert len(state["commits"]) == 2, "the losers published nothing"
         winner = contenders[codes.index(0)]
         assert state["tags"] == {"v0.1.0": json.loads((winner / RELEASE).read_text())["commit"]}
-    print(f"\n6 races of {RACERS}; what the losers were told: {json.dumps(ends)}")
+    print(f"\n{races} races of {RACERS}; what the losers were told: {json.dumps(ends)}")
 
 
-@pytest.mark.parametrize("fault", [None, *KINDS])
+SOAKED = ("429", "503", "reset", "slow")
+
+
+@pytest.mark.parametrize(
+    "fault", [None, *(pytest.param(kind, marks=[pytest.mark.soak] * (kind in SOAKED)) for kind in KINDS)]
+)
 def test_a_large_release_is_staged_on_a_pull_request(fault: str | None, pushes: Pushes, second: Path) -> None:
     run, repo = f"large{fault or ''}", f"large-{fault}"
     if fault:
+        if not pushes.control("large")["requests"]:
+            pushes.run("push", second, "--repo-id", "large-calm", token=ALICE + "large", MANY=5)
         count = len(pushes.control("large")["requests"])
         at = random.Random(fault).randrange(count // 4, count * 3 // 4)
         pushes.control(run, at=at, kind=fault)

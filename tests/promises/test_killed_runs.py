@@ -12,8 +12,10 @@ from support.world import TESTS
 
 from longvpo.training.checkpoints import KEY
 
+MORE = [pytest.param(*case, marks=pytest.mark.soak) for case in ((1, 16), (2, 9))]
 
-@pytest.mark.parametrize(("processes", "kills"), [(1, 6), (2, 4)])
+
+@pytest.mark.parametrize(("processes", "kills"), [(1, 4), (2, 2), *MORE])
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     processes: int, kills: int, data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:

@@ -20,9 +20,6 @@ from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 
-KILLS = 25
-
-
 STAGES = {
     "stage1": ["sources.0.folder={world}", "stage1.triplets=90", "context.clips=[1, 2, 4]", "stage2=null"],
     "stage2": ["sources=[]", "stage1=null", "stage2.sources.0.folder={world}", "stage2.triplets=60"],

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from longvpo.recipe.sections import ModelSection
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 GOLDEN = TESTS / "golden"
 FOOTAGE = ROOT.parent / "shared" / "videos"  # real footage, where it lies beside the checkout
+# a test in two sizes: a short one, and the whole of it for `make soak`
+TWO_SIZES = pytest.mark.parametrize("soak", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["short", "soak"])
 TINY = ModelSection(model="tiny", dtype="float32")
 SMALL = ["stage1.triplets=40", "context.clips=[1, 2, 4, 8]", "stage2=null"]
 
