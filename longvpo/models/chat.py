@@ -47,7 +47,7 @@ class RefusedError(Exception):
         self.status = status
 
 
-class _AgainError(Exception):
+class _TransientError(Exception):
     """One try failed, and the next may not."""
 
     def __init__(self, what: str, asked: float | None = None) -> None:
@@ -134,8 +134,8 @@ class Chat:
         for tries in range(1, self.endpoint.retries + 2):
             try:
                 return self._count(await self._try(messages, body))
-            except _AgainError as again:
-                asked, what = again.asked, str(again)
+            except _TransientError as failure:
+                asked, what = failure.asked, str(failure)
             if tries > self.endpoint.retries:
                 break
             if asked is not None and asked > LONGEST_ASKED:
@@ -154,7 +154,7 @@ class Chat:
             async with asyncio.timeout(self.endpoint.timeout):
                 return self._read(await self._send(messages, body))
         except TimeoutError:
-            raise _AgainError(f"no answer within {self.endpoint.timeout:g} seconds") from None
+            raise _TransientError(f"no answer within {self.endpoint.timeout:g} seconds") from None
         except (httpx2.HTTPStatusError, HfHubHTTPError) as error:
             response = error.response
             what = self._clean(_reason(response))
@@ -162,17 +162,17 @@ class Chat:
         except (httpx2.InvalidURL, UnicodeEncodeError, OverflowError):
             raise LongVPOError(f"{self.place} cannot be asked: check endpoint.url") from None
         except (httpx2.HTTPError, OSError) as error:
-            raise _AgainError(self._clean(first_line(error))) from None
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # of what was sent
+            raise _TransientError(self._clean(first_line(error))) from None
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # what was sent is wrong
             if self.endpoint.provider is not None and type(error) is ValueError:  # such as: it has no such model
                 raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
-            raise _AgainError(NO_ANSWER) from None
+            raise _TransientError(NO_ANSWER) from None
 
     def _read(self, output: Any) -> Reply:
         """The reply in what the server sent, whose status said that all was well.
 
         Raises:
-            RefusedError, LongVPOError, _AgainError: it holds an error all the same.
+            RefusedError, LongVPOError, _TransientError: it holds an error all the same.
         """
         choices = output.get("choices")
         self._check(output, with_choices=bool(choices))
@@ -181,13 +181,13 @@ class Chat:
         tokens = {name: counted.get(name) for name in ("prompt_tokens", "completion_tokens")}
         used: Any = {name: number for name, number in tokens.items() if type(number) is int}
         if not isinstance(choices, list) or not choices:
-            raise _AgainError("it sent an answer without a choice")
+            raise _TransientError("it sent an answer without a choice")
         choice = choices[0]
         self._check(choice)
         if finish_of(choice) in BROKEN:
-            raise _AgainError(f"its reply ends with {choice['finish_reason']}")
+            raise _TransientError(f"its reply ends with {choice['finish_reason']}")
         if not isinstance(choice.get("message"), dict):
-            raise _AgainError("it sent an answer without a choice")
+            raise _TransientError("it sent an answer without a choice")
         reply = read_choice(choice, choice["message"], self.section.max_new_tokens)
         return replace(reply, error=self._clean(reply.error), **used)
 
@@ -205,7 +205,7 @@ class Chat:
             raise self._sort(status, what)
         if any(code.startswith(("invalid_request", "context_length")) for code in codes):
             raise RefusedError(what, 400)
-        raise _AgainError(what)
+        raise _TransientError(what)
 
     def _sort(self, status: int, said: str, retry_after: str | None = None) -> Exception:
         """What follows from an HTTP error."""
@@ -221,7 +221,7 @@ class Chat:
         if status in WRONG_SERVER and "not supported" in said:  # llama.cpp's word for images without a vision side
             return RefusedError(what, status)
         if status == 409 or status in SAYS_LATER or status >= 500:
-            return _AgainError(what, asked_wait(retry_after))
+            return _TransientError(what, asked_wait(retry_after))
         return RefusedError(what, status)
 
     def _count(self, reply: Reply) -> Reply:

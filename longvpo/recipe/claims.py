@@ -19,13 +19,13 @@ Key = tuple[str | int, ...]
 STATEMENT = "source.json"  # beside videos that we have drawn: the keys of a source that speak of them
 
 
-def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, Any], said: set[Key]) -> list[str]:
+def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, Any], given: set[Key]) -> list[str]:
     """Delete from `after` what the recipe says of other videos and models than those that it names now.
 
     Args:
         before: the recipe's values as its file has them.
         after: the same with the overrides of a command line.
-        said: the keys that these set.
+        given: the keys that these set.
 
     Returns:
         The keys that were dropped, with their dots.
@@ -45,7 +45,7 @@ def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, 
         for name in sorted(stale & values.keys()):
             place = (*key, name)
             if values[name] != section.model_fields[name].default and not any(
-                place[:length] in said for length in range(len(place) + 1)
+                place[:length] in given for length in range(len(place) + 1)
             ):
                 del values[name]
                 dropped.append(".".join(map(str, place)))

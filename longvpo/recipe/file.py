@@ -75,8 +75,8 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     if not isinstance(values, dict):
         raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
     before = deepcopy(values)
-    said = {_override(values, override) for override in overrides or []}
-    dropped = drop_stale(kind, before, values, said)
+    overridden = {_override(values, override) for override in overrides or []}
+    dropped = drop_stale(kind, before, values, overridden)
     if dropped:
         say(f"note: {name} says this of what is not used now, and it is dropped: {', '.join(dropped)}")
     add_stated(kind, values)

@@ -84,9 +84,9 @@ def _committed(api: HfApi, release: Release) -> str:
     done = _landed(api, release)
     if done:
         return done
-    said = provenance_of(api, target, head)
-    check_card(api, target, head, tree, said)
-    stale = sorted((set(said.get("files", {})) | {PROVENANCE}) & set(tree) - set(release.files))
+    stated = provenance_of(api, target, head)
+    check_card(api, target, head, tree, stated)
+    stale = sorted((set(stated.get("files", {})) | {PROVENANCE}) & set(tree) - set(release.files))
     old = (read_file(api, target, CHANGELOG, head) or b"").decode(errors="surrogateescape")  # whatever it is, it stays
     changelog = release.changelog(old).encode(errors="surrogateescape")
     release.check_rest()
@@ -139,12 +139,12 @@ def _landed(api: HfApi, release: Release) -> str | None:
     return None
 
 
-def _whole(tree: dict[str, str], said: dict[str, Any]) -> bool:
+def _whole(tree: dict[str, str], stated: dict[str, Any]) -> bool:
     """Whether a commit holds the release that its provenance states; of what changed while it was sent, it does not.
 
     A tree tells git's hash of files that are not in LFS, and provenance has none: those were copied before the push.
     """
-    files = said.get("files", {})
+    files = stated.get("files", {})
     return bool(files) and all(
         path in tree and (len(tree[path]) != len(sha256) or tree[path] == sha256) for path, sha256 in files.items()
     )
@@ -157,8 +157,8 @@ def _merged(api: HfApi, release: Release, operations: list[Any], head: str) -> s
     branch = f"refs/pr/{number}"
     for start in range(0, len(operations), MANY):
         part = operations[start : start + MANY]
-        said = f"Files {start + 1} to {start + len(part)} of {len(operations)} of {target.tag}"
-        with_retries(partial(_stage, api, target, part, said, branch))
+        message = f"Files {start + 1} to {start + len(part)} of {len(operations)} of {target.tag}"
+        with_retries(partial(_stage, api, target, part, message, branch))
     release.check_held(tree_of(api, target, branch))
     if head_of(api, target) != head:
         raise LongVPOError(

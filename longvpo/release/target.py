@@ -152,19 +152,19 @@ def _check_rights(me: dict[str, Any], target: Target) -> None:
         )
 
 
-def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], said: dict[str, Any]) -> None:
+def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], stated: dict[str, Any]) -> None:
     """Raises LongVPOError where the card at a revision is not longvpo's, and the user did not say that it may go.
 
     Args:
         tree: the revision's, path -> hash.
-        said: its provenance. One of before there was a hash of the card names its tag at least, whose card it was.
+        stated: its provenance. One of before there was a hash of the card names its tag at least, whose card it was.
     """
     if CARD not in tree or target.overwrite_card:
         return
-    if CARD_HASH in said:
-        ours = hashlib.sha256(read_file(api, target, CARD, revision) or b"").hexdigest() == said[CARD_HASH]
+    if CARD_HASH in stated:
+        ours = hashlib.sha256(read_file(api, target, CARD, revision) or b"").hexdigest() == stated[CARD_HASH]
     else:
-        commit = tags_of(api, target).get((said.get("release") or {}).get("tag", ""))
+        commit = tags_of(api, target).get((stated.get("release") or {}).get("tag", ""))
         ours = commit is not None and tree_of(api, target, commit).get(CARD) == tree[CARD]
     if not ours:
         raise LongVPOError(
@@ -193,10 +193,10 @@ def tree_of(api: HfApi, target: Target, revision: str) -> dict[str, str]:
 def provenance_of(api: HfApi, target: Target, revision: str) -> dict[str, Any]:
     """What the release at a revision says of itself; empty where there is none."""
     try:
-        said = json.loads(read_file(api, target, PROVENANCE, revision) or b"{}")
+        found = json.loads(read_file(api, target, PROVENANCE, revision) or b"{}")
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_file(api: HfApi, target: Target, path: str, revision: str) -> bytes | None:

@@ -123,7 +123,7 @@ def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Secti
             (draft, place, [other for other in draft.relevant if (other == place) == alone])
             for draft in alive(drafts)
             for place in draft.relevant
-            if active and (alone or len(draft.relevant) > 2)  # of two, the other one was asked alone
+            if active and (alone or len(draft.relevant) > 2)  # of two, the other one was asked by itself
         ]
         requests = [_request(draft, places, session) for draft, _, places in asked]
         answers = session.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
