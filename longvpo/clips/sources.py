@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from longvpo.clips.cells import cell, is_empty, says_nothing, shown, whole
 from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
-from longvpo.clips.rows import Clip, Dropped, unanswered
+from longvpo.clips.rows import Clip, Dropped, Refusal, unanswered
 from longvpo.clips.tables import find_table, needed, read_table, stream_rows
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io import private
@@ -238,6 +238,12 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
 
 class OverlapError(VideoError):
     """A video that is part of a benchmark."""
+
+
+def refusal_of(error: VideoError) -> Refusal:
+    """What refuses a clip or a long video that cannot be used."""
+    overlaps = isinstance(error, OverlapError)
+    return Refusal("overlap" if overlaps else "video", str(error), 1.0 if overlaps else None)
 
 
 @lru_cache(maxsize=1024)

@@ -17,13 +17,13 @@ import numpy as np
 from longvpo.clips.long_videos import LongVideo, list_long_videos, unpack_long_videos
 from longvpo.clips.pool import mixed
 from longvpo.clips.rows import Clip, Dropped
-from longvpo.clips.sources import Candidate, OverlapError, check_enough, list_candidates, open_clip, prepare
+from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, prepare, refusal_of
 from longvpo.dataset.outcome import Outcome
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import write_text
 from longvpo.io.records import read_record, understood
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.sections import LongSourceSection, SourceSection, VideoSection
+from longvpo.recipe.sections import LongSourceSection, SourceSection
 from longvpo.video.frames import ClipFrames
 
 SMALLEST = 8  # clips: a rejected answer needs another clip of the block
@@ -62,20 +62,18 @@ class Material:
         try:
             clip = open_clip(source, candidate, self.overlap)
             return clip, len(self.frames_of(clip.reference))
-        except OverlapError as error:
-            return Dropped(candidate.clip_id(source.name), "overlap", str(error), 1.0)
         except VideoError as error:
-            return Dropped(candidate.clip_id(source.name), "video", str(error))
+            return refusal_of(error).dropped(candidate.clip_id(source.name))
 
 
-def block_size(section: VideoSection, batch: int = 1) -> int:
+def block_size(recipe: DatasetRecipe) -> int:
     """Clips a block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead.
 
-    Args:
-        batch: the writer's; larger blocks hold whole ones.
+    A block holds whole batches of the writer, where it is larger than one.
     """
-    clip = section.max_frames * section.short_side**2 * 16 / 9 * 3
-    size = int(np.clip(section.cache_gb * 1e9 / 3 / clip, SMALLEST, LARGEST))
+    video, batch = recipe.video, recipe.writer.batch_size
+    clip = video.max_frames * video.short_side**2 * 16 / 9 * 3
+    size = int(np.clip(video.cache_gb * 1e9 / 3 / clip, SMALLEST, LARGEST))
     return size // batch * batch or size
 
 

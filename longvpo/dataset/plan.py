@@ -47,7 +47,7 @@ def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
         "hash": recipe_hash(recipe),
         "megabytes_to_write": round(triplets * KILOBYTES_A_TRIPLET / 1e3, 1),
         "frame_budget": recipe.context.frame_budget,
-        "clips_a_block": block_size(recipe.video, recipe.writer.batch_size),
+        "clips_a_block": block_size(recipe),
         "writer": _name(recipe.writer),
         "judge": _name(recipe.judge) if recipe.judge else "none",
         **(_stage1(recipe, recipe.stage1) if recipe.stage1 else {}),

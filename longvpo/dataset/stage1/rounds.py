@@ -100,7 +100,7 @@ def plan_round(
     count = min(total - len(bad), max(math.ceil(need / each), SMALLEST, choice - known))
     picks = list(islice((pick for pick in order if pick not in bad), count))
     plans: list[BlockPlan] = []
-    for part in np.array_split(picks, math.ceil(count / block_size(recipe.video, recipe.writer.batch_size))):
+    for part in np.array_split(picks, math.ceil(count / block_size(recipe))):
         drafts: Counter[int] = Counter()
         for pick in part.tolist():
             number = min(each, need)

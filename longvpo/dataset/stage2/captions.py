@@ -18,6 +18,7 @@ from itertools import islice
 from tqdm import tqdm
 
 from longvpo.clips.rows import Clip, Refusal, Scene
+from longvpo.clips.sources import refusal_of
 from longvpo.dataset.session import Session, clip_request, no_caption
 from longvpo.errors import VideoError
 from longvpo.models.writer import Request
@@ -168,7 +169,7 @@ def decode(requests: list[Request], stories: list[Story], session: Session, thre
         try:
             request.frames()
         except VideoError as error:
-            story.refusal = Refusal("video", str(error))
+            story.refusal = refusal_of(error)
         return True
 
     return any(list(threads.map(read, requests, stories)))

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from longvpo.clips.long_videos import LongVideo, open_long_video
 from longvpo.clips.rows import Dropped, Refusal, unanswered
-from longvpo.clips.sources import OverlapError
+from longvpo.clips.sources import refusal_of
 from longvpo.dataset.material import block_size, in_turn
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
@@ -58,7 +58,7 @@ def run_stage2(
                 raise LongVPOError(_none_left(outcome.dropped))
             drafts = plan_round(session, section, [pick for pick in picks if pick not in bad], need, planned, outcome)
             planned += len(drafts)
-            size = block_size(session.recipe.video, session.recipe.writer.batch_size)
+            size = block_size(session.recipe)
             for start in range(0, len(drafts), size):
                 some = drafts[start : start + size]
                 write(some, outcome.asked, session, section, outcome.counts)
@@ -88,14 +88,12 @@ def cut_and_caption(
             if len(story.clips) < section.min_scenes:
                 reason = f"{video.name} has fewer scenes than stage2.min_scenes: {len(story.clips)}"
                 story.refusal = Refusal("scenes", reason, len(story.clips))
-        except OverlapError as error:
-            story.refusal = Refusal("overlap", str(error), 1.0)
         except VideoError as error:
-            story.refusal = Refusal("video", str(error))
+            story.refusal = refusal_of(error)
         return story
 
     bad = set()
-    together = block_size(session.recipe.video, session.recipe.writer.batch_size)
+    together = block_size(session.recipe)
     stories: list[Story] = []
     threads = ThreadPoolExecutor(session.recipe.video.workers, thread_name_prefix="cut")
 
