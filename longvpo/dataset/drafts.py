@@ -49,8 +49,8 @@ class Draft:
         """The row that it becomes.
 
         Args:
-            outside: that the rejected answer was written from.
-            more: columns of its stage.
+            outside: the clips that the rejected answer was written from.
+            more: the columns that only its stage has.
         """
         return Triplet(
             id=self.id,
@@ -137,7 +137,7 @@ class Asked:
         self.count, self.vectors = 0, np.zeros((0, 1))
 
     def before(self, question: np.ndarray, threshold: float | None) -> Refusal | None:
-        """The refusal of one that is nearly one of them."""
+        """The refusal of a question that is nearly one of them."""
         return asked_before(question, self.vectors[: self.count], threshold)
 
     def add(self, question: np.ndarray) -> None:

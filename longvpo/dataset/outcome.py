@@ -30,7 +30,7 @@ class Outcome:
     uses: Counter[str] = field(default_factory=Counter)  # how often each clip is a distractor, by clip_id
     replaced: Counter[str] = field(default_factory=Counter)  # distractors, by filter
     # stage 2
-    videos: dict[int, list[list[Scene]]] = field(default_factory=dict)  # parts of those that were captioned
+    videos: dict[int, list[list[Scene]]] = field(default_factory=dict)  # parts of the videos that were captioned
 
     @property
     def clips(self) -> list[Clip]:
