@@ -114,8 +114,3 @@ def run_grid(
                     if not good
                 ]
     return grid
-
-
-def most_frames(pool: Pool, row: list[list[Needle]]) -> int:
-    """The frames of the longest context."""
-    return max(int(pool.frames[needle.clips].sum()) for cell in row for needle in cell)

@@ -22,7 +22,7 @@ from longvpo.clips.sources import fingerprint, read_clips
 from longvpo.errors import LongVPOError
 from longvpo.evaluation.ask import gallery
 from longvpo.evaluation.multi import read_questions, run_multi
-from longvpo.evaluation.needle import Grid, make_cells, most_frames, questions_of, run_grid
+from longvpo.evaluation.needle import Grid, make_cells, questions_of, run_grid
 from longvpo.io.files import as_json, file_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
@@ -115,7 +115,9 @@ def _evaluate(
         "grid": grids,
         "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
         **({"multi": multi, "multi_questions": {group: counts[group] for group in multi["base"]}} if multi else {}),
-        "frames": {str(n): most_frames(pool, row) for n, row in cells.items()},
+        "frames": {
+            str(n): max(int(pool.frames[one.clips].sum()) for cell in row for one in cell) for n, row in cells.items()
+        },
         "failures": failures,
         "dropped": {item.id: item.reason for item in dropped + unreadable + unusable},
         "seconds": round(time.monotonic() - started, 1),

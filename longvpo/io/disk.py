@@ -57,13 +57,13 @@ def not_written(error: BaseException, folder: Path, everything: bool = True) -> 
     return None
 
 
-def check_room(folder: Path, size: int, what: str, otherwise: str = OTHERWISE) -> None:
+def check_room(folder: Path, size: int, what: str) -> None:
     """Raises LongVPOError when there is less room than `size` bytes for what a run will write."""
     free = _free(folder)
     if free < size:
         raise LongVPOError(
-            f"{folder} has {_megabytes(free)} of free space, and {what} {_megabytes(size)}: "
-            f"free some space, or {otherwise}"
+            f"{folder} has {free / 1e6:,.1f} MB of free space, and {what} {size / 1e6:,.1f} MB: "
+            f"free some space, or {OTHERWISE}"
         )
 
 
@@ -71,7 +71,3 @@ def _free(folder: Path) -> int:
     """Bytes; of a folder that is not there, those of the first above it that is."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

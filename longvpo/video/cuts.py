@@ -136,13 +136,11 @@ def _scenedetect(pictures: Iterable[np.ndarray], section: SceneSection) -> list[
     """Places of the first pictures after each cut, by PySceneDetect, which takes BGR."""
     from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
-    given = {} if section.threshold is None else {"threshold": section.threshold}
+    content = section.detector == "content"
+    named = "threshold" if content else "adaptive_threshold"
+    given = {} if section.threshold is None else {named: section.threshold}
     # its own shortest scene has 15 frames: at 4 frames a second, cuts that min_seconds allows would be lost
-    detector = (
-        ContentDetector(**given, min_scene_len=0)
-        if section.detector == "content"
-        else AdaptiveDetector(**{f"adaptive_{name}": value for name, value in given.items()}, min_scene_len=0)
-    )
+    detector = (ContentDetector if content else AdaptiveDetector)(**given, min_scene_len=0)
     found: list[int] = []
     for place, picture in enumerate(pictures):
         marked = detector.process_frame(FrameTimecode(place, fps=1.0), picture)

@@ -140,22 +140,19 @@ def _probe(path: Path) -> Probe:
         header = 0.0  # it was written before the last pictures were
     complete = end + max(SLACK, float(np.diff(shown).max(initial=0) * unit)) > header
 
-    not_sought = ""
-    if name not in SEEKABLE:
-        not_sought = f"a seek in {name} can miss"
-    elif counted:
-        not_sought = "its time stamps are not those of its pictures"
-    not_decord = not_sought
-    if films > 1 or (len(shown) == 1 and covers):
-        not_decord = not_decord or "it chooses among several streams of pictures by itself"
-    elif codec not in DECORD_CODECS:
-        not_decord = not_decord or f"its codec is {codec}"
-    elif open_groups:
-        not_decord = not_decord or "its groups of pictures are open"
-    elif len(shown) < len(packets):
-        not_decord = not_decord or "an edit list hides pictures"
-    elif damaged or not complete:
-        not_decord = not_decord or "its stream is damaged"
+    reasons = {
+        f"a seek in {name} can miss": name not in SEEKABLE,
+        "its time stamps are not those of its pictures": counted,
+    }
+    not_sought = next((why for why, found in reasons.items() if found), "")
+    reasons |= {
+        "it chooses among several streams of pictures by itself": films > 1 or (len(shown) == 1 and covers > 0),
+        f"its codec is {codec}": codec not in DECORD_CODECS,
+        "its groups of pictures are open": open_groups,
+        "an edit list hides pictures": len(shown) < len(packets),
+        "its stream is damaged": damaged or not complete,
+    }
+    not_decord = next((why for why, found in reasons.items() if found), "")
     turns = round(first.rotation / 90) % 4
     width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)
     return Probe(
