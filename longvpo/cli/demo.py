@@ -8,7 +8,6 @@ recipes are recipes/tiny/*.yaml. Only the questions about long videos are writte
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.dataset.run import build
+from longvpo.errors import say
 from longvpo.evaluation.run import evaluate
 from longvpo.io.output import whole_output
 from longvpo.io.records import read_record
@@ -45,7 +45,7 @@ def run_demo(output: Path, seed: int = 0) -> dict[str, Any]:
     """
     started = time.monotonic()
     output = output.resolve()
-    _heading(1, "draw: clips of one moving shape with captions, and long videos of many such scenes with none")
+    say("\n[1/5] draw: clips of one moving shape with captions, and long videos of many such scenes with none")
     clips, stories = ({split: output / f"{kind}-{split}" for split in CLIPS} for kind in ("clips", "stories"))
     for split in CLIPS:
         counts = [scenes for scenes, videos in STORIES[split].items() for _ in range(videos)]
@@ -53,16 +53,16 @@ def run_demo(output: Path, seed: int = 0) -> dict[str, Any]:
         _draw(stories[split], "stories.json", seed, partial(write_stories, counts=counts, seed=seed, split=split))
     dataset, results_folder = output / "dataset", output / "results"
     adapters = {stage: output / stage for stage in ("stage1", "stage2")}
-    _heading(2, "build: triplets about clips hidden among others, and about several scenes of long videos")
+    say("\n[2/5] build: triplets about clips hidden among others, and about several scenes of long videos")
     sources = [f"sources.0.folder={clips['train']}", f"stage2.sources.0.folder={stories['train']}"]
     build(load_recipe(DatasetRecipe, "tiny/dataset", sources), dataset)
     data = [f"data.dataset={dataset}", f"data.videos.drawn={clips['train']}"]
-    _heading(3, "train stage 1: a QLoRA adapter by DPO, the reference scored on the anchor clip")
+    say("\n[3/5] train stage 1: a QLoRA adapter by DPO, the reference scored on the anchor clip")
     train(load_recipe(TrainRecipe, "tiny/stage1", data), adapters["stage1"])
-    _heading(4, "train stage 2: from the adapter of stage 1, whose frozen copy is the reference")
+    say("\n[4/5] train stage 2: from the adapter of stage 1, whose frozen copy is the reference")
     data += [f"data.videos.stories={stories['train']}", f"adapter={adapters['stage1']}"]
     train(load_recipe(TrainRecipe, "tiny/stage2", data), adapters["stage2"])
-    _heading(5, "evaluate base and adapters, on combinations of attributes that were held out")
+    say("\n[5/5] evaluate base and adapters, on combinations of attributes that were held out")
     tests = [f"source.folder={clips['test']}", f"multi.source.folder={stories['test']}"]
     results = evaluate(load_recipe(EvaluateRecipe, "tiny/evaluate", tests), results_folder, adapters)
     return {
@@ -88,7 +88,3 @@ def _draw(folder: Path, mark: str, seed: int, write: Callable[[Path], Any]) -> N
         return
     with whole_output(folder) as unfinished:
         write(unfinished)
-
-
-def _heading(number: int, text: str) -> None:
-    print(f"\n[{number}/5] {text}", file=sys.stderr)

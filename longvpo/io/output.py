@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError, first_line, say
 from longvpo.io.disk import OTHERWISE, not_written, writing
 from longvpo.io.files import write_text
 from longvpo.io.records import read_record
@@ -87,7 +86,7 @@ def finished(place: Place, name: str, key: str) -> dict[str, Any] | None:
             return None
     values: dict[str, Any] = read_record(place.path / name)
     if values.get("key") == key:
-        print(f"{place.output} is finished already: nothing to do", file=sys.stderr)
+        say(f"{place.output} is finished already: nothing to do")
         if (place.beside / KEY).is_file():  # a kill just at the end left it
             shutil.rmtree(place.beside, ignore_errors=True)
         return values
@@ -227,7 +226,7 @@ def _lock(place: Place, path: Path) -> IO[bytes]:
             f"another process is at work in {place.output} ({who}): wait for it, or {OTHERWISE}"
         ) from None
     except (ImportError, OSError):
-        print(f"{place.output}: there are no locks here, so start no second run in it", file=sys.stderr)
+        say(f"{place.output}: there are no locks here, so start no second run in it")
     return file
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.files import CARD, PROVENANCE, RELEASE
 from longvpo.io.records import reading_parquet
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
@@ -58,7 +57,7 @@ def gather_files(folder: Path, copy: Path, kind: str) -> None:
                 (copy / name).symlink_to(file.resolve())
     if left:
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-        print(f"left out, as longvpo did not make it here: {', '.join(left[:5])}{more}", file=sys.stderr)
+        say(f"left out, as longvpo did not make it here: {', '.join(left[:5])}{more}")
 
 
 def _copy(file: Path, to: Path) -> None:

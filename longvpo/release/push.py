@@ -6,11 +6,10 @@ no folder of this machine and no key: values are cut (private.py), and then all 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.files import RELEASE, as_json, write_text
 from longvpo.io.records import read_record, understood
 from longvpo.recipe.dataset import DatasetRecipe
@@ -68,10 +67,9 @@ def push(folder: Path, target: Target, results: Path | None = None, license: str
         write_text(folder / RELEASE, as_json(published))
     except OSError as error:  # the release is there all the same
         why = error.strerror or error
-        print(
+        say(
             f"note: {folder / RELEASE} cannot be written ({why}): what is made from this folder will not name the "
-            "release",
-            file=sys.stderr,
+            "release"
         )
     return published
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.files import CARD, PROVENANCE, as_json, as_yaml, read_json, read_text, read_yaml, write_text
 from longvpo.io.private import local_folders, public
 from longvpo.io.records import read_record
@@ -55,10 +54,9 @@ def _keep_pictures(copy: Path, facts: dict[str, Any]) -> None:
     closed = [source["name"] for source in facts.get("sources", ()) if not source["redistribution"]]
     sheets = [copy / name for name in SHEETS.values() if closed and (copy / name).exists()]
     if sheets:
-        print(
+        say(
             f"left out: {', '.join(path.name for path in sheets)}, as the frames of source {closed[0]} may not be "
-            "published; if its licence allows it, set its `redistribution: true` in the build's recipe",
-            file=sys.stderr,
+            "published; if its licence allows it, set its `redistribution: true` in the build's recipe"
         )
     for path in sheets:
         path.unlink()

@@ -8,7 +8,6 @@ the hashes of its files: a checkpoint that is damaged since then is passed over 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainingArguments
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import check_room
 from longvpo.io.files import as_json, file_hash, read_json, write_text
 
@@ -99,7 +98,7 @@ def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | N
     if processes.is_main_process:
         while whole and (file := damage(whole[-1])):
             before = f"training resumes from {whole[-2].name}" if whole[1:] else "training starts anew"
-            print(f"{whole.pop()} is damaged, in {file}: {before}", file=sys.stderr)
+            say(f"{whole.pop()} is damaged, in {file}: {before}")
         for path in set(folder.glob("checkpoint-*")) - set(whole):
             (path / WHOLE).unlink(missing_ok=True)
             shutil.rmtree(path)
