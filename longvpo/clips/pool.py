@@ -129,19 +129,18 @@ def choose_context(
     distractors: list[int] = []
     replaced: Counter[str] = Counter()
     full = number == 1
-    for candidate in [] if full else candidates:
+    for candidate in candidates:
+        if full:
+            break
         reason = next((name for name, mask in refused.items() if mask[candidate]), None)
         if reason:
             replaced[reason] += 1
-            continue
-        if used + pool.frames[candidate] > budget:
+        elif used + pool.frames[candidate] > budget:
             full = True
-            break
-        distractors.append(candidate)
-        used += int(pool.frames[candidate])
-        full = len(distractors) + 1 == number or used >= enough
-        if full:
-            break
+        else:
+            distractors.append(candidate)
+            used += int(pool.frames[candidate])
+            full = len(distractors) + 1 == number or used >= enough
     if (not full and section.clips is not None) or (not distractors and number > 1):
         name = replaced.most_common(1)[0][0] if replaced else "frame_budget"
         wanted = "one" if section.clips is None else number - 1

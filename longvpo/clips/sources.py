@@ -68,18 +68,17 @@ def list_candidates(
         rows: Iterable[dict[str, Any]] = read_table(source, columns)[:limit]
     else:
         rows = stream_rows(source, seed, columns, limit)
-    candidates, dropped, known = [], [], set()
+    candidates: dict[str, Candidate] = {}
+    dropped: list[Dropped] = []
     for number, row in enumerate(tqdm(rows, desc=f"source {source.name}", leave=False)):
         try:
             candidate = _candidate(source, row, number, columns)
-            if candidate.clip_id(source.name) in known:
+            if candidate.clip_id(source.name) in candidates:
                 raise VideoError(f"{candidate.video} is in the table twice")
+            candidates[candidate.clip_id(source.name)] = candidate
         except VideoError as error:
             dropped.append(Dropped(whole(_name(source, row, number)), "table", whole(str(error))))
-            continue
-        known.add(candidate.clip_id(source.name))
-        candidates.append(candidate)
-    return drawn(candidates, source.clips, seed), dropped
+    return drawn(list(candidates.values()), source.clips, seed), dropped
 
 
 def drawn(items: list[Item], number: int | None, seed: int) -> list[Item]:
@@ -187,15 +186,12 @@ def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) ->
     if source.scenes is None:
         return candidates, dropped
     parts: list[Candidate] = []
-    for candidate in tqdm(candidates, desc=f"scenes of {source.name}"):
+    for one in tqdm(candidates, desc=f"scenes of {source.name}"):
         try:
-            spans = cut_into_scenes(
-                fetch(source, candidate), source.scenes, scenes, candidate.start or 0.0, candidate.end
-            )
+            spans = cut_into_scenes(fetch(source, one), source.scenes, scenes, one.start or 0.0, one.end)
+            parts += [Candidate(one.video, one.caption, start, end, one.address) for start, end in spans]
         except VideoError as error:
-            dropped.append(Dropped(candidate.video, "video", str(error)))
-            continue
-        parts += [Candidate(candidate.video, candidate.caption, start, end, candidate.address) for start, end in spans]
+            dropped.append(Dropped(one.video, "video", str(error)))
     return parts, dropped
 
 
@@ -275,10 +271,9 @@ def read_clips(
     for candidate in tqdm(candidates, desc=f"open {source.name}", leave=False):
         try:
             clips.append(open_clip(source, candidate))
+            rows.append(candidate.row)
         except VideoError as error:
             dropped.append(Dropped(candidate.video, "video", str(error)))
-            continue
-        rows.append(candidate.row)
     return clips, rows, dropped
 
 

@@ -60,10 +60,9 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
             opened = videos[video]
             if isinstance(opened, VideoError):
                 raise opened
+            questions.append(LongQuestion(question, answers, group, *opened))
         except VideoError as error:
             dropped.append(Dropped(f"{source.name} row {number}", "multi", str(error)))
-            continue
-        questions.append(LongQuestion(question, answers, group, *opened))
     if not questions:
         raise LongVPOError(
             f"source {source.name}: none of its {len(rows)} questions can be used, the first: {dropped[0].reason}"

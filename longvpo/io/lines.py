@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,8 @@ def read_lines(folder: Path) -> Iterator[Any]:
     """The values of all lines of a folder's *.jsonl files, file by file."""
     for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
+            with suppress(ValueError, RecursionError):
                 yield json.loads(line)
-            except (ValueError, RecursionError):
-                continue
 
 
 def append_lines(file: Path, values: Iterable[Any]) -> None:

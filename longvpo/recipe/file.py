@@ -152,7 +152,6 @@ def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
     """The keys that the section at this place knows."""
     section: Any = kind
     for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        section = section_in(section.model_fields[part].annotation) or section
+        if not isinstance(part, int):
+            section = section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)

@@ -16,6 +16,7 @@ import struct
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -264,8 +265,6 @@ def _png_texts(content: bytes) -> Iterator[bytes]:
         yield chunk
         for start in (found.end() for found in MEMBERS.finditer(chunk) if kind in (b"zTXt", b"iTXt", b"iCCP")):
             unpacked = zlib.decompressobj()
-            try:
+            with suppress(zlib.error):
                 yield unpacked.decompress(chunk[start:], 1 << 24)
-            except zlib.error:
-                continue
     yield content[place:]
