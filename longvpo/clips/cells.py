@@ -97,11 +97,11 @@ def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
 
 def check_whole(column: str, text: str) -> None:
     """Raises VideoError when a text of this column holds half a character."""
-    if whole(text) != text:
+    if writable(text) != text:
         raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
 
 
-def whole(text: str) -> str:
+def writable(text: str) -> str:
     """A text as it can be written to a file: without halves of characters."""
     return text.encode(errors="replace").decode()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-from longvpo.clips.cells import whole
+from longvpo.clips.cells import writable
 from longvpo.clips.fetch import fetch_archives
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, OverlapError, drawn, list_candidates, open_clip
@@ -59,7 +59,7 @@ def list_long_videos(
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         name = candidate.video if source.group is None else _group(str(candidate.row[source.group]))
-        groups[whole(name)].append(replace(candidate, row={}))
+        groups[writable(name)].append(replace(candidate, row={}))
     videos: list[LongVideo] = []
     for name, members in groups.items():
         scenes, refused = _in_order(source, members)

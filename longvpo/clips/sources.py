@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.clips.cells import cell, is_empty, says_nothing, shown, whole
+from longvpo.clips.cells import cell, is_empty, says_nothing, shown, writable
 from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
 from longvpo.clips.rows import Clip, Dropped, Refusal, unanswered
 from longvpo.clips.tables import find_table, needed, read_table, stream_rows
@@ -77,7 +77,7 @@ def list_candidates(
                 raise VideoError(f"{candidate.video} is in the table twice")
             candidates[candidate.clip_id(source.name)] = candidate
         except VideoError as error:
-            dropped.append(Dropped(whole(_name(source, row, number)), "table", whole(str(error))))
+            dropped.append(Dropped(writable(_name(source, row, number)), "table", writable(str(error))))
     return drawn(list(candidates.values()), source.clips, seed), dropped
 
 
@@ -123,7 +123,7 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
         if column == named.caption and not isinstance(value, str):
             raise VideoError(f"{video}: its {column} is not a text: {shown(value)}")
     said = f"{video}{cell(row, named.caption)}"
-    if whole(said) != said:
+    if writable(said) != said:
         raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
     start, end = (_seconds(row, column, video) for column in (named.start, named.end))
