@@ -14,7 +14,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 import pytest
-from support.world import has_torchcodec
+from support.world import TWO_SIZES, has_torchcodec
 
 from longvpo.errors import VideoError
 from longvpo.video import frames as video
@@ -91,8 +91,11 @@ def test_auto_is_exact_on_every_file(truths: list[Truth], monkeypatch: pytest.Mo
     assert len(taken) > 30
 
 
-def test_pyav_is_exact_on_every_file(truths: list[Truth]) -> None:
-    assert {truth.path.name: count for truth in truths if (count := wrong_frames(truth, "pyav"))} == {}
+@TWO_SIZES
+def test_pyav_is_exact_on_every_file(soak: bool, truths: list[Truth]) -> None:
+    """In short, on every third: the others that decord does not read are in the test above."""
+    files = truths if soak else truths[::3]
+    assert {truth.path.name: count for truth in files if (count := wrong_frames(truth, "pyav"))} == {}
 
 
 def test_decord_refuses_what_auto_does_not_give_it(truths: list[Truth]) -> None:
@@ -104,11 +107,12 @@ def test_decord_refuses_what_auto_does_not_give_it(truths: list[Truth]) -> None:
             read_frames(truth.path, truth.times, SHORT_SIDE, "decord")
 
 
-def test_torchcodec_is_exact_on_every_file_that_it_does_not_refuse(truths: list[Truth]) -> None:
+@TWO_SIZES
+def test_torchcodec_is_exact_on_every_file_that_it_does_not_refuse(soak: bool, truths: list[Truth]) -> None:
     if not has_torchcodec():
         pytest.skip("torchcodec or FFmpeg's libraries are not installed")
     wrong, read = {}, 0
-    for truth in truths:
+    for truth in truths if soak else truths[::3]:
         if probe(truth.path).not_sought:
             with pytest.raises(VideoError, match=rf"torchcodec .*{re.escape(truth.path.name)}.*video\.backend"):
                 read_frames(truth.path, truth.times, SHORT_SIDE, "torchcodec")
@@ -117,7 +121,7 @@ def test_torchcodec_is_exact_on_every_file_that_it_does_not_refuse(truths: list[
         if count := wrong_frames(truth, "torchcodec"):
             wrong[truth.path.name] = count
     assert wrong == {}
-    assert read > 30
+    assert read > (30 if soak else 10)
 
 
 @pytest.mark.parametrize("backend", ["auto", "pyav"])

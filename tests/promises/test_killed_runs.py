@@ -12,16 +12,16 @@ from support.world import TESTS
 
 from longvpo.training.checkpoints import KEY
 
-MORE = [pytest.param(*case, marks=pytest.mark.soak) for case in ((1, 16), (2, 9))]
+MORE = [pytest.param(*case, marks=pytest.mark.soak) for case in ((1, 16, 12), (2, 9, 12))]
 
 
-@pytest.mark.parametrize(("processes", "kills"), [(1, 4), (2, 2), *MORE])
+@pytest.mark.parametrize(("processes", "kills", "steps"), [(1, 4, 8), (2, 2, 6), *MORE])
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
-    processes: int, kills: int, data: Path, world: Path, forged: Forge, tmp_path: Path
+    processes: int, kills: int, steps: int, data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:
     """SIGKILL to all processes at random moments, half of them while a checkpoint is written."""
     section = [
-        *("per_device_train_batch_size=1", "max_steps=12", "save_strategy=steps", "save_steps=1"),
+        *("per_device_train_batch_size=1", f"max_steps={steps}", "save_strategy=steps", "save_steps=1"),
         *("save_total_limit=2", "disable_dropout=false"),  # the adapter's: its random numbers must resume, too
     ]
     made, options = {}, {"processes": processes, "patch": str(TESTS / "support/patches/slow_saves.py")}

@@ -12,6 +12,7 @@ import pytest
 from datasets import load_dataset
 from support.embedders import RealEmbedder
 from support.films import table
+from support.world import TWO_SIZES
 
 from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.dataset.run import build
@@ -42,8 +43,10 @@ def source(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: str, tmp_path: Path) -> None:
-    """Two hundred rows, judged by a real language model; only the writer is the tiny model."""
+@TWO_SIZES
+def test_a_build_on_real_footage(soak: bool, source: Path, embedder: RealEmbedder, llama: str, tmp_path: Path) -> None:
+    """Two hundred rows, or forty, judged by a real language model; only the writer is the tiny model."""
+    triplets = 200 if soak else 40
     judge = WriterSection(
         model="SmolLM2-135M-Instruct",
         max_new_tokens=120,
@@ -51,7 +54,7 @@ def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: st
     )
     overrides = [
         "sources=[{name: footage, folder: " + str(source) + "}]",
-        "stage1.triplets=200",
+        f"stage1.triplets={triplets}",
         "stage1.attempts=20",
         "context.clips=[2, 4, 6]",
         "context.frame_budget=256",
@@ -64,7 +67,7 @@ def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: st
     dropped = load_dataset(str(tmp_path / "out"), "dropped", split="train").to_list()
     for step in stage1["funnel"]:
         print(f"{step['step']:20}{step['dropped']:>8}{step['left']:>8}")
-    assert stage1["triplets"] == len(rows) == 200
+    assert stage1["triplets"] == len(rows) == triplets
     assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 50_000
 
     refused = {Path(row["id"]).name: row["reason"] for row in dropped if row["filter"] == "video"}
@@ -74,7 +77,7 @@ def test_a_build_on_real_footage(source: Path, embedder: RealEmbedder, llama: st
     assert stage1["clips"] + len(refused) == len((source / "metadata.jsonl").read_text().splitlines())
 
     assert facts["judge"] == "SmolLM2-135M-Instruct@main"
-    assert facts["calls"]["judge_calls"] == 200 + stage1["dropped"].get("judge", 0)
+    assert facts["calls"]["judge_calls"] == triplets + stage1["dropped"].get("judge", 0)
     assert facts["calls"]["judge_form_schema"] > 0.9 * facts["calls"]["judge_calls"]
     for row in rows:
         place = row["anchors"][0]
