@@ -121,13 +121,18 @@ class Chat:
             headers = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
             address, sent = chat_url(self.endpoint.url), said | {"messages": messages}
         else:
-            provider = get_provider_helper(cast(Any, self.endpoint.provider), "conversational", model)
-            asked = provider.prepare_request(
-                inputs=messages, parameters=said, headers={}, model=model, api_key=self.key
-            )
+            try:
+                provider = get_provider_helper(cast(Any, self.endpoint.provider), "conversational", model)
+                asked = provider.prepare_request(
+                    inputs=messages, parameters=said, headers={}, model=model, api_key=self.key
+                )
+            except ValueError as error:
+                if type(error) is ValueError:  # such as: it has no such model
+                    raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
+                raise
             address, headers, sent = asked.url, asked.headers, asked.json
         response = await self.client.post(address, headers=headers, json=sent)
-        return response.raise_for_status().json(parse_constant=int)  # NaN is not JSON: int refuses it
+        return response.raise_for_status().json()
 
     async def _until_answered(self, messages: Messages, body: dict[str, Any]) -> Reply:
         wait = FIRST_WAIT
@@ -163,9 +168,7 @@ class Chat:
             raise LongVPOError(f"{self.place} cannot be asked: check endpoint.url") from None
         except (httpx2.HTTPError, OSError) as error:
             raise _TransientError(self._clean(first_line(error))) from None
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # what was sent is wrong
-            if self.endpoint.provider is not None and type(error) is ValueError:  # such as: it has no such model
-                raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):  # what was sent is wrong
             raise _TransientError(NO_ANSWER) from None
 
     def _read(self, output: Any) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 import re
 import signal
@@ -115,6 +116,7 @@ def test_a_provider_is_asked_with_the_token_of_the_hub(monkeypatch: pytest.Monke
     with serve("ok") as server:
         monkeypatch.setattr(_providers.CONVERSATIONAL_AUTO_ROUTER, "base_url", server.url.removesuffix("/v1"))
         endpoint = EndpointSection(provider="auto", api_key_env="ROUTER_KEY", retries=0)
+        server.sends = lambda reply: reply | {"score": math.nan}  # which is not JSON, and nobody reads
         (answer,) = ask(EndpointWriter(WriterSection(model="some/model", endpoint=endpoint), endpoint), QUESTION)
     assert (answer.text, answer.form) == (GOOD, "schema")
     (asked,), (headers,) = server.bodies, server.headers
