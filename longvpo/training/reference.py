@@ -35,7 +35,8 @@ def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     """
     folder = cached_assets_path("longvpo", namespace="reference", subfolder=_model_key(trainer))
     keys = [_row_key(trainer, row) for row in rows]
-    kept = {key: (first, second) for key, first, second in read_lines(folder)}
+    lines = (line for line in read_lines(folder) if isinstance(line, list) and len(line) == 3)  # no others are ours
+    kept = {key: (first, second) for key, first, second in lines}
     missing = [index for index, key in enumerate(keys) if key not in kept]
     trainer.accelerator.wait_for_everyone()  # until all have read, and so share the same rows
     mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]

@@ -69,10 +69,10 @@ def test_what_was_scored_is_found_again(
     trainer = make_trainer("internvl", batch, world, tmp_path, beta=0.01, learning_rate=1e-3)
     assert score_reference(trainer, more).to_list()[:3] == first
     assert calls == [1, 1, 1, 1], "only the new row"
-    # a pass that was killed while it wrote its last line
+    # a pass that was killed while it wrote its last line; others that something else wrote
     (file,) = kept.rglob("*.jsonl")
     lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(lines[:2]) + lines[2][:20])
+    file.write_text("[1]\n2\n" + "".join(lines[:2]) + lines[2][:20])
     assert score_reference(make_trainer("internvl", batch, world, tmp_path), rows).to_list() == first
     assert len(calls) == 5
 
