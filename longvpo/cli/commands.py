@@ -170,7 +170,8 @@ def merge(
     """Write the whole model: the base with an adapter merged into it, as transformers loads it."""
     from longvpo.training.merge import merge as run
 
-    folder = output or adapter.with_name(f"{adapter.name}-merged")
+    named = adapter if adapter.name.strip(".") else adapter.resolve()  # `.` has no name of its own
+    folder = output or named.with_name(f"{named.name}-merged")
     print_values(run(adapter, folder), as_json, keys=("name",))
     say(f"model:   {folder}\nnext:    longvpo push {shlex.quote(str(folder))}")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
-from longvpo.io.files import PROVENANCE, RELEASE, as_json, write_text
+from longvpo.io.files import CARD_HASH, PROVENANCE, RELEASE, as_json, write_text
 from longvpo.io.output import whole_output
 from longvpo.io.records import read_record, understood
 from longvpo.models.load import load_model, load_processor
@@ -21,7 +21,8 @@ from longvpo.recipe.sections import ModelSection
 from longvpo.release.card_file import write_card
 from longvpo.release.cards import kind_of
 
-KEPT = ("recipe.yaml", PROVENANCE, "trainer_state.json", "curves.png", "results.json", "heat_map.png")
+KEPT = ("recipe.yaml", "trainer_state.json", "curves.png", "results.json", "heat_map.png")
+NOT_KEPT = ("release", "files", CARD_HASH)  # keys of provenance.json that speak of the adapter's own release
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -45,6 +46,7 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
         section = read_record(adapter / "recipe.yaml")["base"]
         revision = facts["base"]["revision"]  # a branch may move
         base = ModelSection(**section | {"quantization": None, "revision": revision})
+        made = {key: value for key, value in read_record(adapter / PROVENANCE).items() if key not in NOT_KEPT}
         size = facts["base"]["parameters"] * BYTES[base.dtype]
         published = read_record(adapter / RELEASE)["repo_id"] if (adapter / RELEASE).is_file() else facts["name"]
     facts |= {"name": f"{published}-merged"}
@@ -57,5 +59,6 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
             if (adapter / name).is_file():
                 shutil.copy(adapter / name, folder / name)
         write_text(folder / "facts.json", as_json(facts))
+        write_text(folder / PROVENANCE, as_json(made))
         write_card(folder)
     return facts

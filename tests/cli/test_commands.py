@@ -193,3 +193,21 @@ def test_help_says_what_is_taken_where_an_option_is_left_out() -> None:
     assert "you/the recipe's name" in help["push"]
     assert "a new repository is private" in help["push"]
     assert "ADAPTER-merged" in help["merge"]
+
+
+def test_a_model_is_merged_beside_the_folder_that_one_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    asked: list[Path] = []
+
+    def merge(adapter: Path, output: Path) -> dict[str, str]:
+        asked.append(output)
+        return {"name": "it"}
+
+    monkeypatch.setattr("longvpo.training.merge.merge", merge)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    for adapter in (".", "../mine", tmp_path / "mine"):
+        assert run(monkeypatch, "merge", adapter) == 0
+    beside = tmp_path / "mine-merged"
+    assert asked == [beside, Path("../mine-merged"), beside]
