@@ -86,13 +86,13 @@ def parse_right(text: str) -> Refusal | None:
 
 
 def parse_verdict(text: str) -> Refusal | None:
-    """The judge's verdict on a question, from a JSON object or from a text that begins with yes or no."""
-    said = Verdict.read(text)
-    begin = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
+    """The judge's verdict on a question, from a JSON object; from how the text begins where no object says it."""
+    said, found = Verdict.read(text), find_json(text) or {}
+    begin = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE) if found.get("specific") is None else None
     if not said and not begin:
         return _no_verdict(text)
     specific = said.specific if said else begin and begin[1].lower() == "yes"
-    return None if specific else Refusal("judge", f"not specific: {(said and said.reason) or text[:200]}", 0.0)
+    return None if specific else Refusal("judge", f"not specific: {found.get('reason') or text[:200]}", 0.0)
 
 
 def _no_verdict(text: str) -> Refusal:

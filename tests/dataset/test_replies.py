@@ -44,6 +44,9 @@ def test_parse_question(text: str, expected: Any) -> None:
         ("No. Any of them.", "Any of them"),
         ("I am not sure", "gave no verdict"),
         ('{"specific": "maybe"}', "gave no verdict"),
+        ('Yes. {"specific": "no"}', "gave no verdict"),
+        ('No. {"reason": "any of them"}', "not specific: any of them"),
+        ('Yes. {"specific": null}', None),
     ],
 )
 def test_parse_verdict(text: str, refused: str | None) -> None:
