@@ -28,7 +28,7 @@ accept: setup
 	$(BIN)/python -m pytest -m accept
 
 soak: setup
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak -n $(TESTS_AT_ONCE) --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
