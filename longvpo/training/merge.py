@@ -13,9 +13,10 @@ from typing import Any
 
 from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
-from longvpo.io.files import CARD_HASH, PROVENANCE, RELEASE, as_json, write_text
-from longvpo.io.output import whole_output
+from longvpo.io.files import CARD_HASH, PROVENANCE, RELEASE, as_json, file_hash, write_text
+from longvpo.io.output import finished, place_of, whole_output
 from longvpo.io.records import read_record, understood
+from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.models.load import load_model, load_processor
 from longvpo.recipe.sections import ModelSection
 from longvpo.release.card_file import write_card
@@ -31,7 +32,7 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
     """Write the whole model, its processor and the adapter's own records into the folder `output`.
 
     The base is loaded in the precision of its recipe and not quantised: an adapter that was trained on an NF4 base
-    meets slightly other weights here.
+    meets slightly other weights here. The same call again does nothing.
 
     Returns:
         The facts of the result: those of the adapter, with the name under which it is published by default.
@@ -41,6 +42,7 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
     """
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
+    check_weights(adapter / ADAPTER_WEIGHTS)
     with understood(adapter / "recipe.yaml", adapter / "facts.json"):
         facts = read_record(adapter / "facts.json")
         section = read_record(adapter / "recipe.yaml")["base"]
@@ -49,8 +51,12 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
         made = {key: value for key, value in read_record(adapter / PROVENANCE).items() if key not in NOT_KEPT}
         size = facts["base"]["parameters"] * BYTES[base.dtype]
         published = read_record(adapter / RELEASE)["repo_id"] if (adapter / RELEASE).is_file() else facts["name"]
-    facts |= {"name": f"{published}-merged"}
-    with whole_output(output) as folder:
+        key = f"{facts['key']},{file_hash(adapter / ADAPTER_WEIGHTS)},merged"
+    done = finished(place_of(output), "facts.json", key)
+    if done:
+        return done
+    facts |= {"key": key, "name": f"{published}-merged"}
+    with whole_output(output, key) as folder:
         check_room(folder, size, "the merged model takes")
         model = load_model(base, adapter).merge_and_unload()
         model.save_pretrained(folder)

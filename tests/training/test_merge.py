@@ -44,6 +44,12 @@ def test_a_merged_model_does_not_go_by_the_name_of_its_adapter(adapter: Path, tm
     assert "alice/longvpo-tiny-stage2" not in card
     with pytest.raises(LongVPOError, match="holds no adapter to merge"):
         merge(tmp_path / "whole", tmp_path / "twice")
+    # the same again does nothing, so that what publishes it can follow in the same line
+    made = (tmp_path / "whole" / "model.safetensors").stat().st_mtime_ns
+    assert merge(adapter, tmp_path / "whole") == facts
+    assert (tmp_path / "whole" / "model.safetensors").stat().st_mtime_ns == made
+    with pytest.raises(LongVPOError, match="another recipe or of other input"):
+        merge(adapter, adapter)
     # published from here, it has that name
     (adapter / RELEASE).write_text(json.dumps({"repo_id": "bob/mine", "tag": "v1", "commit": "0"}))
     assert merge(adapter, tmp_path / "again")["name"] == "bob/mine-merged"
