@@ -22,13 +22,13 @@ demo: setup
 	$(BIN)/longvpo demo
 
 test: setup
-	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 accept: setup
 	$(BIN)/python -m pytest -m accept
 
 soak: setup
-	$(BIN)/python -m pytest -m soak -n $(TESTS_AT_ONCE) --dist loadfile
+	$(BIN)/python -m pytest -m soak -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .

@@ -31,6 +31,15 @@ from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Promises first: they take longest, and the many short tests fill what is left of two workers' time."""
+    items.sort(key=lambda item: "promises" not in item.path.parts)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty drawn clips with captions."""
