@@ -77,8 +77,10 @@ def check_push(target: Target, recipe: str) -> Target:
     try:
         refs = with_retries(lambda: api.list_repo_refs(**target.at))
         tags = {one.name: one.target_commit for one in refs.tags}
-        held = provenance_of(api, target, tags.get(target.tag) or "main")
-        tree = {} if target.tag in tags else tree_of(api, target, "main")
+        # both at one commit: another release may come between two looks at main
+        head = next((one.target_commit for one in refs.branches if one.name == "main"), "main")
+        held = provenance_of(api, target, tags.get(target.tag) or head)
+        tree = {} if target.tag in tags else tree_of(api, target, head)
     except errors.RepositoryNotFoundError:
         return target
     except Exception as error:
@@ -92,7 +94,7 @@ def check_push(target: Target, recipe: str) -> Target:
         raise LongVPOError(f"{target} has a branch {target.tag}, which a tag would hide: give another --tag")
     if not held and set(tree) - set(NOT_OURS):
         raise LongVPOError(f"{target} holds something that longvpo did not publish: give another --repo-id")
-    check_card(api, target, "main", tree, held)
+    check_card(api, target, head, tree, held)
     return target
 
 

@@ -80,7 +80,9 @@ def test_a_build_on_real_footage(
     assert stage1["clips"] + len(refused) == len((videos / "metadata.jsonl").read_text().splitlines())
 
     assert facts["judge"] == "SmolLM2-135M-Instruct@main"
-    assert facts["calls"]["judge_calls"] == triplets + stage1["dropped"].get("judge", 0)
+    # a verdict that is cut off, or none, is dropped under the filter of such answers; its draft has a context already
+    judged = [row for row in dropped if row["filter"] == "judge" or len(row["context"] or ()) > 1]
+    assert facts["calls"]["judge_calls"] == triplets + len(judged)
     assert facts["calls"]["judge_form_schema"] > 0.9 * facts["calls"]["judge_calls"]
     for row in rows:
         place = row["anchors"][0]

@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
 from support.hub.looks import ALICE, LOAD, error_of, stranger
 from support.hub.pushes import Pushes, environment
+
+from longvpo.release import target
 
 pytestmark = pytest.mark.usefixtures("online")
 
@@ -195,3 +198,17 @@ def test_a_token_that_cannot_be_sent(character: str, place: str, monkeypatch: py
     with pytest.raises(LongVPOError, match="your Hub token cannot be sent: character") as caught:
         check_push(Target("dataset", "data", "v1"), "abc")
     assert "secret" not in str(caught.value)
+
+
+def test_a_repository_is_looked_at_in_one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that lands between two looks at main would make its files those of a stranger."""
+    looked_at: list[str] = []
+    main = SimpleNamespace(name="main", target_commit="a" * 40)
+    monkeypatch.setattr(HfApi, "list_repo_refs", lambda *_, **__: SimpleNamespace(tags=[], branches=[main]))
+    monkeypatch.setattr(target, "_who_am_i", lambda: {"name": "alice"})
+    monkeypatch.setattr(target, "_check_rights", lambda *_: None)
+    monkeypatch.setattr(target, "read_file", lambda *given: looked_at.append(given[-1]))
+    monkeypatch.setattr(target, "tree_of", lambda *given: looked_at.append(given[-1]) or {})
+    target.check_push(target.Target("dataset", "mine", "v0.1.0"), "recipe")
+    assert len(looked_at) > 1
+    assert set(looked_at) == {main.target_commit}
