@@ -182,6 +182,7 @@ class Chat:
         usage = output.get("usage")
         counted = usage if isinstance(usage, dict) else {}
         tokens = {name: counted.get(name) for name in ("prompt_tokens", "completion_tokens")}
+        tokens = {name: count if type(count) is int else None for name, count in tokens.items()}  # NaN counts nothing
         used: Any = {name: number for name, number in tokens.items() if type(number) is int}
         if not isinstance(choices, list) or not choices:
             raise _TransientError("it sent an answer without a choice")

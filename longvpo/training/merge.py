@@ -42,7 +42,6 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
     """
     if kind_of(adapter) != "model" or not (adapter / "adapter_config.json").is_file():
         raise LongVPOError(f"{adapter} holds no adapter to merge")
-    check_weights(adapter / ADAPTER_WEIGHTS)
     with understood(adapter / "recipe.yaml", adapter / "facts.json"):
         facts = read_record(adapter / "facts.json")
         section = read_record(adapter / "recipe.yaml")["base"]
@@ -51,7 +50,9 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
         made = {key: value for key, value in read_record(adapter / PROVENANCE).items() if key not in NOT_KEPT}
         size = facts["base"]["parameters"] * BYTES[base.dtype]
         published = read_record(adapter / RELEASE)["repo_id"] if (adapter / RELEASE).is_file() else facts["name"]
-        key = f"{facts['key']},{file_hash(adapter / ADAPTER_WEIGHTS)},merged"
+        trained = facts["key"]
+    check_weights(adapter / ADAPTER_WEIGHTS)
+    key = f"{trained},{file_hash(adapter / ADAPTER_WEIGHTS)},merged"
     done = finished(place_of(output), "facts.json", key)
     if done:
         return done

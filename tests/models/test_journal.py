@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.endpoints import PLAIN, writer_for
 from support.scribe import Scribe
+from support.servers import serve
 
 from longvpo.dataset.replies import Verdict
 from longvpo.models.journal import Journal
@@ -41,3 +45,13 @@ def test_an_answer_is_found_by_all_that_decides_it(tmp_path: Path, change: dict[
     other.ask(scribe, [Request(**values)], "x")  # type: ignore[arg-type]
     assert len((tmp_path / "asked").read_text().splitlines()) in (3, 4)
     assert json.loads((next((tmp_path / "journal").iterdir())).read_text().splitlines()[0])["writer"] == "scribe@1"
+
+
+@pytest.mark.parametrize("count", [math.nan, "12", [1], None])
+def test_tokens_that_are_not_counted_spoil_no_answer(count: Any, tmp_path: Path) -> None:
+    with serve("ok") as server:
+        choice = {"message": {"role": "assistant", "content": "a red ring"}, "finish_reason": "stop"}
+        server.sends = lambda good: {"choices": [choice], "usage": {"prompt_tokens": count}}
+        (answer,) = Journal(tmp_path).ask(writer_for(server.url), [PLAIN], "")
+    assert (answer.text, answer.prompt_tokens) == ("a red ring", None)
+    assert Journal(tmp_path)._answers
