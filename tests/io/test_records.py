@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 from support.commands import Capture, check_mistake, run
 from support.world import GOLDEN
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import RELEASE, as_json, as_yaml
 from longvpo.io.records import Record, read_record
+from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.release.card_file import write_card
 from longvpo.release.cards import FILES, kind_of, read_results
 from longvpo.release.provenance import found_at
@@ -157,6 +160,7 @@ def test_training_finds_out_before_the_work(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_merge(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "adapter"))
+    save_file({"weight": np.zeros(1, np.float32)}, folder / ADAPTER_WEIGHTS)
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
     for name, values in (
         ("facts.json", {"trained_parameters": 1}),
