@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -89,3 +90,10 @@ def test_a_status_that_will_never_pass(status: int) -> None:
         ):
             ask(writer_for(server.url), film(8))
         assert len(server.bodies) == 3, "two frames, none and one, each once"
+
+
+def test_a_count_that_is_not_a_number_spoils_no_answer() -> None:
+    with serve("ok") as server:
+        server.sends = lambda good: good | {"usage": {"prompt_tokens": math.nan, "completion_tokens": 3}}
+        (answer,) = ask(writer_for(server.url), PLAIN)
+    assert (answer.text != "", answer.prompt_tokens, answer.completion_tokens) == (True, None, 3)
