@@ -47,8 +47,8 @@ def source(footage: Path, folder: Path, every: int) -> Path:
 def test_a_build_on_real_footage(
     soak: bool, footage: Path, embedder: RealEmbedder, llama: str, tmp_path: Path
 ) -> None:
-    """Two hundred rows, or ten, judged by a real language model; only the writer is the tiny model."""
-    triplets = 200 if soak else 10
+    """Two hundred rows, or four, judged by a real language model; only the writer is the tiny model."""
+    triplets = 200 if soak else 4
     videos = source(footage, tmp_path / "footage", every=1 if soak else 4)
     judge = WriterSection(
         model="SmolLM2-135M-Instruct",
