@@ -210,3 +210,24 @@ def test_the_internvl_recipes_train_a_small_internvl_in_two_stages(
     after = weights_of(load_model(recipe.base, tmp_path / "stage2"), "default")
     assert after.keys() == saved.keys()
     assert not any(torch.equal(after[key], saved[key]) for key in saved)
+
+
+def test_a_run_that_ended_after_its_last_checkpoint_takes_no_step_more(
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = ("max_steps=2", "save_strategy=steps", "save_steps=1", "logging_steps=1", "lr_scheduler_type=constant")
+    values = [f"data.dataset={dataset}", f"data.videos.drawn={world}", *(f"training.{item}" for item in section)]
+    recipe = load_recipe(TrainRecipe, "tiny/stage1", values)
+    train(recipe, tmp_path / "whole")
+
+    def ended(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("longvpo.training.run.write_whole", ended)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "killed")
+    monkeypatch.undo()
+    facts = train(recipe, tmp_path / "killed")
+    assert (facts["resumed_from_step"], facts["steps"]) == (2, 2)
+    weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]

@@ -89,6 +89,11 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """One writer of the README: not TRL."""
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Trainer would take one step more where a run was killed after the checkpoint of its last step."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
+
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         # not under DeepSpeed, whose backward pass counts as a step
         if self.longest is not None and not self.is_deepspeed_enabled:
