@@ -108,7 +108,7 @@ def choose_context(
 
     Args:
         question: unit vector of the question.
-        first: a distractor that must be there, unless the context has one clip.
+        first: a distractor that must be there, unless the context has one clip: that of the rejected answer.
         uses: how often each clip was a distractor, of shape (clips,); those less used are drawn first.
     """
     refused, scores = refused_clips(pool, anchor, question, filters)
@@ -148,6 +148,8 @@ def choose_context(
         return Refusal(name, f"{len(distractors)} of {wanted} distractors found, and no replacement is left", score)
 
     place = int(rng.integers(len(distractors) + 1))
+    if first is not None and section.rejected_clip == "random":
+        rng.shuffle(distractors)  # they stand as they were drawn: `first` in front, then those that are used less
     clips = [*distractors[:place], anchor, *distractors[place:]]
     return Context(
         clips=clips,

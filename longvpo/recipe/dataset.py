@@ -52,9 +52,15 @@ class PromptSection(Section):
 class ContextSection(Section):
     """The clips that the policy sees."""
 
+    later: ClassVar = ("rejected_clip",)
     frame_budget: int = Field(128, gt=0)
     clips: tuple[int, ...] | None = Field(
         None, description="numbers of clips a context, drawn evenly; repeats weigh; null: from 2 to the frame budget"
+    )
+    rejected_clip: Literal["random", "first"] = Field(
+        "random",
+        description="place, among the distractors, of the clip that the rejected answer is written from; first is for "
+        "ablations: the place then gives the answer away",
     )
 
     @model_validator(mode="after")

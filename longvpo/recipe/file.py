@@ -98,7 +98,17 @@ def _of_kind(kind: type[Section], name: str) -> str:
 
 def recipe_hash(recipe: Section) -> str:
     """Twelve hexadecimal digits that change with every value of the recipe."""
-    return text_hash(json.dumps(recipe.model_dump(mode="json"), sort_keys=True))[:12]
+    return text_hash(json.dumps(_hashed(recipe, recipe.model_dump(mode="json")), sort_keys=True))[:12]
+
+
+def _hashed(part: Any, values: Any) -> Any:
+    """The values of a recipe, or of a part of it, without those keys that came later and hold their defaults."""
+    if isinstance(part, tuple):
+        return [_hashed(*pair) for pair in zip(part, values, strict=True)]
+    if not isinstance(part, Section):
+        return values
+    new = {name for name in part.later if getattr(part, name) == type(part).model_fields[name].default}
+    return {name: _hashed(getattr(part, name), value) for name, value in values.items() if name not in new}
 
 
 def dump_recipe(recipe: Section, without: set[str] | None = None) -> str:

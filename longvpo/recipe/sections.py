@@ -22,6 +22,8 @@ class Section(BaseModel):
     builtin: ClassVar[str] = ""  # the file of a built-in recipe of this kind
     # keys that name something, such as a model, each with the keys that speak of what it names
     speaking: ClassVar[dict[str, tuple[str, ...]]] = {}
+    # keys that earlier versions did not have: at its default one is not in the recipe's hash, so that work is resumed
+    later: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def said_of(cls, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

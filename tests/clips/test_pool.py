@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from longvpo.clips.pool import Pool, choose_context, evenly, mixed, refused_clips
 from longvpo.clips.rows import Clip, Refusal
@@ -66,6 +67,18 @@ def test_contexts_keep_to_the_frame_budget() -> None:
         assert len(set(context.clips)) == len(context.clips) >= 2
     assert max(lengths) <= 64
     assert np.ptp(lengths) > 40, "the length varies"
+
+
+def test_the_clip_of_the_rejected_answer_stands_anywhere() -> None:
+    clips, places = pool(np.eye(50), np.eye(50), [4] * 50), {"random": [], "first": []}
+    for where, found in places.items():
+        section = ContextSection(clips=(4,), rejected_clip=where)
+        for seed in range(900):
+            rng = np.random.default_rng(seed)
+            context = choose_context(clips, 7, np.eye(50)[7], section, FilterSection(), rng, first=40)
+            found.append([clip for clip in context.clips if clip != 7].index(40))
+    assert chisquare(np.bincount(places["random"], minlength=3)).pvalue > 0.01
+    assert set(places["first"]) == {0}
 
 
 def test_a_distractor_that_must_be_there_is_and_little_used_ones_come_first() -> None:

@@ -36,6 +36,18 @@ def same(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
+def in_order(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of stage 1 with its distractors by name: they stand at random places now."""
+    if not row.get("similarity"):
+        return row
+    columns = ("context", "similarity", "specificity")
+    (place,) = row["anchors"]
+    parts = [*zip(*(row[name] for name in columns), strict=True)]
+    anchor = parts.pop(place)
+    parts = [anchor, *sorted(parts, key=lambda part: str(part[0]["clip_id"]))]
+    return row | dict(zip(columns, map(list, zip(*parts, strict=True)), strict=True))
+
+
 def test_work_of_an_earlier_version_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ZipFile(EARLIER).extractall(tmp_path)
     monkeypatch.chdir(tmp_path)  # the recipe names its folders as that build did
@@ -54,4 +66,4 @@ def test_work_of_an_earlier_version_is_resumed(tmp_path: Path, monkeypatch: pyte
     assert Path("out/work/blocks/00000.npz").read_bytes() == block
     for config, rows in json.loads(Path("rows.json").read_text()).items():
         (file,) = Path("out", config).glob("*.parquet")
-        assert same(parquet.read_table(file).to_pylist(), rows), config
+        assert same([*map(in_order, parquet.read_table(file).to_pylist())], [*map(in_order, rows)]), config

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import SerializeAsAny, create_model
 
 from longvpo.cli import commands as cli
 from longvpo.errors import LongVPOError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
+from longvpo.recipe.sections import Section
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.plan import plan_training
 
@@ -73,3 +75,21 @@ def test_the_hash_changes_with_every_value() -> None:
     plain = recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset"))
     assert plain == recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["seed=0"]))
     assert plain != recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["seed=1"]))
+    assert plain != recipe_hash(load_recipe(DatasetRecipe, "tiny/dataset", ["context.rejected_clip=first"]))
+
+
+def test_a_key_that_came_later_leaves_the_hash_of_an_older_recipe() -> None:
+    class Older(Section):
+        fps: float = 1.0
+
+    class Newer(Older):
+        later = ("fit",)
+        fit: str = "letterbox"
+
+    def hash_of(*parts: Section) -> str:
+        return recipe_hash(
+            create_model("Recipe", __base__=Section, parts=tuple[SerializeAsAny[Section], ...])(parts=parts)
+        )
+
+    assert hash_of(Newer(), Newer(fps=2)) == hash_of(Older(), Older(fps=2))
+    assert hash_of(Newer(fit="crop")) != hash_of(Newer())
