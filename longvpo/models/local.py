@@ -27,7 +27,7 @@ class LocalWriter:
         self.section, self.fps = section, fps
         self.settings = section.model_dump(include={"dtype", "quantization", "batch_size", "max_new_tokens"})
         self.model = load_model(section)
-        self.name = model_name(section, self.model.config)
+        self.name = model_name(section)
         self.processor = load_processor(section)
 
     def batches(self, requests: list[Request]) -> list[list[int]]:

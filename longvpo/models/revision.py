@@ -1,38 +1,74 @@
-"""Which model it is: its name, its commit, its size."""
+"""Which model it is: its name, its commit or the hash of its files, its size."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from longvpo.io.files import file_hash, text_hash, write_text
 from longvpo.recipe.sections import ModelSection
 
+# files beside a model that say something about it, and decide no answer
+RECORDS = re.compile(r"\..*|.*\.(md|png|yaml|lock)|(facts|provenance|release|results|trainer_state)\.json")
+LARGE = 1 << 20  # bytes
 
-def model_name(section: ModelSection, config: Any) -> str:
-    """model@revision of a loaded model, for rows and cards.
 
-    A path is nobody's business, so of a folder it is the last name, and eight digits that change with its
-    configuration and the sizes of its files.
-    """
-    folder = Path(section.model)
-    if section.model == "tiny" or not folder.is_dir():
-        return f"{section.model}@{commit_of(section)}"
-    files = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
-    said = json.dumps([config.to_dict(), files], sort_keys=True, default=str).replace(str(folder), "")
-    return f"{folder.resolve().name}@{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+def model_name(section: ModelSection) -> str:
+    """model@revision of a loaded model, for rows, cards and the journal. A path is nobody's business, so of a folder
+    it is the last name."""
+    name = Path(section.model).resolve().name if _is_folder(section) else section.model
+    return f"{name}@{revision_of(section)}"
+
+
+def revision_of(section: ModelSection) -> str:
+    """What changes with a loaded model: its commit on the Hub, or eight digits of the hash of its folder's files."""
+    return folder_hash(Path(section.model))[:8] if _is_folder(section) else commit_of(section)
 
 
 def commit_of(section: ModelSection) -> str:
     """The commit of a model that was loaded from the Hub, as a branch moves; of another, its revision."""
     from huggingface_hub import try_to_load_from_cache
 
-    if section.model == "tiny" or Path(section.model).is_dir():
+    if _is_folder(section) or section.model == "tiny":
         return section.revision
     # transformers 5.23 no longer keeps it; the Hub's client has put the file under its name
     there = try_to_load_from_cache(section.model, "config.json", revision=section.revision)
     return Path(there).parent.name if isinstance(there, str) else section.revision
+
+
+def _is_folder(section: ModelSection) -> bool:
+    return section.model != "tiny" and Path(section.model).is_dir()
+
+
+def folder_hash(folder: Path) -> str:
+    """Changes with each file of a model's folder that decides an answer: weights, configuration, tokenizer, template."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not RECORDS.fullmatch(path.name))
+    return text_hash(json.dumps([(path.name, remembered_hash(path)) for path in files]))
+
+
+def remembered_hash(path: Path) -> str:
+    """sha256 of a file. That of a large one is kept in the cache of huggingface_hub until the file changes: to read
+    16 GB takes a minute."""
+    from huggingface_hub import cached_assets_path
+
+    state = path.stat()
+    if state.st_size < LARGE:
+        return file_hash(path)
+    told = [str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+    kept = None
+    with suppress(OSError, ValueError):  # a cache that cannot be read or written only costs the minute
+        kept = cached_assets_path("longvpo", namespace="hashes") / text_hash(json.dumps(told))
+        said = kept.read_text(encoding="utf-8", errors="replace")
+        if re.fullmatch(r"[0-9a-f]{64}", said):
+            return said
+    found = file_hash(path)
+    with suppress(OSError):
+        if kept is not None:
+            write_text(kept, found)
+    return found
 
 
 def about_base(model: Any, revision: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from datasets import Dataset, concatenate_datasets
 
 from longvpo.clips.stored import load_rows
 from longvpo.errors import LongVPOError
+from longvpo.models.revision import model_name
 from longvpo.recipe.training import DataSection, Reference, TrainRecipe
 
 TEXTS = ("prompt", "chosen", "rejected")
@@ -166,12 +167,15 @@ def check_mix(data: DataSection) -> None:
 def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None) -> dict[str, Any]:
     """What a reference's log-probabilities are of: equal answers mean equal numbers, up to rounding.
 
+    The base's configuration was looked at before: of a branch, that tells the commit.
+
     Args:
         adapter_sha256: the hash of the weights that are the reference, over the base; None: the base is.
     """
+    name, _, revision = model_name(recipe.base).rpartition("@")
     return {
-        "base": recipe.base.model,
-        "revision": recipe.base.revision,
+        "base": name,
+        "revision": revision,
         "quantization": recipe.base.quantization,
         "dtype": recipe.base.dtype,
         "adapter": adapter_sha256,

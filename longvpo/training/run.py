@@ -29,7 +29,7 @@ from longvpo.io.disk import writing
 from longvpo.io.files import PROVENANCE, as_json, file_hash, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.models.load import load_model, load_processor
+from longvpo.models.load import check_model, load_model, load_processor
 from longvpo.models.revision import about_base, commit_of
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
@@ -77,6 +77,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     steps_of(arguments, len(rows))
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
+        check_model(recipe.base)
         check_scores(recipe, rows, start_hash)
     content = text_hash(json.dumps(rows.to_list()))[:12]
     key = ",".join([recipe_hash(recipe), content, *([start_hash] if start_hash else [])])

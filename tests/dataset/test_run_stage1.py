@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 from scipy.stats import chisquare
-from support.scribe import Scribe
+from support.scribe import Scribe, content
+from support.scribe import recipe as small_blocks
 
 from longvpo.clips.rows import features
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
+from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
 
@@ -95,3 +97,29 @@ def test_the_same_recipe_builds_the_same_rows(
     before = (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns
     build(dataset_recipe, tmp_path / "again" / "dataset")
     assert (tmp_path / "again" / "dataset" / "facts.json").stat().st_mtime_ns == before, "nothing is done twice"
+
+
+class Branch(Scribe):
+    """A model at one commit of a branch, whose answers say which; it may be killed after some of them."""
+
+    def __init__(self, asked: Path, commit: str, answers: int = 10_000) -> None:
+        super().__init__(asked)
+        self.name, self.left = f"model@{commit}", answers
+
+    def answer(self, request: Request) -> str:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return f"{super().answer(request)} by {self.name.rpartition('@')[2]}"
+
+
+def test_no_build_mixes_the_answers_of_two_models(world: Path, tmp_path: Path, capsys: Any) -> None:
+    """A branch moved, or a model in a folder was trained again, between a kill and the same command again."""
+    made = small_blocks(world)
+    with pytest.raises(KeyboardInterrupt):
+        build(made, tmp_path / "out", Branch(tmp_path / "asked", "old", 150))
+    assert len(list((tmp_path / "out" / "work" / "blocks").iterdir())) >= 1
+    build(made, tmp_path / "out", Branch(tmp_path / "asked", "new"))
+    assert "00000.npz is of model@old, and is written anew by model@new" in capsys.readouterr().err
+    build(made, tmp_path / "whole", Branch(tmp_path / "asked", "new"))
+    assert content(tmp_path / "out") == content(tmp_path / "whole")

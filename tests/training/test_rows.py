@@ -13,7 +13,9 @@ from support.triplets import rows_of, triplets, write_dataset
 
 from longvpo.clips.rows import features
 from longvpo.errors import LongVPOError
-from longvpo.training.rows import training_rows
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.training import TrainRecipe
+from longvpo.training.rows import reference_identity, training_rows
 
 
 def test_rows_of_other_configs_make_up_their_share(stage1: Path, both_stages: Path, world: Path) -> None:
@@ -93,3 +95,16 @@ def test_rows_that_cannot_be_trained_on(stage1: Path, world: Path, tmp_path: Pat
     none = write_dataset(tmp_path / "none", stage2=rows_of("stage2", 3, 3).select(range(0)))
     with pytest.raises(LongVPOError, match=r"config stage2: it has no rows"):
         training_rows(stage2_recipe(stage1, none, world), 0)
+
+
+def test_a_reference_goes_by_the_weights_of_its_base(tmp_path: Path) -> None:
+    """Not by the path of a folder, which others do not have, nor by the sizes of its files."""
+    said = []
+    for weights in ("old", "new", "old"):
+        folder = tmp_path / str(len(said)) / "mine"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_text(weights)
+        recipe = load_recipe(TrainRecipe, "tiny/stage1", [f"base.model={folder}"])
+        said.append(reference_identity(recipe, "anchor", None))
+    assert said[0] == said[2] != said[1]
+    assert said[0]["base"] == "mine"

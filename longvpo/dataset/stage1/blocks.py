@@ -1,7 +1,8 @@
 """The unit of a build's work: some clips decoded together, and the drafts that were written about them.
 
-The rule: a block is kept in one file when it is done, and a kept block is never done again. Its frames are decoded
-while the writer still works on the block before; video.cache_gb bounds the frames in memory.
+The rule: a block is kept in one file when it is done, and a kept block is never done again, unless another model
+writes by now, such as a branch that moved: a build holds the answers of one. Its frames are decoded while the writer
+still works on the block before; video.cache_gb bounds the frames in memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import Draft
+from longvpo.errors import say
 from longvpo.io.files import whole_file
 
 # fields of a draft, in the order in which a block's file has them
@@ -42,6 +44,7 @@ class Block:
     dropped: list[Dropped]
     bad: list[int]  # candidates that gave no clip
     counts: Counter[str] = field(default_factory=Counter)  # tokens, and forms of the answers
+    writer: str = ""  # model@revision; blocks of earlier versions do not say it
 
     def save(self, path: Path) -> None:
         record = {
@@ -50,6 +53,7 @@ class Block:
             "dropped": [asdict(item) for item in self.dropped],
             "bad": self.bad,
             "counts": self.counts,
+            "writer": self.writer,
         }
         with whole_file(path) as file:
             np.savez(
@@ -64,7 +68,7 @@ class Block:
     @classmethod
     def load(cls, path: Path) -> Block:
         with np.load(path) as arrays:
-            record: dict[str, Any] = json.loads(str(arrays["said"]))
+            record = _record(arrays)
             measured, questions = [arrays[name] for name in ("frames", "visual", "captions")], arrays["questions"]
         for item in record["drafts"]:
             item["refusal"] = Refusal(**item["refusal"]) if item["refusal"] else None
@@ -75,4 +79,22 @@ class Block:
             dropped=[Dropped(**item) for item in record["dropped"]],
             bad=record["bad"],
             counts=Counter(record["counts"]),
+            writer=record.get("writer", ""),
         )
+
+
+def is_kept(path: Path, writer: str) -> bool:
+    """Whether a block was written, and by this writer."""
+    if not path.is_file():
+        return False
+    with np.load(path) as arrays:
+        before = _record(arrays).get("writer", "")
+    if before not in ("", writer):
+        say(f"{path.name} is of {before}, and is written anew by {writer}; the journal keeps the answers of both")
+        return False
+    return True
+
+
+def _record(arrays: Any) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(str(arrays["said"]))
+    return record

@@ -17,7 +17,7 @@ from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, 
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
 from longvpo.dataset.stage1.assemble import finish
-from longvpo.dataset.stage1.blocks import Block
+from longvpo.dataset.stage1.blocks import Block, is_kept
 from longvpo.dataset.stage1.write import write_block
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import NoAnswersError
@@ -48,9 +48,10 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
             files += len(plans)
             planned += sum(plan.drafts for plan in plans)
             made: list[Block] = []
-            missing = opened([plan for plan in plans if not plan.path.is_file()], material, recipe.video.workers)
+            kept = {plan.path for plan in plans if is_kept(plan.path, session.writer.name)}
+            missing = opened([plan for plan in plans if plan.path not in kept], material, recipe.video.workers)
             for plan in plans:
-                if not plan.path.is_file():
+                if plan.path not in kept:
                     try:
                         write_block(*next(missing), outcome.pool, session).save(plan.path)
                     except NoAnswersError:

@@ -40,7 +40,7 @@ def write_block(plan: BlockPlan, found: dict[int, Opened], known: Pool, session:
     questions = session.embedder.texts([draft.question for draft in drafts])
     write_rejected(drafts, pool, questions, session, counts)
     check_pairs(alive(drafts), session)
-    return Block(pool, drafts, questions, dropped, bad, counts)
+    return Block(pool, drafts, questions, dropped, bad, counts, session.writer.name)
 
 
 def plan_drafts(plan: BlockPlan, read: list[int], seed: int) -> list[Cue]:
