@@ -9,19 +9,12 @@ import numpy as np
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import _no_video
-from longvpo.models.plain_text import encode_plainly, tokenizer_of
+from longvpo.models.plain_text import chat_text, encode_plainly, tokenizer_of
 
 
 def prompt_text(processor: Any, question: str) -> str:
     """The chat template's text for one video and one question, up to where the answer begins."""
-    return _chat(processor, [{"type": "video"}, {"type": "text", "text": question}])
-
-
-def _chat(processor: Any, content: str | list[dict[str, str]]) -> str:
-    text: str = processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
-    return text
+    return chat_text(processor, [{"type": "video"}, {"type": "text", "text": question}])
 
 
 def _inputs(processor: Any, chats: list[str], **videos: Any) -> dict[str, Any]:
@@ -66,7 +59,7 @@ def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:
     plain = processor is tokenizer_of(processor)
 
     def chat(question: str) -> str:
-        return _chat(processor, question if plain else [{"type": "text", "text": question}])
+        return chat_text(processor, question if plain else [{"type": "text", "text": question}])
 
     return encode_plainly(processor, questions, chat, partial(_inputs, processor))
 

@@ -51,12 +51,47 @@ def tokenizer_of(processor: Any) -> Any:
     return processor if isinstance(processor, PreTrainedTokenizerBase) else processor.tokenizer
 
 
-def answer_ids(processor: Any, answer: str) -> list[int]:
-    """The tokens of an answer with the end token, which is all that is trained of it."""
+def chat_text(processor: Any, content: str | list[dict[str, str]], answer: str | None = None) -> str:
+    """The chat template's text of a user's message, up to where the answer begins; or with its answer, to the end.
+
+    Args:
+        content: a text for a model only for text; else the parts of the message.
+    """
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    if answer is not None:
+        said = answer if isinstance(content, str) else [{"type": "text", "text": answer}]
+        messages.append({"role": "assistant", "content": said})
+    text: str = processor.apply_chat_template(messages, add_generation_prompt=answer is None, tokenize=False)
+    return text
+
+
+@lru_cache(maxsize=8)
+def answer_frame(processor: Any) -> tuple[str, str]:
+    """What a family writes before an answer and after it, up to its end token: SmolVLM2 a space before.
+
+    It is read from the rendered conversation. Where that does not begin with the prompt, or says no end, there is
+    nothing before an answer, and the tokenizer's own end token follows.
+    """
     tokenizer = tokenizer_of(processor)
-    if control_tokens(processor).search(answer):
-        return [*plain_ids(processor, answer), tokenizer.eos_token_id]
-    return list(tokenizer(answer + tokenizer.eos_token, add_special_tokens=False)["input_ids"])
+    content = PLACE if processor is tokenizer else [{"type": "text", "text": PLACE}]
+    prompt, whole = chat_text(processor, content), chat_text(processor, content, PLACE)
+    before, found, after = whole.removeprefix(prompt).partition(PLACE)
+    if not whole.startswith(prompt) or not found:
+        return "", tokenizer.eos_token
+    end = control_tokens(processor).search(after)
+    said = end and not after[: end.start()].strip()
+    return before, after[: end.end()] if end and said else tokenizer.eos_token
+
+
+def answer_ids(processor: Any, answer: str) -> list[int]:
+    """The tokens of an answer as its family writes it, with the end token: all that is trained of it."""
+    tokenizer, (before, end) = tokenizer_of(processor), answer_frame(processor)
+    if not control_tokens(processor).search(answer):
+        return list(tokenizer(before + answer + end, add_special_tokens=False)["input_ids"])
+    # the letters of what the template wrote before it stay with the answer, as in the text without control tokens
+    frame = "" if control_tokens(processor).search(before) else before
+    ahead, behind = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in (before, end))
+    return [*([] if frame else ahead), *plain_ids(processor, frame + answer), *behind]
 
 
 def plain_ids(processor: Any, text: str) -> list[int]:

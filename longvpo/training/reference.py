@@ -23,6 +23,7 @@ from tqdm import tqdm
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
 from longvpo.io.names import video_file
+from longvpo.models.plain_text import answer_frame
 from longvpo.training.rows import SCORES
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 
@@ -81,7 +82,7 @@ def _model_key(trainer: AnchoredDPOTrainer) -> str:
     processor, collator = trainer.data_collator.processor, trainer.data_collator
     section = collator.frames_of.section.model_dump(mode="json", exclude={"cache_gb"})
     settings = [trainer.args.bf16, trainer.args.fp16, trainer.ld_alpha, section, collator.fps, collator.frame_budget]
-    written = [processor.to_json_string(), processor.chat_template, processor.tokenizer.eos_token]
+    written = [processor.to_json_string(), processor.chat_template, answer_frame(processor)]
     digest.update(json.dumps([settings, written, sorted(processor.tokenizer.get_vocab().items())]).encode())
     return digest.hexdigest()[:32]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.models.encode import encode, encode_texts
 from longvpo.models.load import loading, model_path
-from longvpo.models.plain_text import answer_ids, control_tokens, plain_ids, tokenizer_of
+from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.memory import Skeleton, adapter_parameters, linear_layers
 from longvpo.video.frames import sample_times, scaled_size
@@ -69,19 +70,17 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
     The processor counts once for each number of frames with each size, and with each fps, to two digits: times written
     between the frames of a thinned context may be a digit off. A video that cannot be read is taken to be WIDE.
     """
-    tokenizer, video = tokenizer_of(processor), recipe.video
-    ends = {"prompt": "", "chosen": tokenizer.eos_token, "rejected": tokenizer.eos_token}
-    texts = {
-        name: tokenizer([text + end for text in rows[name]], add_special_tokens=False) for name, end in ends.items()
-    }
-    controls = control_tokens(processor)
-    prompts, chosen, rejected = (
-        [
-            len((answer_ids if end else plain_ids)(processor, text) if controls.search(text) else ids)
-            for text, ids in zip(rows[name], texts[name]["input_ids"], strict=True)
+    tokenizer, video, controls = tokenizer_of(processor), recipe.video, control_tokens(processor)
+
+    def tokens_of(name: str, ids_of: Callable[[Any, str], list[int]], before: str = "", end: str = "") -> list[int]:
+        together = tokenizer([before + text + end for text in rows[name]], add_special_tokens=False)["input_ids"]
+        return [
+            len(ids_of(processor, text) if controls.search(text) else ids)
+            for text, ids in zip(rows[name], together, strict=True)
         ]
-        for name, end in ends.items()
-    )
+
+    prompts = tokens_of("prompt", plain_ids)
+    chosen, rejected = (tokens_of(name, answer_ids, *answer_frame(processor)) for name in ("chosen", "rejected"))
     contexts = rows["context"]
     # all clips of a context take the size of the first anchor: video.join
     videos = [(c[at[0]]["source"], c[at[0]]["video"]) for c, at in zip(contexts, rows["anchors"], strict=True)]

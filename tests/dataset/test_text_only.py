@@ -17,7 +17,7 @@ from longvpo.models.encode import encode_texts
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.local import LocalWriter, mean_log_probs
-from longvpo.models.plain_text import tokenizer_of
+from longvpo.models.plain_text import answer_ids
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sections import EndpointSection, ModelSection, WriterSection
 
@@ -29,11 +29,10 @@ def test_of_every_family_the_log_probabilities_are_those_of_a_row_alone(base: Pa
     """Batches are padded on both sides; a row of its own is not."""
     section = ModelSection(model=str(base), dtype="float32")
     model, processor = load_model(section), load_processor(section)
-    tokenizer = tokenizer_of(processor)
     expected = []
     for question, answer in zip(QUESTIONS, ANSWERS, strict=True):
         prompt = encode_texts(processor, [question])["input_ids"]
-        ids = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        ids = torch.tensor([answer_ids(processor, answer)])
         with torch.no_grad():
             logits = model(input_ids=torch.cat([prompt, ids], dim=1)).logits[0, prompt.shape[1] - 1 : -1]
         expected.append(float(logits.log_softmax(-1).gather(1, ids[0][:, None]).mean()))

@@ -11,7 +11,7 @@ from support.families import FAMILIES
 
 from longvpo.models.encode import encode, encode_texts
 from longvpo.models.load import load_processor
-from longvpo.models.plain_text import answer_ids, control_tokens, plain_ids
+from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids
 from longvpo.recipe.sections import ModelSection
 from longvpo.training.collator import AnchoredCollator
 
@@ -76,13 +76,39 @@ def test_in_a_batch_each_row_is_what_it_is_alone(processor: Any) -> None:
 
 
 def test_a_text_without_control_tokens_has_the_tokens_that_it_had(processor: Any) -> None:
-    tokenizer = processor.tokenizer
     for text in (QUESTION, "  two\n\nlines < and > | [x] ", "<b>bold</b>", ""):
         assert not control_tokens(processor).search(text)
-        assert plain_ids(processor, text) == tokenizer(text, add_special_tokens=False)["input_ids"]
-        assert (
-            answer_ids(processor, text) == tokenizer(text + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
-        )
+        assert plain_ids(processor, text) == processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("answer", ["red", "a red ring, and 12 bars", "two lines:\n- red\n- blue"])
+def test_a_prompt_and_an_answer_are_the_conversation_that_the_processor_renders(processor: Any, answer: str) -> None:
+    said = [("user", [{"type": "video"}, {"type": "text", "text": QUESTION}]), ("assistant", [{"type": "text"}])]
+    said[1][1][0]["text"] = answer
+    chat = processor.apply_chat_template([{"role": role, "content": parts} for role, parts in said], tokenize=False)
+    metadata = {"fps": 1.0, "frames_indices": [0, 1, 2, 3], "total_num_frames": 4, "duration": 4.0}
+    shown: dict[str, Any] = {"videos": [VIDEO], "video_metadata": [metadata], "do_sample_frames": False}
+    whole = processor(text=[chat], add_special_tokens=False, return_tensors="pt", **shown)["input_ids"][0].tolist()
+    ours = [*encode(processor, [QUESTION], [VIDEO], 1.0)["input_ids"][0].tolist(), *answer_ids(processor, answer)]
+    assert ours == whole[: len(ours)]
+    assert ours[-1] == processor.tokenizer.eos_token_id
+    assert not processor.tokenizer.decode(whole[len(ours) :]).strip(), "nothing of it is left but white space"
+
+
+def test_the_end_of_an_answer_is_that_of_the_template() -> None:
+    processor = FAMILIES["internvl"]()[1]
+    tokenizer = processor.tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<turn>"]})
+    processor.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content[0].text | trim }} <turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    assert answer_frame(processor) == (" ", " <turn>")
+    assert tokenizer.decode(answer_ids(processor, "red<turn>")) == " red<turn> <turn>"
+    assert answer_ids(processor, "red<turn>").count(tokenizer.convert_tokens_to_ids("<turn>")) == 1
+    other = FAMILIES["internvl"]()[1]
+    other.chat_template = "{% for m in messages %}{{ m.content[0].text }} {% endfor %}answer"
+    assert answer_frame(other) == ("", other.tokenizer.eos_token), "it renders no conversation"
 
 
 def test_an_answer_ends_once(processor: Any) -> None:
@@ -91,7 +117,7 @@ def test_an_answer_ends_once(processor: Any) -> None:
         ids = answer_ids(processor, f"red {content} blue")
         assert special(processor, torch.tensor(ids)) == [tokenizer.eos_token_id], content
         assert ids[-1] == tokenizer.eos_token_id
-        assert "".join(tokenizer.decode(ids[:-1]).split()) == f"red{content}blue"
+        assert tokenizer.decode(ids[:-1]).strip() == f"red {content} blue"
 
 
 def test_tokens_that_are_not_special_but_in_the_template_are_text_too() -> None:

@@ -14,6 +14,7 @@ from support.world import TINY
 
 from longvpo.models.encode import encode
 from longvpo.models.load import load_model, load_processor
+from longvpo.models.plain_text import answer_ids
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
@@ -90,7 +91,7 @@ def difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -
 def log_prob(model: Any, processor: Any, question: str, frames: np.ndarray, answer: str) -> torch.Tensor:
     """Log-probabilities of the answer's tokens by one plain forward of one sequence, shape (tokens,)."""
     inputs = encode(processor, [question], [frames], 1.0)
-    ids = torch.tensor([processor.tokenizer(answer + processor.tokenizer.eos_token)["input_ids"]])
+    ids = torch.tensor([answer_ids(processor, answer)])
     start = inputs["input_ids"].shape[1]
     inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
