@@ -91,17 +91,12 @@ def load_triplets(
     Raises:
         LongVPOError: there is no such dataset or config, or longvpo did not build it.
     """
-    from huggingface_hub import hf_hub_download
-
     dataset = at_home(dataset)
     if config not in ABOUT:
         raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
         configs = config_names(dataset, revision)
-        file = Path(dataset) / "recipe.yaml"
-        if not Path(dataset).is_dir():
-            file = Path(hf_hub_download(dataset, file.name, repo_type="dataset", revision=revision))
-        video = VideoSection(**read_record(file)["video"])
+        video = _video_of(dataset, revision)
         rows = load_rows(dataset, config, "train", revision)
         about = ABOUT[config]
         clips = load_rows(dataset, about, "train", revision) if about in configs else None
@@ -113,3 +108,20 @@ def load_triplets(
     return Triplets(
         rows, Frames(embedded, ClipFrames(video, {name: path(given) for name, given in (videos or {}).items()}))
     )
+
+
+def sampling_of(dataset: str, revision: str | None) -> VideoSection | None:
+    """How a dataset's writer saw its videos, by the recipe beside its rows; None where it is not longvpo's."""
+    try:
+        return _video_of(dataset, revision)
+    except Exception:  # errors of huggingface_hub and its HTTP client have no common base
+        return None
+
+
+def _video_of(dataset: str, revision: str | None) -> VideoSection:
+    from huggingface_hub import hf_hub_download
+
+    file = Path(dataset) / "recipe.yaml"
+    if not Path(dataset).is_dir():
+        file = Path(hf_hub_download(dataset, file.name, repo_type="dataset", revision=revision))
+    return VideoSection(**read_record(file)["video"])

@@ -19,7 +19,8 @@ import numpy as np
 
 from longvpo.clips.pool import make_pool
 from longvpo.clips.sources import fingerprint, read_clips
-from longvpo.errors import LongVPOError
+from longvpo.clips.trained import read_trained
+from longvpo.errors import LongVPOError, say
 from longvpo.evaluation.ask import gallery
 from longvpo.evaluation.multi import read_questions, run_multi
 from longvpo.evaluation.needle import Grid, make_cells, questions_of, run_grid
@@ -43,7 +44,9 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | N
     Returns:
         Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
         and group. How many questions they count: questions, multi_questions. frames: those of the longest context, by
-        number of clips. failures: some wrong answers of each model. Also dropped: reasons by clip or row.
+        number of clips. failures: some wrong answers of each model. test_videos: how many videos were asked about, and
+        trained_on, how many of them each adapter was trained on, null where it does not say. Also dropped: reasons by
+        clip or row.
 
     Raises:
         LongVPOError: the source has too few clips, no long video can be asked about, or an adapter is of another base.
@@ -89,6 +92,8 @@ def _evaluate(
     texts = [by_id[clip.clip_id] for clip in pool.clips]
     cells = make_cells(recipe, pool, texts, embedder)
     del embedder
+    tested = {clip.sha256 for clip in pool.clips} | {one.clip.sha256 for one in questions}
+    trained_on = {name: _trained_on(name, path, tested) for name, path in adapters.items()}
 
     processor = load_processor(recipe.base)
     grids: dict[str, Grid] = {}
@@ -115,6 +120,8 @@ def _evaluate(
         "grid": grids,
         "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
         **({"multi": multi, "multi_questions": {group: counts[group] for group in multi["base"]}} if multi else {}),
+        "test_videos": len(tested),
+        "trained_on": trained_on,
         "frames": {
             str(n): max(int(pool.frames[one.clips].sum()) for cell in row for one in cell) for n, row in cells.items()
         },
@@ -134,3 +141,15 @@ def _evaluate(
         print(as_json(results))
         raise
     return results
+
+
+def _trained_on(name: str, adapter: Path, tested: set[str]) -> int | None:
+    """How many test videos, by their sha256, an adapter was trained on; None where it does not say."""
+    videos = read_trained(adapter)
+    if videos is None:
+        return None
+    count = len(tested & videos)
+    if count:
+        of = f"{count} of {len(tested)} test videos"
+        say(f"warning: {of} were trained on by {name}: its results are no test of them")
+    return count

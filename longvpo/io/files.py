@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 PROVENANCE = "provenance.json"  # beside every result: what made it
 CARD = "README.md"
 CARD_HASH = "card_sha256"  # in provenance.json: the hash of the card that longvpo wrote beside it
+TRAINED = "videos.txt"  # beside an adapter: sha256 of the videos that it was trained on, one a line
 RELEASE = "release.json"  # beside a result that was published: where
 
 

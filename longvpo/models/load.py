@@ -17,7 +17,7 @@ from huggingface_hub.errors import HFValidationError
 
 from longvpo import TINY
 from longvpo.errors import LongVPOError, first_line
-from longvpo.io.files import read_json
+from longvpo.io.files import TRAINED, read_json
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights, read_header
 from longvpo.models.plain_text import tokenizer_of
 from longvpo.recipe.sections import ModelSection
@@ -149,9 +149,8 @@ def adapter_folder(adapter: str, revision: str) -> Path:
     if Path(adapter).is_dir():
         return Path(adapter)
     try:
-        return Path(
-            snapshot_download(adapter, revision=revision, allow_patterns=["adapter_config.json", ADAPTER_WEIGHTS])
-        )
+        files = ["adapter_config.json", ADAPTER_WEIGHTS, TRAINED]
+        return Path(snapshot_download(adapter, revision=revision, allow_patterns=files))
     except HFValidationError:  # it was meant as a path
         raise LongVPOError(f"no such folder: {adapter}. Give the folder of an adapter, or a Hub id") from None
     except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base

@@ -44,7 +44,7 @@ def _is_folder(section: ModelSection) -> bool:
 
 
 def folder_hash(folder: Path) -> str:
-    """Changes with each file of a model's folder that decides an answer: weights, configuration, tokenizer, template."""
+    """Changes with the files of a model's folder that decide an answer: weights, configuration, processor."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not RECORDS.fullmatch(path.name))
     return text_hash(json.dumps([(path.name, remembered_hash(path)) for path in files]))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
-from longvpo.io.files import CARD_HASH, PROVENANCE, RELEASE, as_json, file_hash, write_text
+from longvpo.io.files import CARD_HASH, PROVENANCE, RELEASE, TRAINED, as_json, file_hash, write_text
 from longvpo.io.output import finished, place_of, whole_output
 from longvpo.io.records import read_record, understood
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
@@ -22,7 +22,7 @@ from longvpo.recipe.sections import ModelSection
 from longvpo.release.card_file import write_card
 from longvpo.release.cards import kind_of
 
-KEPT = ("recipe.yaml", "trainer_state.json", "curves.png", "results.json", "heat_map.png")
+KEPT = ("recipe.yaml", "trainer_state.json", "curves.png", "results.json", "heat_map.png", TRAINED)
 NOT_KEPT = ("release", "files", CARD_HASH)  # keys of provenance.json that speak of the adapter's own release
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

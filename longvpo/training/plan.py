@@ -18,7 +18,7 @@ from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.collator import check_videos
 from longvpo.training.memory import Skeleton, step_memory
 from longvpo.training.rows import check_mix, training_rows
-from longvpo.training.start import starting_adapter
+from longvpo.training.start import sampled_otherwise, starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
 from longvpo.video.frames import ClipFrames, scaled_size
 
@@ -47,6 +47,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "triplets": None if rows is None else len(rows),
         "left_out": dict(left_out),
         "videos": None if rows is None else _videos(recipe, rows),
+        "sampled_otherwise": sampled_otherwise(recipe),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
         "steps": steps,

@@ -24,6 +24,7 @@ from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
+from longvpo.clips.trained import write_trained
 from longvpo.errors import say
 from longvpo.io.disk import writing
 from longvpo.io.files import PROVENANCE, as_json, file_hash, text_hash, write_text
@@ -50,7 +51,7 @@ from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.training.reference import score_reference
 from longvpo.training.rows import check_scores, training_rows
-from longvpo.training.start import starting_adapter
+from longvpo.training.start import sampled_otherwise, starting_adapter, told_otherwise, videos_trained_on
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
 from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
@@ -90,6 +91,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         return done
     for reason, count in left_out.items() if processes.is_main_process else ():
         say(f"warning: {count} rows that teach nothing are left out: {reason}")
+    otherwise = sampled_otherwise(recipe)
+    if otherwise and processes.is_main_process:
+        say(f"warning: {told_otherwise(otherwise)}")
     check_targets(recipe)
     made_of(recipe)  # a release.json that is damaged is found out before the work, too
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
@@ -108,6 +112,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train, in a place that is claimed."""
     processes, checkpoints = arguments.distributed_state, place.checkpoints
+    videos = videos_trained_on(recipe, rows, start)
     check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor)
@@ -154,6 +159,8 @@ def _train(
         "triplets": len(rows),
         "left_out": dict(left_out),  # rows that teach nothing, by reason
         "configs": config_counts(recipe, rows),
+        "videos": None if videos is None else len(videos),  # that were trained on; null: the dataset does not say
+        "sampled_otherwise": sampled_otherwise(recipe),  # keys of `video` that differ from the dataset's recipe
         "processes": arguments.world_size,
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
         "steps": trainer.state.global_step,
@@ -174,6 +181,7 @@ def _train(
             folder, selected_adapters=["default"], save_embedding_layers=False, state_dict=weights
         )
         processor.save_pretrained(folder)
+        write_trained(folder, videos)
         trainer.state.save_to_json(str(folder / "trainer_state.json"))
         curves(folder / "curves.png", trainer.state.log_history)
         # where the adapter brought it, `lora` stays out: a recipe with both is refused

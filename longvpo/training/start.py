@@ -1,12 +1,20 @@
-"""Where training starts: the adapter of an earlier one, or none."""
+"""Where training starts: the adapter of an earlier one, or none; and what its dataset says of its videos."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from longvpo.clips.load import sampling_of
+from longvpo.clips.trained import read_trained, videos_of
 from longvpo.errors import LongVPOError
 from longvpo.models.load import adapter_folder, check_adapter
 from longvpo.recipe.training import TrainRecipe
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+NOT_SEEN = ("backend", "cache_gb", "workers")  # keys of `video` that change no frame
 
 
 def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
@@ -27,3 +35,30 @@ def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
     folder = adapter_folder(recipe.adapter, recipe.adapter_revision)
     check_adapter(recipe.base, folder)
     return folder
+
+
+def sampled_otherwise(recipe: TrainRecipe) -> dict[str, dict[str, Any]]:
+    """The keys of `video` that differ between the dataset's recipe and this one, each with both values: training then
+    shows other frames than those that the answers were written from."""
+    theirs = sampling_of(recipe.data.dataset, recipe.data.revision)
+    if theirs is None:
+        return {}
+    both = {name: {"dataset": getattr(theirs, name), "training": value} for name, value in recipe.video}
+    return {name: said for name, said in both.items() if name not in NOT_SEEN and said["dataset"] != said["training"]}
+
+
+def told_otherwise(found: dict[str, dict[str, Any]]) -> str:
+    """The warning about `sampled_otherwise`."""
+    both = ", ".join(f"video.{name} {said['dataset']}, not {said['training']}" for name, said in found.items())
+    mend = " ".join(f"video.{name}={said['dataset']}" for name, said in found.items())
+    return f"the dataset's answers were written from other frames, at {both}: unless that is meant, set {mend}"
+
+
+def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) -> set[str] | None:
+    """sha256 of the videos of all rows, and of those that the starting adapter was trained on; None: not known."""
+    parts = [read_trained(start)] if start else []
+    for config in recipe.references:
+        some = rows.select([place for place, name in enumerate(rows["config"]) if name == config])
+        parts.append(videos_of(recipe.data.dataset, recipe.data.revision, config, some))
+    known = [part for part in parts if part is not None]
+    return set().union(*known) if len(known) == len(parts) else None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from longvpo.clips.trained import write_trained
 from longvpo.evaluation import ask
 from longvpo.evaluation import run as module
 from longvpo.evaluation.run import evaluate
+from longvpo.io.files import TRAINED, file_hash
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
+from longvpo.release.cards import card_of
 
 
 @pytest.fixture
@@ -75,3 +79,33 @@ def test_what_the_model_writes_decides(
             assert set(results["needle"]["base"].values()) == {0.0}, "a right word among others is not an answer"
         else:  # about one question in sixteen
             assert 0 < np.mean(list(results["needle"]["base"].values())) < 40
+
+
+def test_test_videos_that_an_adapter_was_trained_on_are_marked(
+    recipe: EvaluateRecipe,
+    trained: Path,
+    test_world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(module, "run_grid", lambda *_: {"1": [100.0], "2": [50.0], "8": [50.0]})
+    videos = sorted(file_hash(path) for path in (test_world / "videos").iterdir())
+    adapters = {name: shutil.copytree(trained, tmp_path / name) for name in ("other", "leaky", "silent")}
+    write_trained(adapters["leaky"], {*videos[:3], "a" * 64})
+    (adapters["silent"] / TRAINED).unlink()
+    results = evaluate(recipe, tmp_path / "out", adapters)
+    assert results["test_videos"] == len(videos)
+    assert results["trained_on"] == {"other": 0, "leaky": 3, "silent": None}
+    said = capsys.readouterr().err
+    assert "warning: 3 of 60 test videos were trained on by leaky: its results are no test of them" in said
+    assert said.count("warning") == 1
+    for name, line in (
+        ("leaky", "**Warning: 3 of 60 test videos were trained on**"),
+        ("silent", "Whether test videos were trained on: not checked"),
+        ("other", "None of the 60 test videos was trained on"),
+    ):
+        # all three have the same weights here: the card finds its adapter by them
+        mine = results | {"adapters": {name: results["adapters"][name]}}
+        (adapters[name] / "results.json").write_text(json.dumps(mine))
+        assert line in card_of(adapters[name])

@@ -89,7 +89,7 @@ def test_without_the_dataset_a_full_frame_budget_stands_for_it(dataset: Path, wo
 
 
 def test_without_the_videos_their_pictures_are_taken_to_be_wide(name: str, base: Path, dataset: Path) -> None:
-    recipe = train_recipe(dataset, Path("/no/where"), f"base.model={base}")
+    recipe = train_recipe(dataset, Path("/no/where"), f"base.model={base}", "video.short_side=448")
     rows, processor = training_rows(recipe, 0), load_processor(recipe.base)
     row = max(row_lengths(recipe, rows, processor), key=lambda row: row.tokens)
     assert row.pixels == video_row(processor, 32, (796, 448), 1.0).pixels
