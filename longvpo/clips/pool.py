@@ -16,6 +16,8 @@ from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
 from longvpo.video.frames import ClipFrames
 
+MEASURED = ("frames", "visual", "captions", "sizes")  # on each clip of a pool
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -24,21 +26,29 @@ class Pool:
     Attributes:
         frames: number of sampled frames, of shape (clips,).
         visual, captions: unit vectors of the frames and of the caption, of shape (clips, dimension).
+        sizes: width and height of the frames, in pixels, of shape (clips, 2); zeros where they are not known.
     """
 
     clips: list[Clip] = field(default_factory=list)
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     visual: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     captions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
+
+    @property
+    def sizes_by_id(self) -> dict[str, tuple[int, int]]:
+        """Width and height by clip_id, where they are known."""
+        sizes = zip(self.clips, self.sizes.tolist(), strict=False)
+        return {clip.clip_id: (width, height) for clip, (width, height) in sizes if width}
 
     def joined(self, other: Pool) -> Pool:
         """This pool with the clips of another one that are new to it."""
         known = {clip.clip_id for clip in self.clips}
         new = [index for index, clip in enumerate(other.clips) if clip.clip_id not in known]
-        added = Pool([other.clips[i] for i in new], other.frames[new], other.visual[new], other.captions[new])
+        added = Pool([other.clips[i] for i in new], *(getattr(other, name)[new] for name in MEASURED))
         if not new or not self.clips:
             return added if new else self
-        both = ((getattr(self, name), getattr(added, name)) for name in ("frames", "visual", "captions"))
+        both = ((getattr(self, name), getattr(added, name)) for name in MEASURED)
         return Pool(self.clips + added.clips, *map(np.concatenate, both))
 
 
@@ -55,7 +65,7 @@ class Context:
 
 def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> tuple[Pool, list[Dropped]]:
     """Decode and embed every clip once. A clip that cannot be decoded is dropped with its reason."""
-    kept, counts, dropped = [], [], []
+    kept, shapes, dropped = [], [], []
 
     def read() -> Iterator[np.ndarray]:
         for clip in tqdm(clips, desc="decode and embed"):
@@ -65,11 +75,23 @@ def make_pool(clips: list[Clip], frames_of: ClipFrames, embedder: Embedder) -> t
                 dropped.append(Dropped(clip.video, "video", str(error)))
                 continue
             kept.append(clip)
-            counts.append(len(frames))
+            shapes.append(frames.shape[:3])
             yield frames
 
     visual = embedder.clips(read())
-    return Pool(kept, np.array(counts), visual, embedder.texts([clip.caption for clip in kept])), dropped
+    return measured(kept, shapes, visual, embedder), dropped
+
+
+def measured(clips: list[Clip], shapes: list[tuple[int, ...]], visual: np.ndarray, embedder: Embedder) -> Pool:
+    """Clips as a pool.
+
+    Args:
+        shapes: (frames, height, width) of each.
+        visual: unit vectors of their frames, of shape (clips, dimension).
+    """
+    frames, heights, widths = np.array(shapes, int).reshape(-1, 3).T
+    captions = embedder.texts([clip.caption for clip in clips])
+    return Pool(clips, frames, visual, captions, np.stack([widths, heights], axis=1))
 
 
 def refused_clips(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +27,8 @@ SAYS_NOTHING = re.compile(
     r"|\b(video|clip) (does|do|did) ?nt?( not)? (show|mention|provide|depict|contain)\b"
     r"|\bno (information|indication|mention)\b"
 )
+
+SLACK = 5  # rows by which an answer may be ahead on one side, beside what chance explains
 
 
 @dataclass
@@ -147,6 +151,34 @@ class Asked:
             self.vectors = room
         self.vectors[self.count] = question
         self.count += 1
+
+
+class Balance:
+    """How often each answer was right and wrong in the rows so far.
+
+    One that is right far more often than wrong gives its rows away to who never looks: `yes` is such an answer of many
+    models, and so is a form that only their mistakes have. An answer of its own in every row is never out of balance.
+    """
+
+    def __init__(self) -> None:
+        self.right: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()
+
+    def refusal(self, draft: Draft) -> Refusal | None:
+        """The refusal of a draft that would bring one of its answers further out of balance than chance does."""
+        for answer, is_right in ((draft.chosen, True), (draft.rejected, False)):
+            one = normalise(answer)
+            right, seen = self.right[one], self.seen[one]
+            ahead = (2 * right - seen if is_right else seen - 2 * right) + 1
+            if ahead > SLACK + math.sqrt(seen):
+                times = f"right in {right} rows and wrong in {seen - right}"
+                return Refusal("balance", f"{answer[:80]!r} is {times}: the answer alone would tell", ahead)
+        return None
+
+    def add(self, draft: Draft) -> None:
+        for answer, is_right in ((draft.chosen, True), (draft.rejected, False)):
+            self.seen[normalise(answer)] += 1
+            self.right[normalise(answer)] += is_right
 
 
 def alive(drafts: Sequence[DraftType]) -> list[DraftType]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import numpy as np
 from longvpo.clips.rows import Clip, Triplet, features
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, question_section
-from longvpo.dataset.text_only import text_only
+from longvpo.dataset.shortcuts import FIFTHS, fifths, rejected_places, shortcuts, warnings
+from longvpo.dataset.text_only import as_rules, text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
 
@@ -22,18 +22,16 @@ FUNNELS = {
     1: {
         "rows": "table",
         "videos opened": "video overlap caption",
-        "anchors tried": f"writer cut form frame_budget visual_similarity specificity {PAIRS} near_duplicate judge",
+        "anchors tried": f"writer cut form frame_budget visual_similarity specificity {PAIRS} near_duplicate "
+        "judge balance",
     },
     2: {
         "long videos": "table",
         "videos opened": "video overlap scenes caption",
         "questions tried": "writer cut form too_few_scenes unknown_scene trace near_duplicate one_scene needed "
-        f"{PAIRS} judge",
+        f"{PAIRS} judge balance",
     },
 }
-SIGMAS = 3  # by which length must predict chosen before it is called a bias
-BIAS = 0.6  # share of the rows, at least
-FIFTHS = 5
 BINS = 12  # bars of a histogram, at most
 
 
@@ -65,8 +63,10 @@ def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozense
     }
     for stage, outcome in outcomes.items():
         made = facts[stage] = stage1_facts(outcome) if outcome.stage == 1 else stage2_facts(outcome, session)
-        facts["text_only"][stage] = text_only(session, outcome.triplets)
-        facts["warnings"] += warnings(stage, made["answer_words"], made["triplets"])
+        clips = {clip.clip_id: clip for clip in outcome.clips}
+        blind = facts["text_only"][stage] = text_only(session, outcome.triplets, clips)
+        made["shortcuts"] = shortcuts(outcome.triplets, outcome.pool.sizes_by_id, as_rules(blind))
+        facts["warnings"] += warnings(stage, made["shortcuts"])
     return facts
 
 
@@ -142,6 +142,7 @@ def shared_facts(outcome: Outcome, opened: int) -> dict[str, Any]:
     return {
         "seconds_a_context": _spread(seconds) | {"histogram": histogram([round(value) for value in seconds])},
         "anchor_depth": anchor_depth(triplets),
+        "rejected_depth": rejected_depth(triplets),
         "answer_words": answer_words(triplets),
         "example": row_of(example(triplets)),
         "dropped": dict(Counter(item.filter for item in outcome.dropped)),
@@ -203,12 +204,38 @@ def anchor_depth(triplets: list[Triplet]) -> dict[str, list[float]]:
         observed: anchors in each fifth; expected: anchors if every place were as likely, which depends on the numbers
         of clips: six places do not fill five fifths evenly.
     """
+    return _depth((len(triplet.context), triplet.anchors, range(len(triplet.context))) for triplet in triplets)
+
+
+def rejected_depth(triplets: list[Triplet]) -> dict[str, dict[str, list[float]]]:
+    """Where the clips stand that the rejected answers were written from, by kind of rejection.
+
+    Each of the clips that a kind is drawn from is as likely: those of `partial` from the anchors, others from all but
+    these.
+    """
+    found = {}
+    for kind in sorted({triplet.rejection for triplet in triplets}):
+        rows = [triplet for triplet in triplets if triplet.rejection == kind]
+        places = [(triplet, set(range(len(triplet.context))) - set(triplet.anchors)) for triplet in rows]
+        found[kind] = _depth(
+            (len(triplet.context), rejected_places(triplet), triplet.anchors if kind == "partial" else others)
+            for triplet, others in places
+        )
+    return found
+
+
+def _depth(rows: Iterable[tuple[int, Collection[int], Collection[int]]]) -> dict[str, list[float]]:
+    """Clips in each fifth of their contexts.
+
+    Args:
+        rows: for each, the number of clips of its context; the places that were drawn; those they were drawn from.
+    """
     observed, expected = np.zeros(FIFTHS), np.zeros(FIFTHS)
-    for triplet in triplets:
-        fifths = np.arange(len(triplet.context)) * FIFTHS // len(triplet.context)
-        for anchor in triplet.anchors:
-            observed[fifths[anchor]] += 1
-        expected += len(triplet.anchors) * np.bincount(fifths, minlength=FIFTHS) / len(fifths)
+    for clips, drawn, free in rows:
+        if drawn:
+            fifth = fifths(clips)
+            observed += np.bincount(fifth[[*drawn]], minlength=FIFTHS)
+            expected += len(drawn) * np.bincount(fifth[[*free]], minlength=FIFTHS) / len(free)
     return {"observed": observed.tolist(), "expected": expected.round(2).tolist()}
 
 
@@ -225,19 +252,6 @@ def answer_words(triplets: list[Triplet]) -> dict[str, Any]:
         "rejected": _spread(rejected.tolist()) | {"histogram": histogram(rejected.tolist())},
         "chosen_is_longer": round(float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected))), 4),
     }
-
-
-def warnings(stage: str, words: dict[str, Any], triplets: int) -> list[str]:
-    """What a user of the data should know before training."""
-    share = words["chosen_is_longer"]
-    guess = max(share, 1 - share)
-    if guess < BIAS or (guess - 0.5) / (0.5 / math.sqrt(triplets)) < SIGMAS:
-        return []
-    which = "longer" if share > 0.5 else "shorter"
-    return [
-        f"{stage}: length alone predicts chosen: it is the {which} answer in {guess:.0%} of the rows. "
-        "Training may learn length; lower filters.length_ratio or change the prompts"
-    ]
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

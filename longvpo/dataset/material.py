@@ -29,7 +29,7 @@ from longvpo.video.frames import ClipFrames
 SMALLEST = 8  # clips: a rejected answer needs another clip of the block
 LARGEST = 256
 
-Opened = tuple[Clip, int] | Dropped  # a clip and the number of its frames, or why there is none
+Opened = tuple[Clip, tuple[int, ...]] | Dropped  # a clip and its frames' number, height, width; or why there is none
 Listed = TypeVar("Listed", Candidate, LongVideo)
 
 
@@ -57,11 +57,11 @@ class Material:
     overlap: frozenset[str] = frozenset()
 
     def open(self, number: int) -> Opened:
-        """A clip and the number of its frames, which are in memory from now on, or why there is none."""
+        """A clip and the shape of its frames, which are in memory from now on, or why there is none."""
         source, candidate = self.sources[number], self.candidates[number]
         try:
             clip = open_clip(source, candidate, self.overlap)
-            return clip, len(self.frames_of(clip.reference))
+            return clip, self.frames_of(clip.reference).shape[:3]
         except VideoError as error:
             return refusal_of(error).dropped(candidate.clip_id(source.name))
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longvpo.clips.pool import Pool
-from longvpo.clips.rows import Clip, Dropped, Scene, Triplet, unanswered
-from longvpo.dataset.drafts import Asked
+from longvpo.clips.rows import Clip, Dropped, Refusal, Scene, Triplet, unanswered
+from longvpo.dataset.drafts import Asked, Balance, Draft
 from longvpo.errors import LongVPOError
+from longvpo.recipe.sections import FilterSection
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)  # calls, tokens, and forms of the answers
     tried: Counter[str] = field(default_factory=Counter)  # drafts, by task
     asked: Asked = field(default_factory=Asked)
+    balance: Balance = field(default_factory=Balance)
     # stage 1
     pool: Pool = field(default_factory=Pool)
     uses: Counter[str] = field(default_factory=Counter)  # how often each clip is a distractor, by clip_id
@@ -37,6 +39,13 @@ class Outcome:
         """All clips of stage 1, and all scenes of stage 2 in the order of their videos."""
         scenes = [scene for number in sorted(self.videos) for part in self.videos[number] for scene in part]
         return self.pool.clips or [*scenes]
+
+    def out_of_balance(self, draft: Draft, filters: FilterSection) -> Refusal | None:
+        """The refusal of a whole draft for what its answers are in the other rows; one that is let in is counted."""
+        refusal = self.balance.refusal(draft) if filters.balance else None
+        if refusal is None:
+            self.balance.add(draft)
+        return refusal
 
     def check_some(self, journal: Path, blocks: Path | None = None) -> None:
         """Raises LongVPOError when no triplet was left; blocks that hold no answers are then not kept either."""

@@ -22,6 +22,7 @@ from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, check_writers, open_session
 from longvpo.dataset.stage1.rounds import run_stage1
 from longvpo.dataset.stage2.rounds import run_stage2
+from longvpo.errors import say
 from longvpo.io.files import PROVENANCE, as_json, write_text
 from longvpo.io.output import check_place, claimed, place_of, whole_folder
 from longvpo.io.records import read_record
@@ -84,6 +85,8 @@ def build(
         provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
         with whole_folder(place) as folder:
             write_dataset(folder, session, outcomes, facts, provenance)
+    for warning in facts["warnings"]:
+        say(f"warning: {warning}")
     return facts
 
 

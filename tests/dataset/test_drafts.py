@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longvpo.dataset.drafts import asked_before, no_pair
+from longvpo.dataset.drafts import Balance, asked_before, no_pair
+from longvpo.dataset.stage1.blocks import Cue
 from longvpo.recipe.sections import FilterSection
 
 
@@ -44,3 +45,36 @@ def test_filters_of_answers(
     assert (refusal.filter, refusal.score) == (filter, score) if refusal else filter is None
     switched_off = no_pair(chosen, rejected, similarity, OFF)
     assert (switched_off is None) == (filter not in ("equal", "empty")), "equal and empty answers are never a pair"
+
+
+def test_answers_that_are_right_too_often_are_refused_until_the_other_side_catches_up() -> None:
+    balance, let_in = Balance(), []
+    for number in range(400):
+        draft = Cue(number, 0, 0, chosen="Yes.", rejected="No.")
+        if balance.refusal(draft) is None:
+            balance.add(draft)
+            let_in.append(number)
+    assert len(let_in) == 7, "5 and the square root of 7 ahead"
+    said = balance.refusal(Cue(0, 0, 0, chosen="yes", rejected="a ring"))
+    assert said is not None
+    assert said.filter == "balance"
+    assert said.reason == "'yes' is right in 7 rows and wrong in 0: the answer alone would tell"
+    assert balance.refusal(Cue(0, 0, 0, chosen="no", rejected="yes")) is None, "the other way round"
+    assert balance.refusal(Cue(0, 0, 0, chosen="a disc", rejected="No!")) is not None
+    for number in range(100):  # of its own in every row
+        draft = Cue(number, 0, 0, chosen=f"a red ring, {number}", rejected=f"a bar, {number}")
+        assert balance.refusal(draft) is None
+        balance.add(draft)
+
+
+def test_what_chance_does_is_not_refused() -> None:
+    refused, rng = 0, np.random.default_rng(0)
+    balance = Balance()
+    for _ in range(3000):
+        chosen, rejected = rng.choice(14, 2, replace=False)
+        draft = Cue(0, 0, 0, chosen=f"{chosen}", rejected=f"{rejected}")
+        if balance.refusal(draft):
+            refused += 1
+        else:
+            balance.add(draft)
+    assert refused < 0.1 * 3000

@@ -1,12 +1,24 @@
-"""What a build says of itself."""
+"""Where anchors and the clips of rejected answers stand, against where they would by chance."""
 
 from __future__ import annotations
 
-from longvpo.dataset.facts import warnings
+from typing import Any
+
+from longvpo.clips.rows import Triplet
+from longvpo.dataset.facts import anchor_depth, rejected_depth
 
 
-def test_length_that_predicts_chosen_is_said() -> None:
-    assert warnings("stage1", {"chosen_is_longer": 0.8}, 200) != []
-    assert "shorter" in warnings("stage1", {"chosen_is_longer": 0.1}, 200)[0]
-    assert warnings("stage1", {"chosen_is_longer": 0.55}, 10_000) == [], "a small bias"
-    assert warnings("stage1", {"chosen_is_longer": 0.8}, 10) == [], "ten rows prove nothing"
+def row(rejection: str, anchors: list[int], rejected: list[int], count: int) -> Triplet:
+    clips: list[dict[str, Any]] = [{"clip_id": f"{place}"} for place in range(count)]
+    shown = [clips[place] if place < count else {"clip_id": "elsewhere"} for place in rejected]
+    return Triplet("0", 1, "q", "a", "b", rejection, clips, anchors, shown, "w", "", 0, "r")
+
+
+def test_depths_by_kind() -> None:
+    rows = [row("distractor", [0], [4], 5), row("distractor", [4], [0], 5), row("partial", [0, 2, 4], [2], 5)]
+    rows += [row("irrelevant", [0, 1], [3, 4], 5), row("distractor", [0], [9], 1)]
+    assert anchor_depth(rows)["observed"] == [4, 1, 1, 0, 2]
+    found = rejected_depth(rows)
+    assert found["distractor"] == {"observed": [1, 0, 0, 0, 1], "expected": [0.25, 0.5, 0.5, 0.5, 0.25]}
+    assert found["partial"] == {"observed": [0, 0, 1, 0, 0], "expected": [0.33, 0, 0.33, 0, 0.33]}
+    assert found["irrelevant"] == {"observed": [0, 0, 0, 1, 1], "expected": [0, 0, 0.67, 0.67, 0.67]}

@@ -67,6 +67,7 @@ def test_the_built_folder(dataset: Path, dataset_recipe: DatasetRecipe, rows: li
 
 def test_a_large_build_is_balanced(world: Path, tmp_path: Path) -> None:
     overrides = [f"sources.0.folder={world}", "stage1.triplets=600", "context.clips=[2, 3, 6, 8]", "stage2=null"]
+    overrides.append("filters.balance=false")  # a clip's caption is always right, and never wrong
     recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides)
     facts = build(recipe, tmp_path / "out", Scribe(tmp_path / "asked"))["stage1"]
     depth = facts["anchor_depth"]
@@ -76,6 +77,10 @@ def test_a_large_build_is_balanced(world: Path, tmp_path: Path) -> None:
     for number in (2, 3, 6, 8):
         places = [row["anchors"][0] for row in rows if len(row["context"]) == number]
         assert chisquare(np.bincount(places, minlength=number)).pvalue > 0.01
+    found = facts["rejected_depth"]["distractor"]
+    assert sum(found["observed"]) == 600
+    expected = np.array(found["expected"]) * 600 / sum(found["expected"])
+    assert chisquare(found["observed"], expected).pvalue > 0.01, "the rejected answer's clip stands anywhere too"
     assert facts["clips_used_as_anchor"] == facts["clips"] == 60
     assert facts["times_an_anchor"]["most"] <= 12, "ten each, and a few that replace dropped ones"
     used = facts["times_a_distractor"]

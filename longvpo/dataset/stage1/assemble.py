@@ -57,8 +57,9 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
     outcome.uses = Counter({clip.clip_id: int(count) for clip, count in zip(pool.clips, uses, strict=True)})
     for item, verdict in zip(placed, judge(placed, session, outcome.counts), strict=True):
         draft, anchors = item.draft, [item.context.place]
-        if verdict:
-            outcome.dropped.append(draft.dropped(verdict, item.clips, anchors))
+        refusal = verdict or outcome.out_of_balance(draft, recipe.filters)
+        if refusal:
+            outcome.dropped.append(draft.dropped(refusal, item.clips, anchors))
             continue
         similarity, specificity = item.context.similarity, item.context.specificity
         more = {"anchors": anchors, "similarity": similarity, "specificity": specificity}

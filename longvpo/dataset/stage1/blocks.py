@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.pool import Pool
+from longvpo.clips.pool import MEASURED, Pool
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import Draft
 from longvpo.errors import say
@@ -58,9 +58,7 @@ class Block:
         with whole_file(path) as file:
             np.savez(
                 file,
-                frames=self.pool.frames,
-                visual=self.pool.visual,
-                captions=self.pool.captions,
+                **{name: getattr(self.pool, name) for name in MEASURED},
                 questions=self.questions,
                 said=np.array(json.dumps(record)),
             )
@@ -69,7 +67,8 @@ class Block:
     def load(cls, path: Path) -> Block:
         with np.load(path) as arrays:
             record = _record(arrays)
-            measured, questions = [arrays[name] for name in ("frames", "visual", "captions")], arrays["questions"]
+            unknown = np.zeros((len(record["clips"]), 2), int)  # blocks of earlier versions have no sizes
+            measured, questions = [arrays.get(name, unknown) for name in MEASURED], arrays["questions"]
         for item in record["drafts"]:
             item["refusal"] = Refusal(**item["refusal"]) if item["refusal"] else None
         return cls(

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from longvpo.clips.pool import Pool, refused_clips
+from longvpo.clips.pool import Pool, measured, refused_clips
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import alive, check_pairs
 from longvpo.dataset.material import BlockPlan, Opened
@@ -34,7 +34,7 @@ def write_block(plan: BlockPlan, found: dict[int, Opened], known: Pool, session:
     bad = [number for number, item in found.items() if isinstance(item, Dropped)]
     read = {number: item for number, item in found.items() if not isinstance(item, Dropped)}
     clips = [clip for clip, _ in read.values()]
-    pool = measure(clips, [frames for _, frames in read.values()], known, session)
+    pool = measure(clips, [shape for _, shape in read.values()], known, session)
     drafts = plan_drafts(plan, list(read), recipe.seed)
     write_questions(drafts, pool, session, counts)
     questions = session.embedder.texts([draft.question for draft in drafts])
@@ -59,20 +59,24 @@ def write_captions(found: dict[int, Opened], session: Session, counts: Counter[s
     requests = [clip_request([clip], session, session.recipe.prompts.caption) for clip, _ in missing.values()]
     captioned: dict[int, Opened] = {}
     answers = session.ask(requests, "captions", counts)
-    for (number, (clip, frames)), answer in zip(missing.items(), answers, strict=True):
+    for (number, (clip, shape)), answer in zip(missing.items(), answers, strict=True):
         refusal = no_caption(answer, "caption")
-        captioned[number] = refusal.dropped(clip.clip_id) if refusal else (replace(clip, caption=answer.text), frames)
+        captioned[number] = refusal.dropped(clip.clip_id) if refusal else (replace(clip, caption=answer.text), shape)
     return found | captioned
 
 
-def measure(clips: list[Clip], frames: list[int], known: Pool, session: Session) -> Pool:
-    """The clips with the vectors of their frames and captions."""
+def measure(clips: list[Clip], shapes: list[tuple[int, ...]], known: Pool, session: Session) -> Pool:
+    """The clips with the vectors of their frames and captions.
+
+    Args:
+        shapes: (frames, height, width) of each.
+    """
     vectors = {clip.clip_id: vector for clip, vector in zip(known.clips, known.visual, strict=True)}
     new = [clip for clip in clips if clip.clip_id not in vectors]
     found = session.embedder.clips(session.frames_of(clip.reference) for clip in new)
     vectors |= {clip.clip_id: vector for clip, vector in zip(new, found, strict=True)}
     visual = np.array([vectors[clip.clip_id] for clip in clips]) if clips else np.zeros((0, 1))
-    return Pool(clips, np.array(frames, int), visual, session.embedder.texts([clip.caption for clip in clips]))
+    return measured(clips, shapes, visual, session.embedder)
 
 
 def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: Counter[str]) -> None:

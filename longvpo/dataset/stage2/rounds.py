@@ -63,6 +63,7 @@ def run_stage2(
                 some = drafts[start : start + size]
                 write(some, outcome.asked, session, section, outcome.counts)
                 for draft in some:
+                    draft.refusal = draft.refusal or outcome.out_of_balance(draft, session.recipe.filters)
                     if draft.refusal:
                         outcome.dropped.append(draft.dropped(draft.refusal, draft.part, draft.relevant))
                     else:

@@ -1,0 +1,176 @@
+"""Shortcuts: rules that never look at the question, and how often each one tells chosen from rejected.
+
+The rule: a clip or an answer is picked without the question. Half of the picks point at chosen where nothing gives the
+answer away. Training may learn a rule that does better or worse, instead of looking.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from longvpo.clips.rows import Triplet
+
+FIFTHS = 5
+FIFTH_NAMES = ("first", "second", "third", "fourth", "last")
+BIAS = 0.05  # distance from a half, at least, and so many errors: less is chance
+ERRORS = 3
+Size = tuple[int, int]  # width and height of a clip's frames, in pixels
+
+
+def shortcuts(
+    triplets: Sequence[Triplet], sizes: Mapping[str, Size], more: Iterable[dict[str, Any]] = ()
+) -> list[Any]:
+    """What every rule finds.
+
+    Args:
+        sizes: by clip_id, where they are known.
+        more: what others found in the texts.
+
+    Returns:
+        For each rule: rule; chosen, the share of the rows in which it points at chosen; error, the standard error that
+        chance alone gives a share of a half; rows, as many as it tells something of. Without any, both are null.
+    """
+    found = [_of_clips(name, triplets, rule) for name, rule in _clip_rules(sizes).items()]
+    return [*found, *_of_answers(triplets), *more]
+
+
+def told(rule: str, points: Sequence[float], weights: Sequence[float] | None = None) -> dict[str, Any]:
+    """A rule's share of chosen.
+
+    Args:
+        points: 1 where it points at chosen, 0 where at rejected.
+        weights: of the points; None: all are equal.
+    """
+    weight = np.ones(len(points)) if weights is None else np.array(weights)
+    if not len(points):
+        return {"rule": rule, "chosen": None, "error": None, "rows": 0}
+    error = 0.5 * math.sqrt((weight**2).sum()) / weight.sum()
+    share = round(float(np.average(points, weights=weight)), 4)
+    return {"rule": rule, "chosen": share, "error": round(error, 4), "rows": len(points)}
+
+
+def gives_away(found: Mapping[str, Any]) -> bool:
+    """Whether a rule does better or worse than chance."""
+    share, error = found["chosen"], found["error"]
+    return share is not None and bool(abs(share - 0.5) > max(BIAS, ERRORS * error))
+
+
+def warnings(stage: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a user of the data should know before training."""
+    said = []
+    for one in filter(gives_away, found):
+        which = "chosen" if one["chosen"] > 0.5 else "rejected"
+        share, error = max(one["chosen"], 1 - one["chosen"]), one["error"]
+        advice = one.get("advice") or "look at facts.json and at the recipe's context, sources and filters"
+        said.append(
+            f"{stage}: a rule that never looks at the question gives the answer away: the {one['rule']} points at "
+            f"the {which} answer in {100 * share:.1f} % ± {100 * error:.1f} of {one['rows']} rows. Training may learn "
+            f"that instead of looking; {advice}"
+        )
+    return said
+
+
+# -- a clip is picked ------------------------------------------------------------------------------------------------
+
+Rule = Callable[[Triplet], np.ndarray]  # the clips that it picks, of shape (clips,)
+
+
+def _clip_rules(sizes: Mapping[str, Size]) -> dict[str, Rule]:
+    def seconds(triplet: Triplet) -> np.ndarray:
+        return np.array([clip["end"] - clip["start"] for clip in triplet.context]).round(2)
+
+    def size(triplet: Triplet) -> list[Any]:
+        return [sizes.get(clip["clip_id"]) for clip in triplet.context]
+
+    def shape(triplet: Triplet) -> list[Any]:
+        return [round(one[0] / one[1], 2) if one else None for one in size(triplet)]
+
+    rules: dict[str, Rule] = {
+        "first clip": lambda triplet: np.arange(len(triplet.context)) == 0,
+        "last clip": lambda triplet: np.arange(len(triplet.context)) == len(triplet.context) - 1,
+    }
+    rules |= {f"clips of the {name} fifth": partial(_fifth, number) for number, name in enumerate(FIFTH_NAMES)}
+    return rules | {
+        "longest clip": lambda triplet: seconds(triplet) == seconds(triplet).max(),
+        "shortest clip": lambda triplet: seconds(triplet) == seconds(triplet).min(),
+        "clip of the most common source": lambda triplet: _common([clip["source"] for clip in triplet.context]),
+        "clip of the most common shape": lambda triplet: _common(shape(triplet)),
+        "clip of the most common size": lambda triplet: _common(size(triplet)),
+    }
+
+
+def _fifth(number: int, triplet: Triplet) -> np.ndarray:
+    picked: np.ndarray = fifths(len(triplet.context)) == number
+    return picked
+
+
+def fifths(clips: int) -> np.ndarray:
+    """The fifth of the context, from 0, in which each place is."""
+    return np.arange(clips) * FIFTHS // clips
+
+
+def _common(values: list[Any]) -> np.ndarray:
+    """The places of the most common value; of several that are as common, all; none where one is not known."""
+    counts = Counter(values)
+    return np.array([None not in counts and counts[value] == max(counts.values()) for value in values])
+
+
+def _of_clips(name: str, triplets: Sequence[Triplet], rule: Rule) -> dict[str, Any]:
+    """How often the picked clips are those that only chosen was written from, and not those of rejected.
+
+    A clip counts the less, the more clips its side has: a pick at random then points at both sides as often.
+    """
+    points, weights = [], []
+    for triplet in triplets:
+        chosen, rejected = sides(triplet)
+        picked = rule(triplet)
+        if chosen and rejected and picked.any():
+            # how likely it is that a clip of the picked ones is of each side
+            one, other = (picked[side].mean() / picked.sum() for side in (chosen, rejected))
+            if one != other:
+                points.append(one / (one + other))
+                weights.append(one + other)
+    return told(name, points, weights)
+
+
+def sides(triplet: Triplet) -> tuple[list[int], list[int]]:
+    """The places of the clips that only chosen was written from, and of those that rejected was written from."""
+    rejected = rejected_places(triplet)
+    return [place for place in triplet.anchors if place not in rejected], rejected
+
+
+def rejected_places(triplet: Triplet) -> list[int]:
+    """Places in the context of the clips that rejected was written from; none where it has no other clip."""
+    shown = {clip["clip_id"] for clip in triplet.rejected_clips}
+    return [place for place, clip in enumerate(triplet.context) if clip["clip_id"] in shown]
+
+
+# -- an answer is picked ---------------------------------------------------------------------------------------------
+
+
+def _of_answers(triplets: Sequence[Triplet]) -> Iterator[dict[str, Any]]:
+    """The longer answer; the one that was seen more often in the rows before; the one that was right more often."""
+    seen, right = Counter[str](), Counter[str]()
+    rules: dict[str, list[float]] = {
+        "longer answer": [],
+        "answer seen more often before": [],
+        "answer right more often before": [],
+    }
+    for triplet in triplets:
+        chosen, rejected = triplet.chosen.strip().lower(), triplet.rejected.strip().lower()
+        scores = [len(chosen.split()) - len(rejected.split()), seen[chosen] - seen[rejected]]
+        scores.append(right[chosen] - right[rejected])
+        for points, score in zip(rules.values(), scores, strict=True):
+            points += [float(score > 0)] if score else []
+        seen.update((chosen, rejected))
+        right.update({chosen: 1})
+        right.subtract({rejected: 1})
+    for name, points in rules.items():
+        advice = "lower filters.length_ratio or change the prompts" if name == "longer answer" else ""
+        yield told(name, points) | ({"advice": advice} if advice else {})
