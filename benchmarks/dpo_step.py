@@ -178,7 +178,7 @@ class Side:
             args=training_arguments(section, Path(folder)),
             train_dataset=Dataset.from_list([self.row]),
             processing_class=processor,
-            data_collator=(StockCollator if stock else AnchoredCollator)(processor, noise, 1.0),
+            data_collator=(StockCollator if stock else AnchoredCollator)(processor, noise),
             peft_config=LoraConfig(**LoraSection().model_dump(), task_type="CAUSAL_LM"),
             **options,
         )

@@ -72,7 +72,7 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
             args=training_arguments(section, Path(folder)),
             train_dataset=Dataset.from_list(rows),
             processing_class=processor,
-            data_collator=AnchoredCollator(processor, frames_of, case.fps),
+            data_collator=AnchoredCollator(processor, frames_of),
             peft_config=LoraConfig(**LoraSection(r=RANK, lora_alpha=ALPHA).model_dump(), task_type="CAUSAL_LM"),
         )
         trainer.add_callback(Steps())

@@ -27,6 +27,7 @@ from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import SourceSection, WriterSection
 from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import shown
 
 ROWS = 200  # rows of a streamed dataset that are looked at
 VIDEOS = 8  # videos of a source that are opened
@@ -79,7 +80,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
         "frames_a_clip": frames,
         "writer_calls": calls | ({"captions": used} if captions else {}),
         "judge_calls": {"at_least": section.triplets, "at_most": most} if recipe.judge else NO_CALLS,
-        **_cost(recipe, section, clips),
+        **_cost(recipe, section, clips, [second for one in samples for second in one.seconds]),
     }
 
 
@@ -170,7 +171,9 @@ def _sample(candidates: list[Candidate]) -> list[Candidate]:
     return [candidates[place] for place in places]
 
 
-def _cost(recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray]) -> dict[str, Any]:
+def _cost(
+    recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray], seconds: list[float]
+) -> dict[str, Any]:
     """Prompt tokens and hours of the writer, from the sampled clips."""
     if not clips:
         return {"prompt_tokens_a_call": NOT_SAMPLED, "hours_to_write": NOT_SAMPLED}
@@ -179,14 +182,15 @@ def _cost(recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray]
     question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
     try:
         processor = load_processor(recipe.writer)
-        tokens = int(encode(processor, [question], [clips[0]], recipe.video.fps)["input_ids"].shape[1])
-        writer = make_writer(recipe.writer, recipe.video.fps)
+        times = [shown([(0.0, end)], [len(frames)]) for frames, end in zip(clips, seconds, strict=True)]
+        tokens = int(encode(processor, [question], clips[:1], times[:1])["input_ids"].shape[1])
+        writer = make_writer(recipe.writer)
     except LongVPOError as error:
         return {"prompt_tokens_a_call": f"not measured: {error}", "hours_to_write": f"not measured: {error}"}
     draws = recipe.writer.temperature
     requests = [
-        Request(question, seed, draws, times=tuple(range(len(frames))), frames=partial(np.asarray, frames))
-        for seed, frames in enumerate(clips)
+        Request(question, seed, draws, times=told.times, seconds=told.seconds, frames=partial(np.asarray, frames))
+        for seed, (frames, told) in enumerate(zip(clips, times, strict=True))
     ]
     batches = [[requests[index] for index in batch] for batch in writer.batches(requests)]
     started = time.monotonic()

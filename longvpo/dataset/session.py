@@ -19,7 +19,8 @@ from longvpo.models.text import Expected
 from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.sections import WriterSection
-from longvpo.video.frames import ClipFrames, join, sample_times, thin
+from longvpo.video.frames import ClipFrames, sample_times
+from longvpo.video.joined import join, shown, thin
 
 Role = Literal["writer", "judge", "question_writer"]
 
@@ -58,9 +59,9 @@ def clip_request(
 ) -> Request:
     """A request about clips that are shown one after the other; more frames than the frame budget are thinned."""
     video, budget = session.recipe.video, session.recipe.context.frame_budget
-    sampled = [sample_times(clip.start, clip.end, video.fps, video.max_frames) - clip.start for clip in clips]
-    begins = np.cumsum([0.0, *(clip.end - clip.start for clip in clips)])
-    shown = sampled if len(clips) == 1 else thin(sampled, budget)
+    spans = [(clip.start, clip.end) for clip in clips]
+    counts = [len(sample_times(*span, video.fps, video.max_frames)) for span in spans]
+    told = shown(spans, counts, budget if len(clips) > 1 else None)
 
     def frames() -> np.ndarray:
         read = [session.frames_of(clip.reference) for clip in clips]
@@ -71,9 +72,8 @@ def clip_request(
         seed=seed,
         temperature=temperature,
         expects=expects,
-        times=tuple(
-            round(float(time), 3) for times, begin in zip(shown, begins, strict=False) for time in times + begin
-        ),
+        times=told.times,
+        seconds=told.seconds,
         media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips),
         frames=frames,
     )
@@ -117,7 +117,7 @@ def open_session(
 
     def writer(name: str, section: WriterSection) -> Writer:
         one = given[name] or next((one for known, one in loaded if known == section), None)
-        one = one or make_writer(section, recipe.video.fps)
+        one = one or make_writer(section)
         loaded.append((section, one))
         return one
 
@@ -130,17 +130,13 @@ def open_session(
 STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
 
 
-def make_writer(section: WriterSection, fps: float) -> Writer:
-    """The recipe's writer or judge: behind its endpoint, or on this machine.
-
-    Args:
-        fps: frames a second at which clips are sampled.
-    """
+def make_writer(section: WriterSection) -> Writer:
+    """The recipe's writer or judge: behind its endpoint, or on this machine."""
     if section.model == STORY_QUESTIONS:
         from longvpo.tiny.questions import StoryQuestions
 
         return StoryQuestions()
-    return LocalWriter(section, fps) if section.endpoint is None else EndpointWriter(section, section.endpoint)
+    return LocalWriter(section) if section.endpoint is None else EndpointWriter(section, section.endpoint)
 
 
 def question_section(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:

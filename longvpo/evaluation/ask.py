@@ -27,7 +27,7 @@ def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Reque
     """The model's answer to each request."""
     said = [""] * len(requests)
     for batch in alike(requests, recipe.batch_size):
-        answers = answer(model, processor, [requests[i] for i in batch], recipe.video.fps, recipe.max_new_tokens)
+        answers = answer(model, processor, [requests[i] for i in batch], recipe.max_new_tokens)
         for i, one in zip(batch, answers, strict=True):
             said[i] = one.text
         bar.update(len(batch))

@@ -25,6 +25,7 @@ from longvpo.io.private import cut
 from longvpo.models.writer import Request
 from longvpo.recipe.evaluation import EvaluateRecipe, MultiSection
 from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import shown
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,12 @@ def _order(group: str) -> tuple[float, str]:
         return math.inf, group
 
 
+def _request(asked: LongQuestion, frames_of: ClipFrames) -> Request:
+    told = shown([(asked.clip.start, asked.clip.end)], [asked.frames])
+    frames = partial(frames_of, asked.clip.reference)
+    return Request(asked.question, times=told.times, seconds=told.seconds, frames=frames)
+
+
 def run_multi(
     model: Any,
     processor: Any,
@@ -117,10 +124,7 @@ def run_multi(
     wrong: list[dict[str, Any]],
 ) -> dict[str, float]:
     """Accuracy of one model, in percent, about the long videos of every group; wrong answers are added to `wrong`."""
-    requests = [
-        Request(one.question, times=tuple(range(one.frames)), frames=partial(frames_of, one.clip.reference))
-        for one in questions
-    ]
+    requests = [_request(one, frames_of) for one in questions]
     with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
         said = ask(model, processor, recipe, requests, bar)
     right = [is_right(text, one.answers) for text, one in zip(said, questions, strict=True)]

@@ -17,7 +17,8 @@ from longvpo.models.embed import Embedder
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.video.frames import ClipFrames, join
+from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import join, shown
 
 Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
 
@@ -84,8 +85,9 @@ def _request(pool: Pool, needle: Needle, frames_of: ClipFrames) -> Request:
     def video() -> np.ndarray:
         return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], needle.place)
 
-    count = int(pool.frames[needle.clips].sum())
-    return Request(needle.question, times=tuple(range(count)), frames=video)
+    spans = [(pool.clips[clip].start, pool.clips[clip].end) for clip in needle.clips]
+    told = shown(spans, pool.frames[needle.clips].tolist())
+    return Request(needle.question, times=told.times, seconds=told.seconds, frames=video)
 
 
 def run_grid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from longvpo.errors import LongVPOError
 from longvpo.models.load import _no_video
 from longvpo.models.plain_text import chat_text, encode_plainly, tokenizer_of
+from longvpo.video.joined import Shown, at_rate
 
 
 def prompt_text(processor: Any, question: str) -> str:
@@ -21,13 +23,15 @@ def _inputs(processor: Any, chats: list[str], **videos: Any) -> dict[str, Any]:
     return dict(processor(text=chats, add_special_tokens=False, padding=True, return_tensors="pt", **videos))
 
 
-def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: float) -> dict[str, Any]:
+def encode(processor: Any, questions: list[str], videos: list[np.ndarray], shown: Sequence[Shown]) -> dict[str, Any]:
     """Model inputs of prompts with one video each.
 
     Args:
         questions: n texts.
-        videos: n arrays, uint8 RGB of shape (frames, height, width, 3), already sampled at `fps`. Most families need
-            equal numbers of frames within one call.
+        videos: n arrays, uint8 RGB of shape (frames, height, width, 3). Most families need equal numbers of frames in
+            one call.
+        shown: when the frames of each are on screen. Families write these times between frames (SmolVLM2, Qwen3-VL),
+            or take frames over seconds (Qwen2.5-VL), or nothing of it.
 
     Returns:
         The processor's tensors: input_ids and attention_mask of shape (n, tokens), padded on the left, and the pixels
@@ -40,18 +44,23 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], fps: 
         raise LongVPOError(_no_video(tokenizer_of(processor).name_or_path))
     # Qwen's encoders join frames in pairs, and repeat the last of an odd number; Qwen3-VL's refuses a lone one
     joined = getattr(processor.video_processor, "temporal_patch_size", 1)
-    shown = [[min(place, len(video) - 1) for place in range(max(len(video), joined))] for video in videos]
-    metadata = [
-        {"fps": fps, "frames_indices": places, "total_num_frames": len(places), "duration": len(video) / fps}
-        for video, places in zip(videos, shown, strict=True)
-    ]
-
-    frames = [video[places] for video, places in zip(videos, shown, strict=True)]
+    kept = [[min(place, len(video) - 1) for place in range(max(len(video), joined))] for video in videos]
+    metadata = [one.metadata(places) for one, places in zip(shown, kept, strict=True)]
+    frames = [video[places] for video, places in zip(videos, kept, strict=True)]
 
     def inputs_of(chats: list[str]) -> dict[str, Any]:
         return _inputs(processor, chats, videos=frames, video_metadata=metadata, do_sample_frames=False)
 
     return encode_plainly(processor, questions, partial(prompt_text, processor), inputs_of)
+
+
+def tells_times(processor: Any) -> bool:
+    """Whether a model's inputs depend on how long a video is, beside its frames."""
+    if getattr(processor, "video_processor", None) is None:
+        return False
+    frames = [np.zeros((4, 64, 64, 3), np.uint8)]
+    short, long = (encode(processor, [""], frames, [at_rate(4, fps)]) for fps in (1.0, 0.01))
+    return any(np.asarray(short[name]).tolist() != np.asarray(long[name]).tolist() for name in short)
 
 
 def encode_texts(processor: Any, questions: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from longvpo.models.writer import Answer, Ask, Keep, NoAnswersError, Pairs, Requ
 from longvpo.recipe.prompts import REPAIR, TEXT_ONLY
 from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video.frames import write_video
+from longvpo.video.joined import at_rate
 
 FramesAs = Literal["images", "video_jpeg", "video_url"]
 
@@ -59,6 +61,8 @@ class EndpointWriter:
         self.name = f"{section.model}@{section.revision}"
         # neither the url nor the provider: another server of the same model can resume
         self.settings: dict[str, Any] = {"max_new_tokens": section.max_new_tokens, "frames_as": endpoint.frames_as}
+        if endpoint.frames_as != "images":  # these have their times beside them, as they always had
+            self.settings["times"] = True
         if endpoint.parameters:
             self.settings["parameters"] = endpoint.parameters
         self.chat = Chat(section, endpoint)
@@ -181,7 +185,7 @@ class EndpointWriter:
         self._holds = False  # that the plain request passes shows that the schema was refused, not the request
         return reply, "json"
 
-    async def check_frames(self, count: int, height: int, width: int) -> None:
+    async def check_frames(self, count: int, height: int, width: int, fps: float = 1.0) -> None:
         """Ask about more and more frames, up to `count`, and compare by how much the prompt's tokens grow.
 
         A single image counts for more than one of several in some families, so two are the fewest that are compared;
@@ -195,9 +199,9 @@ class EndpointWriter:
         for number in counts:
             frames = np.stack([np.full((height, width, 3), 255 * i // count, np.uint8) for i in range(number or 1)])
             try:
-                reply = await self._show(frames[:number])
+                reply = await self._show(frames[:number], fps)
             except RefusedError as refusal:
-                raise LongVPOError(await self._refused(frames[:number], refusal)) from None
+                raise LongVPOError(await self._refused(frames[:number], fps, refusal)) from None
             if reply.prompt_tokens is None:
                 print(f"{self.chat.place} reports no tokens: whether it sees all frames is unknown", file=sys.stderr)
                 return
@@ -210,18 +214,19 @@ class EndpointWriter:
                 f"{MORE_FRAMES[self.endpoint.frames_as]}"
             )
 
-    async def _show(self, frames: np.ndarray) -> Reply:
+    async def _show(self, frames: np.ndarray, fps: float) -> Reply:
         """A reply of one token to some frames, or none."""
-        parts = media_parts(frames, self.endpoint.frames_as) if len(frames) else []
+        parts = media_parts(frames, self.endpoint.frames_as, fps) if len(frames) else []
+        told = at_rate(len(frames), fps)
         said: Messages = [{"role": "user", "content": [*parts, {"type": "text", "text": "What is seen?"}]}]
-        return await self.chat.ask(said, Request("", times=(0.0,) * len(frames)), max_tokens=1)
+        return await self.chat.ask(said, Request("", times=told.times, seconds=told.seconds), max_tokens=1)
 
-    async def _refused(self, frames: np.ndarray, refusal: RefusedError) -> str:
+    async def _refused(self, frames: np.ndarray, fps: float, refusal: RefusedError) -> str:
         """What a refusal of so many frames means: the server may refuse every request, or every image."""
         place, form = self.chat.place, self.endpoint.frames_as
         for fewer in () if refusal.status == TOO_LARGE else range(min(len(frames), 2)):
             try:
-                await self._show(frames[:fewer])
+                await self._show(frames[:fewer], fps)
             except RefusedError as again:
                 if fewer:
                     return (
@@ -238,7 +243,7 @@ class EndpointWriter:
         most = max((request for batch in batches for request in batch), key=lambda one: one.count, default=None)
         if most is not None and most.frames is not None and most.count > self._checked:
             height, width = (await asyncio.to_thread(most.frames)).shape[1:3]
-            await self.check_frames(most.count, height, width)
+            await self.check_frames(most.count, height, width, most.shown.fps)
             self._checked = most.count
 
 
@@ -246,17 +251,17 @@ def content(request: Request, frames_as: FramesAs) -> str | list[dict[str, Any]]
     """A request as the user's message: its frames, each image after its time, and its text last."""
     if request.frames is None:
         return request.text
-    parts = media_parts(request.frames(), frames_as)
+    parts = media_parts(request.frames(), frames_as, request.shown.fps)
     if frames_as == "images":
         stamps = [{"type": "text", "text": f"{time:.1f} s:"} for time in request.times]
         parts = [part for pair in zip(stamps, parts, strict=True) for part in pair]
     return [*parts, {"type": "text", "text": request.text}]
 
 
-def media_parts(frames: np.ndarray, frames_as: FramesAs) -> list[dict[str, Any]]:
+def media_parts(frames: np.ndarray, frames_as: FramesAs, fps: float) -> list[dict[str, Any]]:
     """uint8 RGB frames of shape (frames, height, width, 3) as parts of a message: one each, or one video."""
     if frames_as == "video_url":
-        return [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_mp4(frames)}"}}]
+        return [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_mp4(frames, fps)}"}}]
     jpegs = [_jpeg(frame) for frame in frames]
     if frames_as == "video_jpeg":
         return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(jpegs)}"}}]
@@ -269,11 +274,12 @@ def _jpeg(frame: np.ndarray) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _mp4(frames: np.ndarray) -> str:
+def _mp4(frames: np.ndarray, fps: float) -> str:
+    rate = Fraction(fps).limit_denominator(10**6)
     height, width = frames.shape[1:3]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        write_video(path, frames[:, : height // 2 * 2, : width // 2 * 2], fps=1)  # H.264 takes only even sizes
+        write_video(path, frames[:, : height // 2 * 2, : width // 2 * 2], rate)  # H.264 takes only even sizes
         return base64.b64encode(path.read_bytes()).decode()
 
 

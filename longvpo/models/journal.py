@@ -1,8 +1,8 @@
 """What was asked and what was answered, kept at once, so that nothing is asked twice and no answer is lost.
 
-The rule: an answer is found by the content of its question (model, settings, text, schema, frames, temperature, seed),
-never by its place in a build. Only whole, usable answers are kept: what has a flaw is data for the run that got it,
-and a later run asks again. What an earlier version kept is read as a reply of today.
+The rule: an answer is found by the content of its question (model, settings, text, schema, frames with their times,
+temperature, seed), never by its place in a build. Only whole, usable answers are kept: what has a flaw is data for the
+run that got it, and a later run asks again. What an earlier version kept is read as a reply of today.
 """
 
 from __future__ import annotations
@@ -105,4 +105,6 @@ def request_key(writer: Writer, request: Request) -> str:
         request.temperature,
         request.seed,
     ]
+    if "times" in writer.settings:
+        said.append(request.seconds)
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.models.encode import encode, encode_texts, to_model
+from longvpo.models.encode import encode, encode_texts, tells_times, to_model
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.plain_text import answer_ids, tokenizer_of
 from longvpo.models.replies import Reply, read_reply
@@ -23,12 +23,14 @@ from longvpo.recipe.sections import WriterSection
 class LocalWriter:
     """A transformers model on this machine: one for video and text, or, to judge, one only for text."""
 
-    def __init__(self, section: WriterSection, fps: float) -> None:
-        self.section, self.fps = section, fps
+    def __init__(self, section: WriterSection) -> None:
+        self.section = section
         self.settings = section.model_dump(include={"dtype", "quantization", "batch_size", "max_new_tokens"})
         self.model = load_model(section)
         self.name = model_name(section)
         self.processor = load_processor(section)
+        if tells_times(self.processor):
+            self.settings["times"] = True
 
     def batches(self, requests: list[Request]) -> list[list[int]]:
         return alike(requests, self.section.batch_size)
@@ -40,7 +42,7 @@ class LocalWriter:
                 videos = following.pop().result()
                 if after:
                     following.append(ahead.submit(batch_frames, after))
-                answers = answer(self.model, self.processor, batch, self.fps, self.section.max_new_tokens, videos)
+                answers = answer(self.model, self.processor, batch, self.section.max_new_tokens, videos)
                 keep(number, answers)
 
     choosing = "mean log-probability of an answer's tokens after the question alone"
@@ -74,14 +76,12 @@ def answer(
     model: Any,
     processor: Any,
     batch: list[Request],
-    fps: float,
     max_new_tokens: int,
     videos: list[np.ndarray] | None = None,
 ) -> list[Answer]:
     """A model's answers to one batch of `alike` requests.
 
     Args:
-        fps: frames a second at which the requests' frames were sampled.
         videos: the requests' frames, where they were read before.
     """
     import torch
@@ -89,7 +89,8 @@ def answer(
 
     texts = [request.text for request in batch]
     videos = batch_frames(batch) if videos is None else videos
-    inputs = encode(processor, texts, videos, fps) if videos else encode_texts(processor, texts)
+    shown = [request.shown for request in batch]
+    inputs = encode(processor, texts, videos, shown) if videos else encode_texts(processor, texts)
     drawing = LogitsProcessorList([sampler(batch)]) if batch[0].temperature > 0 else None
     with torch.no_grad():
         output = model.generate(

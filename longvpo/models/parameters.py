@@ -43,7 +43,8 @@ class Parameters:
             answer = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": answer}
         if request.count > 0 and self.endpoint.frames_as == "video_jpeg":
-            body["media_io_kwargs"] = {"video": {"num_frames": -1}}
+            # early versions of vLLM leave the times out
+            body["media_io_kwargs"] = {"video": {"num_frames": -1, **request.shown.metadata(range(request.count))}}
         return body | self.endpoint.parameters
 
     def give_way(self, said: str, body: dict[str, Any]) -> bool:

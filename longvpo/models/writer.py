@@ -15,6 +15,7 @@ import numpy as np
 from longvpo.errors import LongVPOError
 from longvpo.models.replies import Reply
 from longvpo.models.text import Expected
+from longvpo.video.joined import Shown
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Request:
     seed: int = 0
     temperature: float = 0.0  # 0 is greedy
     expects: type[Expected] | None = None  # the object that the answer must hold
-    times: tuple[float, ...] = ()  # seconds of the frames, from the start of the clip; none: only text
+    times: tuple[float, ...] = ()  # seconds of the frames, from the start of what is shown; none: only text
+    seconds: float = 0.0  # how long that is
     media: str = ""  # names what the frames show: the video's hash, the span and the size
     frames: Callable[[], np.ndarray] | None = field(default=None, compare=False)  # uint8 RGB (times, height, width, 3)
 
@@ -36,6 +38,11 @@ class Request:
     def schema(self) -> dict[str, Any] | None:
         """The JSON schema of the answer; a server can be held to it."""
         return self.expects.as_schema() if self.expects else None
+
+    @property
+    def shown(self) -> Shown:
+        """When its frames are on screen."""
+        return Shown(self.times, self.seconds)
 
     @property
     def count(self) -> int:
@@ -80,7 +87,10 @@ Keep = Callable[[int, list[Answer]], None]  # index of the batch, its answers in
 
 
 class Writer(Protocol):
-    """`name` is model@revision, `settings` all else that decides an answer beside the request."""
+    """`name` is model@revision, `settings` all else that decides an answer beside the request.
+
+    `times` is among the settings where the answer depends on how long a video is, beside its frames and their times.
+    """
 
     name: str
     settings: dict[str, Any]

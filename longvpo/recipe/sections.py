@@ -167,7 +167,9 @@ class EndpointSection(Section):
     provider: str | None = Field(None, description="an Inference Provider by name, instead of a url")
     api_key_env: str | None = Field(None, description="environment variable that holds the key; null: the Hub's token")
     frames_as: Literal["images", "video_jpeg", "video_url"] = Field(
-        "images", description="images is the portable one; video_jpeg is vLLM's; video_url sends an mp4"
+        "images",
+        description="images is the portable one, each after its time; video_jpeg is vLLM's, and an "
+        "early one takes no times; video_url sends an mp4 of the true length",
     )
     concurrency: int = Field(16, gt=0)
     timeout: float = Field(120.0, gt=0, description="seconds an answer")

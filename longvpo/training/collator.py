@@ -29,7 +29,8 @@ from longvpo.models.encode import encode
 from longvpo.models.plain_text import TEXT, answer_ids
 from longvpo.recipe.training import Reference
 from longvpo.training.rows import SCORES
-from longvpo.video.frames import ClipFrames, check_reach, join, sample_times, thin
+from longvpo.video.frames import ClipFrames, check_reach, sample_times
+from longvpo.video.joined import Shown, join, shown, thin
 
 NAMES = ("source", "video", "start", "end")  # what names a clip
 ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
@@ -39,7 +40,7 @@ class Video(NamedTuple):
     """What a model sees of a triplet."""
 
     frames: np.ndarray  # (frames, height, width, 3)
-    fps: float  # frames a second that are left
+    shown: Shown
     clips: list[ClipKey]
 
 
@@ -48,14 +49,12 @@ class AnchoredCollator:
     """Args:
     processor: the base model's.
     frames_of: gives the sampled frames of a clip.
-    fps: frames a second at which clips were sampled.
     frame_budget: frames a video, the policy's as the reference's; one with more is thinned evenly. None: all.
     token_budget: tokens of a prompt with both answers; one with more is an error. None: any number.
     """
 
     processor: Any
     frames_of: ClipFrames
-    fps: float
     frame_budget: int | None = None
     token_budget: int | None = None
 
@@ -74,9 +73,9 @@ class AnchoredCollator:
         """What the reference sees of the rows, with both answers."""
         return self._side(rows, [row["reference"] for row in rows])
 
-    def _side(self, rows: list[dict[str, Any]], shown: list[Reference]) -> dict[str, Any]:
+    def _side(self, rows: list[dict[str, Any]], kinds: list[Reference]) -> dict[str, Any]:
         videos = []
-        for row, kind in zip(rows, shown, strict=True):
+        for row, kind in zip(rows, kinds, strict=True):
             anchors = row["anchors"]
             places = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}
             videos.append(self._video([row["context"][place] for place in places[kind]], row["context"][anchors[0]]))
@@ -86,12 +85,12 @@ class AnchoredCollator:
         """These clips as one video, with the pixels of the anchor, which is one of them, as they are."""
         clips = [self.frames_of(clip) for clip in named]
         kept = thin(clips, self.frame_budget)
-        share = sum(map(len, kept)) / sum(map(len, clips))
+        told = shown([(clip["start"], clip["end"]) for clip in named], [*map(len, clips)], self.frame_budget)
         place = named.index(anchor)
         # how many of a clip's frames are left, and at which size, decides which pixels they have
         size = clips[place].shape[1:3]
         names = [(*(clip[part] for part in NAMES), len(some), *size) for clip, some in zip(named, kept, strict=True)]
-        return Video(join(kept, place), share * self.fps, list(zip(names, map(len, kept), strict=True)))
+        return Video(join(kept, place), told, list(zip(names, map(len, kept), strict=True)))
 
     def side(self, rows: list[dict[str, Any]], videos: list[Video]) -> dict[str, Any]:
         """One model's inputs: each triplet's prompt over its video, with both answers."""
@@ -99,7 +98,7 @@ class AnchoredCollator:
 
         # one call of the processor a triplet: families cannot stack videos of different lengths
         prompts = [
-            encode(self.processor, [row["prompt"]], [video.frames], video.fps)
+            encode(self.processor, [row["prompt"]], [video.frames], [video.shown])
             for row, video in zip(rows, videos, strict=True)
         ]
         sequences: dict[str, list[Any]] = {name: [] for name in TEXT if name in prompts[0]}

@@ -81,7 +81,7 @@ def _model_key(trainer: AnchoredDPOTrainer) -> str:
             digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     processor, collator = trainer.data_collator.processor, trainer.data_collator
     section = collator.frames_of.section.model_dump(mode="json", exclude={"cache_gb"})
-    settings = [trainer.args.bf16, trainer.args.fp16, trainer.ld_alpha, section, collator.fps, collator.frame_budget]
+    settings = [trainer.args.bf16, trainer.args.fp16, trainer.ld_alpha, section, collator.frame_budget]
     written = [processor.to_json_string(), processor.chat_template, answer_frame(processor)]
     digest.update(json.dumps([settings, written, sorted(processor.tokenizer.get_vocab().items())]).encode())
     return digest.hexdigest()[:32]

@@ -215,9 +215,7 @@ def make_trainer(
         args=arguments,
         train_dataset=rows,
         processing_class=processor,
-        data_collator=AnchoredCollator(
-            processor, frames_of, recipe.video.fps, recipe.frame_budget, recipe.token_budget
-        ),
+        data_collator=AnchoredCollator(processor, frames_of, recipe.frame_budget, recipe.token_budget),
         peft_config=None if start else LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
         vision_cache_gb=recipe.vision_cache_gb,
         longest=longest,

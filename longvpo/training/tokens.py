@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
-from longvpo.models.encode import encode, encode_texts
+from longvpo.models.encode import encode, encode_texts, tells_times
 from longvpo.models.load import loading, model_path
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.memory import Skeleton, adapter_parameters, linear_layers
 from longvpo.video.frames import sample_times, scaled_size
+from longvpo.video.joined import Shown, at_rate, shown
 from longvpo.video.probe import probe
 
 if TYPE_CHECKING:
@@ -51,14 +52,20 @@ def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, qu
         size: (width, height) of the frames, in pixels.
         fps: the frames' rate: some families write their times between them.
     """
+    return shown_row(processor, size, at_rate(frames, fps), question)
+
+
+def shown_row(processor: Any, size: tuple[int, int], told: Shown, question: str = "") -> RowLength:
+    """`video_row` of frames that are on screen at these times."""
     import torch
 
+    frames = len(told.times)
     width, height = size
     blank: Any = torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")
     try:
-        inputs = encode(processor, [question], [blank], fps)
+        inputs = encode(processor, [question], [blank], [told])
     except (NotImplementedError, RuntimeError, TypeError):  # a processor that looks at the pixels gets some
-        inputs = encode(processor, [question], [np.full((frames, height, width, 3), 127, np.uint8)], fps)
+        inputs = encode(processor, [question], [np.full((frames, height, width, 3), 127, np.uint8)], [told])
     pixels = sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))
     tokens = inputs["input_ids"].shape[1]
     return RowLength(frames, size, pixels, tokens - encode_texts(processor, [question])["input_ids"].shape[1], tokens)
@@ -67,8 +74,8 @@ def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, qu
 def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowLength]:
     """Length of every triplet, in the order of `rows`, which are training_rows'.
 
-    The processor counts once for each number of frames with each size, and with each fps, to two digits: times written
-    between the frames of a thinned context may be a digit off. A video that cannot be read is taken to be WIDE.
+    The processor counts once for each number of frames with each size and, where it writes their times, for all that
+    are on screen at the same. A video that cannot be read is taken to be WIDE.
     """
     tokenizer, video, controls = tokenizer_of(processor), recipe.video, control_tokens(processor)
 
@@ -89,14 +96,14 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
         sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one), each), strict=True))
 
     sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
-    counted = cache(partial(video_row, processor))
+    counted, timed = cache(partial(shown_row, processor)), tells_times(processor)
     found = []
     for number, context in enumerate(tqdm(contexts, "tokens", leave=False, disable=None)):
-        total = sum(sampled(clip["start"], clip["end"]) for clip in context)
-        frames = min(total, recipe.frame_budget or total)  # video.thin keeps as many as the budget
-        fps = float(f"{video.fps * frames / total:.2g}")
-        one = counted(frames, sizes[videos[number]], video.fps)
-        longer = counted(frames, SMALL, fps).video - counted(frames, SMALL, video.fps).video
+        spans = [(clip["start"], clip["end"]) for clip in context]
+        told = shown(spans, [sampled(*span) for span in spans], recipe.frame_budget)
+        even = at_rate(len(told.times), video.fps)
+        one = counted(sizes[videos[number]], even)
+        longer = counted(SMALL, told).video - counted(SMALL, even).video if timed else 0
         answers = chosen[number] + rejected[number]
         tokens = one.tokens + longer + prompts[number] + answers
         found.append(one._replace(video=one.video + longer, tokens=tokens, answers=answers))
@@ -126,9 +133,9 @@ def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[RowLength], p
         return
     over = sum(one.tokens > budget for one in lengths)
     room = budget - max(one.tokens - one.video for one in lengths)
-    fps = recipe.video.fps / row.frames
+    seconds = sum(clip["end"] - clip["start"] for clip in rows[place]["context"])
     # so many frames fit beside the longest texts
-    fit = bisect_right(range(1, row.frames), room, key=lambda n: video_row(processor, n, row.size, n * fps).video)
+    fit = bisect_right(range(1, row.frames), room, key=lambda n: video_row(processor, n, row.size, n / seconds).video)
     fewer = f"frame_budget to {fit} or less, or " if fit > 0 else ""
     raise LongVPOError(
         f"{over} of {len(lengths)} triplets have more tokens than the token_budget of {budget}. The longest is row "

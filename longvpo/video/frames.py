@@ -1,4 +1,4 @@
-"""Decode, sample and join clips.
+"""Decode and sample clips.
 
 The rule: a frame is asked for by its time in seconds, never by its index. Every backend gives the frame that is on
 screen at that time, or says why it cannot.
@@ -7,6 +7,7 @@ screen at that time, or says why it cannot.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.nd
     Returns:
         Seconds, ascending, of shape (frames,).
     """
-    count = min(max(round((end - start) * fps), 1), max_frames)
+    return middles(start, end, min(max(round((end - start) * fps), 1), max_frames))
+
+
+def middles(start: float, end: float, count: int) -> np.ndarray:
+    """The middles of `count` equal parts of the span [start, end): seconds, of shape (count,)."""
     return start + (np.arange(count) + 0.5) * (end - start) / count
 
 
@@ -101,7 +106,7 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
+def write_video(path: Path, frames: np.ndarray, fps: int | Fraction) -> None:
     """Write uint8 RGB frames of shape (frames, height, width, 3) as H.264 in mp4, one closed GOP a second."""
     import av
 
@@ -111,57 +116,15 @@ def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         # the assembly of PyAV's x264 encodes equal frames to other bytes from run to run; seeded clips must be equal
-        stream.options = {"crf": "18", "preset": "ultrafast", "g": str(fps), "x264-params": "open-gop=0:no-asm=1"}
+        stream.options = {
+            "crf": "18",
+            "preset": "ultrafast",
+            "g": str(max(round(fps), 1)),
+            "x264-params": "open-gop=0:no-asm=1",
+        }
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-
-
-def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:
-    """One video from several clips: frames of shape (sum of frames, height, width, 3).
-
-    Clips of another size than the anchor's are resized to it, so that the anchor's pixels stay as they are.
-    """
-    from PIL import Image
-
-    height, width = clips[anchor].shape[1:3]
-
-    def fit(frames: np.ndarray) -> np.ndarray:
-        if frames.shape[1:3] == (height, width):
-            return frames
-        return np.stack(
-            [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BICUBIC)) for f in frames]
-        )
-
-    return np.concatenate([fit(frames) for frames in clips])
-
-
-def thin(clips: list[np.ndarray], budget: int | None) -> list[np.ndarray]:
-    """The clips with at most `budget` frames together: every clip in proportion, one frame of each at least.
-
-    Args:
-        clips: arrays of shape (frames, ...), such as frames of shape (frames, height, width, 3) or their times.
-        budget: frames; None: all are kept.
-
-    Returns:
-        The same clips where they fit. Otherwise `budget` frames in all, those of a clip at even distances.
-
-    Raises:
-        LongVPOError: there are more clips than `budget`.
-    """
-    lengths = np.array([len(clip) for clip in clips])
-    if budget is None or lengths.sum() <= budget:
-        return clips
-    if len(clips) > budget:
-        raise LongVPOError(f"{len(clips)} clips do not fit into a budget of {budget} frames: raise frame_budget")
-    kept = np.ones_like(lengths)
-    for _ in range(budget - len(clips)):
-        # Sainte-Laguë's divisors: no clip is further from its share than whole frames ask for
-        kept[np.argmax(lengths / (2 * kept + 1))] += 1
-    return [
-        clip[((np.arange(count) + 0.5) * len(clip) / count).astype(int)]
-        for clip, count in zip(clips, kept, strict=True)
-    ]
 
 
 class ClipFrames:

@@ -20,6 +20,7 @@ from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import builtin_recipes, load_recipe
+from longvpo.video.joined import at_rate
 
 SMALL = ["stage1.triplets=6", "context.clips=[2, 3]", "stage2=null"]
 TOKEN = "hf_" + "s" * 34
@@ -110,7 +111,7 @@ def tokens(frames: int) -> int:
     recipe = load_recipe(DatasetRecipe, "tiny/dataset")
     question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
     video = np.zeros((frames, 96, 96, 3), np.uint8)
-    ids = encode(load_processor(recipe.writer), [question], [video], 1.0)["input_ids"]
+    ids = encode(load_processor(recipe.writer), [question], [video], [at_rate(frames, 1.0)])["input_ids"]
     assert ids.shape[1] > frames
     return int(ids.shape[1])
 

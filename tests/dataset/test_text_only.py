@@ -78,7 +78,7 @@ def session(recipe: DatasetRecipe, writer: Any, tmp_path: Path) -> Session:
 
 def test_a_local_model_prefers_what_is_likelier(dataset_recipe: DatasetRecipe, tmp_path: Path) -> None:
     """The tiny model's vocabulary has words that it says and words that it never says after a question."""
-    writer = LocalWriter(dataset_recipe.writer, 1.0)
+    writer = LocalWriter(dataset_recipe.writer)
     asked = session(dataset_recipe, writer, tmp_path)
     said = text_only(asked, triplets(7, "red", "the the the ring"), {})
     assert said["prefers_chosen"] == 1.0

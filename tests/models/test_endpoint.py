@@ -10,6 +10,7 @@ import re
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,15 +146,15 @@ def test_a_server_without_schemas_is_asked_plainly_from_then_on() -> None:
 
 
 def test_video_in_one_part(tmp_path: Path) -> None:
-    request = film(3, 49, 63)  # odd sizes, which H.264 cannot hold
+    request = replace(film(3, 49, 63), times=(100.0, 300.0, 500.0), seconds=600.0)  # H.264 cannot hold odd sizes
     said = content(request, "video_jpeg")
     assert [part["type"] for part in said] == ["video_url", "text"]  # type: ignore[index]
     head, *jpegs = said[0]["video_url"]["url"].split(",")  # type: ignore[index]
     assert (head, len(jpegs)) == ("data:video/jpeg;base64", 3)
     head, _, data = content(request, "video_url")[0]["video_url"]["url"].partition(",")  # type: ignore[index]
     (tmp_path / "sent.mp4").write_bytes(base64.b64decode(data))
-    assert duration(tmp_path / "sent.mp4") == pytest.approx(3.0)
-    frames = read_frames(tmp_path / "sent.mp4", np.arange(3) + 0.5)
+    assert duration(tmp_path / "sent.mp4") == pytest.approx(600.0)
+    frames = read_frames(tmp_path / "sent.mp4", np.array(request.times))
     assert frames.shape == (3, 48, 62, 3)
     assert np.abs(frames.mean(axis=(1, 2, 3)) - [0, 3, 6]).max() < 1.5
     with serve("ok") as server:
@@ -163,7 +164,15 @@ def test_video_in_one_part(tmp_path: Path) -> None:
     assert [body.get("media_io_kwargs") for body in server.bodies] == [
         None,
         None,
-        {"video": {"num_frames": -1}},
+        {
+            "video": {
+                "num_frames": -1,
+                "fps": 1000.0,
+                "frames_indices": [100_000, 300_000, 500_000],
+                "total_num_frames": 600_000,
+                "duration": 600.0,
+            }
+        },
     ]
 
 

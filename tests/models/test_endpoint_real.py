@@ -34,7 +34,7 @@ def test_serve_sees_the_frames(serve: str, test_world: Path) -> None:
     many = np.concatenate([frames] * 3)
     question = "what color is the thing?"
     short, long = (
-        Request(question, times=tuple(i + 0.5 for i in range(len(one))), frames=lambda one=one: one)  # type: ignore[misc]
+        Request(question, times=tuple(i + 0.5 for i in range(len(one))), seconds=len(one), frames=lambda one=one: one)  # type: ignore[misc]
         for one in (frames, many)
     )
     writer = writer_for(serve, str(TINY), timeout=30, max_new_tokens=8)

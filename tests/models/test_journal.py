@@ -13,7 +13,7 @@ from support.scribe import Scribe
 from support.servers import serve
 
 from longvpo.dataset.replies import Verdict
-from longvpo.models.journal import Journal
+from longvpo.models.journal import Journal, request_key
 from longvpo.models.writer import Request
 
 
@@ -45,6 +45,13 @@ def test_an_answer_is_found_by_all_that_decides_it(tmp_path: Path, change: dict[
     other.ask(scribe, [Request(**values)], "x")  # type: ignore[arg-type]
     assert len((tmp_path / "asked").read_text().splitlines()) in (3, 4)
     assert json.loads((next((tmp_path / "journal").iterdir())).read_text().splitlines()[0])["writer"] == "scribe@1"
+
+
+def test_an_answer_to_another_length_is_another_where_a_model_is_told_it(tmp_path: Path) -> None:
+    scribe, long, short = Scribe(tmp_path / "asked"), *(Request("a", times=(1.0,), seconds=s) for s in (600.0, 2.0))
+    assert request_key(scribe, long) == request_key(scribe, short), "an answer that an earlier version kept is found"
+    scribe.settings = scribe.settings | {"times": True}
+    assert request_key(scribe, long) != request_key(scribe, short)
 
 
 @pytest.mark.parametrize("count", [math.nan, "12", [1], None])

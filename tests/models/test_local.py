@@ -32,7 +32,7 @@ def ask(writer: LocalWriter, requests: list[Request]) -> list[Answer]:
 def about(world: Path, number: int, seed: int, temperature: float = 1.0) -> Request:
     frames = read_frames(world / "videos" / f"{number:05d}.mp4", sample_times(0, 4, 1, 64))
     text = ASK.format(caption="a red ring moves up in the fog")
-    return Request(text, seed, temperature, times=(0.5, 1.5, 2.5, 3.5), frames=lambda: frames)
+    return Request(text, seed, temperature, times=(0.5, 1.5, 2.5, 3.5), seconds=4.0, frames=lambda: frames)
 
 
 @pytest.mark.parametrize("quantization", [None, "nf4"])
@@ -40,7 +40,7 @@ def test_each_row_is_drawn_by_its_own_seed(world: Path, quantization: str | None
     section = WriterSection.model_validate(
         {"model": "tiny", "dtype": "float32", "quantization": quantization, "batch_size": 4, "max_new_tokens": 24}
     )
-    writer = LocalWriter(section, fps=1)
+    writer = LocalWriter(section)
     requests = [about(world, number, seed) for number in range(3) for seed in (1, 2, 3)]
     together = ask(writer, requests)
     assert len({answer.text for answer in together}) > 3, "seeds make questions differ"
@@ -78,7 +78,7 @@ def test_a_model_for_text_alone_can_judge(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path)
     tokenizer.chat_template = "{% for m in messages %}user {{ m['content'] }} {% endfor %}assistant"
     tokenizer.save_pretrained(tmp_path)
-    writer = LocalWriter(WriterSection(model=str(tmp_path), dtype="float32", batch_size=2, max_new_tokens=5), fps=1)
+    writer = LocalWriter(WriterSection(model=str(tmp_path), dtype="float32", batch_size=2, max_new_tokens=5))
     requests = [Request(text) for text in ("what color is the ring", "where is the ring", "red")]
     answers = ask(writer, requests)
     assert [answer.prompt_tokens for answer in answers] != [answers[0].prompt_tokens] * 3
@@ -87,5 +87,5 @@ def test_a_model_for_text_alone_can_judge(tmp_path: Path) -> None:
 
 
 def test_a_video_model_can_be_asked_without_a_video() -> None:
-    writer = LocalWriter(WriterSection(model="tiny", dtype="float32", max_new_tokens=5), fps=1)
+    writer = LocalWriter(WriterSection(model="tiny", dtype="float32", max_new_tokens=5))
     assert ask(writer, [Request("what color is the ring?")])[0].prompt_tokens

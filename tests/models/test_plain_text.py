@@ -14,9 +14,11 @@ from longvpo.models.load import load_processor
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids
 from longvpo.recipe.sections import ModelSection
 from longvpo.training.collator import AnchoredCollator
+from longvpo.video.joined import at_rate
 
 QUESTION = "what color is the ring?"
 VIDEO = np.full((4, 96, 96, 3), 127, np.uint8)
+SHOWN = at_rate(4, 1.0)
 
 
 @pytest.fixture(scope="module", params=["tiny", *FAMILIES])
@@ -41,10 +43,10 @@ def special(processor: Any, ids: torch.Tensor) -> list[int]:
 
 
 def test_a_question_adds_no_control_token(processor: Any) -> None:
-    wanted = encode(processor, [QUESTION], [VIDEO], 1.0)
+    wanted = encode(processor, [QUESTION], [VIDEO], [SHOWN])
     for content in [*tokens_of(processor), "".join(tokens_of(processor))]:
         text = f"in the {content} what is red?"
-        inputs = encode(processor, [text], [VIDEO], 1.0)
+        inputs = encode(processor, [text], [VIDEO], [SHOWN])
         ids = inputs["input_ids"]
         assert special(processor, ids) == special(processor, wanted["input_ids"]), content
         assert "".join(text.split()) in "".join(processor.tokenizer.decode(ids[0]).split()), "it is there, whole"
@@ -64,10 +66,10 @@ def test_a_question_adds_no_control_token(processor: Any) -> None:
 
 def test_in_a_batch_each_row_is_what_it_is_alone(processor: Any) -> None:
     texts = [QUESTION, f"what is {''.join(tokens_of(processor))}?", "red"]
-    together = encode(processor, texts, [VIDEO] * 3, 1.0)
+    together = encode(processor, texts, [VIDEO] * 3, [SHOWN] * 3)
     assert together["input_ids"].shape == together["attention_mask"].shape
     for number, text in enumerate(texts):
-        alone = encode(processor, [text], [VIDEO], 1.0)
+        alone = encode(processor, [text], [VIDEO], [SHOWN])
         kept = together["attention_mask"][number].bool()
         for name in ("input_ids", "mm_token_type_ids"):
             if name in alone:
@@ -86,10 +88,10 @@ def test_a_prompt_and_an_answer_are_the_conversation_that_the_processor_renders(
     said = [("user", [{"type": "video"}, {"type": "text", "text": QUESTION}]), ("assistant", [{"type": "text"}])]
     said[1][1][0]["text"] = answer
     chat = processor.apply_chat_template([{"role": role, "content": parts} for role, parts in said], tokenize=False)
-    metadata = {"fps": 1.0, "frames_indices": [0, 1, 2, 3], "total_num_frames": 4, "duration": 4.0}
+    metadata = {"fps": 2.0, "frames_indices": [1, 3, 5, 7], "total_num_frames": 8, "duration": 4.0}
     shown: dict[str, Any] = {"videos": [VIDEO], "video_metadata": [metadata], "do_sample_frames": False}
     whole = processor(text=[chat], add_special_tokens=False, return_tensors="pt", **shown)["input_ids"][0].tolist()
-    ours = [*encode(processor, [QUESTION], [VIDEO], 1.0)["input_ids"][0].tolist(), *answer_ids(processor, answer)]
+    ours = [*encode(processor, [QUESTION], [VIDEO], [SHOWN])["input_ids"][0].tolist(), *answer_ids(processor, answer)]
     assert ours == whole[: len(ours)]
     assert ours[-1] == processor.tokenizer.eos_token_id
     assert not processor.tokenizer.decode(whole[len(ours) :]).strip(), "nothing of it is left but white space"
@@ -136,6 +138,6 @@ def test_a_batch_of_such_rows_is_collated(processor: Any) -> None:
     clip = {"source": "s", "video": "v", "start": 0.0, "end": 4.0}
     row = {"prompt": "in the <video> what is red?", "chosen": "red <image>", "rejected": "a <|im_end|> </s>"}
     row |= {"context": [clip], "anchors": [0], "reference": "full"}
-    batch = AnchoredCollator(processor, lambda named: VIDEO, 1.0)([row])  # type: ignore[arg-type]
+    batch = AnchoredCollator(processor, lambda named: VIDEO)([row])  # type: ignore[arg-type]
     answers = batch["input_ids"][batch["completion_mask"].bool()]
     assert special(processor, answers) == [processor.tokenizer.eos_token_id] * 2

@@ -25,7 +25,8 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.training.run import train
-from longvpo.video.frames import ClipFrames, join
+from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import at_rate, join
 
 # where each family keeps its blocks, how many the small model has, and what must stay out of NF4
 BLOCKS = {name: ("model.language_model.layers", 2) for name in FAMILIES}
@@ -100,7 +101,7 @@ def test_nf4_and_lora_take_the_linear_layers_of_the_language_model_alone(name: s
 def test_a_video_has_as_many_tokens_as_features(name: str, base: Path, frames: int) -> None:
     section = ModelSection(model=str(base), dtype="float32")
     model, processor = load_model(section), load_processor(section)
-    inputs = encode(processor, [QUESTION], [noise(frames)], 1.0)
+    inputs = encode(processor, [QUESTION], [noise(frames)], [at_rate(frames, 1.0)])
     placeholder = processor.tokenizer.convert_tokens_to_ids(PLACEHOLDERS[name])
     assert (inputs["input_ids"] == placeholder).sum() == video_tokens(name, frames)
     pixels = {key: value for key, value in inputs.items() if key in PIXELS}
@@ -116,7 +117,7 @@ def test_times_are_not_rounded_with_the_pixels(tmp_path: Path) -> None:
         part.save_pretrained(tmp_path)
     section = ModelSection(model=str(tmp_path))
     model, processor = load_model(section), load_processor(section)
-    inputs = encode(processor, [QUESTION], [noise(80)], 0.3)  # a pair of frames every 6.667 seconds
+    inputs = encode(processor, [QUESTION], [noise(80)], [at_rate(80, 0.3)])  # a pair of frames every 6.667 seconds
     moved = to_model(inputs, model)
     assert moved["pixel_values_videos"].dtype == torch.bfloat16
     positions, expected = (
@@ -175,11 +176,13 @@ def test_the_internvl_recipe_trains_every_family(
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
     frames = join([frames_of(clip) for clip in row["context"]], 0)
     ours = load_model(recipe.base, adapter)
-    inputs = to_model(encode(processor, [row["prompt"]], [frames], recipe.video.fps), ours)
+    inputs = to_model(encode(processor, [row["prompt"]], [frames], [at_rate(len(frames), recipe.video.fps)]), ours)
     with torch.no_grad():
         logits = ours(**inputs).logits
         assert torch.equal(in_plain_peft(name, base, adapter)(**inputs).logits, logits)
         with ours.disable_adapter():
             assert not torch.allclose(ours(**inputs).logits, logits, atol=1e-2), "training leaves a trace"
-    requests = [Request(row["prompt"], times=(0, 1, 2, 3), frames=lambda: noise(4)) for _ in range(2)]
-    assert len(answer(ours, processor, requests, recipe.video.fps, 3)) == 2
+    requests = [
+        Request(row["prompt"], times=(0.5, 1.5, 2.5, 3.5), seconds=4.0, frames=lambda: noise(4)) for _ in range(2)
+    ]
+    assert len(answer(ours, processor, requests, 3)) == 2

@@ -16,6 +16,7 @@ from support.hub.pushes import Pushes
 from longvpo import TINY as TINY_FOLDER
 from longvpo.io.files import RELEASE
 from longvpo.recipe.file import load_recipe
+from longvpo.video.joined import at_rate
 
 
 def rows_of(folder: Path, config: str) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def inputs(world: Path, tmp_path: Path) -> Path:
     from longvpo.video.frames import read_frames
 
     frames = read_frames(world / "videos" / "00000.mp4", np.arange(4) + 0.5)
-    encoded = encode(load_processor(TINY), ["what color is the ring?"], [frames], 1.0)
+    encoded = encode(load_processor(TINY), ["what color is the ring?"], [frames], [at_rate(len(frames), 1.0)])
     save_file({name: value.contiguous() for name, value in encoded.items()}, tmp_path / "inputs.safetensors")
     return tmp_path / "inputs.safetensors"
 

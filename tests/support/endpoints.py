@@ -37,4 +37,4 @@ def ask(writer: EndpointWriter, *requests: Request) -> list[Answer]:
 def film(count: int, height: int = 48, width: int = 64) -> Request:
     """A request whose frames grow brighter."""
     frames = np.stack([np.full((height, width, 3), 3 * i, np.uint8) for i in range(count)])
-    return Request("What is seen?", times=tuple(i + 0.5 for i in range(count)), frames=lambda: frames)
+    return Request("What is seen?", times=tuple(i + 0.5 for i in range(count)), seconds=count, frames=lambda: frames)

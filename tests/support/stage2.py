@@ -22,7 +22,7 @@ from longvpo.video.frames import ClipFrames
 
 def collator(world: Path, **options: Any) -> AnchoredCollator:
     return AnchoredCollator(
-        load_processor(TINY), ClipFrames(VideoSection(), {"drawn": world, "stories": world}), 1.0, **options
+        load_processor(TINY), ClipFrames(VideoSection(), {"drawn": world, "stories": world}), **options
     )
 
 

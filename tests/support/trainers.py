@@ -23,6 +23,7 @@ from longvpo.training.checkpoints import mark_whole
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import at_rate
 
 BETA, ALPHA = 0.3, 0.7
 SECTION = {
@@ -57,7 +58,7 @@ def make_trainer(
         args=training_arguments(SECTION | section, output / "run"),
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
-        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
+        data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world})),
         peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
         **({} if vision_cache_gb is None else {"vision_cache_gb": vision_cache_gb}),
     )
@@ -90,7 +91,7 @@ def difference(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -
 
 def log_prob(model: Any, processor: Any, question: str, frames: np.ndarray, answer: str) -> torch.Tensor:
     """Log-probabilities of the answer's tokens by one plain forward of one sequence, shape (tokens,)."""
-    inputs = encode(processor, [question], [frames], 1.0)
+    inputs = encode(processor, [question], [frames], [at_rate(len(frames), 1.0)])
     ids = torch.tensor([answer_ids(processor, answer)])
     start = inputs["input_ids"].shape[1]
     inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)

@@ -24,6 +24,7 @@ from longvpo.tiny.world import (
     SHAPES,
 )
 from longvpo.video.frames import read_frames
+from longvpo.video.joined import at_rate
 
 
 def test_the_checkpoint_loads_with_transformers_alone() -> None:
@@ -55,7 +56,7 @@ def test_rows_of_the_base_training_are_what_the_processor_makes(world: Path) -> 
     question = "what color are the ring and the bar?"
     for clips in (1, 3):
         prompt, answer = base.row_text(processor, clips, question, "red and blue")
-        inputs = encode(processor, [question], [np.concatenate([frames] * clips)], 1.0)
+        inputs = encode(processor, [question], [np.concatenate([frames] * clips)], [at_rate(clips * len(frames), 1.0)])
         expected = processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         assert inputs["input_ids"][0].tolist() == expected
         assert answer.endswith(processor.tokenizer.eos_token)
@@ -93,10 +94,12 @@ def test_the_base_answers_about_short_contexts(test_world: Path, count: int) -> 
     for index, row in enumerate(rows):
         other = next(i for i in range(len(rows)) if shapes[i] != shapes[index])
         video = [frames[index]] if count == 1 else [frames[index], frames[other]]
-        times = tuple(range(count * base.FRAMES))
-        requests.append(Request(row["question"], times=times, frames=partial(np.concatenate, video)))
+        told = at_rate(count * base.FRAMES, 1.0)
+        requests.append(
+            Request(row["question"], times=told.times, seconds=told.seconds, frames=partial(np.concatenate, video))
+        )
         answers.append(row["answer"])
     model, processor = load_model(TINY), load_processor(TINY)
-    written = [said for i in range(0, 60, 20) for said in answer(model, processor, requests[i : i + 20], 1.0, 6)]
+    written = [said for i in range(0, 60, 20) for said in answer(model, processor, requests[i : i + 20], 6)]
     right = np.mean([a.text == b for a, b in zip(written, answers, strict=True)])
     assert right >= 0.95

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from support.stage2 import collator
 from support.world import TINY
+from transformers.video_utils import VideoMetadata
 
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
-from longvpo.video.frames import join, thin
+from longvpo.video.joined import at_rate, join, thin
 
 
 class Watched:
@@ -33,10 +34,14 @@ def test_a_context_beyond_the_frame_budget_is_thinned(stage2_rows: list[dict[str
     collate = collator(world, frame_budget=10)
     collate.processor = Watched(collate.processor)
     batch = collate([row])
-    told = [(item["total_num_frames"], item["fps"], item["duration"]) for item in collate.processor.told]
-    assert told == [(10, 10 / 32, 32.0), (8, 1.0, 8.0)], "the reference's 8 frames are within the budget"
+    told = [VideoMetadata(**item) for item in collate.processor.told]
+    assert [(len(one.frames_indices), one.sampled_fps, one.duration) for one in told] == [
+        (10, 10 / 32, 32.0),
+        (8, 1.0, 8.0),
+    ], "the reference's 8 frames are within the budget"
+    assert told[1].timestamps == [place + 0.5 for place in range(8)]
     clips = [collate.frames_of(clip) for clip in row["context"]]
-    by_hand = encode(load_processor(TINY), [row["prompt"]], [join(thin(clips, 10), 0)], 10 / 32)
+    by_hand = encode(load_processor(TINY), [row["prompt"]], [join(thin(clips, 10), 0)], [at_rate(10, 10 / 32)])
     assert torch.equal(batch["vision"][0]["pixel_values_videos"], by_hand["pixel_values_videos"])
     plain = collator(world)([row])
     assert torch.equal(batch["reference"]["input_ids"], plain["reference"]["input_ids"])
@@ -45,4 +50,4 @@ def test_a_context_beyond_the_frame_budget_is_thinned(stage2_rows: list[dict[str
     narrow.processor = Watched(narrow.processor)
     assert "reference" not in narrow([row | {"reference": "full"}])
     narrow([row | {"reference": "full"}, row])
-    assert [item["total_num_frames"] for item in narrow.processor.told] == [8] * 5
+    assert [len(item["frames_indices"]) for item in narrow.processor.told] == [8] * 5

@@ -30,6 +30,7 @@ from longvpo.training.step.packing import install, pack
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.vision import Vision
 from longvpo.training.tokens import video_row
+from longvpo.video.joined import at_rate
 
 
 def test_bytes_of_weights_are_those_of_a_loaded_model(name: str, base: Path) -> None:
@@ -172,7 +173,7 @@ def test_activations_are_what_a_training_step_allocates(name: str, checkpointing
         args=training_arguments(section, tmp_path),
         train_dataset=Dataset.from_list([row]),
         processing_class=processor,
-        data_collator=AnchoredCollator(processor, lambda _: pictures, 1.0),
+        data_collator=AnchoredCollator(processor, lambda _: pictures),
         peft_config=lora(),
     )
     if checkpointing:
@@ -236,7 +237,7 @@ def test_the_vision_side_takes_what_the_formula_says(name: str, width: int) -> N
     peaks, pixels = [], []
     for frames in (16, 48):
         video = np.random.default_rng(0).integers(1, 256, (frames, 96, 96, 3), dtype=np.uint8)
-        inputs = encode(processor, [QUESTION], [video], 1.0)
+        inputs = encode(processor, [QUESTION], [video], [at_rate(len(video), 1.0)])
         ids = inputs.pop("input_ids")[0]
         given = {key: value for key, value in inputs.items() if "mask" not in key or "pixel" in key}
         live = Live([*model.parameters(), *model.buffers(), *given.values()])

@@ -25,7 +25,8 @@ from longvpo.recipe.file import dump_recipe, load_recipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.run import train
 from longvpo.training.step.trainer import AnchoredDPOTrainer
-from longvpo.video.frames import ClipFrames, join
+from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import at_rate, join
 
 
 def test_a_run_of_stage_2(
@@ -84,8 +85,8 @@ def test_the_saved_adapter_loads_over_the_base_in_a_fresh_process(
     adapter = tmp_path / "stage2"
     train(recipe, adapter)
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    clips = [frames_of(clip) for clip in stage2_rows[7]["context"]]
-    inputs = encode(load_processor(recipe.base), [stage2_rows[7]["prompt"]], [join(clips, 0)], 1.0)
+    video = join([frames_of(clip) for clip in stage2_rows[7]["context"]], 0)
+    inputs = encode(load_processor(recipe.base), [stage2_rows[7]["prompt"]], [video], [at_rate(len(video), 1.0)])
     torch.save(inputs, tmp_path / "inputs.pt")
     with torch.no_grad():
         before = load_model(recipe.base, stage1)(**inputs).logits

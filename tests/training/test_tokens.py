@@ -20,6 +20,7 @@ from longvpo.training.rows import training_rows
 from longvpo.training.step.packing import pack
 from longvpo.training.tokens import RowLength, check_budget, longest, picture_size, row_lengths, video_row
 from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import at_rate
 
 
 @pytest.mark.parametrize("size", [(96, 96), (150, 70)])
@@ -27,7 +28,7 @@ from longvpo.video.frames import ClipFrames
 def test_tokens_are_those_of_real_frames(name: str, frames: int, size: tuple[int, int]) -> None:
     _, processor = FAMILIES[name]()
     video = np.random.default_rng(0).integers(0, 256, (frames, size[1], size[0], 3), dtype=np.uint8)
-    real = encode(processor, [QUESTION], [video], 0.7)
+    real = encode(processor, [QUESTION], [video], [at_rate(frames, 0.7)])
     row = video_row(processor, frames, size, 0.7, QUESTION)
     pixels = sum(value.numel() for name, value in real.items() if name.startswith("pixel_values"))
     assert (row.frames, row.tokens, row.pixels) == (frames, real["input_ids"].shape[1], pixels)
@@ -64,7 +65,7 @@ def test_rows_are_as_long_as_training_makes_them(
     recipe = train_recipe(dataset, world, f"base.model={base}", *overrides)
     rows, processor = training_rows(recipe, 0), load_processor(recipe.base)
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    collator = AnchoredCollator(processor, frames_of, recipe.video.fps, recipe.frame_budget)
+    collator = AnchoredCollator(processor, frames_of, recipe.frame_budget)
     lengths = row_lengths(recipe, rows, processor)
     for number in range(0, len(rows), 5):
         batch, row = collator([rows[number]]), lengths[number]
@@ -73,8 +74,7 @@ def test_rows_are_as_long_as_training_makes_them(
         assert row.frames == sum(count for _, count in batch["clips"][0])
         assert row.answers == batch["completion_mask"].sum()
         tokens = packed["input_ids"].shape[1] + 1  # no answer's end is an input, and each begins with a prompt's token
-        # times between the frames of a thinned context may be a digit off
-        assert row.tokens == (pytest.approx(tokens, rel=0.02) if recipe.frame_budget else tokens)
+        assert row.tokens == tokens
         pixels = {key: value for key, value in batch["vision"][0].items() if key.startswith("pixel_values")}
         assert row.pixels == sum(value.numel() for value in pixels.values())
     assert lengths[longest(lengths)].tokens == max(row.tokens for row in lengths)

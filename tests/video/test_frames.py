@@ -16,7 +16,8 @@ from support.world import has_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import VideoSection
 from longvpo.video import probe
-from longvpo.video.frames import ClipFrames, duration, join, read_frames, sample_times, scaled_size, write_video
+from longvpo.video.frames import ClipFrames, duration, read_frames, sample_times, scaled_size, write_video
+from longvpo.video.joined import join
 from longvpo.video.recent import Recent
 
 

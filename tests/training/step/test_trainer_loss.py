@@ -31,7 +31,8 @@ from longvpo.training.collator import AnchoredCollator
 from longvpo.training.run import train, training_arguments
 from longvpo.training.step.packing import Forward
 from longvpo.training.step.trainer import AnchoredDPOTrainer
-from longvpo.video.frames import ClipFrames, join
+from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import at_rate, join
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_loss_and_gradients_equal_stock_trl_when_the_anchor_is_the_whole_context
     batch = [row for row in rows if len(row["context"]) == 4][:3]
     ours = make_trainer("tiny", batch, world, tmp_path)
     stock = make_trainer("tiny", batch, world, tmp_path, kind=StockTrainer)
-    collate = WholeContext(stock.processing_class, ours.data_collator.frames_of, 1.0)
+    collate = WholeContext(stock.processing_class, ours.data_collator.frames_of)
     full = [row | {"reference": "full"} for row in batch]
     our_loss = ours.compute_loss(ours.model, ours.data_collator(full))
     stock_loss = stock.compute_loss(stock.model, collate(batch))
@@ -179,7 +180,7 @@ def test_a_trainable_vision_side_is_refused(rows: list[dict[str, Any]], world: P
             args=training_arguments(SECTION, tmp_path),
             train_dataset=Dataset.from_list(rows),
             processing_class=processor,
-            data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world}), 1.0),
+            data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world})),
             peft_config=LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"),
         )
 
@@ -209,7 +210,8 @@ def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(
     processor = load_processor(recipe.base)
     row = next(row for row in rows if len(row["context"]) == 4)
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    inputs = encode(processor, [row["prompt"]], [join([frames_of(c) for c in row["context"]], 0)], 1.0)
+    video = join([frames_of(clip) for clip in row["context"]], 0)
+    inputs = encode(processor, [row["prompt"]], [video], [at_rate(len(video), 1.0)])
     torch.save(inputs, tmp_path / "inputs.pt")
     with torch.no_grad():
         plain = load_model(recipe.base)(**inputs).logits
@@ -278,7 +280,8 @@ def test_the_internvl_recipe_trains_a_small_internvl(
     processor = load_processor(recipe.base)
     frames_of = ClipFrames(recipe.video, {"drawn": world})
     requests = [
-        Request(row["prompt"], times=(0, 1, 2, 3), frames=partial(frames_of, row["context"][0])) for row in rows[:3]
+        Request(row["prompt"], times=(0.5, 1.5, 2.5, 3.5), seconds=4.0, frames=partial(frames_of, row["context"][0]))
+        for row in rows[:3]
     ]
-    written = answer(model, processor, requests, 1.0, 3)
+    written = answer(model, processor, requests, 3)
     assert len(written) == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longvpo.errors import LongVPOError
-from longvpo.video.frames import thin
+from longvpo.video.joined import thin
 
 
 @pytest.mark.parametrize("seed", range(20))

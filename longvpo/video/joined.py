@@ -1,0 +1,109 @@
+"""Several clips as one video: which of their frames are left, and when each is on screen.
+
+The rule: what a model is told of time is true, and is computed here for all: building, training and evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from longvpo.errors import LongVPOError
+from longvpo.video.frames import middles
+
+TICKS = 1000  # a second
+
+
+class Shown(NamedTuple):
+    """When the frames of a video are on screen."""
+
+    times: tuple[float, ...]  # seconds from the video's start, to the millisecond
+    seconds: float  # length of the video; of several clips, their sum
+
+    @property
+    def fps(self) -> float:
+        """Frames over seconds."""
+        return len(self.times) / self.seconds
+
+    def metadata(self, places: Sequence[int]) -> dict[str, Any]:
+        """What transformers' and vLLM's processors are told: of a video of TICKS pictures a second they get these.
+
+        By that each frame has a time of its own, and the processor's `sampled_fps` is frames over seconds.
+
+        Args:
+            places: those of the frames among `times`.
+        """
+        return {
+            "fps": float(TICKS),
+            "frames_indices": [round(self.times[place] * TICKS) for place in places],
+            "total_num_frames": max(round(self.seconds * TICKS), 1),
+            "duration": self.seconds,
+        }
+
+
+def shown(spans: Sequence[tuple[float, float]], counts: Sequence[int], budget: int | None = None) -> Shown:
+    """When the frames of clips are on screen that are shown one after the other.
+
+    Args:
+        spans: start and end of each clip, in seconds of its own video.
+        counts: frames of each clip, as `sample_times` took them.
+        budget: as in `thin`.
+    """
+    sampled = [middles(start, end, count) - start for (start, end), count in zip(spans, counts, strict=True)]
+    begins = np.cumsum([0.0, *(end - start for start, end in spans)])
+    times = (kept + begin for kept, begin in zip(thin(sampled, budget), begins, strict=False))
+    return Shown(tuple(round(float(time), 3) for time in np.concatenate([*times])), round(float(begins[-1]), 3))
+
+
+def at_rate(frames: int, fps: float) -> Shown:
+    """When the frames of one clip are on screen that was sampled at this rate."""
+    return shown([(0.0, frames / fps)], [frames])
+
+
+def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:
+    """One video from several clips: frames of shape (sum of frames, height, width, 3).
+
+    Clips of another size than the anchor's are resized to it, so that the anchor's pixels stay as they are.
+    """
+    from PIL import Image
+
+    height, width = clips[anchor].shape[1:3]
+
+    def fit(frames: np.ndarray) -> np.ndarray:
+        if frames.shape[1:3] == (height, width):
+            return frames
+        return np.stack(
+            [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BICUBIC)) for f in frames]
+        )
+
+    return np.concatenate([fit(frames) for frames in clips])
+
+
+def thin(clips: list[np.ndarray], budget: int | None) -> list[np.ndarray]:
+    """The clips with at most `budget` frames together: every clip in proportion, one frame of each at least.
+
+    Args:
+        clips: arrays of shape (frames, ...), such as frames of shape (frames, height, width, 3) or their times.
+        budget: frames; None: all are kept.
+
+    Returns:
+        The same clips where they fit. Otherwise `budget` frames in all, those of a clip at even distances.
+
+    Raises:
+        LongVPOError: there are more clips than `budget`.
+    """
+    lengths = np.array([len(clip) for clip in clips])
+    if budget is None or lengths.sum() <= budget:
+        return clips
+    if len(clips) > budget:
+        raise LongVPOError(f"{len(clips)} clips do not fit into a budget of {budget} frames: raise frame_budget")
+    kept = np.ones_like(lengths)
+    for _ in range(budget - len(clips)):
+        # Sainte-Laguë's divisors: no clip is further from its share than whole frames ask for
+        kept[np.argmax(lengths / (2 * kept + 1))] += 1
+    return [
+        clip[((np.arange(count) + 0.5) * len(clip) / count).astype(int)]
+        for clip, count in zip(clips, kept, strict=True)
+    ]
