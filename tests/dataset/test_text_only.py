@@ -160,7 +160,7 @@ def test_answers_of_stage_1_are_compared_as_they_are_drawn_alike(dataset: Path, 
             compared.extend(pairs)
             return super().prefers(pairs, ask, seed)
 
-    watched = session(recipe, Watched(recipe.writer, recipe.video.fps), tmp_path)
+    watched = session(recipe, Watched(recipe.writer), tmp_path)
     watched.frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.sources})
     assert text_only(watched, made, clips)["rows"] == len(made)
     anchors = [clips[triplet.context[triplet.anchors[0]]["clip_id"]] for triplet in made]
