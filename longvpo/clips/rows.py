@@ -108,7 +108,7 @@ class Refusal:
 
 def unanswered(dropped: Sequence[Dropped]) -> str:
     """What the models did, where most drafts and captions have no answer that can be used; else nothing."""
-    drafts = [item for item in dropped if item.triplet or item.filter == "caption"]
+    drafts = [item for item in dropped if item.triplet or item.filter in NO_ANSWER]
     silent = [item for item in drafts if item.filter in NO_ANSWER]
     if not silent or 2 * len(silent) < len(drafts):
         return ""

@@ -1,4 +1,7 @@
-"""Drafts of both stages: what they have in common, and which questions and pairs of answers are let in."""
+"""Drafts of both stages: what they have in common, and which questions and pairs of answers are let in.
+
+Whether two answers mean the same the judge decides, where a recipe names one, and else their words (sameness.py).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from longvpo.clips.rows import Clip, Dropped, Refusal, Triplet
+from longvpo.dataset.sameness import say_the_same
 from longvpo.dataset.session import Session
 from longvpo.models.text import normalise
 from longvpo.recipe.file import recipe_hash
@@ -81,21 +85,14 @@ class Draft:
 DraftType = TypeVar("DraftType", bound=Draft)
 
 
-def agree(one: str, other: str, similarity: float, threshold: float | None) -> bool:
-    """Whether two answers say the same.
-
-    Args:
-        similarity: cosine of the answers.
-        threshold: above it they do; None: only equal ones do.
-    """
-    return normalise(one) == normalise(other) or (threshold is not None and similarity > threshold)
-
-
-def no_pair(chosen: str, rejected: str, similarity: float, section: FilterSection) -> Refusal | None:
+def no_pair(
+    chosen: str, rejected: str, similarity: float, section: FilterSection, judged: bool = False
+) -> Refusal | None:
     """Chosen and rejected must both say something, and must differ in words, in meaning, and not only in length.
 
     Args:
         similarity: cosine of the two answers.
+        judged: a judge says later whether rejected means the same.
     """
     words = {"chosen": len(normalise(chosen).split()), "rejected": len(normalise(rejected).split())}
     for name, answer in (("chosen", chosen), ("rejected", rejected)):
@@ -106,8 +103,8 @@ def no_pair(chosen: str, rejected: str, similarity: float, section: FilterSectio
             return Refusal("refusal", f"the {name} answer says nothing about the video: {said.group()!r}", 1.0)
     if normalise(chosen) == normalise(rejected):
         return Refusal("equal", "chosen and rejected are equal", 1.0)
-    if section.answer_threshold is not None and similarity > section.answer_threshold:
-        return Refusal("near_equal", "chosen and rejected say nearly the same", similarity)
+    if not judged and say_the_same(chosen, rejected, similarity, section.answer_threshold):
+        return Refusal("near_equal", "chosen and rejected say the same in other words", similarity)
     ratio = max(words.values()) / min(words.values())
     if section.length_ratio is not None and ratio > section.length_ratio:
         return Refusal("length_ratio", f"chosen has {words['chosen']} words, rejected {words['rejected']}", ratio)
@@ -190,5 +187,6 @@ def check_pairs(drafts: Sequence[Draft], session: Session) -> None:
     """Refuse drafts whose two answers make no pair."""
     chosen = session.embedder.texts([draft.chosen for draft in drafts])
     rejected = session.embedder.texts([draft.rejected for draft in drafts])
+    judged = session.judge is not None
     for draft, one, other in zip(drafts, chosen, rejected, strict=True):
-        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), session.recipe.filters)
+        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), session.recipe.filters, judged)

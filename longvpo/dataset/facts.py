@@ -21,13 +21,13 @@ PAIRS = "empty refusal equal near_equal length_ratio"
 FUNNELS = {
     1: {
         "rows": "table",
-        "videos opened": "video overlap caption",
+        "videos opened": "video overlap caption cut",
         "anchors tried": f"writer cut form frame_budget visual_similarity specificity {PAIRS} near_duplicate "
         "judge balance",
     },
     2: {
         "long videos": "table",
-        "videos opened": "video overlap scenes caption",
+        "videos opened": "video overlap scenes caption cut",
         "questions tried": "writer cut form too_few_scenes unknown_scene trace near_duplicate one_scene needed "
         f"{PAIRS} judge balance",
     },
@@ -91,6 +91,7 @@ def prompts_asked(recipe: DatasetRecipe, judged: bool) -> dict[str, Any]:
         "summary": two,
         "scenes_question": two,
         "pair": two and judged,
+        "clip_pair": recipe.stage1 and judged,
     }
     texts = recipe.prompts.model_dump()
     tasks = {task: texts["tasks"][task] for task, weight in two.tasks.items() if weight} if two else {}

@@ -79,7 +79,8 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
         "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
         "frames_a_clip": frames,
         "writer_calls": calls | ({"captions": used} if captions else {}),
-        "judge_calls": {"at_least": section.triplets, "at_most": most} if recipe.judge else NO_CALLS,
+        # on the question, and on the rejected answer
+        "judge_calls": {"at_least": 2 * section.triplets, "at_most": 2 * most} if recipe.judge else NO_CALLS,
         **_cost(recipe, section, clips, [second for one in samples for second in one.seconds]),
     }
 

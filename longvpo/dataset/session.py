@@ -88,7 +88,9 @@ def failed(answer: Answer) -> Refusal | None:
 def no_caption(answer: Answer, what: str) -> Refusal | None:
     """The refusal of a clip or a long video of which `what` was not written."""
     refusal = failed(answer)
-    return Refusal("caption", f"it has no {what}: {refusal.reason}", 0.0) if refusal else None
+    if refusal is None:
+        return None
+    return Refusal("cut" if refusal.filter == "cut" else "caption", f"it has no {what}: {refusal.reason}", 0.0)
 
 
 def check_writers(recipe: DatasetRecipe, given: dict[str, Writer | None]) -> None:

@@ -20,6 +20,7 @@ from longvpo.recipe.sections import (
 class PromptSection(Section):
     """What the models are asked; the defaults stand in prompts.py."""
 
+    later: ClassVar = ("clip_pair",)
     question: str = prompts.QUESTION
     answer: str = prompts.ANSWER
     judge: str = prompts.JUDGE
@@ -28,6 +29,7 @@ class PromptSection(Section):
     summary: str = prompts.SUMMARY
     scenes_question: str = prompts.SCENES_QUESTION
     pair: str = prompts.PAIR
+    clip_pair: str = prompts.CLIP_PAIR
     tasks: dict[str, str] = Field(prompts.TASKS, description="kinds of questions of stage 2: what each asks for")
 
     @model_validator(mode="after")

@@ -77,6 +77,17 @@ Answer B: {rejected}
 Answer A was written by someone who saw these scenes. Is answer B right as well? Reply with a JSON object and nothing \
 else: {{"reason": "...", "right": true or false}}"""
 
+CLIP_PAIR = """\
+A question about a video clip. Its caption: {caption}
+
+Question: {question}
+
+Answer A: {chosen}
+Answer B: {rejected}
+
+Answer A was written by someone who saw the clip. Is answer B right as well? Reply with a JSON object and nothing \
+else: {{"reason": "...", "right": true or false}}"""
+
 # the prompt of the text-only baseline; not the recipe's to replace, so that it means the same in every dataset
 TEXT_ONLY = """\
 A question about a video that you cannot see, and two answers. One of them is right.

@@ -30,7 +30,9 @@ OFF = FilterSection(answer_threshold=None, refusals=False, length_ratio=None)
         ("red", "blue", 0.3, None, None),
         ("Red.", "red", 1.0, "equal", 1.0),
         ("red", " ?! ", 0.0, "empty", 0.0),
-        ("a red ring", "a red hoop", 0.97, "near_equal", 0.97),
+        ("A red ring.", "the red ring", 0.97, "near_equal", 0.97),
+        ("a red ring", "a red hoop", 0.97, None, None),
+        ("The onions after the garlic.", "The garlic after the onions.", 0.996, None, None),
         ("A dog runs.", "I'm sorry, but I cannot see a dog.", 0.2, "refusal", 1.0),
         ("A dog runs.", "The colour of the dog is not visible.", 0.2, "refusal", 1.0),
         ("A dog runs.", "The video doesn't show a dog.", 0.2, "refusal", 1.0),
@@ -43,6 +45,8 @@ def test_filters_of_answers(
 ) -> None:
     refusal = no_pair(chosen, rejected, similarity, FilterSection())
     assert (refusal.filter, refusal.score) == (filter, score) if refusal else filter is None
+    judged = no_pair(chosen, rejected, similarity, FilterSection(), judged=True)
+    assert judged == (None if filter == "near_equal" else refusal), "a judge decides later what means the same"
     switched_off = no_pair(chosen, rejected, similarity, OFF)
     assert (switched_off is None) == (filter not in ("equal", "empty")), "equal and empty answers are never a pair"
 

@@ -8,7 +8,6 @@ import pytest
 from support.scribe import said
 
 from longvpo.clips.rows import Refusal
-from longvpo.dataset.drafts import agree
 from longvpo.dataset.replies import ScenesQuestion, parse_question, parse_right, parse_scenes_question, parse_verdict
 
 
@@ -88,13 +87,9 @@ def test_questions_that_are_let_in() -> None:
     assert isinstance(loose, ScenesQuestion)
 
 
-def test_verdicts_and_agreement() -> None:
+def test_verdicts() -> None:
     assert parse_right('{"reason": "no", "right": false}') is None
     for text in ('{"reason": "the same", "right": true}', "yes", '{"right": "false"}'):
         refused = parse_right(text)
         assert refused is not None
         assert refused.filter == "judge"
-    assert agree("Red.", "red", 0.0, None)
-    assert agree("a dog", "the dog", 0.97, 0.95)
-    assert not agree("a dog", "the dog", 0.97, None)
-    assert not agree("a dog", "a cat", 0.5, 0.95)

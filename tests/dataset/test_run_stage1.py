@@ -14,6 +14,7 @@ from support.scribe import Scribe, content
 from support.scribe import recipe as small_blocks
 
 from longvpo.clips.rows import features
+from longvpo.dataset.replies import PairVerdict, Verdict
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import Request
@@ -128,3 +129,31 @@ def test_no_build_mixes_the_answers_of_two_models(world: Path, tmp_path: Path, c
     assert "00000.npz is of model@old, and is written anew by model@new" in capsys.readouterr().err
     build(made, tmp_path / "whole", Branch(tmp_path / "asked", "new"))
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+class Judge(Scribe):
+    """Finds every question specific, and the rejected answers of every third draft right as well."""
+
+    name = "judge@1"
+
+    def answer(self, request: Request) -> str:
+        if request.expects is Verdict:
+            return json.dumps({"reason": "so", "specific": True})
+        assert request.expects is PairVerdict
+        return json.dumps({"reason": "it fits", "right": request.seed % 3 == 0})
+
+
+def test_rejected_answers_are_judged(world: Path, tmp_path: Path) -> None:
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=20", "context.clips=[2, 4]", "stage2=null"]
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides)
+    facts = build(recipe, tmp_path / "out", Scribe(tmp_path / "asked"), Judge(tmp_path / "judged"))
+    asked = (tmp_path / "judged").read_text()
+    rows = load_dataset(str(tmp_path / "out"), "stage1", split="train").to_list()
+    assert len(rows) == 20
+    assert all(row["seed"] % 3 for row in rows)
+    dropped = load_dataset(str(tmp_path / "out"), "dropped", split="train").to_list()
+    wrong = [row for row in dropped if row["filter"] == "judge"]
+    assert {row["reason"] for row in wrong} == {"the rejected answer is right: it fits"}
+    assert facts["calls"]["judge_calls"] == 2 * (len(rows) + len(wrong))
+    assert f"Answer B: {rows[0]['rejected']}" in asked
+    assert "clip_pair" in facts["prompts"]

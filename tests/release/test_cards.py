@@ -212,7 +212,7 @@ def test_a_card_prints_the_prompts_that_were_asked_and_no_others() -> None:
     one, two = (
         load_recipe(DatasetRecipe, "longvpo-16k", said) for said in (["stage2=null"], ["stage1=null", "sources=[]"])
     )
-    assert set(prompts_asked(one, judged=True)) == {"question", "answer", "judge", "tasks"}
+    assert set(prompts_asked(one, judged=True)) == {"question", "answer", "judge", "clip_pair", "tasks"}
     assert prompts_asked(one, judged=False)["tasks"] == {}
     assert set(prompts_asked(two, judged=False)) == {"answer", "scene", "summary", "scenes_question", "tasks"}
     assert set(prompts_asked(two, judged=True)) - set(prompts_asked(two, judged=False)) == {"pair"}

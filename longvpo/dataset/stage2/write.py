@@ -13,11 +13,13 @@ from itertools import pairwise
 import numpy as np
 
 from longvpo.clips.rows import Refusal, Scene, Triplet
-from longvpo.dataset.drafts import Asked, Draft, agree, alive, check_pairs
+from longvpo.dataset.drafts import Asked, Draft, alive, check_pairs
 from longvpo.dataset.replies import PairVerdict, ScenesQuestion, parse_right, parse_scenes_question
+from longvpo.dataset.sameness import say_the_same
 from longvpo.dataset.session import Session, clip_request, failed, question_section
 from longvpo.dataset.stage2.captions import scene_line
-from longvpo.models.writer import Request
+from longvpo.models.text import normalise
+from longvpo.models.writer import Answer, Request
 from longvpo.recipe.dataset import Stage2Section
 from longvpo.recipe.prompts import ANSWER_TYPES
 
@@ -129,14 +131,39 @@ def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Secti
         answers = session.ask(requests, f"answers, {name.replace('_', ' ')}", counts)
         vectors = session.embedder.texts([answer.text for answer in answers])
         chosen = session.embedder.texts([draft.chosen for draft, _, _ in asked])
-        for (draft, place, places), answer, one, other in zip(asked, answers, vectors, chosen, strict=True):
+        close = [float(one @ other) for one, other in zip(vectors, chosen, strict=True)]
+        said = zip([draft for draft, _, _ in asked], answers, close, strict=True)
+        same = _same(list(said), session, counts)
+        for (draft, place, places), answer, similarity, agrees in zip(asked, answers, close, same, strict=True):
             draft.partial_answers[tuple(places)] = answer.text
             draft.refusal = draft.refusal or failed(answer)
-            if draft.refusal is None and agree(
-                answer.text, draft.chosen, float(one @ other), session.recipe.filters.answer_threshold
-            ):
+            if draft.refusal is None and agrees:
                 how = f"scene #{place + 1} alone" if alone else f"the scenes without #{place + 1}"
-                draft.refusal = Refusal(name, f"{how} gave the same answer: {answer.text[:200]!r}", float(one @ other))
+                draft.refusal = Refusal(name, f"{how} gave the same answer: {answer.text[:200]!r}", similarity)
+
+
+def _same(said: list[tuple[Reasoning, Answer, float]], session: Session, counts: Counter[str]) -> list[bool]:
+    """Whether answers mean the same as chosen: by the judge where there is one, and else by their words.
+
+    Args:
+        said: for each, its draft, the answer, and the cosine of chosen to it.
+    """
+    threshold = session.recipe.filters.answer_threshold
+    same = [say_the_same(answer.text, draft.chosen, similarity, threshold) for draft, answer, similarity in said]
+    if session.judge is None or threshold is None:
+        return same
+    near = [
+        place
+        for place, (draft, answer, similarity) in enumerate(said)
+        if (same[place] or similarity > threshold)
+        and not answer.flaw
+        and normalise(answer.text) != normalise(draft.chosen)
+    ]
+    requests = [_pair_request(said[place][0], said[place][1].text, session) for place in near]
+    for place, verdict in zip(near, session.ask(requests, "verdicts", counts, "judge"), strict=True):
+        found = PairVerdict.read(verdict.text)
+        same[place] = found.right if found else same[place]
+    return same
 
 
 def write_rejected(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
@@ -170,17 +197,20 @@ def check_answers(drafts: list[Reasoning], session: Session, counts: Counter[str
     if session.judge is None:
         return
     judged = alive(drafts)
-    requests = []
-    for draft in judged:
-        text = session.recipe.prompts.pair.format(
-            question=draft.question,
-            chosen=draft.chosen,
-            rejected=draft.rejected,
-            scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
-        )
-        requests.append(Request(text, draft.seed, expects=PairVerdict))
+    requests = [_pair_request(draft, draft.rejected, session) for draft in judged]
     for draft, answer in zip(judged, session.ask(requests, "verdicts", counts, "judge"), strict=True):
         draft.refusal = failed(answer) or parse_right(answer.text)
+
+
+def _pair_request(draft: Reasoning, other: str, session: Session) -> Request:
+    """Asks the judge whether another answer than chosen is right as well."""
+    text = session.recipe.prompts.pair.format(
+        question=draft.question,
+        chosen=draft.chosen,
+        rejected=other,
+        scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
+    )
+    return Request(text, draft.seed, expects=PairVerdict)
 
 
 def _answers(

@@ -117,6 +117,28 @@ def test_a_rejected_answer_that_is_right_after_all(tmp_path: Path) -> None:
     assert agrees.refusal.filter == "equal", "chosen and rejected agree"
 
 
+class Temporal(Oracle):
+    """From scene 2 it says the same as from all, in another order or in other words."""
+
+    other = "The onions after the garlic."
+
+    def answer(self, request: Request) -> str:
+        said = super().answer(request)
+        return {"the red ring": "The garlic after the onions.", "saw [2]": self.other}.get(said, said)
+
+
+def test_a_scene_that_tells_another_order_does_not_answer_the_question(tmp_path: Path) -> None:
+    kept = reasoned(tmp_path / "order", Temporal(tmp_path, [2, 5], [[2, 5]]), judge=False)
+    assert kept.refusal is None
+    words = Temporal(tmp_path, [2, 5], [[2, 5]])
+    words.other = "After the onions, the garlic!"
+    assert reasoned(tmp_path / "words", words, judge=False).refusal.filter == "one_scene"  # type: ignore[union-attr]
+    # a judge decides what means the same, of those that are close
+    assert reasoned(tmp_path / "not the same", words).refusal is None
+    words.right = True
+    assert reasoned(tmp_path / "judged", words).refusal.filter == "one_scene"  # type: ignore[union-attr]
+
+
 def test_chosen_from_the_whole_context(tmp_path: Path) -> None:
     draft = reasoned(tmp_path, Oracle(tmp_path, [2, 5], [[1, 2, 3, 4, 5, 6, 7, 8]]), chosen="full")
     assert draft.refusal is None
