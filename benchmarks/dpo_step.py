@@ -179,7 +179,7 @@ class Side:
             train_dataset=Dataset.from_list([self.row]),
             processing_class=processor,
             data_collator=(StockCollator if stock else AnchoredCollator)(processor, noise),
-            peft_config=LoraConfig(**LoraSection().model_dump(), task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM"),
             **options,
         )
         generator = torch.Generator().manual_seed(0)

@@ -73,7 +73,7 @@ def measure(case: Case, reference: str, checkpointing: bool) -> dict[str, Any]:
             train_dataset=Dataset.from_list(rows),
             processing_class=processor,
             data_collator=AnchoredCollator(processor, frames_of),
-            peft_config=LoraConfig(**LoraSection(r=RANK, lora_alpha=ALPHA).model_dump(), task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(**LoraSection(r=RANK, lora_alpha=ALPHA).of_peft(), task_type="CAUSAL_LM"),
         )
         trainer.add_callback(Steps())
         trainer.train()

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 LANGUAGE = ("language_model", "text_model")  # names under which families keep their language model
 
 
+def is_language(name: str) -> bool:
+    """Whether a parameter belongs to the language model, by its name."""
+    return any(f".{part}." in name for part in LANGUAGE)
+
+
 def model_path(model: str) -> str:
     """What from_pretrained takes: `tiny` is the embedded model."""
     return str(TINY) if model == "tiny" else model

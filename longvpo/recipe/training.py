@@ -33,12 +33,22 @@ class DataSection(Section):
 
 
 class LoraSection(Section):
-    """peft.LoraConfig's own names. The default targets are only the linear layers of the language model."""
+    """peft.LoraConfig's own names, and `vision`. The default targets are the linear layers of the language model."""
 
+    later: ClassVar = ("vision",)
     r: int = Field(16, gt=0)
     lora_alpha: int = Field(32, gt=0)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: str = r".*\.(language_model|text_model)\..*\.(q|k|v|o|gate|up|down)_proj"
+    vision: Literal["none", "connector", "all"] = Field(
+        "none",
+        description="linear layers of the vision side that get an adapter too: those that map features to the "
+        "language model's width, or all, as the paper trains; the vision side then runs at every step, with gradients",
+    )
+
+    def of_peft(self) -> dict[str, Any]:
+        """The values that peft.LoraConfig knows."""
+        return self.model_dump(exclude={"vision"})
 
 
 class TrainRecipe(Section):

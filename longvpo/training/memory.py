@@ -12,6 +12,10 @@ in its answers, the parts in bytes are:
     vision        b a pixel, and for each patch b max(m w + 6 v, 8 v), with m = 2, or 3 where MLPs are gated, and 20
                   in place of 8 where positions are rotary: those are computed in float32. The vision side runs
                   without gradients and before the language model
+    vision_kept   where the vision side has adapters: what autograd keeps of it until the end of the step. For each
+                  patch of each of its blocks b (8 v + 2 (m - 1) w + r n), n its adapters; 3 b v more where positions
+                  are rotary, 6 v more where b is less than 4; with gradient checkpointing only b v. For what leads
+                  to the language model 4 b v a patch, once for each of its layers that takes features
     layer         T (8 d + 2 b d + 3 b q + 2 b k + 4 b i + 7 b r + b A): what autograd keeps of a layer. Its norms in
                   float32 and their outputs; queries, keys, values, what attention returns and a copy; four tensors
                   of the MLP; what lies between the adapter's matrices; the answers' mask. Norms of queries and keys,
@@ -23,7 +27,7 @@ in its answers, the parts in bytes are:
     head          min(A V, 2^23) c, with V the vocabulary, and c = 4, or 4 + b where b is less: only answers are
                   scored, tile by tile (scoring.py). Activations have it in place of T 2 b i, and of the layer made
                   anew, where it is larger
-    total         weights + adapter + pixels + the larger of vision and activations
+    total         weights + adapter + pixels + vision_kept + the larger of vision and activations
 
 Attention is taken to hold no tokens x tokens, as sdpa on a GPU does not. CUDA itself, fragments of memory, optimisers
 other than AdamW in float32, and `training.bf16: false` over another dtype than float32 are left out.
@@ -32,7 +36,7 @@ other than AdamW in float32, and `training.bf16: false` over another dtype than 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longvpo.models.load import LANGUAGE
 from longvpo.recipe.sections import ModelSection
@@ -40,6 +44,8 @@ from longvpo.recipe.sections import ModelSection
 if TYPE_CHECKING:
     from peft import LoraConfig
 
+# names under which families keep what maps features of the vision tower to the language model's width
+CONNECTOR = ("multi_modal_projector", "connector", "merger", "deepstack_merger_list")
 TILE = 2**23  # logits that are computed at once: 32 MB in float32
 
 
@@ -72,7 +78,8 @@ def step_memory(
     frozen_copy: bool = False,
     encoded: float = 1.0,
 ) -> dict[str, int]:
-    """Bytes on the device in a training step: weights, adapter, pixels, vision, activations and the total.
+    """Bytes on the device in a training step: weights, adapter, pixels, vision, activations and the total, and
+    vision_kept, where the vision side has adapters.
 
     Args:
         lora: the adapter's peft.LoraConfig.
@@ -92,8 +99,6 @@ def step_memory(
     layer = 8 * d + b * (2 * d + 3 * q + 2 * k + 4 * i + 7 * lora.r + answers)
     layer += 4 * (q + k) * any(name.endswith("q_norm") for name in skeleton.language)
     layer += 2 * b * q * (q != k)
-    # models that feed features to later layers too (Qwen3-VL) have one more of each
-    features = 1 + len(getattr(skeleton.config.vision_config, "deepstack_visual_indexes", ()))
     inputs, anew = (b * d * layers, layer) if checkpointing else (layer * layers, 0)
     head = min(answers * batch * text.vocab_size, TILE) * (4 if b == 4 else 4 + b)
     parts = {
@@ -101,8 +106,11 @@ def step_memory(
         "adapter": adapter_parameters(skeleton, lora) * (20 if frozen_copy else 16),
         "pixels": 4 * pixels * batch,
     }
+    kept = round(pixels * batch * vision_kept(skeleton, lora, b, checkpointing))
+    if kept:  # an adapter that lies there already may have some on the vision side, too
+        parts["vision_kept"] = kept
     vision = round(pixels * encoded * vision_bytes(skeleton, b))
-    activations = tokens * (inputs + b * d * (1 + features)) + max(tokens * (anew + 2 * b * i), head)
+    activations = tokens * (inputs + b * d * (1 + _features(skeleton))) + max(tokens * (anew + 2 * b * i), head)
     activations += b * d * i * (base.quantization == "nf4")
     total = sum(parts.values()) + max(vision, activations)
     return parts | {"vision": vision, "activations": activations, "total": total}
@@ -123,15 +131,29 @@ def weight_bytes(skeleton: Skeleton, base: ModelSection) -> int:
 
 def adapter_parameters(skeleton: Skeleton, lora: LoraConfig) -> int:
     """r (inputs + outputs) of every linear layer that PEFT adapts."""
-    from peft.tuners.tuners_utils import check_target_module_exists
-
-    linear = linear_layers(skeleton.language | skeleton.vision)
-    adapted = [module for name, module in linear.items() if check_target_module_exists(lora, name)]
+    adapted = _adapted(skeleton.language | skeleton.vision, lora).values()
     return sum(lora.r * (module.in_features + module.out_features) for module in adapted)
 
 
-def vision_bytes(skeleton: Skeleton, b: int) -> float:
-    """Bytes at the vision side's peak, for each number in the pixels. Widths are read from the modules themselves."""
+def _adapted(modules: dict[str, Any], lora: LoraConfig) -> dict[str, Any]:
+    """The linear layers that PEFT adapts, by name."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    return {name: one for name, one in linear_layers(modules).items() if check_target_module_exists(lora, name)}
+
+
+class _Blocks(NamedTuple):
+    """The blocks of a vision side, by its modules' own widths."""
+
+    numbers: int  # in the pixels of a patch
+    v: int
+    w: int
+    m: int
+    number: int
+    rotary: bool
+
+
+def _blocks(skeleton: Skeleton) -> _Blocks:
     from torch.nn import Conv2d, Conv3d
 
     patch = next(module for module in skeleton.vision.values() if isinstance(module, Conv2d | Conv3d))
@@ -140,8 +162,37 @@ def vision_bytes(skeleton: Skeleton, b: int) -> float:
     # the pair of linear layers that widen and narrow again, in every block
     w = max((out for out, into in shapes if out > into == v and (into, out) in shapes), default=v)
     m = 1 + shapes[w, v] // max(shapes[v, w], 1)
-    attention = 20 if any("rotary" in name for name in skeleton.vision) else 8
-    return b + b * max(m * w + 6 * v, attention * v) / patch.weight[0].numel()
+    rotary = any("rotary" in name for name in skeleton.vision)
+    return _Blocks(patch.weight[0].numel(), v, w, m, shapes[v, w], rotary)
+
+
+def vision_bytes(skeleton: Skeleton, b: int) -> float:
+    """Bytes at the vision side's peak, for each number in the pixels."""
+    numbers, v, w, m, _, rotary = _blocks(skeleton)
+    return b + b * max(m * w + 6 * v, (20 if rotary else 8) * v) / numbers
+
+
+def vision_kept(skeleton: Skeleton, lora: LoraConfig, b: int, checkpointing: bool) -> float:
+    """Bytes that autograd keeps of the vision side, for each number in the pixels; 0 where it has no adapter."""
+    adapted = _adapted(skeleton.vision, lora)
+    if not adapted:
+        return 0.0
+    numbers, v, w, m, number, rotary = _blocks(skeleton)
+    leads = 4 * b * v * _features(skeleton)
+    if not any(map(_in_block, adapted)):
+        return leads / numbers
+    block = b * (8 * v + 2 * (m - 1) * w + 3 * v * rotary + lora.r * len(adapted) / number) + 6 * v * (b < 4)
+    return (leads + number * (b * v if checkpointing else block)) / numbers
+
+
+def _features(skeleton: Skeleton) -> int:
+    """Layers of the language model that take features: some models (Qwen3-VL) feed later ones too."""
+    return 1 + len(getattr(skeleton.config.vision_config, "deepstack_visual_indexes", ()))
+
+
+def _in_block(name: str) -> bool:
+    """Whether a layer is one of the vision tower's, and not of what leads from it to the language model."""
+    return not {*name.split(".")} & {*CONNECTOR}
 
 
 def linear_layers(modules: dict[str, Any]) -> dict[str, Any]:

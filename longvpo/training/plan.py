@@ -11,12 +11,13 @@ import numpy as np
 from datasets import Dataset
 
 from longvpo.errors import LongVPOError
-from longvpo.models.load import load_processor, loading, model_path
+from longvpo.models.load import load_processor
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.training import TrainRecipe
+from longvpo.training.adapter import lora_config, skeleton_of
 from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.collator import check_videos
-from longvpo.training.memory import Skeleton, step_memory
+from longvpo.training.memory import step_memory
 from longvpo.training.rows import check_mix, training_rows
 from longvpo.training.start import sampled_otherwise, starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
@@ -101,12 +102,9 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
         LongVPOError: a triplet has more tokens than `token_budget`.
     """
     from peft import LoraConfig
-    from transformers import AutoConfig
 
     try:
-        processor = load_processor(recipe.base)
-        with loading(recipe.base.model):
-            config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
+        processor, skeleton = load_processor(recipe.base), skeleton_of(recipe.base)
     except LongVPOError as error:
         return {"cost": f"not estimated: {error}"}
     check_targets(recipe)
@@ -123,9 +121,9 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
         return {"cost": "not estimated: there are no triplets in a folder here, and no frame_budget is set"}
     here = recipe.adapter is not None and Path(recipe.adapter).is_dir()
     # an adapter on the Hub is not fetched: its rank is taken to be the recipe's default
-    lora = LoraConfig.from_pretrained(recipe.adapter) if here else LoraConfig(**recipe.lora.model_dump())
+    lora = LoraConfig.from_pretrained(recipe.adapter) if here else lora_config(recipe.lora, recipe.base, skeleton)
     encoded = min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0
-    step = partial(step_memory, Skeleton(config), recipe.base, lora, row.tokens, row.answers, row.pixels, batch=batch)
+    step = partial(step_memory, skeleton, recipe.base, lora, row.tokens, row.answers, row.pixels, batch=batch)
     step = partial(step, frozen_copy=recipe.adapter is not None, encoded=encoded)
     memory = {part: gigabytes(count) for part, count in step(checkpointing=checkpointing).items()}
     other = f"total_{'without' if checkpointing else 'with'}_checkpointing"

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
@@ -37,6 +36,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.release.card_file import write_card
 from longvpo.release.figures import curves
 from longvpo.release.provenance import hardware, made_by, made_of
+from longvpo.training.adapter import lora_config
 from longvpo.training.arguments import refusals, steps_of, training_arguments
 from longvpo.training.checkpoints import (
     Checkpoints,
@@ -216,7 +216,7 @@ def make_trainer(
         train_dataset=rows,
         processing_class=processor,
         data_collator=AnchoredCollator(processor, frames_of, recipe.frame_budget, recipe.token_budget),
-        peft_config=None if start else LoraConfig(**recipe.lora.model_dump(), task_type="CAUSAL_LM"),
+        peft_config=None if start else lora_config(recipe.lora, recipe.base),
         vision_cache_gb=recipe.vision_cache_gb,
         longest=longest,
     )

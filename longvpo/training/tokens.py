@@ -19,10 +19,10 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.models.encode import encode, encode_texts, tells_times
-from longvpo.models.load import loading, model_path
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.memory import Skeleton, adapter_parameters, linear_layers
+from longvpo.training.adapter import lora_config, skeleton_of
+from longvpo.training.memory import adapter_parameters, linear_layers
 from longvpo.video.frames import sample_times, scaled_size
 from longvpo.video.joined import Shown, at_rate, shown
 from longvpo.video.probe import probe
@@ -146,17 +146,12 @@ def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[RowLength], p
 
 def check_targets(recipe: TrainRecipe) -> None:
     """Raises LongVPOError when `lora.target_modules` names no linear layer of the base; no weight is loaded for it."""
-    from peft import LoraConfig
-    from transformers import AutoConfig
-
     targets = recipe.lora.target_modules
     if recipe.adapter is not None or targets == "all-linear":
         return
-    with loading(recipe.base.model):
-        config = AutoConfig.from_pretrained(model_path(recipe.base.model), revision=recipe.base.revision)
-    skeleton = Skeleton(config)
+    skeleton = skeleton_of(recipe.base)
     try:
-        adapted = adapter_parameters(skeleton, LoraConfig(**recipe.lora.model_dump()))
+        adapted = adapter_parameters(skeleton, lora_config(recipe.lora, recipe.base, skeleton))
     except re.error as error:
         raise LongVPOError(f"lora.target_modules: {targets!r} is not a regular expression: {error}") from error
     if not adapted:

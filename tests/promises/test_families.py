@@ -92,7 +92,7 @@ def test_nf4_and_lora_take_the_linear_layers_of_the_language_model_alone(name: s
     linear = {key for key, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     assert len(linear - expected - {"lm_head"}) >= 8, "the vision side has linear layers that could have been taken"
 
-    adapted = get_peft_model(model, LoraConfig(**LoraSection().model_dump(), task_type="CAUSAL_LM"))
+    adapted = get_peft_model(model, LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM"))
     assert set(adapted.targeted_module_names) == expected
     assert sum("lora_" in key for key, _ in adapted.named_parameters()) == 2 * len(expected)
 

@@ -252,7 +252,7 @@ def table() -> list[str]:
     ]
     lines = [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
     base = ModelSection(model="any", dtype="bfloat16", quantization="nf4")
-    lora = LoraConfig(**LoraSection().model_dump())
+    lora = LoraConfig(**LoraSection().of_peft())
     video = VideoSection()
     for name, make in RELEASED.items():
         config, processor = make()

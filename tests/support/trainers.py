@@ -59,7 +59,7 @@ def make_trainer(
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
         data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world})),
-        peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).model_dump(), task_type="CAUSAL_LM"),
+        peft_config=LoraConfig(**LoraSection(r=4, lora_alpha=8).of_peft(), task_type="CAUSAL_LM"),
         **({} if vision_cache_gb is None else {"vision_cache_gb": vision_cache_gb}),
     )
     generator = torch.Generator().manual_seed(0)
@@ -140,4 +140,4 @@ def train_recipe(dataset: Path, world: Path, *overrides: str) -> TrainRecipe:
 
 def lora(**options: Any) -> LoraConfig:
     """The recipes' adapter; PEFT writes into what it is given."""
-    return LoraConfig(**LoraSection().model_dump() | options, task_type="CAUSAL_LM")
+    return LoraConfig(**LoraSection().of_peft() | options, task_type="CAUSAL_LM")

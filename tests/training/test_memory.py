@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,21 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from support.families import FAMILIES
+from support.live import Live
 from support.released import RELEASED
 from support.trainers import QUESTION, lora
 from support.world import ROOT
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
 
-from longvpo.models.encode import encode
 from longvpo.models.load import load_model
 from longvpo.recipe.sections import ModelSection
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.memory import Skeleton, adapter_parameters, step_memory, vision_bytes, weight_bytes
+from longvpo.training.memory import Skeleton, adapter_parameters, step_memory, weight_bytes
 from longvpo.training.run import training_arguments
 from longvpo.training.step.packing import install, pack
 from longvpo.training.step.trainer import AnchoredDPOTrainer
-from longvpo.training.step.vision import Vision
 from longvpo.training.tokens import video_row
-from longvpo.video.joined import at_rate
 
 
 def test_bytes_of_weights_are_those_of_a_loaded_model(name: str, base: Path) -> None:
@@ -107,36 +103,6 @@ def test_memory_by_hand() -> None:
     assert parts(batch=3)["activations"] > 2.9 * checked["activations"]
     assert parts(batch=3)["weights"] == checked["weights"]
     assert parts(encoded=0.25)["vision"] == pytest.approx(checked["vision"] / 4, abs=1)
-
-
-class Live(TorchDispatchMode):
-    """Bytes of all tensors that operations have made and that are still there, and the most that there were."""
-
-    def __init__(self, known: list[torch.Tensor]) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._there: dict[int, Any] = {}
-        self._known = {tensor.untyped_storage()._cdata for tensor in known}
-
-    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = operation(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._add(tensor.untyped_storage())
-        return result
-
-    def _add(self, storage: Any) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known or key in self._there:
-            return
-
-        def gone(_: Any) -> None:
-            self.now -= size
-            del self._there[key]
-
-        self._there[key] = weakref.ref(storage, gone)
-        self.now += size
-        self.peak = max(self.peak, self.now)
 
 
 def wider(name: str, layers: int) -> tuple[Any, Any]:
@@ -225,28 +191,6 @@ def test_a_layer_keeps_what_the_formula_says_in_nf4_under_autocast(
         return (count[4, 800] - count[3, 800] - count[4, 400] + count[3, 400]) / 400
 
     assert a_token_and_layer(kept) == pytest.approx(a_token_and_layer(expected), rel=0.01)
-
-
-@pytest.mark.parametrize("width", [1024, 2048])  # of the MLP: with rotary positions, 1024 leaves the peak to attention
-def test_the_vision_side_takes_what_the_formula_says(name: str, width: int) -> None:
-    """Under autocast to bfloat16: up to 15 % off."""
-    model, processor = FAMILIES[name](112) if name == "internvl" else FAMILIES[name]()
-    vision = model.config.vision_config
-    vision.hidden_size, vision.intermediate_size = 256, width
-    model = type(model)(model.config).to(torch.bfloat16).eval()
-    peaks, pixels = [], []
-    for frames in (16, 48):
-        video = np.random.default_rng(0).integers(1, 256, (frames, 96, 96, 3), dtype=np.uint8)
-        inputs = encode(processor, [QUESTION], [video], [at_rate(len(video), 1.0)])
-        ids = inputs.pop("input_ids")[0]
-        given = {key: value for key, value in inputs.items() if "mask" not in key or "pixel" in key}
-        live = Live([*model.parameters(), *model.buffers(), *given.values()])
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), live:
-            Vision(model).encode(given, [(("any",), frames)], ids)
-        peaks.append(live.peak)
-        pixels.append(video_row(processor, frames, (96, 96), 1.0).pixels)
-    measured = (peaks[1] - peaks[0]) / (pixels[1] - pixels[0])
-    assert vision_bytes(Skeleton(model.config), 2) == pytest.approx(measured, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ Sharing a prefix between the answers of a preference pair: arXiv 2410.20305, the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ from longvpo.training.step.vision import Features, Vision
 
 NAME = "longvpo_pairs_"  # before the name of the attention that does the prompt
 IGNORED = -100  # TRL's label of tokens that are not scored
+
+Encoded = Features | Callable[[], Features]  # the features of a video, or what makes them when a model is called
 
 
 class Pair(NamedTuple):
@@ -193,7 +196,7 @@ class Forward:
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         labels: torch.Tensor,
-        features: list[Features],
+        features: Sequence[Encoded],
         position_ids: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> SimpleNamespace:
@@ -201,7 +204,7 @@ class Forward:
 
         Args:
             input_ids, attention_mask, labels: (2n, T), padded on the right.
-            features: those of the n videos.
+            features: those of the n videos, or what makes them.
             position_ids: (3, 2n, T) for a model with M-RoPE; None: they are counted.
         """
         scored = labels != IGNORED
@@ -212,7 +215,8 @@ class Forward:
             inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
             # the place before each scored token, in the rows laid end to end
             inputs["answers"] = scored.flatten().nonzero()[:, 0] - 1
-        inputs["mm_encoder_outputs"] = self.vision.outputs(features if self.packed else features * 2)
+        made = [one if isinstance(one, Features) else one() for one in features]
+        inputs["mm_encoder_outputs"] = self.vision.outputs(made if self.packed else made * 2)
         found = self.model(**inputs, **kwargs, **self.options, shift_labels=labels[scored][None])
 
         def in_rows(values: torch.Tensor | None) -> torch.Tensor | None:

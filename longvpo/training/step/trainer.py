@@ -17,9 +17,9 @@ import torch
 from peft import PeftModel
 
 from longvpo.errors import LongVPOError
-from longvpo.models.load import LANGUAGE
+from longvpo.models.load import is_language
 from longvpo.training.step import packing, scoring
-from longvpo.training.step.packing import Forward
+from longvpo.training.step.packing import Encoded, Forward
 from longvpo.training.step.vision import Features, Vision
 from longvpo.training.step.watching import WatchedDPOTrainer
 
@@ -35,7 +35,8 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
       `ref_chosen_logps` and `ref_rejected_logps` is not scored at all.
     - Both answers share one computation of their prompt (packing.py); where a model cannot do that, one warning says
       so. Only tokens of answers are scored.
-    - The frozen vision side encodes each triplet's video once, without gradients, for both answers (vision.py).
+    - The vision side encodes each triplet's video once, for both answers (vision.py): without gradients where it is
+      frozen. Where it has adapters, policy and reference each encode with their own, the policy with gradients.
     - `sft` in `loss_type` is the mean over triplets of the chosen answer's mean token loss, as the paper has it;
       TRL takes the mean over all tokens of the batch.
 
@@ -62,17 +63,14 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         for name, parameter in parameters.items():
             if not parameter.requires_grad:
                 continue
-            if not any(f".{part}." in name for part in LANGUAGE):
-                raise LongVPOError(
-                    f"{name} would be trained, but the vision side is computed once, without gradients: "
-                    "set lora.target_modules to modules of the language model, or choose an adapter of only these"
-                )
             # TRL casts adapters of quantised models to bfloat16, whose rounding swallows updates of DPO's size. An
             # adapter that training starts from loses what it learnt, which its frozen copy still has
             frozen = parameters.get(name.replace(".default.", ".ref."))
             parameter.data = parameter.data.float() if frozen is None else frozen.data.clone()
         core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self.vision = Vision(core, vision_cache_gb)
+        self.trains_vision = any(one.requires_grad and not is_language(name) for name, one in parameters.items())
+        self._check_vision(vision_cache_gb)
         scoring.install(core)
         why_not = packing.install(core)
         self.packed = why_not is None
@@ -163,7 +161,7 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         return nll
 
     def with_features(
-        self, batch: dict[str, Any], known_clips: Sequence[Any] = (), known: Sequence[Features] = ()
+        self, batch: dict[str, Any], known_clips: Sequence[Any] = (), known: Sequence[Encoded] = ()
     ) -> dict[str, Any]:
         """The batch with `vision` encoded, once a triplet, and with the positions of models that have M-RoPE.
 
@@ -173,13 +171,37 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         """
         batch = dict(batch)
         vision, clips = batch.pop("vision"), batch.pop("clips")
-        with torch.no_grad(), self.accelerator.autocast():
-            batch["features"] = [
-                features if of == others else self.vision.encode(pixels, of, tokens)
-                for pixels, of, tokens, others, features in zip_longest(
-                    vision, clips, batch["input_ids"][: len(clips)], known_clips, known
-                )
-            ]
+        videos = zip_longest(vision, clips, batch["input_ids"][: len(clips)], known_clips, known)
+        batch["features"] = [
+            features if of == others else self._features(pixels, of, tokens)
+            for pixels, of, tokens, others, features in videos
+        ]
         batch["position_ids"] = self.vision.positions(batch, vision)
         batch.pop("mm_token_type_ids", None)
         return batch
+
+    def _features(self, *video: Any) -> Encoded:
+        """What Vision.encode makes of a video; where the vision side has adapters, made when a model is called, which
+        decides the adapter and whether there are gradients."""
+
+        def encode() -> Features:
+            with self.accelerator.autocast():
+                return self.vision.encode(*video)
+
+        if self.trains_vision:
+            return encode
+        with torch.no_grad():
+            return encode()
+
+    def _check_vision(self, cache_gb: float) -> None:
+        """Raises LongVPOError when the vision side has adapters, and something takes it for frozen."""
+        if self.trains_vision and cache_gb:
+            raise LongVPOError(
+                "vision_cache_gb keeps features of a frozen vision side, but this adapter trains it: set "
+                "vision_cache_gb=0, or lora.vision=none"
+            )
+        if self.trains_vision and self.is_fsdp_enabled:
+            raise LongVPOError(
+                "FSDP keeps the vision side whole in every process, and its adapters would drift apart: set "
+                "lora.vision=none, or use recipes/accelerate/ddp.yaml"
+            )

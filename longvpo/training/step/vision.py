@@ -1,4 +1,4 @@
-"""Vision features of a triplet's video, computed once, without gradients, and kept clip by clip where memory is given.
+"""Vision features of a triplet's video, computed once; a frozen vision side's are kept by clip where memory is given.
 
 The rule: no table of families. A model says by its own methods what it makes of pixels, and by its placeholder tokens
 how many features it expects; both numbers are held against each other for every triplet.
@@ -26,7 +26,7 @@ class Features(NamedTuple):
 
 
 class Vision:
-    """The frozen vision side of a video model.
+    """The vision side of a video model.
 
     Args:
         core: the model around vision tower and language model, without adapters.

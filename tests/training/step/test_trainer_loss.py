@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
-from peft import LoraConfig
 from safetensors.torch import load_file
 from support.families import FAMILIES, internvl
-from support.trainers import ALPHA, BETA, FRESH, SECTION, difference, family, log_prob, make_trainer
+from support.trainers import ALPHA, BETA, FRESH, difference, log_prob, make_trainer
 from torch.nn import functional as F
 from trl import DPOTrainer
 
@@ -25,10 +23,10 @@ from longvpo.models.load import load_model, load_processor
 from longvpo.models.local import answer
 from longvpo.models.writer import Request
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import ModelSection, VideoSection
+from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.run import train, training_arguments
+from longvpo.training.run import train
 from longvpo.training.step.packing import Forward
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames
@@ -170,19 +168,6 @@ def test_vision_side_and_lm_head_stay_out_of_nf4() -> None:
     assert all(key.startswith("model.language_model.layers.") for key in quantised)
     state = model.get_submodule(sorted(quantised)[0]).weight.quant_state
     assert (state.quant_type, state.nested) == ("nf4", True)
-
-
-def test_a_trainable_vision_side_is_refused(rows: list[dict[str, Any]], world: Path, tmp_path: Path) -> None:
-    model, processor = family("tiny")
-    with pytest.raises(LongVPOError, match=r"set lora\.target_modules"):
-        AnchoredDPOTrainer(
-            model=model,
-            args=training_arguments(SECTION, tmp_path),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=processor,
-            data_collator=AnchoredCollator(processor, ClipFrames(VideoSection(), {"drawn": world})),
-            peft_config=LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"),
-        )
 
 
 def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(

@@ -1,0 +1,71 @@
+"""The adapter that is trained: which linear layers of a base get one.
+
+The rule: no table of families. The language model's layers are those that `lora.target_modules` names; those of the
+vision side are read from the base itself, and go into the adapter's configuration by their names, numbers left open.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from longvpo.errors import LongVPOError
+from longvpo.models.load import loading, model_path
+from longvpo.recipe.sections import ModelSection
+from longvpo.recipe.training import LoraSection
+from longvpo.training.memory import CONNECTOR, Skeleton, linear_layers
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+
+def skeleton_of(base: ModelSection) -> Skeleton:
+    """A base without weights. Raises LongVPOError when its configuration cannot be had."""
+    from transformers import AutoConfig
+
+    with loading(base.model):
+        return Skeleton(AutoConfig.from_pretrained(model_path(base.model), revision=base.revision))
+
+
+def lora_config(section: LoraSection, base: ModelSection, skeleton: Skeleton | None = None) -> LoraConfig:
+    """PEFT's configuration of a new adapter.
+
+    Args:
+        skeleton: the base's, where it is there already.
+
+    Raises:
+        LongVPOError: `lora.vision` names what the base has not.
+    """
+    from peft import LoraConfig
+
+    values = section.of_peft()
+    if section.vision != "none" and section.target_modules != "all-linear":  # which has the vision side
+        skeleton = skeleton or skeleton_of(base)
+        names = vision_layers(skeleton, section.vision)
+        if not names:
+            raise LongVPOError(
+                f"lora.vision: {base.model} has no {section.vision} of linear layers under a known name: set it to "
+                "none, and name the layers in lora.target_modules"
+            )
+        values["target_modules"] = f"(?:{section.target_modules})|{pattern_of(names, skeleton)}"
+    return LoraConfig(**values, task_type="CAUSAL_LM")
+
+
+def vision_layers(skeleton: Skeleton, part: str) -> list[str]:
+    """Names of the linear layers of the vision side: of `all` of it, or of its `connector`."""
+    from torch.nn import Linear
+
+    return [
+        name
+        for name, module in linear_layers(skeleton.vision).items()
+        # of another kind are those that no forward calls, such as that of nn.MultiheadAttention
+        if type(module) is Linear and name != "lm_head" and (part == "all" or {*name.split(".")} & {*CONNECTOR})
+    ]
+
+
+def pattern_of(names: list[str], skeleton: Skeleton) -> str:
+    """A regular expression of these names and of no other: the numbers of blocks are left open where that holds."""
+    exact = [re.escape(name) for name in names]
+    short = "|".join(sorted({re.sub(r"(?<=\\\.)\d+(?=\\\.)", r"\\d+", name) for name in exact}))
+    modules = (*skeleton.vision, *skeleton.language)
+    return short if {name for name in modules if re.fullmatch(short, name)} == set(names) else "|".join(exact)
