@@ -137,8 +137,9 @@ def choose_context(
     used, budget = int(pool.frames[anchor]), section.frame_budget
     if used > budget:
         return Refusal("frame_budget", f"the anchor alone has {used} frames, more than context.frame_budget", used)
-    if section.clips is None:  # fill a random part of the budget
-        number, enough = len(pool.clips), int(rng.integers(min(used + 1, budget), budget + 1))
+    if section.clips is None:  # fill the budget, or a random part of it
+        full = section.fill == "full"
+        number, enough = len(pool.clips), budget if full else int(rng.integers(min(used + 1, budget), budget + 1))
     else:
         number, enough = int(rng.choice(section.clips)), budget
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from longvpo.clips.rows import Clip, Triplet, features
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.session import Session, question_section
+from longvpo.dataset.session import Session, question_section, stage2_writer
 from longvpo.dataset.shortcuts import FIFTHS, fifths, rejected_places, shortcuts, warnings
 from longvpo.dataset.text_only import as_rules, text_only
 from longvpo.recipe.dataset import DatasetRecipe
@@ -64,7 +64,7 @@ def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozense
     for stage, outcome in outcomes.items():
         made = facts[stage] = stage1_facts(outcome) if outcome.stage == 1 else stage2_facts(outcome, session)
         clips = {clip.clip_id: clip for clip in outcome.clips}
-        blind = facts["text_only"][stage] = text_only(session, outcome.triplets, clips)
+        blind = facts["text_only"][stage] = text_only(session.of_stage(outcome.stage), outcome.triplets, clips)
         made["shortcuts"] = shortcuts(outcome.triplets, outcome.pool.sizes_by_id, as_rules(blind))
         facts["warnings"] += warnings(stage, made["shortcuts"])
     return facts
@@ -73,7 +73,9 @@ def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozense
 def models(recipe: DatasetRecipe, session: Session) -> list[dict[str, str]]:
     """Each model that worked on the build: its role, model@revision, and its licence as the recipe states it."""
     judge, asker = recipe.judge, question_section(recipe, recipe.stage2) if recipe.stage2 else None
-    roles = [("writer", session.writer.name, recipe.writer.license)]
+    roles = [("writer", session.writer.name, (recipe.writer if recipe.stage1 else stage2_writer(recipe)).license)]
+    if session.second:
+        roles += [("writer of stage 2", session.second.name, stage2_writer(recipe).license)]
     roles += [("judge", session.judge.name, judge.license if judge else "unknown")] if session.judge else []
     roles += [("questions of stage 2", session.question_writer.name, asker.license)] if asker else []
     return [{"role": role, "model": name, "license": license_id} for role, name, license_id in roles]

@@ -17,7 +17,7 @@ from longvpo.clips.rows import Dropped
 from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.material import block_size
-from longvpo.dataset.session import make_writer, question_section
+from longvpo.dataset.session import make_writer, question_section, stage2_writer
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.models.encode import encode
@@ -57,7 +57,7 @@ def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
 
 
 def _name(section: WriterSection) -> str:
-    return f"{section.model}@{section.revision}"
+    return f"{section.model}@{section.revision}" + (f"+{section.adapter}" if section.adapter else "")
 
 
 def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def _stage2(recipe: DatasetRecipe, section: Stage2Section) -> dict[str, Any]:
     return {
         "long_videos": [one.values for one in samples],
         "stage2_triplets": section.triplets,
+        "stage2_writer": _name(stage2_writer(recipe)),
         "stage2_question_writer": _name(question_section(recipe, section)),
         "stage2_tasks": sorted(name for name, weight in section.tasks.items() if weight),
         # question, chosen and rejected, and the checks by asking with one scene at a time

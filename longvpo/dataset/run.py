@@ -78,7 +78,7 @@ def build(
             run_stage1(session, recipe.stage1, material, working / "blocks", one)
             one.check_some(session.journal.folder, working / "blocks")
         if recipe.stage2:
-            run_stage2(session, recipe.stage2, videos, working / "scenes", overlap, two)
+            run_stage2(session.of_stage(2), recipe.stage2, videos, working / "scenes", overlap, two)
             two.check_some(session.journal.folder)
         outcomes = {f"stage{outcome.stage}": outcome for outcome in (one, two) if outcome.triplets}
         facts = make_facts(session, outcomes, overlap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from longvpo.clips.rows import Clip, Refusal
 from longvpo.models.embed import Embedder
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.journal import Journal
-from longvpo.models.load import check_model
+from longvpo.models.load import check_model, writers_adapter
 from longvpo.models.local import LocalWriter
 from longvpo.models.text import Expected
 from longvpo.models.writer import Answer, Request, Writer
@@ -36,6 +36,11 @@ class Session:
     embedder: Embedder
     journal: Journal
     frames_of: ClipFrames
+    second: Writer | None = None  # captions and answers in stage 2, where that is another one
+
+    def of_stage(self, stage: int) -> Session:
+        """The session as a stage sees it: its own writer is the writer."""
+        return replace(self, writer=self.second) if stage == 2 and self.second else self
 
     def ask(self, requests: list[Request], progress: str, counts: Counter[str], name: Role = "writer") -> list[Answer]:
         """Answers in order; `counts` gains tokens and forms."""
@@ -99,12 +104,15 @@ def check_writers(recipe: DatasetRecipe, given: dict[str, Writer | None]) -> Non
     Raises:
         LongVPOError: one cannot be had, or the writer takes no video.
     """
-    sections = {"writer": recipe.writer, "judge": recipe.judge}
-    sections["question_writer"] = recipe.stage2.question_writer if recipe.stage2 else None
+    two = recipe.stage2
+    sections = {"writer": recipe.writer if recipe.stage1 else stage2_writer(recipe), "judge": recipe.judge}
+    sections |= {"question_writer": two.question_writer if two else None, "second": two.writer if two else None}
     for name, section in sections.items():
-        if given[name] or section is None or section.endpoint or section.model == STORY_QUESTIONS:
+        there = given["writer" if name == "second" else name]
+        if there or section is None or section.endpoint or section.model == STORY_QUESTIONS:
             continue
-        check_model(section, sees=name == "writer")
+        check_model(section, sees=name in ("writer", "second"))
+        writers_adapter(section)
 
 
 def open_session(
@@ -123,10 +131,12 @@ def open_session(
         loaded.append((section, one))
         return one
 
-    first = writer("writer", recipe.writer)
+    second = writer("writer", stage2_writer(recipe)) if recipe.stage2 else None
+    first = writer("writer", recipe.writer) if recipe.stage1 or second is None else second
     judge = writer("judge", recipe.judge) if recipe.judge else given["judge"]
     asker = writer("question_writer", question_section(recipe, recipe.stage2)) if recipe.stage2 else first
-    return Session(recipe, first, judge, asker, embedder or Embedder(recipe.filters), journal, frames_of)
+    embedder = embedder or Embedder(recipe.filters)
+    return Session(recipe, first, judge, asker, embedder, journal, frames_of, None if second is first else second)
 
 
 STORY_QUESTIONS = "tiny-questions"  # the name under which a recipe asks for the drawn world's own question writer
@@ -143,4 +153,9 @@ def make_writer(section: WriterSection) -> Writer:
 
 def question_section(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:
     """Who writes the questions: the recipe's own choice, or a language model that is there, or the writer."""
-    return section.question_writer or recipe.judge or recipe.writer
+    return section.question_writer or recipe.judge or stage2_writer(recipe)
+
+
+def stage2_writer(recipe: DatasetRecipe) -> WriterSection:
+    """Who captions scenes and answers in stage 2."""
+    return (recipe.stage2 and recipe.stage2.writer) or recipe.writer

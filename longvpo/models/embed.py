@@ -24,6 +24,8 @@ class Embedder:
     def __init__(self, section: FilterSection) -> None:
         self.section = section
         self.images = _load(section.visual_model, section.visual_revision, "image")
+        if section.visual_pooling:
+            _pool(self.images, section)
         self.sentences = _load(section.text_model, section.text_revision, "text")
 
     def texts(self, texts: list[str]) -> np.ndarray:
@@ -66,3 +68,15 @@ def _load(model: str, revision: str, takes: Literal["image", "text"]) -> Any:
         key = "visual_model" if takes == "image" else "text_model"
         raise LongVPOError(f"the encoder {model} takes no {takes}: set filters.{key} to one that does, or to `tiny`")
     return encoder
+
+
+def _pool(encoder: Any, section: FilterSection) -> None:
+    """Let an encoder make a frame's vector of its tokens as the recipe says."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    parts = [module for module in encoder if isinstance(module, Pooling)]
+    if not parts:
+        raise LongVPOError(
+            f"the encoder {section.visual_model} makes a frame's vector by itself: leave filters.visual_pooling out"
+        )
+    parts[0].pooling_mode = section.visual_pooling

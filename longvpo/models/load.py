@@ -20,7 +20,7 @@ from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import TRAINED, read_json
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights, read_header
 from longvpo.models.plain_text import tokenizer_of
-from longvpo.recipe.sections import ModelSection
+from longvpo.recipe.sections import ModelSection, WriterSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
@@ -163,6 +163,15 @@ def adapter_folder(adapter: str, revision: str) -> Path:
             f"there is no folder {adapter}, and no adapter {adapter}@{revision} on the Hub that can be reached: "
             f"{first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
         ) from error
+
+
+def writers_adapter(section: WriterSection) -> Path | None:
+    """Folder of the adapter that a writer has over its model. Raises LongVPOError when it is none of that model."""
+    if section.adapter is None:
+        return None
+    folder = adapter_folder(section.adapter, section.adapter_revision)
+    check_adapter(section, folder)
+    return folder
 
 
 def check_adapter(section: ModelSection, adapter: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.models.encode import encode, encode_texts, tells_times, to_model
-from longvpo.models.load import load_model, load_processor
+from longvpo.models.load import load_model, load_processor, writers_adapter
 from longvpo.models.plain_text import answer_ids, tokenizer_of
 from longvpo.models.replies import Reply, read_reply
 from longvpo.models.revision import model_name
@@ -21,13 +21,14 @@ from longvpo.recipe.sections import WriterSection
 
 
 class LocalWriter:
-    """A transformers model on this machine: one for video and text, or, to judge, one only for text."""
+    """A transformers model on this machine, with its adapter: for video and text, or, to judge, only for text."""
 
     def __init__(self, section: WriterSection) -> None:
         self.section = section
         self.settings = section.model_dump(include={"dtype", "quantization", "batch_size", "max_new_tokens"})
-        self.model = load_model(section)
-        self.name = model_name(section)
+        adapter = writers_adapter(section)
+        self.model = load_model(section, adapter)
+        self.name = model_name(section, adapter)
         self.processor = load_processor(section)
         if tells_times(self.processor):
             self.settings["times"] = True
@@ -158,7 +159,8 @@ def mean_log_probs(
     tokenizer = tokenizer_of(processor)
     order = np.argsort([len(question) + len(answer) for question, answer in zip(questions, answers, strict=True)])
     found = np.zeros(len(questions))
-    head, body = model.get_output_embeddings(), model.base_model
+    core = model.get_base_model() if hasattr(model, "peft_config") else model
+    head, body = core.get_output_embeddings(), core.base_model
     for start in tqdm(range(0, len(order), batch_size), desc="text only", leave=False):
         places = order[start : start + batch_size]
         prompts = encode_texts(processor, [questions[place] for place in places])

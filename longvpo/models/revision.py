@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.io.files import file_hash, text_hash, write_text
+from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.recipe.sections import ModelSection
 
 # files beside a model that say something about it, and decide no answer
@@ -16,9 +17,18 @@ RECORDS = re.compile(r"\..*|.*\.(md|png|yaml|lock)|(facts|provenance|release|res
 LARGE = 1 << 20  # bytes
 
 
-def model_name(section: ModelSection) -> str:
+def model_name(section: ModelSection, adapter: Path | None = None) -> str:
     """model@revision of a loaded model, for rows, cards and the journal. A path is nobody's business, so of a folder
-    it is the last name."""
+    it is the last name.
+
+    Args:
+        adapter: folder of the adapter over it; its name and eight digits of the hash of its weights are added.
+    """
+    if adapter is not None:
+        weights = remembered_hash(adapter / ADAPTER_WEIGHTS)[:8]
+        given = str(getattr(section, "adapter", None) or adapter)  # on the Hub, its folder is named after a commit
+        name = adapter.resolve().name if Path(given).is_dir() else given
+        return f"{model_name(section)}+{name}@{weights}"
     name = Path(section.model).resolve().name if _is_folder(section) else section.model
     return f"{name}@{revision_of(section)}"
 

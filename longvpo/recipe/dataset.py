@@ -54,10 +54,15 @@ class PromptSection(Section):
 class ContextSection(Section):
     """The clips that the policy sees."""
 
-    later: ClassVar = ("rejected_clip",)
+    later: ClassVar = ("rejected_clip", "fill")
     frame_budget: int = Field(128, gt=0)
     clips: tuple[int, ...] | None = Field(
         None, description="numbers of clips a context, drawn evenly; repeats weigh; null: from 2 to the frame budget"
+    )
+    fill: Literal["uniform", "full"] = Field(
+        "uniform",
+        description="without `clips`: a context is filled to a length drawn evenly up to the frame budget, or, as in "
+        "the paper, until the next clip does not fit",
     )
     rejected_clip: Literal["random", "first"] = Field(
         "random",
@@ -81,6 +86,7 @@ class Stage2Section(Section):
     """Self-reasoning: questions that need several scenes of a long video. Sections 3.4 and 4.1 of the paper."""
 
     speaking: ClassVar = {"sources": ()}
+    later: ClassVar = ("writer",)
     sources: tuple[LongSourceSection, ...] = Field(min_length=1)
     triplets: int = Field(6_000, gt=0)
     attempts: float = Field(5.0, ge=1, description="gives up after this many times `triplets` questions")
@@ -97,6 +103,10 @@ class Stage2Section(Section):
     )
     question_writer: WriterSection | None = Field(
         None, description="the language model that writes the questions; null: the judge, or else the writer"
+    )
+    writer: WriterSection | None = Field(
+        None,
+        description="captions the scenes and answers, such as the model that stage 1 trained; null: the one above",
     )
     chosen: Literal["relevant", "full"] = Field(
         "relevant", description="scenes that the chosen answer is written from"

@@ -199,10 +199,21 @@ class EndpointSection(Section):
 class WriterSection(ModelSection):
     """The model that writes questions and answers. The paper lets the model that will be trained do it."""
 
+    later: ClassVar = ("adapter", "adapter_revision")
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(256, gt=0)
     temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")
     endpoint: EndpointSection | None = Field(None, description="null: the model runs on this machine")
+    adapter: IdOrFolder | None = Field(
+        None, description="a folder that training made, or a Hub id: the model writes with it, on this machine"
+    )
+    adapter_revision: str = "main"
+
+    @model_validator(mode="after")
+    def _adapter_here(self) -> WriterSection:
+        if self.adapter is not None and self.endpoint is not None:
+            raise ValueError("a server has its adapters under names of its own: give that as `model`, and no adapter")
+        return self
 
 
 class FilterSection(Section):
@@ -212,11 +223,14 @@ class FilterSection(Section):
     """
 
     speaking: ClassVar = {"visual_model": ("visual_revision",), "text_model": ("text_revision",)}
-    later: ClassVar = ("balance",)
+    later: ClassVar = ("balance", "visual_pooling")
     visual_model: IdOrFolder = "facebook/dinov2-base"
     visual_revision: str = "main"
     visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
     visual_frames: int = Field(8, gt=0, description="frames a clip")
+    visual_pooling: Literal["cls", "mean"] | None = Field(
+        None, description="a frame's vector: of its first token, or the mean of all; null: the encoder's own, or mean"
+    )
     text_model: IdOrFolder = "sentence-transformers/all-MiniLM-L6-v2"
     text_revision: str = "main"
     specificity: bool = Field(

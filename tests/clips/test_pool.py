@@ -69,6 +69,19 @@ def test_contexts_keep_to_the_frame_budget() -> None:
     assert np.ptp(lengths) > 40, "the length varies"
 
 
+def test_a_context_is_filled_evenly_or_to_the_budget() -> None:
+    clips, filled = pool(np.eye(100), np.eye(100), [4] * 100), {}
+    for fill in ("uniform", "full"):
+        section = ContextSection.model_validate({"frame_budget": 130, "fill": fill})
+        drawn = [
+            choose_context(clips, 0, np.eye(100)[0], section, FilterSection(), np.random.default_rng(seed))
+            for seed in range(40)
+        ]
+        filled[fill] = [len(context.clips) for context in drawn if not isinstance(context, Refusal)]
+    assert filled["full"] == [32] * 40, "another clip of 4 frames does not fit into 130"
+    assert min(filled["uniform"]) < 8 < 24 < max(filled["uniform"])
+
+
 def test_the_clip_of_the_rejected_answer_stands_anywhere() -> None:
     clips, places = pool(np.eye(50), np.eye(50), [4] * 50), {"random": [], "first": []}
     for where, found in places.items():

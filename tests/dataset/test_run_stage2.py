@@ -11,6 +11,7 @@ from datasets import load_dataset
 from support.scribe import Scribe, content
 
 from longvpo.clips.rows import features
+from longvpo.dataset.plan import plan_build
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import Answer, Request
@@ -132,3 +133,32 @@ def test_no_triplet_left_says_why(stage2_recipe: DatasetRecipe, tmp_path: Path) 
 
     with pytest.raises(LongVPOError, match=r"left in stage 2: 200 empty; .* used 200 times of 200.*--journal"):
         build(stage2_recipe, tmp_path / "out", question_writer=Silent(tmp_path / "asked"))
+
+
+def test_stage_2_is_written_by_the_model_that_stage_1_trained(
+    trained: Path, world: Path, stories: Path, tmp_path: Path
+) -> None:
+    """Captions and answers of stage 2 are its own writer's; those of stage 1, and the questions, are others'."""
+    small = [f"sources.0.folder={world}", "stage1.triplets=6", "context.clips=[2, 4]", "text_only=20"]
+    own = [f"stage2.writer.{key}={value}" for key, value in {"model": "tiny", "dtype": "float32"}.items()]
+    own += [f"stage2.writer.adapter={trained}", "stage2.writer.max_new_tokens=24", "stage2.writer.license=apache-2.0"]
+    values = [*small, f"stage2.sources.0.folder={stories}", "stage2.triplets=4", *own]
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", values)
+    assert plan_build(recipe)["stage2_writer"] == f"tiny@main+{trained}"
+    facts = build(recipe, tmp_path / "both")
+    rows, told = (load_dataset(str(tmp_path / "both"), name, split="train") for name in ("stage2", "scenes"))
+    (second,) = set(rows["writer"]) | set(told["writer"])
+    assert second.startswith(f"tiny@main+{trained.name}@")
+    assert set(load_dataset(str(tmp_path / "both"), "stage1", split="train")["writer"]) == {"tiny@main"}
+    assert set(rows["question_writer"]) == {"tiny-questions@1"}
+    assert {"role": "writer of stage 2", "model": second, "license": "apache-2.0"} in facts["models"]
+    assert [facts["text_only"][stage]["model"] for stage in ("stage1", "stage2")] == ["tiny@main", second]
+    assert second in (tmp_path / "both" / "README.md").read_text()
+
+    # by itself it is the same, and the base is not loaded for it
+    alone = load_recipe(DatasetRecipe, "tiny/dataset", ["sources=[]", "stage1=null", *values[2:]])
+    facts = build(alone, tmp_path / "alone")
+    assert facts["writer"] == second
+    assert "writer of stage 2" not in {one["role"] for one in facts["models"]}
+    others = load_dataset(str(tmp_path / "alone"), "stage2", split="train").remove_columns("recipe")
+    assert others.to_list() == rows.remove_columns("recipe").to_list()

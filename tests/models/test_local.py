@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 from scipy.stats import chisquare
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from longvpo.models.load import load_processor
-from longvpo.models.local import LocalWriter, sampler
+from longvpo.errors import LongVPOError
+from longvpo.models.load import load_processor, writers_adapter
+from longvpo.models.local import LocalWriter, mean_log_probs, sampler
+from longvpo.models.revision import remembered_hash
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import ModelSection, WriterSection
 from longvpo.tiny.tasks import ASK
@@ -89,3 +94,31 @@ def test_a_model_for_text_alone_can_judge(tmp_path: Path) -> None:
 def test_a_video_model_can_be_asked_without_a_video() -> None:
     writer = LocalWriter(WriterSection(model="tiny", dtype="float32", max_new_tokens=5))
     assert ask(writer, [Request("what color is the ring?")])[0].prompt_tokens
+
+
+def test_a_writer_with_an_adapter(trained: Path, world: Path, tmp_path: Path) -> None:
+    """It answers as model and adapter together do, and goes by both."""
+    stronger = shutil.copytree(trained, tmp_path / "stronger")
+    weights = load_file(trained / "adapter_model.safetensors")
+    save_file({name: 40 * one for name, one in weights.items()}, stronger / "adapter_model.safetensors")
+    said, names, likelier = {}, {}, {}
+    for name, adapter in (("base", None), ("trained", trained), ("stronger", stronger)):
+        values = {"model": "tiny", "dtype": "float32", "max_new_tokens": 24, "adapter": adapter and str(adapter)}
+        writer = LocalWriter(WriterSection.model_validate(values))
+        said[name] = [one.text for one in ask(writer, [about(world, number, 0, 0.0) for number in range(6)])]
+        names[name] = writer.name
+        pair = [["where is the ring?"], ["in the sea"]]
+        likelier[name] = float(mean_log_probs(writer.model, writer.processor, *pair, 1)[0])
+    assert names["base"] == "tiny@main"
+    hashed = remembered_hash(trained / "adapter_model.safetensors")[:8]
+    assert names["trained"] == f"tiny@main+{trained.name}@{hashed}"
+    assert len(set(names.values())) == 3
+    assert said["stronger"] != said["base"]
+    assert len(set(likelier.values())) == 3
+
+
+def test_an_adapter_of_another_model_is_no_writers(trained: Path) -> None:
+    with pytest.raises(LongVPOError, match="was trained on tiny, not on someone/else"):
+        writers_adapter(WriterSection(model="someone/else", adapter=str(trained)))
+    with pytest.raises(ValidationError, match="a server has its adapters under names of its own"):
+        WriterSection.model_validate({"model": "x", "adapter": "y", "endpoint": {"url": "http://localhost:1/v1"}})
