@@ -215,20 +215,21 @@ def test_every_dataset_recipe_dry_runs(
     name: str, world: Path, stories: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     recipe = load_recipe(DatasetRecipe, name)
-    assert recipe.stage1 is not None
     assert recipe.stage2 is not None
     sources = [{"name": source.name, "folder": str(world)} for source in recipe.sources]
     films = [{"name": source.name, "folder": str(stories)} for source in recipe.stage2.sources]
     overrides = [f"sources={json.dumps(sources)}", f"stage2.sources={json.dumps(films)}"]
     plan = dry_run(monkeypatch, capsys, name, *overrides)
     assert plan["recipe"] == recipe.name
-    assert [source["rows"] for source in plan["sources"]] == [60] * len(sources)
     assert [source["rows"] for source in plan["long_videos"]] == [6] * len(films)
-    assert plan["triplets"] == recipe.stage1.triplets
     assert plan["stage2_triplets"] == recipe.stage2.triplets
     assert set(plan["stage2_tasks"]) == set(recipe.stage2.tasks)
-    assert plan["writer"] == f"{recipe.writer.model}@{recipe.writer.revision}"
-    assert isinstance(plan["prompt_tokens_a_call"], int) == (recipe.writer.model == "tiny")
+    adapter = f"+{recipe.writer.adapter}" if recipe.writer.adapter else ""
+    assert plan["writer"] == plan["stage2_writer"] == f"{recipe.writer.model}@{recipe.writer.revision}{adapter}"
+    if recipe.stage1:
+        assert [source["rows"] for source in plan["sources"]] == [60] * len(sources)
+        assert plan["triplets"] == recipe.stage1.triplets
+        assert isinstance(plan["prompt_tokens_a_call"], int) == (recipe.writer.model == "tiny")
     assert list(here.iterdir()) == []
 
 
