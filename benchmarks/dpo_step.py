@@ -143,6 +143,9 @@ def noise(clip: dict[str, Any]) -> np.ndarray:
     return np.random.default_rng(int(clip["start"])).integers(0, 256, (CLIP, SIDE, SIDE, 3), dtype=np.uint8)
 
 
+noise.size = lambda clip: (SIDE, SIDE)  # type: ignore[attr-defined]  # as ClipFrames tells it
+
+
 def row(frames: int) -> dict[str, Any]:
     clips = [
         {"source": "noise", "video": "noise", "start": float(start), "end": float(start + CLIP)}

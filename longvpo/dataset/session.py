@@ -68,9 +68,12 @@ def clip_request(
     counts = [len(sample_times(*span, video.fps, video.max_frames)) for span in spans]
     told = shown(spans, counts, budget if len(clips) > 1 else None)
 
+    # letterboxes go by the names that earlier versions gave to clips of one size
+    cropped = " crop" if video.fit == "crop" and len(clips) > 1 else ""
+
     def frames() -> np.ndarray:
         read = [session.frames_of(clip.reference) for clip in clips]
-        return read[0] if len(clips) == 1 else join(thin(read, budget), 0)
+        return read[0] if len(clips) == 1 else join(thin(read, budget), video.fit)
 
     return Request(
         text=text,
@@ -79,7 +82,7 @@ def clip_request(
         expects=expects,
         times=told.times,
         seconds=told.seconds,
-        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips),
+        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + cropped,
         frames=frames,
     )
 

@@ -83,7 +83,7 @@ def make_cells(
 
 def _request(pool: Pool, needle: Needle, frames_of: ClipFrames) -> Request:
     def video() -> np.ndarray:
-        return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], needle.place)
+        return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], frames_of.section.fit)
 
     spans = [(pool.clips[clip].start, pool.clips[clip].end) for clip in needle.clips]
     told = shown(spans, pool.frames[needle.clips].tolist())

@@ -15,6 +15,7 @@ AtHome = BeforeValidator(lambda value: at_home(value) if isinstance(value, str) 
 FolderPath = Annotated[Path, AtHome]
 IdOrFolder = Annotated[str, AtHome]
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
+Fit = Literal["letterbox", "crop"]
 
 
 class Section(BaseModel):
@@ -41,9 +42,15 @@ def section_in(annotation: Any) -> type[Section] | None:
 class VideoSection(Section):
     """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
 
+    later: ClassVar = ("fit",)
     fps: float = Field(1.0, gt=0)
     max_frames: int = Field(64, gt=0, description="frames a clip")
     short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
+    fit: Fit = Field(
+        "letterbox",
+        description="how clips of other shapes stand in a context, which has the size of most of its clips: "
+        "letterbox, with black bars; crop, only their middle",
+    )
     backend: Backend = "auto"
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
     workers: int = Field(4, gt=0, description="threads that decode ahead in a build")

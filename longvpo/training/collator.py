@@ -1,7 +1,8 @@
 """Triplets to batches: the policy gets the whole context, the reference what the triplet's row says.
 
 A row's `reference` is `anchor`: the first clip of `anchors`; `relevant`: all of them, in the context's order; or
-`full`: the whole context. A batch of n triplets, T tokens long in the context and t in what the reference sees:
+`full`: the whole context. It sees these clips as they stand in the context, on the same canvas. A batch of n triplets,
+T tokens long in the context and t in what the reference sees:
 
     input_ids         (2n, T)   n rows of prompt + chosen, then n rows of prompt + rejected, padded on the right
     attention_mask    (2n, T)
@@ -27,10 +28,11 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import existing_file
 from longvpo.models.encode import encode
 from longvpo.models.plain_text import TEXT, answer_ids
+from longvpo.recipe.sections import Fit
 from longvpo.recipe.training import Reference
 from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames, check_reach, sample_times
-from longvpo.video.joined import Shown, join, shown, thin
+from longvpo.video.joined import Shown, canvas, join, shown, thin
 
 NAMES = ("source", "video", "start", "end")  # what names a clip
 ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
@@ -51,12 +53,14 @@ class AnchoredCollator:
     frames_of: gives the sampled frames of a clip.
     frame_budget: frames a video, the policy's as the reference's; one with more is thinned evenly. None: all.
     token_budget: tokens of a prompt with both answers; one with more is an error. None: any number.
+    fit: how clips of other shapes stand in a context.
     """
 
     processor: Any
     frames_of: ClipFrames
     frame_budget: int | None = None
     token_budget: int | None = None
+    fit: Fit = "letterbox"
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Raises LongVPOError when a video of a triplet cannot be read, or its clips do not fit into the budget."""
@@ -78,19 +82,21 @@ class AnchoredCollator:
         for row, kind in zip(rows, kinds, strict=True):
             anchors = row["anchors"]
             places = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}
-            videos.append(self._video([row["context"][place] for place in places[kind]], row["context"][anchors[0]]))
+            videos.append(self._video(row["context"], places[kind]))
         return self.side(rows, videos)
 
-    def _video(self, named: list[dict[str, Any]], anchor: dict[str, Any]) -> Video:
-        """These clips as one video, with the pixels of the anchor, which is one of them, as they are."""
+    def _video(self, context: list[dict[str, Any]], places: list[int]) -> Video:
+        """The clips at these places as one video, on the canvas of the whole context."""
+        named = [context[place] for place in places]
         clips = [self.frames_of(clip) for clip in named]
         kept = thin(clips, self.frame_budget)
+        others = [clip for place, clip in enumerate(context) if place not in places]
+        size = canvas([*(clip.shape[1:3] for clip in clips), *(self.frames_of.size(clip) for clip in others)])
         told = shown([(clip["start"], clip["end"]) for clip in named], [*map(len, clips)], self.frame_budget)
-        place = named.index(anchor)
-        # how many of a clip's frames are left, and at which size, decides which pixels they have
-        size = clips[place].shape[1:3]
-        names = [(*(clip[part] for part in NAMES), len(some), *size) for clip, some in zip(named, kept, strict=True)]
-        return Video(join(kept, place), told, list(zip(names, map(len, kept), strict=True)))
+        # how many of a clip's frames are left, and how they fit into which size, decides which pixels they have
+        shape = (*size, self.fit)
+        names = [(*(clip[part] for part in NAMES), len(some), *shape) for clip, some in zip(named, kept, strict=True)]
+        return Video(join(kept, self.fit, size), told, list(zip(names, map(len, kept), strict=True)))
 
     def side(self, rows: list[dict[str, Any]], videos: list[Video]) -> dict[str, Any]:
         """One model's inputs: each triplet's prompt over its video, with both answers."""

@@ -183,6 +183,7 @@ def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256
         "fps": recipe.video.fps,
         "max_frames": recipe.video.max_frames,
         "short_side": recipe.video.short_side,
+        "fit": recipe.video.fit,
         "frame_budget": recipe.frame_budget,
     }
 

@@ -215,7 +215,9 @@ def make_trainer(
         args=arguments,
         train_dataset=rows,
         processing_class=processor,
-        data_collator=AnchoredCollator(processor, frames_of, recipe.frame_budget, recipe.token_budget),
+        data_collator=AnchoredCollator(
+            processor, frames_of, recipe.frame_budget, recipe.token_budget, recipe.video.fit
+        ),
         peft_config=None if start else lora_config(recipe.lora, recipe.base),
         vision_cache_gb=recipe.vision_cache_gb,
         longest=longest,

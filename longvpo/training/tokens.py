@@ -24,7 +24,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import lora_config, skeleton_of
 from longvpo.training.memory import adapter_parameters, linear_layers
 from longvpo.video.frames import sample_times, scaled_size
-from longvpo.video.joined import Shown, at_rate, shown
+from longvpo.video.joined import Shown, at_rate, canvas, shown
 from longvpo.video.probe import probe
 
 if TYPE_CHECKING:
@@ -89,11 +89,9 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
     prompts = tokens_of("prompt", plain_ids)
     chosen, rejected = (tokens_of(name, answer_ids, *answer_frame(processor)) for name in ("chosen", "rejected"))
     contexts = rows["context"]
-    # all clips of a context take the size of the first anchor: video.join
-    videos = [(c[at[0]]["source"], c[at[0]]["video"]) for c, at in zip(contexts, rows["anchors"], strict=True)]
-    each = list(dict.fromkeys(videos))
+    each = list({(clip["source"], clip["video"]) for context in contexts for clip in context})
     with ThreadPoolExecutor(video.workers) as pool:
-        sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one), each), strict=True))
+        sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one)[::-1], each), strict=True))
 
     sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
     counted, timed = cache(partial(shown_row, processor)), tells_times(processor)
@@ -102,7 +100,8 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
         spans = [(clip["start"], clip["end"]) for clip in context]
         told = shown(spans, [sampled(*span) for span in spans], recipe.frame_budget)
         even = at_rate(len(told.times), video.fps)
-        one = counted(sizes[videos[number]], even)
+        size = canvas([sizes[clip["source"], clip["video"]] for clip in context])
+        one = counted(size[::-1], even)
         longer = counted(SMALL, told).video - counted(SMALL, even).video if timed else 0
         answers = chosen[number] + rejected[number]
         tokens = one.tokens + longer + prompts[number] + answers

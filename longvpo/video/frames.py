@@ -147,6 +147,12 @@ class ClipFrames:
             raise LongVPOError(f"no folder is given for the videos of source {source}: set data.videos.{source}")
         return self.folders[source]
 
+    def size(self, clip: Mapping[str, Any]) -> tuple[int, int]:
+        """(height, width) of a clip's frames, from the file alone; it raises what reading them would."""
+        file = probe(existing_file(self.folder_of(clip["source"]), clip["video"]))
+        width, height = scaled_size(file.width, file.height, self.section.short_side)
+        return height, width
+
     def __call__(self, clip: Mapping[str, Any]) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).
 

@@ -1,16 +1,20 @@
-"""Several clips as one video: which of their frames are left, and when each is on screen.
+"""Several clips as one video: which of their frames are left, when each is on screen, and on which canvas.
 
-The rule: what a model is told of time is true, and is computed here for all: building, training and evaluation.
+The rule: what a model is told of time is true, and no clip is known by its shape. Both are computed here for all:
+building, training and evaluation.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from longvpo.errors import LongVPOError
+from longvpo.recipe.sections import Fit
 from longvpo.video.frames import middles
 
 TICKS = 1000  # a second
@@ -62,23 +66,44 @@ def at_rate(frames: int, fps: float) -> Shown:
     return shown([(0.0, frames / fps)], [frames])
 
 
-def join(clips: list[np.ndarray], anchor: int) -> np.ndarray:
+def canvas(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The (height, width) of a video that is made of clips of these sizes: the one that most of them have.
+
+    Of sizes that as many have it is the largest. Neither order nor role of a clip counts: no anchor is known by its
+    shape.
+    """
+    have = Counter(sizes)
+    return max(have, key=lambda size: (have[size], size[0] * size[1], size))
+
+
+def join(clips: list[np.ndarray], fit: Fit, size: tuple[int, int] | None = None) -> np.ndarray:
     """One video from several clips: frames of shape (sum of frames, height, width, 3).
 
-    Clips of another size than the anchor's are resized to it, so that the anchor's pixels stay as they are.
+    Args:
+        fit: what becomes of clips of another size, whose shapes are kept: letterbox, black bars beside all of their
+            picture; crop, the middle of it without bars.
+        size: (height, width) of the video; None: the clips' `canvas`.
     """
-    from PIL import Image
+    height, width = size or canvas([clip.shape[1:3] for clip in clips])
+    return np.concatenate([_fitted(clip, fit, height, width) for clip in clips])
 
-    height, width = clips[anchor].shape[1:3]
 
-    def fit(frames: np.ndarray) -> np.ndarray:
-        if frames.shape[1:3] == (height, width):
-            return frames
-        return np.stack(
-            [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BICUBIC)) for f in frames]
-        )
-
-    return np.concatenate([fit(frames) for frames in clips])
+def _fitted(frames: np.ndarray, fit: Fit, height: int, width: int) -> np.ndarray:
+    tall, wide = frames.shape[1:3]
+    if (tall, wide) == (height, width):
+        return frames
+    scale = (max if fit == "crop" else min)(height / tall, width / wide)
+    # the middle of the frame is shown in the middle of the canvas
+    part = min(width / scale, wide), min(height / scale, tall)
+    inner = max(round(part[0] * scale), 1), max(round(part[1] * scale), 1)
+    left, top = (wide - part[0]) / 2, (tall - part[1]) / 2
+    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+    box = (left, top, left + part[0], top + part[1])
+    found = np.zeros((len(frames), height, width, 3), np.uint8)
+    for target, frame in zip(found, frames, strict=True):
+        image = Image.fromarray(frame).resize(inner, Image.Resampling.BICUBIC, box)
+        target[y : y + inner[1], x : x + inner[0]] = np.asarray(image)
+    return found
 
 
 def thin(clips: list[np.ndarray], budget: int | None) -> list[np.ndarray]:

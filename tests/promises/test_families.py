@@ -174,7 +174,7 @@ def test_the_internvl_recipe_trains_every_family(
     processor = load_processor(recipe.base)
     row = load_dataset(str(mixed), "stage1", split="train")[1]
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    frames = join([frames_of(clip) for clip in row["context"]], 0)
+    frames = join([frames_of(clip) for clip in row["context"]], "letterbox")
     ours = load_model(recipe.base, adapter)
     inputs = to_model(encode(processor, [row["prompt"]], [frames], [at_rate(len(frames), recipe.video.fps)]), ours)
     with torch.no_grad():

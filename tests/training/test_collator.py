@@ -41,7 +41,9 @@ def test_a_context_beyond_the_frame_budget_is_thinned(stage2_rows: list[dict[str
     ], "the reference's 8 frames are within the budget"
     assert told[1].timestamps == [place + 0.5 for place in range(8)]
     clips = [collate.frames_of(clip) for clip in row["context"]]
-    by_hand = encode(load_processor(TINY), [row["prompt"]], [join(thin(clips, 10), 0)], [at_rate(10, 10 / 32)])
+    by_hand = encode(
+        load_processor(TINY), [row["prompt"]], [join(thin(clips, 10), "letterbox")], [at_rate(10, 10 / 32)]
+    )
     assert torch.equal(batch["vision"][0]["pixel_values_videos"], by_hand["pixel_values_videos"])
     plain = collator(world)([row])
     assert torch.equal(batch["reference"]["input_ids"], plain["reference"]["input_ids"])

@@ -85,7 +85,7 @@ def test_the_saved_adapter_loads_over_the_base_in_a_fresh_process(
     adapter = tmp_path / "stage2"
     train(recipe, adapter)
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    video = join([frames_of(clip) for clip in stage2_rows[7]["context"]], 0)
+    video = join([frames_of(clip) for clip in stage2_rows[7]["context"]], "letterbox")
     inputs = encode(load_processor(recipe.base), [stage2_rows[7]["prompt"]], [video], [at_rate(len(video), 1.0)])
     torch.save(inputs, tmp_path / "inputs.pt")
     with torch.no_grad():

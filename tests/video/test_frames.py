@@ -17,7 +17,6 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import VideoSection
 from longvpo.video import probe
 from longvpo.video.frames import ClipFrames, duration, read_frames, sample_times, scaled_size, write_video
-from longvpo.video.joined import join
 from longvpo.video.recent import Recent
 
 
@@ -176,13 +175,6 @@ def test_clips_go_to_workers_that_are_no_forks(counting: Path) -> None:
     clip = {"source": "drawn", "video": counting.name, "start": 0.0, "end": 4.0}
     frames = frames_of(clip)
     assert np.array_equal(pickle.loads(pickle.dumps(frames_of))(clip), frames)
-
-
-def test_clips_of_other_sizes_are_fitted_to_the_anchor() -> None:
-    anchor, other = np.full((2, 30, 40, 3), 7, np.uint8), np.zeros((3, 60, 60, 3), np.uint8)
-    joined = join([other, anchor], 1)
-    assert joined.shape == (5, 30, 40, 3)
-    assert (joined[3:] == 7).all()
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def by_hand(trainer: Any, rows: list[dict[str, Any]], world: Path) -> float:
     losses = []
     for row in rows:
         clips = [frames_of(clip) for clip in row["context"]]
-        context, anchor = join(clips, row["anchors"][0]), clips[row["anchors"][0]]
+        context, anchor = join(clips, "letterbox"), clips[row["anchors"][0]]
         with torch.no_grad():
             policy = [log_prob(model, processor, row["prompt"], context, row[a]) for a in ("chosen", "rejected")]
             with model.disable_adapter():
@@ -195,7 +195,7 @@ def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(
     processor = load_processor(recipe.base)
     row = next(row for row in rows if len(row["context"]) == 4)
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
-    video = join([frames_of(clip) for clip in row["context"]], 0)
+    video = join([frames_of(clip) for clip in row["context"]], "letterbox")
     inputs = encode(processor, [row["prompt"]], [video], [at_rate(len(video), 1.0)])
     torch.save(inputs, tmp_path / "inputs.pt")
     with torch.no_grad():
