@@ -78,8 +78,14 @@ class ContextSection(Section):
 
 
 class Stage1Section(Section):
+    later: ClassVar = ("rejected_from",)
     triplets: int = Field(10_000, gt=0)
     attempts: float = Field(3.0, ge=1, description="gives up after this many times `triplets` anchors")
+    rejected_from: Literal["one", "all"] = Field(
+        "one",
+        description="distractors that the rejected answer is written from: one of the context, or all; then the whole "
+        "context is drawn from the anchor's block of clips",
+    )
 
 
 class Stage2Section(Section):

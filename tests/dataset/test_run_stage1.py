@@ -157,3 +157,33 @@ def test_rejected_answers_are_judged(world: Path, tmp_path: Path) -> None:
     assert facts["calls"]["judge_calls"] == 2 * (len(rows) + len(wrong))
     assert f"Answer B: {rows[0]['rejected']}" in asked
     assert "clip_pair" in facts["prompts"]
+
+
+def test_a_rejected_answer_from_all_distractors(world: Path, tmp_path: Path) -> None:
+    """The writer sees every clip of the context but the anchor, in their order, and no other."""
+    seen: dict[int, list[Request]] = {}
+
+    class Watching(Scribe):
+        def answer(self, request: Request) -> str:
+            seen.setdefault(request.seed, []).append(request)
+            return super().answer(request)
+
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=40", "context.clips=[1, 2, 4]", "stage2=null"]
+    overrides += ["stage1.rejected_from=all", "context.frame_budget=16", "text_only=0"]
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", overrides)
+    build(recipe, tmp_path / "out", Watching(tmp_path / "asked"))
+    clips = {clip["clip_id"]: clip for clip in load_dataset(str(tmp_path / "out"), "clips", split="train")}
+    rows = load_dataset(str(tmp_path / "out"), "stage1", split="train").to_list()
+    assert {len(row["context"]) for row in rows} == {1, 2, 4}
+    for row in rows:
+        others = [clip for place, clip in enumerate(row["context"]) if place != row["anchors"][0]]
+        if others:
+            assert row["rejected_clips"] == others
+        assert len(row["rejected_clips"]) == max(len(others), 1)
+        asked = seen[row["seed"]][-1]
+        assert [part.split()[0] for part in asked.media.split(" + ")] == [
+            clips[clip["clip_id"]]["sha256"] for clip in row["rejected_clips"]
+        ]
+        assert asked.count <= 16
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "answers the same question from all other clips (`rejected`)" in card

@@ -16,7 +16,7 @@ from longvpo.clips.rows import Clip, Refusal
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.replies import PairVerdict, Verdict, parse_right, parse_verdict
 from longvpo.dataset.session import Session, failed
-from longvpo.dataset.stage1.blocks import Block, Cue
+from longvpo.dataset.stage1.blocks import Block, Cue, block_context, writes_from_all
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import PromptSection
 
@@ -26,7 +26,7 @@ class Placed:
     """A draft with its context."""
 
     draft: Cue
-    outside: Clip  # the clip that the rejected answer was written from
+    outside: list[Clip]  # the clips that the rejected answer was written from
     context: Context
     clips: list[Clip]  # clips of the context
 
@@ -37,6 +37,7 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
     places = {clip.clip_id: place for place, clip in enumerate(pool.clips)}
     uses = np.array([outcome.uses[clip.clip_id] for clip in pool.clips])
     placed: list[Placed] = []
+    from_all = writes_from_all(recipe)
     for block in blocks:
         for draft, question in zip(block.drafts, block.questions, strict=True):
             outcome.tried["anchored"] += 1
@@ -44,7 +45,9 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
             made: Refusal | Context | None = draft.refusal or outcome.asked.before(
                 question, recipe.filters.question_threshold
             )
-            if made is None:
+            if made is None and from_all:
+                made = block_context(draft, block.pool, question, recipe)
+            elif made is None:
                 rng = np.random.default_rng([recipe.seed, draft.number, 1])
                 first, other = places[anchor.clip_id], places[outside.clip_id]
                 made = choose_context(pool, first, question, recipe.context, recipe.filters, rng, other, uses)
@@ -53,8 +56,10 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
                 continue
             outcome.replaced.update(made.replaced)
             outcome.asked.add(question)
-            uses[[clip for clip in made.clips if clip != made.clips[made.place]]] += 1
-            placed.append(Placed(draft, outside, made, [pool.clips[index] for index in made.clips]))
+            clips = [(block.pool if from_all else pool).clips[index] for index in made.clips]
+            others = [clip for place, clip in enumerate(clips) if place != made.place]
+            uses[[places[clip.clip_id] for clip in others]] += 1
+            placed.append(Placed(draft, (others if from_all else []) or [outside], made, clips))
     outcome.uses = Counter({clip.clip_id: int(count) for clip, count in zip(pool.clips, uses, strict=True)})
     for item, verdict in zip(placed, judge(placed, session, outcome.counts), strict=True):
         draft, anchors = item.draft, [item.context.place]
@@ -64,7 +69,7 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
             continue
         similarity, specificity = item.context.similarity, item.context.specificity
         more = {"anchors": anchors, "similarity": similarity, "specificity": specificity}
-        outcome.triplets.append(draft.triplet(session, item.clips, [item.outside], rejection="distractor", **more))
+        outcome.triplets.append(draft.triplet(session, item.clips, item.outside, rejection="distractor", **more))
 
 
 def judge(placed: list[Placed], session: Session, counts: Counter[str]) -> list[Refusal | None]:

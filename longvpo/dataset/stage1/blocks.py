@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.pool import MEASURED, Pool
+from longvpo.clips.pool import MEASURED, Context, Pool, choose_context
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import Draft
 from longvpo.errors import say
 from longvpo.io.files import whole_file
+from longvpo.recipe.dataset import DatasetRecipe
 
 # fields of a draft, in the order in which a block's file has them
 KEPT = ("number", "anchor", "seed", "question", "prompt", "chosen", "rejected", "outside", "refusal")
@@ -80,6 +81,22 @@ class Block:
             counts=Counter(record["counts"]),
             writer=record.get("writer", ""),
         )
+
+
+def writes_from_all(recipe: DatasetRecipe) -> bool:
+    """Whether a rejected answer is written from all distractors of its context."""
+    return recipe.stage1 is not None and recipe.stage1.rejected_from == "all"
+
+
+def block_context(draft: Cue, pool: Pool, question: np.ndarray, recipe: DatasetRecipe) -> Context | Refusal:
+    """The context of a draft out of its block: the same whenever it is drawn, before the answers or after.
+
+    Args:
+        pool: the block's.
+        question: unit vector.
+    """
+    rng = np.random.default_rng([recipe.seed, draft.number, 1])
+    return choose_context(pool, draft.anchor, question, recipe.context, recipe.filters, rng)
 
 
 def is_kept(path: Path, writer: str) -> bool:

@@ -2,7 +2,8 @@
 
 The writer sees only the anchor when it writes the question and the chosen answer, and only a distractor when it
 writes the rejected one. That distractor is drawn from the anchor's block of clips, which is itself drawn at random: so
-every clip is decoded once. The other distractors are drawn from all clips, when all are known.
+every clip is decoded once. The other distractors are drawn from all clips, when all are known. Where rejected answers
+are written from `all` distractors, the whole context is drawn from the block.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from longvpo.dataset.drafts import alive, check_pairs
 from longvpo.dataset.material import BlockPlan, Opened
 from longvpo.dataset.replies import Question, parse_question
 from longvpo.dataset.session import Session, clip_request, failed, no_caption
-from longvpo.dataset.stage1.blocks import Block, Cue
+from longvpo.dataset.stage1.blocks import Block, Cue, block_context, writes_from_all
 from longvpo.recipe.dataset import DatasetRecipe
 
 
@@ -99,19 +100,33 @@ def write_questions(drafts: list[Cue], pool: Pool, session: Session, counts: Cou
 def write_rejected(
     drafts: list[Cue], pool: Pool, questions: np.ndarray, session: Session, counts: Counter[str]
 ) -> None:
-    """The same question, answered only from a distractor: plausible, and from looking in the wrong place."""
+    """The same question, answered only from distractors: plausible, and from looking in the wrong place."""
+    shown: dict[int, list[Clip]] = {}
     for draft, question in zip(drafts, questions, strict=True):
         if draft.refusal is None:
-            drawn = draw_distractor(draft, pool, question, session.recipe)
+            drawn = draw_distractors(draft, pool, question, session.recipe)
             if isinstance(drawn, Refusal):
                 draft.refusal = drawn
             else:
-                draft.outside = drawn
+                draft.outside, shown[draft.number] = drawn[0], [pool.clips[place] for place in drawn]
     written = alive(drafts)
-    requests = [clip_request([pool.clips[draft.outside]], session, draft.prompt, draft.seed) for draft in written]
+    requests = [clip_request(shown[draft.number], session, draft.prompt, draft.seed) for draft in written]
     for draft, answer in zip(written, session.ask(requests, "rejected answers", counts), strict=True):
         draft.refusal = failed(answer)
         draft.rejected = answer.text
+
+
+def draw_distractors(draft: Cue, pool: Pool, question: np.ndarray, recipe: DatasetRecipe) -> list[int] | Refusal:
+    """The clips of the block that the rejected answer is written from; where it is all, they are the context's."""
+    if writes_from_all(recipe):
+        context = block_context(draft, pool, question, recipe)
+        if isinstance(context, Refusal):
+            return context
+        others = [clip for clip in context.clips if clip != draft.anchor]
+        if others:
+            return others
+    drawn = draw_distractor(draft, pool, question, recipe)
+    return drawn if isinstance(drawn, Refusal) else [drawn]
 
 
 def draw_distractor(draft: Cue, pool: Pool, question: np.ndarray, recipe: DatasetRecipe) -> int | Refusal:
