@@ -32,7 +32,7 @@ SAYS_NOTHING = re.compile(
     r"|\bno (information|indication|mention)\b"
 )
 
-SLACK = 5  # rows by which an answer may be ahead on one side, beside what chance explains
+SLACK = 2  # rows by which an answer may be ahead on one side, beside what chance explains
 
 
 @dataclass

@@ -6,7 +6,6 @@ answer away. Training may learn a rule that does better or worse, instead of loo
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -34,25 +33,44 @@ def shortcuts(
 
     Returns:
         For each rule: rule; chosen, the share of the rows in which it points at chosen; error, the standard error that
-        chance alone gives a share of a half; rows, as many as it tells something of. Without any, both are null.
+        chance gives a share of a half; rows, as many as it tells something of. Without any, both are null.
     """
     found = [_of_clips(name, triplets, rule) for name, rule in _clip_rules(sizes).items()]
     return [*found, *_of_answers(triplets), *more]
 
 
-def told(rule: str, points: Sequence[float], weights: Sequence[float] | None = None) -> dict[str, Any]:
+def told(
+    rule: str, triplets: Sequence[Triplet], points: Sequence[float], weights: Sequence[float] | None = None
+) -> dict[str, Any]:
     """A rule's share of chosen.
 
     Args:
-        points: 1 where it points at chosen, 0 where at rejected.
+        triplets: the rows that it tells something of.
+        points: of each, 1 where it points at chosen, 0 where at rejected.
         weights: of the points; None: all are equal.
     """
-    weight = np.ones(len(points)) if weights is None else np.array(weights)
-    if not len(points):
+    if not points:
         return {"rule": rule, "chosen": None, "error": None, "rows": 0}
-    error = 0.5 * math.sqrt((weight**2).sum()) / weight.sum()
-    share = round(float(np.average(points, weights=weight)), 4)
-    return {"rule": rule, "chosen": share, "error": round(error, 4), "rows": len(points)}
+    share = round(float(np.average(points, weights=weights)), 4)
+    return {"rule": rule, "chosen": share, "error": chance(triplets, points, weights), "rows": len(points)}
+
+
+def chance(triplets: Sequence[Triplet], points: Sequence[float], weights: Sequence[float] | None = None) -> float:
+    """The standard error of a share of a half. Rows about one anchor, or of one long video, count together."""
+    weight = np.ones(len(points)) if weights is None else np.array(weights)
+    groups = groups_of(triplets)
+    sums = np.bincount(groups, weights=weight * (np.array(points) - 0.5))
+    return round(float(np.sqrt((sums**2).sum()) / weight.sum()), 4)
+
+
+def groups_of(triplets: Sequence[Triplet]) -> list[int]:
+    """A number for each row, the same for those about one anchor (stage 1) or of one long video (stage 2)."""
+    names: list[tuple[Any, ...]] = []
+    for triplet in triplets:
+        clip = triplet.context[triplet.anchors[0] if triplet.stage == 1 else 0]
+        names.append((clip["source"], clip["video"], clip["start"] if triplet.stage == 1 else 0))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
 
 
 def gives_away(found: Mapping[str, Any]) -> bool:
@@ -126,7 +144,7 @@ def _of_clips(name: str, triplets: Sequence[Triplet], rule: Rule) -> dict[str, A
 
     A clip counts the less, the more clips its side has: a pick at random then points at both sides as often.
     """
-    points, weights = [], []
+    told_of, points, weights = [], [], []
     for triplet in triplets:
         chosen, rejected = sides(triplet)
         picked = rule(triplet)
@@ -134,9 +152,10 @@ def _of_clips(name: str, triplets: Sequence[Triplet], rule: Rule) -> dict[str, A
             # how likely it is that a clip of the picked ones is of each side
             one, other = (picked[side].mean() / picked.sum() for side in (chosen, rejected))
             if one != other:
+                told_of.append(triplet)
                 points.append(one / (one + other))
                 weights.append(one + other)
-    return told(name, points, weights)
+    return told(name, told_of, points, weights)
 
 
 def sides(triplet: Triplet) -> tuple[list[int], list[int]]:
@@ -157,20 +176,19 @@ def rejected_places(triplet: Triplet) -> list[int]:
 def _of_answers(triplets: Sequence[Triplet]) -> Iterator[dict[str, Any]]:
     """The longer answer; the one that was seen more often in the rows before; the one that was right more often."""
     seen, right = Counter[str](), Counter[str]()
-    rules: dict[str, list[float]] = {
-        "longer answer": [],
-        "answer seen more often before": [],
-        "answer right more often before": [],
-    }
+    scores: list[tuple[int, int, int]] = []
     for triplet in triplets:
         chosen, rejected = triplet.chosen.strip().lower(), triplet.rejected.strip().lower()
-        scores = [len(chosen.split()) - len(rejected.split()), seen[chosen] - seen[rejected]]
-        scores.append(right[chosen] - right[rejected])
-        for points, score in zip(rules.values(), scores, strict=True):
-            points += [float(score > 0)] if score else []
+        longer = len(chosen.split()) - len(rejected.split())
+        scores.append((longer, seen[chosen] - seen[rejected], right[chosen] - right[rejected]))
         seen.update((chosen, rejected))
         right.update({chosen: 1})
         right.subtract({rejected: 1})
-    for name, points in rules.items():
-        advice = "lower filters.length_ratio or change the prompts" if name == "longer answer" else ""
-        yield told(name, points) | ({"advice": advice} if advice else {})
+    advice = {"longer answer": "lower filters.length_ratio or change the prompts"}
+    names = ("longer answer", "answer seen more often before", "answer right more often before")
+    for place, name in enumerate(names):
+        found = [
+            (triplet, float(score[place] > 0)) for triplet, score in zip(triplets, scores, strict=True) if score[place]
+        ]
+        result = told(name, [triplet for triplet, _ in found], [point for _, point in found])
+        yield result | ({"advice": advice[name]} if name in advice else {})

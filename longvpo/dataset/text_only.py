@@ -7,7 +7,6 @@ other rows, which knows no likelihoods.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +16,7 @@ import numpy as np
 
 from longvpo.clips.rows import Clip, Triplet
 from longvpo.dataset.session import Session, clip_request
-from longvpo.dataset.shortcuts import told
+from longvpo.dataset.shortcuts import chance, groups_of, told
 from longvpo.models.embed import Embedder
 from longvpo.models.writer import Chooser
 
@@ -32,7 +31,7 @@ def text_only(session: Session, triplets: list[Triplet], clips: Mapping[str, Cli
         clips: by clip_id, those of the contexts.
 
     Returns:
-        model, method, rows; prefers_chosen, the share of rows; error, one standard deviation of that share; distance
+        model, method, rows; prefers_chosen, the share of rows; error, the standard error of chance; distance
         of the share from a half; unreadable, choices that counted half. Or not_run, the reason. And classifier: rows,
         prefers_chosen, error and distance, or not_run.
     """
@@ -44,11 +43,11 @@ def text_only(session: Session, triplets: list[Triplet], clips: Mapping[str, Cli
     writer = session.writer
     if not isinstance(writer, Chooser):
         return {"not_run": "the writer is neither a model on this machine nor behind a server", **found}
-    pairs = _alike(session, _drawn(triplets, limit, seed), clips)
+    compared, pairs = _alike(session, _drawn(triplets, limit, seed), clips)
     if not pairs:
         return {"not_run": "the writer gave no answers to compare", **found}
     points = writer.prefers(pairs, partial(session.ask, progress="text only", counts=Counter()), seed)
-    share = _share([0.5 if one is None else one for one in points])
+    share = _share(compared, [0.5 if one is None else one for one in points])
     return {"model": writer.name, "method": writer.choosing, **share, "unreadable": points.count(None), **found}
 
 
@@ -59,8 +58,10 @@ def _drawn(triplets: list[Triplet], limit: int, seed: int) -> list[Triplet]:
     return [triplets[place] for place in sorted(places)]
 
 
-def _alike(session: Session, triplets: list[Triplet], clips: Mapping[str, Clip]) -> list[tuple[str, str, str]]:
-    """Prompts, each with two answers that were drawn alike: what is likely must not tell how it was drawn.
+def _alike(
+    session: Session, triplets: list[Triplet], clips: Mapping[str, Clip]
+) -> tuple[list[Triplet], list[tuple[str, str, str]]]:
+    """Rows, and the prompt of each with two answers that were drawn alike: likelihood must not tell how that was done.
 
     Stage 1 draws chosen at the writer's temperature, with its question, and rejected greedily. So the writer answers
     again from the anchor as it did from the other clip. In stage 2 both are greedy answers to the same prompt.
@@ -72,11 +73,9 @@ def _alike(session: Session, triplets: list[Triplet], clips: Mapping[str, Clip])
         requests.append(clip_request([anchor], session, triplet.prompt, triplet.seed))
     answers = session.ask(requests, "text only, answers", Counter()) if requests else []
     said = {triplet.id: answer for triplet, answer in zip(again, answers, strict=True)}
-    return [
-        (triplet.prompt, said[triplet.id].text if triplet.id in said else triplet.chosen, triplet.rejected)
-        for triplet in triplets
-        if triplet.id not in said or not said[triplet.id].flaw
-    ]
+    kept = [triplet for triplet in triplets if triplet.id not in said or not said[triplet.id].flaw]
+    chosen = [said[triplet.id].text if triplet.id in said else triplet.chosen for triplet in kept]
+    return kept, [(triplet.prompt, one, triplet.rejected) for triplet, one in zip(kept, chosen, strict=True)]
 
 
 def classifier(embedder: Embedder, triplets: list[Triplet]) -> dict[str, Any]:
@@ -87,31 +86,28 @@ def classifier(embedder: Embedder, triplets: list[Triplet]) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
-    first = [(triplet.stage, triplet.context[triplet.anchors[0] if triplet.stage == 1 else 0]) for triplet in triplets]
-    groups = [(clip["source"], clip["video"], clip["start"] if stage == 1 else 0) for stage, clip in first]
-    names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    if len(names) < FOLDS:
+    groups = groups_of(triplets)
+    if len(set(groups)) < FOLDS:
         return {"not_run": f"there are fewer than {FOLDS} anchors or long videos"}
     said = [f"{triplet.prompt} {getattr(triplet, name)}" for name in ("chosen", "rejected") for triplet in triplets]
     one, other = np.split(embedder.texts(said).astype(np.float64), 2)
     difference = one - other
     points = np.zeros(len(triplets))
-    for known, new in GroupKFold(FOLDS).split(difference, groups=[names[group] for group in groups]):
+    for known, new in GroupKFold(FOLDS).split(difference, groups=groups):
         both = np.concatenate([difference[known], -difference[known]])
         model = LogisticRegression(C=10, fit_intercept=False, max_iter=1000)
         model.fit(both, np.repeat([1, 0], len(known)))
         score = model.decision_function(difference[new])
         points[new] = (score > 0) + 0.5 * (score == 0)
-    return _share(points.tolist())
+    return _share(triplets, points.tolist())
 
 
-def _share(points: list[float]) -> dict[str, Any]:
+def _share(triplets: list[Triplet], points: list[float]) -> dict[str, Any]:
     share = float(np.mean(points))
-    error = math.sqrt(max(share * (1 - share), 1e-9) / len(points))
     return {
         "rows": len(points),
         "prefers_chosen": round(share, 4),
-        "error": round(error, 4),
+        "error": chance(triplets, points),
         "distance": round(abs(share - 0.5), 4),
     }
 
@@ -127,11 +123,11 @@ def as_rules(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "rule": name,
             "chosen": part["prefers_chosen"],
-            "error": round(0.5 / math.sqrt(part["rows"]), 4),
+            "error": part["error"],
             "rows": part["rows"],
             "advice": advice,
         }
         if "prefers_chosen" in part
-        else told(name, [])
+        else told(name, [], [])
         for name, part in parts.items()
     ]

@@ -24,7 +24,7 @@ def row(number: int, anchors: list[int], others: list[int], clips: list[dict[str
 
 def clips_of(number: int, count: int, **columns: list[Any]) -> list[dict[str, Any]]:
     plain = [
-        {"clip_id": f"{number}-{place}", "source": "s", "video": "v", "start": 0.0, "end": 4.0}
+        {"clip_id": f"{number}-{place}", "source": "s", "video": f"{number}.mp4", "start": 0.0, "end": 4.0}
         for place in range(count)
     ]
     return [one | {name: values[place] for name, values in columns.items()} for place, one in enumerate(plain)]
@@ -106,26 +106,44 @@ def test_lengths_sources_shapes_and_sizes_that_tell_are_found_out() -> None:
 
 
 def test_answers_that_tell_are_found_out() -> None:
-    clips, rng = clips_of(0, 2), np.random.default_rng(1)
-    long = [row(n, [0], [1], clips, chosen="a ring that is red") for n in range(50)]
+    rng = np.random.default_rng(1)
+    long = [row(n, [0], [1], clips_of(n, 2), chosen="a ring that is red") for n in range(50)]
     assert found_in(long)["longer answer"]["chosen"] == 1
     assert "filters.length_ratio" in warnings("stage1", [found_in(long)["longer answer"]])[0]
-    yes = [row(n, [0], [1], clips, chosen="yes", rejected="no") for n in range(50)]
+    yes = [row(n, [0], [1], clips_of(n, 2), chosen="yes", rejected="no") for n in range(50)]
     assert found_in(yes)["answer right more often before"]["chosen"] == 1
     assert found_in(yes)["answer seen more often before"]["rows"] == 0, "both were seen as often"
-    copied = [row(n, [0], [1], clips, chosen=f"it is {n}", rejected="it is a ring") for n in range(50)]
+    copied = [row(n, [0], [1], clips_of(n, 2), chosen=f"it is {n}", rejected="it is a ring") for n in range(50)]
     assert found_in(copied)["answer seen more often before"]["chosen"] == 0
     fair = [
-        row(n, [0], [1], clips, **dict(zip(("chosen", "rejected"), rng.choice(["a", "b", "c"], 2), strict=True)))
+        row(
+            n,
+            [0],
+            [1],
+            clips_of(n, 2),
+            **dict(zip(("chosen", "rejected"), rng.choice(["a", "b", "c"], 2), strict=True)),
+        )
         for n in range(1000)
     ]
     for name in ("answer seen more often before", "answer right more often before"):
         assert not gives_away(found_in(fair)[name])
 
 
+def test_rows_about_one_anchor_count_together() -> None:
+    """Ten rows of each of 30 videos, all alike: they prove what 30 rows prove."""
+    clips = {video: clips_of(video, 5) for video in range(30)}
+    fair = [row(n, [n % 2], [1 - n % 2], clips[n % 30]) for n in range(300)]
+    alike = [row(n, [video % 2], [1 - video % 2], clips[video]) for n in range(10) for video in range(30)]
+    assert found_in(fair)["first clip"]["error"] == pytest.approx(0.5 / 30**0.5, abs=1e-3)
+    assert found_in(alike)["first clip"]["error"] == pytest.approx(0.5 / 30**0.5, abs=1e-3)
+    alone = [row(n, [n % 2], [1 - n % 2], clips_of(n, 5)) for n in range(300)]
+    assert found_in(alone)["first clip"]["error"] == pytest.approx(0.5 / 300**0.5, abs=1e-3)
+
+
 def test_few_rows_prove_nothing() -> None:
-    clips = clips_of(0, 2)
-    assert not warnings("stage1", shortcuts([row(n, [0], [1], clips, chosen="a b c d e") for n in range(8)], {}))
+    assert not warnings(
+        "stage1", shortcuts([row(n, [0], [1], clips_of(n, 2), chosen="a b c d e") for n in range(8)], {})
+    )
     assert not gives_away({"chosen": 0.54, "error": 0.001}), "a small bias"
     assert not gives_away({"chosen": None, "error": None})
 
