@@ -13,7 +13,7 @@ from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.recipe.sections import ModelSection
 
 # files beside a model that say something about it, and decide no answer
-RECORDS = re.compile(r"\..*|.*\.(md|png|yaml|lock)|(facts|provenance|release|results|trainer_state)\.json")
+RECORDS = re.compile(r"\..*|.*\.(md|png|yaml|lock)|(facts|provenance|release|results|trainer_state)\.json|videos\.txt")
 LARGE = 1 << 20  # bytes
 
 

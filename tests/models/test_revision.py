@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import cached_assets_path
 from safetensors.torch import save_file
 
+from longvpo.io.files import TRAINED
 from longvpo.models import revision
 from longvpo.models.revision import folder_hash, model_name, remembered_hash
 from longvpo.recipe.sections import ModelSection
@@ -36,6 +37,7 @@ def test_retrained_weights_of_the_same_shape_have_another_name(tmp_path: Path) -
     before = name(first)
     (first / "README.md").write_text("a card")
     (first / "facts.json").write_text("{}")
+    (first / TRAINED).write_text("")
     assert name(first) == before
     for file in ("chat_template.jinja", "tokenizer.json", "config.json"):
         (first / file).write_text("other")

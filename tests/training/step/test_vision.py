@@ -120,6 +120,10 @@ def test_a_frozen_vision_side_is_not_encoded_twice(batch: list[dict[str, Any]], 
 def test_features_that_training_changes_are_not_kept(batch: list[dict[str, Any]], world: Path, tmp_path: Path) -> None:
     with pytest.raises(LongVPOError, match=r"set vision_cache_gb=0, or lora\.vision=none"):
         make("internvl", batch, world, tmp_path, vision_cache_gb=0.1)
+    trainer = make("internvl", batch, world, tmp_path)
+    trainer.is_fsdp_enabled = True  # every process would train a vision side of its own
+    with pytest.raises(LongVPOError, match=r"set lora\.vision=none, or use recipes/accelerate/ddp\.yaml"):
+        trainer._check_vision(0.0)
 
 
 def test_an_adapter_of_both_sides_from_training_to_plain_peft(dataset: Path, world: Path, tmp_path: Path) -> None:
