@@ -158,7 +158,8 @@ def test_trls_variants_are_the_same_packed(
     expected, expected_gradients, _ = step(trainer, batch, packed=False)
     assert math.isfinite(loss)
     assert loss == pytest.approx(expected, rel=1e-5)
-    assert difference(gradients, expected_gradients) < 1e-5
+    # discopop is steep: of two draws of the rows, float32 gave 1.5e-6 for one and 1.1e-5 for the other
+    assert difference(gradients, expected_gradients) < (2e-5 if loss_type == "discopop" else 1e-5)
 
 
 @pytest.mark.parametrize(
