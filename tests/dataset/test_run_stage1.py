@@ -131,6 +131,23 @@ def test_no_build_mixes_the_answers_of_two_models(world: Path, tmp_path: Path, c
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
+def test_a_shortcut_is_said_on_the_terminal_and_in_the_card(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=120", "context.clips=[8]", "stage2=null"]
+    overrides += ["filters.balance=false", "text_only=0"]
+    said = {}
+    for place in ("random", "first"):
+        recipe = load_recipe(DatasetRecipe, "tiny/dataset", [*overrides, f"context.rejected_clip={place}"])
+        facts = build(recipe, tmp_path / place, Scribe(tmp_path / "asked"))
+        said[place] = [warning for warning in facts["warnings"] if "the first clip points at the rejected" in warning]
+        printed, card = capsys.readouterr().err, (tmp_path / place / "README.md").read_text()
+        assert all(f"warning: {one}" in printed and f"> **Note:** {one}." in card for one in said[place])
+        found = {one["rule"]: one for one in facts["stage1"]["shortcuts"]}["first clip"]
+        assert f"| first clip | {100 * found['chosen']:.1f} % ± {100 * found['error']:.1f} | {found['rows']} |" in card
+    assert [len(said[place]) for place in ("random", "first")] == [0, 1]
+
+
 class Judge(Scribe):
     """Finds every question specific, and the rejected answers of every third draft right as well."""
 
