@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from functools import cache
 from typing import Any, Self
@@ -58,6 +59,11 @@ def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, str) else value
 
 
+# what keeps numbers apart: 3.5, 10:30, 2-1; not the comma of 1,000
+BETWEEN_DIGITS = re.compile(r"(?<=\d)(?:[.:/–-]|,(?!\d{3}(?!\d)))(?=\d)")
+
+
 def normalise(text: str) -> str:
-    """Lower case, no punctuation, single spaces: the form in which answers are compared."""
+    """Lower case, no punctuation, single spaces: the form in which answers are compared. 3.5 is not 35."""
+    text = BETWEEN_DIGITS.sub(" ", text)
     return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation + "’")).split())

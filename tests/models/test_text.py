@@ -10,7 +10,7 @@ import pytest
 
 from longvpo.dataset.replies import PairVerdict, Question, ScenesQuestion, Verdict
 from longvpo.models.endpoint import Choice
-from longvpo.models.text import find_json
+from longvpo.models.text import find_json, normalise
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,10 @@ def test_schemas_are_those_of_old_journals() -> None:
     digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()
     assert digest == "a6c70323bbab48919a2aab86261f7c1f7be03e5a8d94d07d2eaf304265f3a7bd"
     assert [list(schema["properties"]) for schema in schemas[1:4:2]] == [["reason", "specific"], ["reason", "right"]]
+
+
+def test_normal_forms_keep_numbers_apart() -> None:
+    for one, other in (("3.5 m", "35 m"), ("2-1", "21"), ("at 10:30", "at 1030"), ("3,5", "35"), ("1/2", "12")):
+        assert normalise(one) != normalise(other)
+    for one, other in (("1,000 men.", "1000 men"), ("It's 3.5!", "its 3.5"), ("2 - 1", "2-1")):
+        assert normalise(one) == normalise(other)
