@@ -18,6 +18,7 @@ from longvpo.clips.sources import Candidate, check_enough, list_candidates, open
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.material import block_size
 from longvpo.dataset.session import make_writer, question_section, stage2_writer
+from longvpo.dataset.stage1.blocks import check_blocks
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.models.encode import encode
@@ -42,6 +43,7 @@ def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
     Raises:
         LongVPOError: a source cannot be read, or the sources have too few clips.
     """
+    check_blocks(recipe)
     triplets = sum(stage.triplets for stage in (recipe.stage1, recipe.stage2) if stage)
     return {
         "recipe": recipe.name,

@@ -20,6 +20,7 @@ from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather_candidates, gather_long_videos
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, check_writers, open_session
+from longvpo.dataset.stage1.blocks import check_blocks
 from longvpo.dataset.stage1.rounds import run_stage1
 from longvpo.dataset.stage2.rounds import run_stage2
 from longvpo.errors import say
@@ -57,6 +58,7 @@ def build(
     Raises:
         LongVPOError: the sources cannot make such a dataset, or `output` holds something else.
     """
+    check_blocks(recipe)
     recipe_key = recipe_hash(recipe)
     key = ",".join([recipe_key, *(fingerprint(source) for source in recipe.all_sources)])
     place = place_of(output, inside=True)

@@ -14,6 +14,7 @@ from support.scribe import Scribe, content
 from support.scribe import recipe as small_blocks
 
 from longvpo.clips.rows import features
+from longvpo.dataset.plan import plan_build
 from longvpo.dataset.replies import PairVerdict, Verdict
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
@@ -204,3 +205,27 @@ def test_a_rejected_answer_from_all_distractors(world: Path, tmp_path: Path) -> 
         assert asked.count <= 16
     card = (tmp_path / "out" / "README.md").read_text()
     assert "answers the same question from all other clips (`rejected`)" in card
+
+
+def test_contexts_out_of_blocks_never_lack_clips(world: Path, tmp_path: Path) -> None:
+    """Neither because a round has few drafts left to write, nor because blocks are small."""
+    overrides = [f"sources.0.folder={world}", "stage1.triplets=30", "context.clips=[12]", "stage2=null"]
+    overrides += ["stage1.rejected_from=all", "text_only=0", "filters.visual_threshold=null"]
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", [*overrides, "filters.specificity=false"])
+
+    class Silent(Scribe):
+        def answer(self, request: Request) -> str:
+            return "" if request.seed % 4 == 0 else super().answer(request)
+
+    facts = build(recipe, tmp_path / "out", Silent(tmp_path / "asked"))["stage1"]
+    assert facts["triplets"] == 30
+    assert facts["clips_a_context"] == {"12": 30}
+    assert "frame_budget" not in facts["dropped"]
+
+    small = recipe.model_copy(update={"video": recipe.video.model_copy(update={"cache_gb": 0.001})})
+    for told in (plan_build, lambda recipe: build(recipe, tmp_path / "small")):
+        with pytest.raises(
+            LongVPOError, match=r"block of 8 clips, and context\.clips asks for 12: raise video\.cache_gb"
+        ):
+            told(small)
+    assert not (tmp_path / "small").exists()

@@ -18,7 +18,8 @@ import numpy as np
 from longvpo.clips.pool import MEASURED, Context, Pool, choose_context
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.dataset.drafts import Draft
-from longvpo.errors import say
+from longvpo.dataset.material import block_size
+from longvpo.errors import LongVPOError, say
 from longvpo.io.files import whole_file
 from longvpo.recipe.dataset import DatasetRecipe
 
@@ -86,6 +87,16 @@ class Block:
 def writes_from_all(recipe: DatasetRecipe) -> bool:
     """Whether a rejected answer is written from all distractors of its context."""
     return recipe.stage1 is not None and recipe.stage1.rejected_from == "all"
+
+
+def check_blocks(recipe: DatasetRecipe) -> None:
+    """Raises LongVPOError where contexts come from blocks, and are longer than a block is."""
+    longest, size = max(recipe.context.clips or (2,)), block_size(recipe)
+    if writes_from_all(recipe) and longest > size:
+        raise LongVPOError(
+            f"with stage1.rejected_from=all a context is drawn from a block of {size} clips, and context.clips asks "
+            f"for {longest}: raise video.cache_gb, which holds three blocks, or lower context.clips"
+        )
 
 
 def block_context(draft: Cue, pool: Pool, question: np.ndarray, recipe: DatasetRecipe) -> Context | Refusal:

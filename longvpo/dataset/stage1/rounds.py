@@ -17,7 +17,7 @@ from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, 
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
 from longvpo.dataset.stage1.assemble import finish
-from longvpo.dataset.stage1.blocks import Block, is_kept
+from longvpo.dataset.stage1.blocks import Block, is_kept, writes_from_all
 from longvpo.dataset.stage1.write import write_block
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import NoAnswersError
@@ -97,11 +97,15 @@ def plan_round(
     """
     longest = max(recipe.context.clips or (recipe.context.frame_budget // SMALLEST,))
     choice = min(total, max(wanted, CHOICE * longest))
-    each = max(1, need // (total - len(bad)))
-    count = min(total - len(bad), max(math.ceil(need / each), SMALLEST, choice - known))
+    left, size = total - len(bad), block_size(recipe)
+    each = max(1, need // left)
+    count = min(left, max(math.ceil(need / each), SMALLEST, choice - known))
+    if writes_from_all(recipe):  # contexts come from a block, so it is never small
+        size = min(size, left, CHOICE * longest)
+        count = math.ceil(count / size) * size
     picks = list(islice((pick for pick in order if pick not in bad), count))
     plans: list[BlockPlan] = []
-    for part in np.array_split(picks, math.ceil(count / block_size(recipe))):
+    for part in np.array_split(picks, math.ceil(count / size)):
         drafts: Counter[int] = Counter()
         for pick in part.tolist():
             number = min(each, need)
