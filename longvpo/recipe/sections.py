@@ -206,6 +206,7 @@ class EndpointSection(Section):
 class WriterSection(ModelSection):
     """The model that writes questions and answers. The paper lets the model that will be trained do it."""
 
+    speaking: ClassVar = {**ModelSection.speaking, "adapter": ("adapter_revision",)}
     later: ClassVar = ("adapter", "adapter_revision")
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(256, gt=0)

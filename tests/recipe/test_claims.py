@@ -35,7 +35,7 @@ sources:
     name: two
     folder: my/two
     dataset: null
-writer: {model: org/writer, revision: abc, license: mit, dtype: float16}
+writer: {model: org/writer, revision: abc, license: mit, dtype: float16, adapter: org/one, adapter_revision: abc}
 filters: {visual_model: org/eyes, visual_revision: def}
 """
 TRAINING = """
@@ -111,7 +111,9 @@ def test_a_model_that_is_another_loses_what_was_said_of_the_old_one(recipe: str)
     loaded = load_recipe(DatasetRecipe, recipe, ["writer.model=org/other", "filters.visual_model=org/other"])
     assert (loaded.writer.revision, loaded.writer.license, loaded.writer.dtype) == ("main", UNKNOWN, "float16")
     assert (loaded.filters.visual_revision, loaded.license) == ("main", "cc-by-nc-4.0")
-    loaded = load_recipe(DatasetRecipe, recipe, ["writer.endpoint.url=http://localhost/v1"])
+    loaded = load_recipe(DatasetRecipe, recipe, ["writer.adapter=mine"])
+    assert (loaded.writer.adapter_revision, loaded.writer.revision, loaded.writer.license) == ("main", "abc", "mit")
+    loaded = load_recipe(DatasetRecipe, recipe, ["writer.adapter=null", "writer.endpoint.url=http://localhost/v1"])
     assert (loaded.writer.revision, loaded.writer.license) == ("abc", "mit")
     trained = load_recipe(TrainRecipe, "training.yaml", ["base.model=org/other", "data.dataset=mine", "adapter=mine"])
     assert (trained.base.revision, trained.base.license, trained.license) == ("main", UNKNOWN, None)
