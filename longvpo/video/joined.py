@@ -28,8 +28,8 @@ class Shown(NamedTuple):
 
     @property
     def fps(self) -> float:
-        """Frames over seconds."""
-        return len(self.times) / self.seconds
+        """Frames over seconds; nothing is shorter than a tick."""
+        return len(self.times) / max(self.seconds, 1 / TICKS)
 
     def metadata(self, places: Sequence[int]) -> dict[str, Any]:
         """What transformers' and vLLM's processors are told: of a video of TICKS pictures a second they get these.

@@ -218,6 +218,17 @@ def test_a_card_prints_the_prompts_that_were_asked_and_no_others() -> None:
     assert set(prompts_asked(two, judged=True)) - set(prompts_asked(two, judged=False)) == {"pair"}
 
 
+def test_a_card_of_an_earlier_version_claims_no_filter_that_it_had_not(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(GOLDEN / "dataset", tmp_path / "dataset"))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    for balance, said in ((True, True), (False, False), (None, False)):
+        recipe["filters"]["balance"] = balance
+        if balance is None:
+            del recipe["filters"]["balance"]
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        assert ("answers out of balance" in card_of(folder)) is said
+
+
 def snippets(card: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
 

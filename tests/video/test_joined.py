@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longvpo.errors import LongVPOError
-from longvpo.video.joined import thin
+from longvpo.video.joined import shown, thin
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -40,3 +40,8 @@ def test_thinning_that_is_not_needed_or_not_possible() -> None:
     assert thin([np.arange(10)], 5)[0].tolist() == [1, 3, 5, 7, 9]
     with pytest.raises(LongVPOError, match="2 clips do not fit into a budget of 1 frames: raise frame_budget"):
         thin(clips, 1)
+
+
+def test_a_clip_shorter_than_a_tick_has_a_rate() -> None:
+    told = shown([(1.0, 1.0004)], [1])
+    assert (told.times, told.seconds, told.fps) == ((0.0,), 0.0, 1000.0)
