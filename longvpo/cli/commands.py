@@ -69,8 +69,6 @@ def build_dataset(
     facts = build(loaded, folder, journal=journal)
     published = _publish(folder, target)
     print_funnel(facts | published, as_json)
-    for warning in facts["warnings"]:
-        say(f"warning: {warning}")
     say(f"seconds: {time.monotonic() - started:.0f}")
     config = "stage1" if facts["stage1"] else "stage2"
     say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')

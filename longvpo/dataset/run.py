@@ -65,8 +65,7 @@ def build(
     check_place(place, key, recipe_key, keep=True)
     if (output / "facts.json").is_file():
         print(f"{output} is finished already: nothing to do", file=sys.stderr)
-        facts: dict[str, Any] = read_record(output / "facts.json")
-        return facts
+        return _warned(read_record(output / "facts.json"))
     with claimed(place, key, recipe_key, keep=True) as working:
         given = {"writer": writer, "judge": judge, "question_writer": question_writer}
         check_writers(recipe, given)  # before hours of fetching
@@ -87,6 +86,11 @@ def build(
         provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
         with whole_folder(place) as folder:
             write_dataset(folder, session, outcomes, facts, provenance)
+    return _warned(facts)
+
+
+def _warned(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a build, after its warnings are said."""
     for warning in facts["warnings"]:
         say(f"warning: {warning}")
     return facts

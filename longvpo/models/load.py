@@ -188,7 +188,7 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
     if trained_on != section.model:
         raise LongVPOError(
             f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "
-            f"set base.model={trained_on}, or choose an adapter of {section.model}"
+            f"name that one as the model, or choose an adapter of {section.model}"
         )
     if config.get("peft_type") not in list(PeftType):
         raise LongVPOError(

@@ -7,10 +7,11 @@ vision side are read from the base itself, and go into the adapter's configurati
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from longvpo.errors import LongVPOError
-from longvpo.models.load import loading, model_path
+from longvpo.models.load import is_language, loading, model_path
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.memory import CONNECTOR, Skeleton, linear_layers
@@ -61,6 +62,19 @@ def vision_layers(skeleton: Skeleton, part: str) -> list[str]:
         # of another kind are those that no forward calls, such as that of nn.MultiheadAttention
         if type(module) is Linear and name != "lm_head" and (part == "all" or {*name.split(".")} & {*CONNECTOR})
     ]
+
+
+def check_kept_features(trained: Iterable[str], cache_gb: float) -> None:
+    """Raises LongVPOError when features of a vision side are to be kept that is trained.
+
+    Args:
+        trained: names of what is trained: layers, or their parameters.
+    """
+    if cache_gb and not all(map(is_language, trained)):
+        raise LongVPOError(
+            "vision_cache_gb keeps features of a frozen vision side, but this adapter trains it: set "
+            "vision_cache_gb=0, or lora.vision=none"
+        )
 
 
 def pattern_of(names: list[str], skeleton: Skeleton) -> str:

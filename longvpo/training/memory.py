@@ -131,11 +131,11 @@ def weight_bytes(skeleton: Skeleton, base: ModelSection) -> int:
 
 def adapter_parameters(skeleton: Skeleton, lora: LoraConfig) -> int:
     """r (inputs + outputs) of every linear layer that PEFT adapts."""
-    adapted = _adapted(skeleton.language | skeleton.vision, lora).values()
+    adapted = adapted_layers(skeleton.language | skeleton.vision, lora).values()
     return sum(lora.r * (module.in_features + module.out_features) for module in adapted)
 
 
-def _adapted(modules: dict[str, Any], lora: LoraConfig) -> dict[str, Any]:
+def adapted_layers(modules: dict[str, Any], lora: LoraConfig) -> dict[str, Any]:
     """The linear layers that PEFT adapts, by name."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
@@ -174,7 +174,7 @@ def vision_bytes(skeleton: Skeleton, b: int) -> float:
 
 def vision_kept(skeleton: Skeleton, lora: LoraConfig, b: int, checkpointing: bool) -> float:
     """Bytes that autograd keeps of the vision side, for each number in the pixels; 0 where it has no adapter."""
-    adapted = _adapted(skeleton.vision, lora)
+    adapted = adapted_layers(skeleton.vision, lora)
     if not adapted:
         return 0.0
     numbers, v, w, m, number, rotary = _blocks(skeleton)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longvpo.clips.load import sampling_of
 from longvpo.clips.trained import read_trained, videos_of
 from longvpo.errors import LongVPOError
+from longvpo.io.weights import ADAPTER_WEIGHTS, read_header
 from longvpo.models.load import adapter_folder, check_adapter
 from longvpo.recipe.training import TrainRecipe
+from longvpo.training.adapter import check_kept_features
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,6 +37,8 @@ def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
         return None
     folder = adapter_folder(recipe.adapter, recipe.adapter_revision)
     check_adapter(recipe.base, folder)
+    weights = json.loads(read_header(folder / ADAPTER_WEIGHTS))
+    check_kept_features((name for name in weights if name != "__metadata__"), recipe.vision_cache_gb)
     return folder
 
 

@@ -21,8 +21,8 @@ from longvpo.io.names import video_file
 from longvpo.models.encode import encode, encode_texts, tells_times
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.adapter import lora_config, skeleton_of
-from longvpo.training.memory import adapter_parameters, linear_layers
+from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
+from longvpo.training.memory import adapted_layers, linear_layers
 from longvpo.video.frames import sample_times, scaled_size
 from longvpo.video.joined import Shown, at_rate, canvas, shown
 from longvpo.video.probe import probe
@@ -144,13 +144,20 @@ def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[RowLength], p
 
 
 def check_targets(recipe: TrainRecipe) -> None:
-    """Raises LongVPOError when `lora.target_modules` names no linear layer of the base; no weight is loaded for it."""
+    """Look at the layers that get a new adapter; no weight is loaded for it.
+
+    Raises:
+        LongVPOError: `lora.target_modules` names no linear layer of the base, or they are of a vision side whose
+            features are to be kept.
+    """
     targets = recipe.lora.target_modules
-    if recipe.adapter is not None or targets == "all-linear":
+    if recipe.adapter is not None:
         return
     skeleton = skeleton_of(recipe.base)
+    every = skeleton.language | skeleton.vision
     try:
-        adapted = adapter_parameters(skeleton, lora_config(recipe.lora, recipe.base, skeleton))
+        lora = lora_config(recipe.lora, recipe.base, skeleton)
+        adapted = linear_layers(every) if targets == "all-linear" else adapted_layers(every, lora)
     except re.error as error:
         raise LongVPOError(f"lora.target_modules: {targets!r} is not a regular expression: {error}") from error
     if not adapted:
@@ -158,3 +165,4 @@ def check_targets(recipe: TrainRecipe) -> None:
             f"lora.target_modules: {targets!r} matches no linear layer of {recipe.base.model}. It is a regular "
             f"expression of whole names, such as {next(iter(linear_layers(skeleton.language)))}"
         )
+    check_kept_features(adapted, recipe.vision_cache_gb)

@@ -136,8 +136,11 @@ def test_build_dataset_from_the_command_line(
         table.write('{"file_name": "videos/gone.mp4", "caption": "a red disc moves up in the fog"}\n')
     arguments = [f"sources.0.folder={clips}", "context.clips=[1, 2]", "stage1.triplets=3", "stage2=null"]
     output = tmp_path / "out"
+    monkeypatch.setattr("longvpo.dataset.facts.warnings", lambda stage, found: ["a rule tells"])
     assert run(monkeypatch, "build-dataset", "tiny/dataset", *arguments, "--output", output, "--json") == 0
-    stage1 = json.loads(capsys.readouterr().out)["stage1"]
+    printed = capsys.readouterr()
+    stage1 = json.loads(printed.out)["stage1"]
+    assert printed.err.count("warning: a rule tells\n") == 1
     assert (stage1["triplets"], stage1["clips"], stage1["dropped"]["video"]) == (3, 4, 1)
     from datasets import load_dataset
 

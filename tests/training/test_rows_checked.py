@@ -172,6 +172,15 @@ def test_an_adapter_on_nothing(targets: str, says: str, dataset: Path, world: Pa
             run(recipe)
 
 
+@pytest.mark.parametrize("trained", ["lora.vision=connector", "lora.target_modules=all-linear"])
+def test_kept_features_of_a_vision_side_that_is_trained(trained: str, dataset: Path, world: Path) -> None:
+    """Before any weight is loaded, and in a dry run as in a run."""
+    recipe = recipe_of(dataset, world, trained, "vision_cache_gb=0.1")
+    for run in (check_targets, plan_training):
+        with pytest.raises(LongVPOError, match=r"set vision_cache_gb=0, or lora\.vision=none"):
+            run(recipe)
+
+
 def test_what_a_library_refuses_before_the_first_step_is_one_line(dataset: Path, world: Path, tmp_path: Path) -> None:
     with pytest.raises(
         LongVPOError, match=r"^training\.loss_type: TRL refuses it: Unknown loss type: wishful"

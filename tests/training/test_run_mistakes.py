@@ -35,7 +35,7 @@ def no_weights(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("spoil", "overrides", "texts"),
     [
-        (other_base, [], ["was trained on someone/else, not on tiny", "set base.model=someone/else"]),
+        (other_base, [], ["was trained on someone/else, not on tiny", "name that one as the model"]),
         (no_weights, [], ["holds no adapter", "adapter_model.safetensors"]),
         (None, ["lora.r=8"], ["`lora` comes with the adapter", "leave `lora` or `adapter` out", "tiny/stage2"]),
         (None, ["data.mix=[{config: stage2, share: 0.1}]"], ["rows of stage2 are asked for twice"]),

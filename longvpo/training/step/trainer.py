@@ -18,6 +18,7 @@ from peft import PeftModel
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import is_language
+from longvpo.training.adapter import check_kept_features
 from longvpo.training.step import packing, scoring
 from longvpo.training.step.packing import Encoded, Forward
 from longvpo.training.step.vision import Features, Vision
@@ -70,7 +71,8 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self.vision = Vision(core, vision_cache_gb)
         self.trains_vision = any(one.requires_grad and not is_language(name) for name, one in parameters.items())
-        self._check_vision(vision_cache_gb)
+        check_kept_features((name for name, one in parameters.items() if one.requires_grad), vision_cache_gb)
+        self._check_vision()
         scoring.install(core)
         why_not = packing.install(core)
         self.packed = why_not is None
@@ -193,13 +195,8 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         with torch.no_grad():
             return encode()
 
-    def _check_vision(self, cache_gb: float) -> None:
-        """Raises LongVPOError when the vision side has adapters, and something takes it for frozen."""
-        if self.trains_vision and cache_gb:
-            raise LongVPOError(
-                "vision_cache_gb keeps features of a frozen vision side, but this adapter trains it: set "
-                "vision_cache_gb=0, or lora.vision=none"
-            )
+    def _check_vision(self) -> None:
+        """Raises LongVPOError when the vision side has adapters, and FSDP takes it for frozen."""
         if self.trains_vision and self.is_fsdp_enabled:
             raise LongVPOError(
                 "FSDP keeps the vision side whole in every process, and its adapters would drift apart: set "

@@ -27,6 +27,7 @@ from longvpo.training.collator import AnchoredCollator
 from longvpo.training.memory import Skeleton
 from longvpo.training.merge import merge
 from longvpo.training.run import train
+from longvpo.training.start import starting_adapter
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.video.frames import ClipFrames, read_frames, sample_times
 from longvpo.video.joined import join
@@ -123,7 +124,7 @@ def test_features_that_training_changes_are_not_kept(batch: list[dict[str, Any]]
     trainer = make("internvl", batch, world, tmp_path)
     trainer.is_fsdp_enabled = True  # every process would train a vision side of its own
     with pytest.raises(LongVPOError, match=r"set lora\.vision=none, or use recipes/accelerate/ddp\.yaml"):
-        trainer._check_vision(0.0)
+        trainer._check_vision()
 
 
 def test_an_adapter_of_both_sides_from_training_to_plain_peft(dataset: Path, world: Path, tmp_path: Path) -> None:
@@ -154,6 +155,8 @@ def test_an_adapter_of_both_sides_from_training_to_plain_peft(dataset: Path, wor
     section = ["reference=full", "training.max_steps=1", "training.logging_steps=1", "vision_cache_gb=0"]
     recipe = train_recipe(dataset, world, f"adapter={tmp_path / 'adapter'}", *section)
     values = recipe.model_dump(exclude={"lora"})
+    with pytest.raises(LongVPOError, match="set vision_cache_gb=0"):
+        starting_adapter(TrainRecipe.model_validate(values | {"vision_cache_gb": 0.1}))
     log = train(TrainRecipe.model_validate(values), tmp_path / "second")["last_log"]
     assert log["rewards/margins"] == pytest.approx(0, abs=1e-5)
     assert log["reference/margins"] != 0
