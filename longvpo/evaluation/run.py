@@ -93,7 +93,8 @@ def _evaluate(
     cells = make_cells(recipe, pool, texts, embedder)
     del embedder
     tested = {clip.sha256 for clip in pool.clips} | {one.clip.sha256 for one in questions}
-    trained_on = {name: _trained_on(name, path, tested) for name, path in adapters.items()}
+    models = {"base": Path(recipe.base.model)} if read_trained(Path(recipe.base.model)) else {}  # a merged one says it
+    trained_on = {name: _trained_on(name, path, tested) for name, path in (models | adapters).items()}
 
     processor = load_processor(recipe.base)
     grids: dict[str, Grid] = {}

@@ -60,8 +60,9 @@ def told_otherwise(found: dict[str, dict[str, Any]]) -> str:
 
 
 def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) -> set[str] | None:
-    """sha256 of the videos of all rows, and of those that the starting adapter was trained on; None: not known."""
+    """sha256 of the videos of all rows, and of those that the model was trained on before; None: not known."""
     parts = [read_trained(start)] if start else []
+    parts.append(read_trained(Path(recipe.base.model)) or set())  # of the adapter that was merged into it, if any
     for config in recipe.references:
         some = rows.select([place for place, name in enumerate(rows["config"]) if name == config])
         parts.append(videos_of(recipe.data.dataset, recipe.data.revision, config, some))

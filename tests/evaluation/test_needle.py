@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from longvpo import TINY
 from longvpo.clips.trained import write_trained
 from longvpo.evaluation import ask
 from longvpo.evaluation import run as module
@@ -109,3 +110,9 @@ def test_test_videos_that_an_adapter_was_trained_on_are_marked(
         mine = results | {"adapters": {name: results["adapters"][name]}}
         (adapters[name] / "results.json").write_text(json.dumps(mine))
         assert line in card_of(adapters[name])
+    merged = Path(shutil.copytree(TINY, tmp_path / "merged"))
+    write_trained(merged, {*videos[:2]})
+    base = recipe.base.model_copy(update={"model": str(merged)})
+    found = evaluate(recipe.model_copy(update={"base": base}), tmp_path / "of merged")
+    assert found["trained_on"] == {"base": 2}
+    assert "warning: 2 of 60 test videos were trained on by base" in capsys.readouterr().err

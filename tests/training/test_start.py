@@ -46,5 +46,8 @@ def test_an_adapter_says_which_videos_it_was_trained_on(
     rows = rows.add_column("config", ["stage1"] * len(rows))
     recipe = train_recipe(dataset, world)
     assert videos_trained_on(recipe, rows, start) == videos | {"a" * 64}
+    write_trained(tmp_path, {"b" * 64})  # as beside a model with an adapter merged into it
+    merged = train_recipe(dataset, world, f"base.model={tmp_path}")
+    assert videos_trained_on(merged, rows, None) == videos | {"b" * 64}
     (start / "videos.txt").unlink()
     assert videos_trained_on(recipe, rows, start) is None
