@@ -74,9 +74,16 @@ def groups_of(triplets: Sequence[Triplet]) -> list[int]:
 
 
 def gives_away(found: Mapping[str, Any]) -> bool:
-    """Whether a rule does better or worse than chance."""
+    """Whether a rule does better or worse than chance; one that was learnt from other rows, only whether better.
+
+    Where answers are in balance, one that is more often right in other rows is less often right in these: what was
+    learnt is then worse than chance, and of no use in training.
+    """
     share, error = found["chosen"], found["error"]
-    return share is not None and bool(abs(share - 0.5) > max(BIAS, ERRORS * error))
+    if share is None:
+        return False
+    distance = share - 0.5 if found.get("learnt") else abs(share - 0.5)
+    return bool(distance > max(BIAS, ERRORS * error))
 
 
 def warnings(stage: str, found: Sequence[Mapping[str, Any]]) -> list[str]:

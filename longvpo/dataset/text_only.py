@@ -116,8 +116,8 @@ def as_rules(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Both as rules of the shortcut report."""
     advice = "look at the texts of both answers, and change the prompts"
     parts = {
-        "answer that the writer prefers without a video": found,
-        "answer that a linear classifier of the texts prefers": found["classifier"],
+        "answer that the writer prefers without a video": (found, {}),
+        "answer that a linear classifier of the texts prefers": (found["classifier"], {"learnt": True}),
     }
     return [
         {
@@ -126,8 +126,9 @@ def as_rules(found: Mapping[str, Any]) -> list[dict[str, Any]]:
             "error": part["error"],
             "rows": part["rows"],
             "advice": advice,
+            **more,
         }
         if "prefers_chosen" in part
         else told(name, [], [])
-        for name, part in parts.items()
+        for name, (part, more) in parts.items()
     ]

@@ -144,6 +144,13 @@ def test_a_classifier_finds_what_the_texts_tell() -> None:
     assert classifier(Words(), of_one[:4]) == {"not_run": "there are fewer than 5 anchors or long videos"}
     rules = as_rules({"not_run": "", "classifier": classifier(Words(), told)})
     assert [gives_away(rule) for rule in rules] == [False, True]
+    # in exact balance each answer that is right here is wrong elsewhere: nothing that training could use
+    things = [f"thing{number}" for number in range(40)]
+    pairs = zip(fair, things, [*things[1:], things[0]], strict=False)
+    even = [replace(row, prompt="q", chosen=one, rejected=other) for row, one, other in pairs]
+    rules = as_rules({"not_run": "", "classifier": (found := classifier(Words(), even))})
+    assert found["prefers_chosen"] < 0.5 - 3 * found["error"]
+    assert not any(map(gives_away, rules))
 
 
 def test_answers_of_stage_1_are_compared_as_they_are_drawn_alike(dataset: Path, tmp_path: Path) -> None:
