@@ -104,7 +104,7 @@ def test_test_videos_that_an_adapter_was_trained_on_are_marked(
     for name, line in (
         ("leaky", "**Warning: 3 of 60 test videos were trained on**"),
         ("silent", "Whether test videos were trained on: not checked"),
-        ("other", "None of the 60 test videos was trained on"),
+        ("other", "Of 60 test videos, 0 were trained on"),
     ):
         # all three have the same weights here: the card finds its adapter by them
         mine = results | {"adapters": {name: results["adapters"][name]}}
