@@ -20,7 +20,7 @@ from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.sections import WriterSection
 from longvpo.video.frames import ClipFrames, sample_times
-from longvpo.video.joined import join, shown, thin
+from longvpo.video.joined import join, read, shown
 
 Role = Literal["writer", "judge", "question_writer"]
 
@@ -72,8 +72,9 @@ def clip_request(
     cropped = " crop" if video.fit == "crop" and len(clips) > 1 else ""
 
     def frames() -> np.ndarray:
-        read = [session.frames_of(clip.reference) for clip in clips]
-        return read[0] if len(clips) == 1 else join(thin(read, budget), video.fit)
+        if len(clips) == 1:
+            return session.frames_of(clips[0].reference)
+        return join(read(session.frames_of, [clip.reference for clip in clips], budget), video.fit)
 
     return Request(
         text=text,

@@ -32,7 +32,7 @@ from longvpo.recipe.sections import Fit
 from longvpo.recipe.training import Reference
 from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames, check_reach, sample_times
-from longvpo.video.joined import Shown, canvas, join, shown, thin
+from longvpo.video.joined import Shown, canvas, join, read, shown
 
 NAMES = ("source", "video", "start", "end")  # what names a clip
 ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
@@ -88,11 +88,11 @@ class AnchoredCollator:
     def _video(self, context: list[dict[str, Any]], places: list[int]) -> Video:
         """The clips at these places as one video, on the canvas of the whole context."""
         named = [context[place] for place in places]
-        clips = [self.frames_of(clip) for clip in named]
-        kept = thin(clips, self.frame_budget)
+        kept = read(self.frames_of, named, self.frame_budget)
         others = [clip for place, clip in enumerate(context) if place not in places]
-        size = canvas([*(clip.shape[1:3] for clip in clips), *(self.frames_of.size(clip) for clip in others)])
-        told = shown([(clip["start"], clip["end"]) for clip in named], [*map(len, clips)], self.frame_budget)
+        size = canvas([*(clip.shape[1:3] for clip in kept), *(self.frames_of.size(clip) for clip in others)])
+        counts = [self.frames_of.count(clip) for clip in named]
+        told = shown([(clip["start"], clip["end"]) for clip in named], counts, self.frame_budget)
         # how many of a clip's frames are left, and how they fit into which size, decides which pixels they have
         shape = (*size, self.fit)
         names = [(*(clip[part] for part in NAMES), len(some), *shape) for clip, some in zip(named, kept, strict=True)]

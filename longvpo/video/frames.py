@@ -153,23 +153,33 @@ class ClipFrames:
         width, height = scaled_size(file.width, file.height, self.section.short_side)
         return height, width
 
-    def __call__(self, clip: Mapping[str, Any]) -> np.ndarray:
+    def count(self, clip: Mapping[str, Any]) -> int:
+        """How many frames a clip is sampled at; no file is opened."""
+        return len(self._times(clip))
+
+    def _times(self, clip: Mapping[str, Any]) -> np.ndarray:
+        return sample_times(clip["start"], clip["end"], self.section.fps, self.section.max_frames)
+
+    def __call__(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).
 
         Args:
             clip: `source`, `video`, `start` and `end`, as triplets name their clips.
+            places: which of the sampled frames; only these are decoded. None: all.
 
         Raises:
             VideoError: the video is missing or cannot be decoded.
             LongVPOError: no folder is given for the clip's source.
         """
         folder, start, end = self.folder_of(clip["source"]), clip["start"], clip["end"]
-        key = (folder / clip["video"], start, end)
-        kept = self._clips.get(key)
-        if kept is not None:
-            return kept
-        times = sample_times(start, end, self.section.fps, self.section.max_frames)
+        times, whole = self._times(clip), (folder / clip["video"], start, end)
+        some = None if places is None or len(places) == len(times) else (*whole, *places.tolist())
+        for key in filter(None, (some, whole)):
+            kept = self._clips.get(key)
+            if kept is not None:
+                return kept[places] if some is not None and key == whole else kept
         path = existing_file(folder, clip["video"])
-        frames = read_frames(path, times, self.section.short_side, self.section.backend)
-        self._clips.put(key, frames)
+        wanted = times if some is None else times[places]
+        frames = read_frames(path, wanted, self.section.short_side, self.section.backend)
+        self._clips.put(some or whole, frames)
         return frames

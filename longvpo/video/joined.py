@@ -7,7 +7,7 @@ building, training and evaluation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image
 
 from longvpo.errors import LongVPOError
 from longvpo.recipe.sections import Fit
-from longvpo.video.frames import middles
+from longvpo.video.frames import ClipFrames, middles
 
 TICKS = 1000  # a second
 
@@ -59,6 +59,16 @@ def shown(spans: Sequence[tuple[float, float]], counts: Sequence[int], budget: i
     begins = np.cumsum([0.0, *(end - start for start, end in spans)])
     times = (kept + begin for kept, begin in zip(thin(sampled, budget), begins, strict=False))
     return Shown(tuple(round(float(time), 3) for time in np.concatenate([*times])), round(float(begins[-1]), 3))
+
+
+def read(frames_of: ClipFrames, clips: Sequence[Mapping[str, Any]], budget: int | None) -> list[np.ndarray]:
+    """The frames of some clips, thinned to the budget: none is decoded that is not among them."""
+    counts = [frames_of.count(clip) for clip in clips]
+    kept = thin([np.arange(count) for count in counts], budget)
+    return [
+        frames_of(clip, None if len(some) == count else some)
+        for clip, some, count in zip(clips, kept, counts, strict=True)
+    ]
 
 
 def at_rate(frames: int, fps: float) -> Shown:

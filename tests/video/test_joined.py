@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from longvpo.errors import LongVPOError
-from longvpo.video.joined import shown, thin
+from longvpo.recipe.sections import VideoSection
+from longvpo.video import frames
+from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import read, shown, thin
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -45,3 +50,26 @@ def test_thinning_that_is_not_needed_or_not_possible() -> None:
 def test_a_clip_shorter_than_a_tick_has_a_rate() -> None:
     told = shown([(1.0, 1.0004)], [1])
     assert (told.times, told.seconds, told.fps) == ((0.0,), 0.0, 1000.0)
+
+
+def test_no_frame_is_decoded_that_is_thinned_out(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = frames.read_frames
+    counting = lambda path, times, *more: asked.append(len(times)) or real(path, times, *more)  # noqa: E731
+    monkeypatch.setattr(frames, "read_frames", counting)
+    clips = [{"source": "drawn", "video": f"videos/{i:05d}.mp4", "start": 0.0, "end": 4.0} for i in range(4)]
+    section = VideoSection(fps=4)  # 16 frames a clip
+    whole = [ClipFrames(section, {"drawn": world})(clip) for clip in clips]
+    expected = thin(whole, 10)
+    asked.clear()
+    frames_of = ClipFrames(section, {"drawn": world})
+    for _ in range(2):  # the second time from memory
+        found = read(frames_of, clips, 10)
+        assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert sum(asked) == 10
+    # a clip that is whole in memory is not decoded again
+    frames_of = ClipFrames(section, {"drawn": world})
+    assert read(frames_of, clips, None)[0].shape[0] == 16
+    asked.clear()
+    assert all(np.array_equal(one, other) for one, other in zip(read(frames_of, clips, 10), expected, strict=True))
+    assert asked == []
