@@ -13,48 +13,15 @@ from collections import Counter
 
 from longvpo.models.text import normalise
 
+
+def _set(words: str) -> set[str]:
+    return set(words.split())
+
+
 # words without which an answer has the same meaning
-FILLERS = set(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "am",
-        "has",
-        "have",
-        "had",
-        "do",
-        "does",
-        "did",
-        "there",
-        "it",
-        "its",
-        "that",
-        "which",
-        "this",
-        "these",
-        "those",
-        "who",
-        "of",
-        "with",
-        "in",
-        "at",
-        "as",
-        "and",
-        "also",
-        "just",
-        "very",
-        "then",
-        "so",
-        "some",
-    ]
+FILLERS = _set(
+    "a an the is are was were be been being am has have had do does did there it its that which this these those "
+    "who of with in at as and also just very then so some"
 )
 # where only one of two answers has any, who acts is told by the event before
 PRONOUNS = {"he", "she", "they", "him", "her", "them", "his", "their"}
@@ -62,68 +29,13 @@ WORDS = "zero one two three four five six seven eight nine ten eleven twelve thi
 NUMBERS = {word: str(number) for number, word in enumerate([*WORDS.split(), "seventeen", "eighteen", "nineteen"])}
 NUMBERS |= {"twenty": "20", "once": "1 time", "twice": "2 time", "thrice": "3 time"}
 # what turns a meaning round where only one of two answers has it, beside numbers
-TURNS = set(
-    [
-        "not",
-        "no",
-        "never",
-        "none",
-        "nobody",
-        "nothing",
-        "without",
-        "neither",
-        "nor",
-        "only",
-        "before",
-        "after",
-        "left",
-        "right",
-        "up",
-        "down",
-        "first",
-        "last",
-        "again",
-        "both",
-        "all",
-        "from",
-        "to",
-        "into",
-        "out",
-        "off",
-        "on",
-        "under",
-        "over",
-        "above",
-        "below",
-        "behind",
-        "inside",
-        "outside",
-        "front",
-        "back",
-        "more",
-        "less",
-        "fewer",
-        "same",
-        "other",
-        "another",
-        "different",
-        "until",
-        "while",
-        "during",
-        "or",
-        "by",
-        "for",
-        "will",
-        "would",
-        "almost",
-        "nearly",
-        "barely",
-        "hardly",
-        "half",
-        "tries",
-        "fails",
-        "pretends",
-    ]
+TURNS = _set(
+    "not no never none nobody nothing without neither nor only before after left right up down first last again "
+    "both all from to into out off on under over above below behind inside outside front back more less fewer "
+    "same other another different until while during or by for will would almost nearly barely hardly half tries "
+    "fails pretends "
+    # and negation in other languages
+    "pas ne n jamais nicht kein keine nie non não nunca не нет ни niet geen inte ikke"
 )
 REWRITTEN = [
     (r"\bcan(?:not|'t)\b", "can not"),

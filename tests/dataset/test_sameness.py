@@ -105,6 +105,8 @@ def test_equal_and_opposite_pairs_are_told_apart() -> None:
 def test_words_are_a_hint_only_where_they_are_known() -> None:
     assert say_the_same("Er läuft nach links.", "er läuft nach links", 1.0, 0.95)
     assert not say_the_same("Er läuft nach links.", "Er läuft nach rechts.", 0.99, 0.95)
+    assert not say_the_same("L'homme ouvre la porte.", "L'homme n'ouvre pas la porte.", 0.97, 0.95)
+    assert not say_the_same("Er öffnet die Tür.", "Er öffnet die Tür nicht.", 0.97, 0.95)
     assert not say_the_same("A red ball.", "The ball is red", 0.99, None), "switched off"
     assert not say_the_same("A boy throws a ball.", "A young boy throws a ball.", 0.7, 0.95), "the hint is missing"
     assert not say_the_same("", "a ball", 1.0, 0.95)
