@@ -2,7 +2,7 @@
 
     python benchmarks/demo.py [--json] [--seeds 0 1 2] [--output FOLDER]
 
-The base is the same in all: the embedded checkpoint. A run takes some ten minutes on 2 cores; one that is finished
+The base is the same in all: the embedded checkpoint. A run takes some twelve minutes on 2 cores; one that is finished
 in the folder is not made again.
 """
 
