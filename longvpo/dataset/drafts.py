@@ -187,6 +187,7 @@ def check_pairs(drafts: Sequence[Draft], session: Session) -> None:
     """Refuse drafts whose two answers make no pair."""
     chosen = session.embedder.texts([draft.chosen for draft in drafts])
     rejected = session.embedder.texts([draft.rejected for draft in drafts])
-    judged = session.judge is not None
     for draft, one, other in zip(drafts, chosen, rejected, strict=True):
-        draft.refusal = no_pair(draft.chosen, draft.rejected, float(one @ other), session.recipe.filters, judged)
+        draft.refusal = no_pair(
+            draft.chosen, draft.rejected, float(one @ other), session.recipe.filters, session.judges_answers
+        )

@@ -92,8 +92,8 @@ def prompts_asked(recipe: DatasetRecipe, judged: bool) -> dict[str, Any]:
         "scene": two,
         "summary": two,
         "scenes_question": two,
-        "pair": two and judged,
-        "clip_pair": recipe.stage1 and judged,
+        "pair": two and judged and recipe.filters.judge_rejected,
+        "clip_pair": recipe.stage1 and judged and recipe.filters.judge_rejected,
     }
     texts = recipe.prompts.model_dump()
     tasks = {task: texts["tasks"][task] for task, weight in two.tasks.items() if weight} if two else {}

@@ -72,6 +72,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
         check_enough(recipe, rows, [item for one in samples for item in one.dropped])
     frames = round(float(np.mean([len(item) for item in clips])), 1) if clips else NOT_SAMPLED
     calls = {"at_least": 2 * section.triplets, "at_most": 2 * most}
+    each = 2 if recipe.filters.judge_rejected else 1  # on the question, and on the rejected answer
     captions = any(source.captions == "writer" for source in recipe.sources)
     used = section.triplets if rows is None else min(rows, section.triplets)
     return {
@@ -81,8 +82,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
         "clips_a_context": sorted(set(recipe.context.clips or (2, recipe.context.frame_budget))),
         "frames_a_clip": frames,
         "writer_calls": calls | ({"captions": used} if captions else {}),
-        # on the question, and on the rejected answer
-        "judge_calls": {"at_least": 2 * section.triplets, "at_most": 2 * most} if recipe.judge else NO_CALLS,
+        "judge_calls": {"at_least": each * section.triplets, "at_most": each * most} if recipe.judge else NO_CALLS,
         **_cost(recipe, section, clips, [second for one in samples for second in one.seconds]),
     }
 

@@ -42,6 +42,11 @@ class Session:
         """The session as a stage sees it: its own writer is the writer."""
         return replace(self, writer=self.second) if stage == 2 and self.second else self
 
+    @property
+    def judges_answers(self) -> bool:
+        """Whether a judge says what other answers are right as well."""
+        return self.judge is not None and self.recipe.filters.judge_rejected
+
     def ask(self, requests: list[Request], progress: str, counts: Counter[str], name: Role = "writer") -> list[Answer]:
         """Answers in order; `counts` gains tokens and forms."""
         asked = {"writer": self.writer, "judge": self.judge, "question_writer": self.question_writer}[name]

@@ -231,7 +231,7 @@ class FilterSection(Section):
     """
 
     speaking: ClassVar = {"visual_model": ("visual_revision",), "text_model": ("text_revision",)}
-    later: ClassVar = ("balance", "visual_pooling")
+    later: ClassVar = ("balance", "judge_rejected", "visual_pooling")
     visual_model: IdOrFolder = "facebook/dinov2-base"
     visual_revision: str = "main"
     visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
@@ -251,6 +251,9 @@ class FilterSection(Section):
     length_ratio: float | None = Field(4.0, ge=1, description="words of the longer answer to the shorter; null: off")
     question_threshold: float | None = Field(
         0.95, description="a question closer than this cosine to one before it is dropped; null: off"
+    )
+    judge_rejected: bool = Field(
+        True, description="the judge is asked whether a rejected answer is right as well; its pair is then dropped"
     )
     balance: bool = Field(
         True, description="an answer that is right much more often than wrong, or the other way round, is dropped"

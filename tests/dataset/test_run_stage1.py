@@ -175,6 +175,10 @@ def test_rejected_answers_are_judged(world: Path, tmp_path: Path) -> None:
     assert facts["calls"]["judge_calls"] == 2 * (len(rows) + len(wrong))
     assert f"Answer B: {rows[0]['rejected']}" in asked
     assert "clip_pair" in facts["prompts"]
+    less = load_recipe(DatasetRecipe, "tiny/dataset", [*overrides, "filters.judge_rejected=false"])
+    facts = build(less, tmp_path / "less", Scribe(tmp_path / "asked"), Judge(tmp_path / "judged"))
+    assert facts["calls"]["judge_calls"] == facts["stage1"]["anchors_tried"] == 20, "only the questions are judged"
+    assert "clip_pair" not in facts["prompts"]
 
 
 def test_a_rejected_answer_from_all_distractors(world: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.families import FAMILIES
+from support.triplets import SameFrames
 
 from longvpo.models.encode import encode, encode_texts
 from longvpo.models.load import load_processor
@@ -138,6 +139,6 @@ def test_a_batch_of_such_rows_is_collated(processor: Any) -> None:
     clip = {"source": "s", "video": "v", "start": 0.0, "end": 4.0}
     row = {"prompt": "in the <video> what is red?", "chosen": "red <image>", "rejected": "a <|im_end|> </s>"}
     row |= {"context": [clip], "anchors": [0], "reference": "full"}
-    batch = AnchoredCollator(processor, lambda named: VIDEO)([row])  # type: ignore[arg-type]
+    batch = AnchoredCollator(processor, SameFrames(VIDEO))([row])  # type: ignore[arg-type]
     answers = batch["input_ids"][batch["completion_mask"].bool()]
     assert special(processor, answers) == [processor.tokenizer.eos_token_id] * 2

@@ -67,3 +67,16 @@ def scenes(count: int, video: str = "film") -> list[Scene]:
 
 def section(**values: Any) -> Stage2Section:
     return Stage2Section.model_validate({"sources": [{"name": "long", "folder": "x"}]} | values)
+
+
+class SameFrames:
+    """Stands for ClipFrames: every clip shows these frames, of shape (frames, height, width, 3)."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
+
+    def count(self, clip: Any) -> int:
+        return len(self.frames)
+
+    def __call__(self, clip: Any, places: np.ndarray | None = None) -> np.ndarray:
+        return self.frames if places is None else self.frames[places]

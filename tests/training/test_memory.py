@@ -15,6 +15,7 @@ from support.families import FAMILIES
 from support.live import Live
 from support.released import RELEASED
 from support.trainers import QUESTION, lora
+from support.triplets import SameFrames
 from support.world import ROOT
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
@@ -139,7 +140,7 @@ def test_activations_are_what_a_training_step_allocates(name: str, checkpointing
         args=training_arguments(section, tmp_path),
         train_dataset=Dataset.from_list([row]),
         processing_class=processor,
-        data_collator=AnchoredCollator(processor, lambda _: pictures),
+        data_collator=AnchoredCollator(processor, SameFrames(pictures)),
         peft_config=lora(),
     )
     if checkpointing:

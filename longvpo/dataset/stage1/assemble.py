@@ -77,7 +77,8 @@ def judge(placed: list[Placed], session: Session, counts: Counter[str]) -> list[
     found: list[Refusal | None] = [None] * len(placed)
     if session.judge is None:
         return found
-    for request_of, parse in ((_question_request, parse_verdict), (_answer_request, parse_right)):
+    asked = [(_question_request, parse_verdict), (_answer_request, parse_right)]
+    for request_of, parse in asked if session.judges_answers else asked[:1]:
         left = [place for place, refusal in enumerate(found) if refusal is None]
         requests = [request_of(placed[place], session.recipe.prompts) for place in left]
         for place, answer in zip(left, session.ask(requests, "verdicts", counts, "judge"), strict=True):

@@ -150,7 +150,7 @@ def _same(said: list[tuple[Reasoning, Answer, float]], session: Session, counts:
     """
     threshold = session.recipe.filters.answer_threshold
     same = [say_the_same(answer.text, draft.chosen, similarity, threshold) for draft, answer, similarity in said]
-    if session.judge is None or threshold is None:
+    if not session.judges_answers or threshold is None:
         return same
     near = [
         place
@@ -194,7 +194,7 @@ def draw_outside(draft: Reasoning, section: Stage2Section, seed: int) -> tuple[s
 def check_answers(drafts: list[Reasoning], session: Session, counts: Counter[str]) -> None:
     """Chosen and rejected must make a pair, and the rejected answer must be wrong."""
     check_pairs(alive(drafts), session)
-    if session.judge is None:
+    if not session.judges_answers:
         return
     judged = alive(drafts)
     requests = [_pair_request(draft, draft.rejected, session) for draft in judged]
