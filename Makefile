@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # so many tests at once, each with one thread; tests of one file share what they build
-TESTS_AT_ONCE ?= 2
+TESTS_AT_ONCE ?= 3
 
 .PHONY: setup demo test accept soak check
 

@@ -105,12 +105,12 @@ print(json.dumps({"before": before, "most": most(), "scenes": facts["stage2"]["s
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a program's memory there")
-@TWO_SIZES
+@pytest.mark.soak
 def test_a_build_from_hours_takes_the_memory_of_one_from_ten_minutes(
-    soak: bool, film: Callable[[int], Path], tmp_path: Path
+    film: Callable[[int], Path], tmp_path: Path
 ) -> None:
     """Cuts, recursive captions with folds, questions, answers, publishing."""
-    growth, hours = [], 3 if soak else 1
+    growth, hours = [], 3
     for seconds in (600, hours * 3600):
         folder = table(tmp_path / str(seconds), [{"file_name": "long.mp4"}])
         (folder / "long.mp4").symlink_to(film(seconds))
