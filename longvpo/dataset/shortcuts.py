@@ -35,7 +35,8 @@ def shortcuts(
         For each rule: rule; chosen, the share of the rows in which it points at chosen; error, the standard error that
         chance gives a share of a half; rows, as many as it tells something of. Without any, both are null.
     """
-    found = [_of_clips(name, triplets, rule) for name, rule in _clip_rules(sizes).items()]
+    rows = [(triplet, *sides(triplet)) for triplet in triplets]
+    found = [_of_clips(name, rows, rule) for name, rule in _clip_rules(sizes).items()]
     return [*found, *_of_answers(triplets), *more]
 
 
@@ -146,14 +147,16 @@ def _common(values: list[Any]) -> np.ndarray:
     return np.array([None not in counts and counts[value] == max(counts.values()) for value in values])
 
 
-def _of_clips(name: str, triplets: Sequence[Triplet], rule: Rule) -> dict[str, Any]:
+def _of_clips(name: str, rows: Sequence[tuple[Triplet, list[int], list[int]]], rule: Rule) -> dict[str, Any]:
     """How often the picked clips are those that only chosen was written from, and not those of rejected.
 
     A clip counts the less, the more clips its side has: a pick at random then points at both sides as often.
+
+    Args:
+        rows: triplets, each with its `sides`.
     """
     told_of, points, weights = [], [], []
-    for triplet in triplets:
-        chosen, rejected = sides(triplet)
+    for triplet, chosen, rejected in rows:
         picked = rule(triplet)
         if chosen and rejected and picked.any():
             # how likely it is that a clip of the picked ones is of each side

@@ -97,7 +97,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     check_targets(recipe)
     made_of(recipe)  # a release.json that is damaged is found out before the work, too
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
-        return _train(recipe, arguments, place, rows, left_out, start, start_hash, key)
+        return _train(recipe, arguments, place, rows, left_out, start, start_hash, key, otherwise)
 
 
 def _train(
@@ -109,6 +109,7 @@ def _train(
     start: Path | None,
     start_hash: str | None,
     key: str,
+    otherwise: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Train, in a place that is claimed."""
     processes, checkpoints = arguments.distributed_state, place.checkpoints
@@ -160,7 +161,7 @@ def _train(
         "left_out": dict(left_out),  # rows that teach nothing, by reason
         "configs": config_counts(recipe, rows),
         "videos": None if videos is None else len(videos),  # that were trained on; null: the dataset does not say
-        "sampled_otherwise": sampled_otherwise(recipe),  # keys of `video` that differ from the dataset's recipe
+        "sampled_otherwise": otherwise,  # keys of `video` that differ from the dataset's recipe
         "processes": arguments.world_size,
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
         "steps": trainer.state.global_step,
