@@ -139,11 +139,18 @@ class StockCollator(AnchoredCollator):
         return batch | {name: torch.cat([value, value]) for name, value in pixels.items()}
 
 
-def noise(clip: dict[str, Any]) -> np.ndarray:
-    return np.random.default_rng(int(clip["start"])).integers(0, 256, (CLIP, SIDE, SIDE, 3), dtype=np.uint8)
+class Noise:
+    """Frames of clips, as ClipFrames gives them."""
 
+    def __call__(self, clip: dict[str, Any], places: np.ndarray | None = None) -> np.ndarray:
+        frames = np.random.default_rng(int(clip["start"])).integers(0, 256, (CLIP, SIDE, SIDE, 3), dtype=np.uint8)
+        return frames if places is None else frames[places]
 
-noise.size = lambda clip: (SIDE, SIDE)  # type: ignore[attr-defined]  # as ClipFrames tells it
+    def size(self, clip: dict[str, Any]) -> tuple[int, int]:
+        return SIDE, SIDE
+
+    def count(self, clip: dict[str, Any]) -> int:
+        return CLIP
 
 
 def row(frames: int) -> dict[str, Any]:
@@ -181,7 +188,7 @@ class Side:
             args=training_arguments(section, Path(folder)),
             train_dataset=Dataset.from_list([self.row]),
             processing_class=processor,
-            data_collator=(StockCollator if stock else AnchoredCollator)(processor, noise),
+            data_collator=(StockCollator if stock else AnchoredCollator)(processor, Noise()),
             peft_config=LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM"),
             **options,
         )

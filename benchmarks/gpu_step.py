@@ -1,0 +1,340 @@
+"""A step of DPO on a long video on one GPU: stock TRL against ours, on an InternVL3-8B of random weights in NF4.
+
+    python benchmarks/gpu_step.py [--frames 64 128 256] [--sides stock full ours precomputed kept offload] [--out FILE]
+    python benchmarks/gpu_step.py --tiny          # the same on a CPU, in seconds: shows only that it runs
+
+Nothing is downloaded. The model is made from its configuration where it stays, in bfloat16, and the linear layers of
+its language model are put into NF4 one by one. Frames are noise, in clips of 8. Every case prints one line of JSON at
+once: what was measured before a time limit is there.
+
+    stock         TRL's own DPOTrainer, gradient checkpointing on
+    ours          the same setting; the reference is scored at each step, on one clip
+    full          the same setting; the reference is scored on the whole context, so that the loss is stock's
+    precomputed   the same setting; the reference was scored before
+    kept          as precomputed; the clips' vision features are kept on the CPU
+    offload       as ours; what checkpointing keeps waits on the CPU (training.activation_offloading)
+
+`mfu` is the arithmetic that the model needs, without what is computed again, over that of a matrix product of 8192 x
+8192 x 8192 in bfloat16 in the same time. `loss_off` and `grad_off` are relative to the first side. `estimate_gb` is
+what `longvpo train --dry-run` says of such a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import dpo_step  # its processor, stock trainer, stock collator and rows
+import numpy as np
+import torch
+import transformers
+from datasets import Dataset
+from peft import LoraConfig
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from longvpo.recipe.sections import ModelSection
+from longvpo.recipe.training import LoraSection
+from longvpo.training.arguments import training_arguments
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.memory import Skeleton, step_memory
+from longvpo.training.step.trainer import AnchoredDPOTrainer
+
+CUDA = torch.cuda.is_available()
+DEVICE = "cuda" if CUDA else "cpu"
+SIDES = ("stock", "full", "ours", "precomputed", "kept")
+SCORED_BEFORE = ("precomputed", "kept")
+LORA = LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM")
+
+
+def internvl(tiny: bool) -> tuple[Any, Any]:
+    """The configuration of InternVL3-8B, which is InternViT-300M and Qwen2.5-7B, or of a tiny one; its processor."""
+    dpo_step.SIDE = 112 if tiny else 448  # of its processor, too
+    _, processor = dpo_step.small_internvl()
+    side, tokenizer = dpo_step.SIDE, processor.tokenizer
+    text = {
+        "model_type": "qwen2",
+        "vocab_size": 1024 if tiny else 151_674,
+        "hidden_size": 256 if tiny else 3584,
+        "num_hidden_layers": 4 if tiny else 28,
+        "num_attention_heads": 8 if tiny else 28,
+        "num_key_value_heads": 4,
+        "intermediate_size": 768 if tiny else 18_944,
+        "max_position_embeddings": 131_072,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "tie_word_embeddings": False,
+    }
+    vision = {
+        "hidden_size": 128 if tiny else 1024,
+        "num_hidden_layers": 2 if tiny else 24,
+        "num_attention_heads": 4 if tiny else 16,
+        "intermediate_size": 256 if tiny else 4096,
+        "image_size": [side, side],
+        "patch_size": [14, 14],
+    }
+    config = transformers.InternVLConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=processor.image_seq_length,
+        tie_word_embeddings=False,
+    )
+    return config, processor
+
+
+def built(config: Any, nf4: bool) -> Any:
+    """Random weights, made where they stay."""
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16 if CUDA else torch.float32)
+    try:
+        with torch.device(DEVICE):
+            model = transformers.InternVLForConditionalGeneration(config)
+    finally:
+        torch.set_default_dtype(before)
+    for name, parameter in model.named_parameters():  # transformers' 0.02 is too small for so many layers to differ
+        if parameter.ndim == 2 and "embed" not in name:
+            torch.nn.init.normal_(parameter.data, std=parameter.shape[1] ** -0.5)
+    if nf4:
+        for module in list(model.model.language_model.modules()):
+            for child, linear in list(module.named_children()):
+                if isinstance(linear, torch.nn.Linear):
+                    setattr(module, child, _in_nf4(linear))
+        model.is_loaded_in_4bit = True  # PEFT and TRL ask for it
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    emptied()
+    return model.eval()
+
+
+def _in_nf4(linear: Any) -> Any:
+    import bitsandbytes
+
+    found = bitsandbytes.nn.Linear4bit(
+        linear.in_features,
+        linear.out_features,
+        bias=linear.bias is not None,
+        compute_dtype=linear.weight.dtype,
+        quant_type="nf4",
+        device="meta",
+    )
+    found.weight = bitsandbytes.nn.Params4bit(
+        linear.weight.data, requires_grad=False, quant_type="nf4", quant_storage=torch.uint8
+    ).to(DEVICE)
+    if linear.bias is not None:
+        found.bias = torch.nn.Parameter(linear.bias.data, requires_grad=False)
+    return found
+
+
+def emptied() -> None:
+    gc.collect()
+    if CUDA:
+        torch.cuda.empty_cache()
+
+
+class Side:
+    """One way to compute a step of one triplet."""
+
+    def __init__(self, name: str, model: Any, processor: Any, frames: int, folder: str) -> None:
+        stock = name == "stock"
+        row = dpo_step.row(frames) | ({"reference": "full"} if name == "full" else {})
+        row |= {"chosen": " ".join([row["chosen"]] * 8), "rejected": " ".join([row["rejected"]] * 12)}
+        section = {
+            "beta": 0.1,
+            "bf16": CUDA,
+            "per_device_train_batch_size": 1,
+            "gradient_checkpointing": True,
+            "activation_offloading": name == "offload",
+            "save_strategy": "no",
+        }
+        self.trainer = (dpo_step.StockTrainer if stock else AnchoredDPOTrainer)(
+            model=model,
+            args=training_arguments(section, Path(folder)),
+            train_dataset=Dataset.from_list([row]),
+            processing_class=processor,
+            data_collator=(dpo_step.StockCollator if stock else AnchoredCollator)(processor, dpo_step.Noise()),
+            peft_config=LORA,
+            **({"vision_cache_gb": 8.0} if name == "kept" else {}),
+        )
+        generator = torch.Generator().manual_seed(0)
+        for key, parameter in self.trainer.model.named_parameters():
+            if "lora_" in key:
+                scale = 0.01 if "lora_B" in key else parameter.shape[1] ** -0.5
+                drawn = torch.randn(parameter.shape, generator=generator) * scale
+                parameter.data = drawn.bfloat16().to(parameter.device, parameter.dtype)
+        self.trainer.model.train()
+        self.trainer.model.get_base_model().gradient_checkpointing_enable(
+            self.trainer.args.gradient_checkpointing_kwargs
+        )
+        self.batch = self.trainer._prepare_inputs(self.trainer.data_collator([row]))
+        if name in SCORED_BEFORE:
+            with torch.no_grad(), self.trainer.compute_loss_context_manager():
+                seen = self.trainer.with_features(self.batch.pop("reference"))
+                chosen, rejected = self.trainer.compute_ref_log_probs(self.trainer.model, seen)
+            self.batch |= {"ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
+        self.tokens = int(self.batch["attention_mask"][0].sum())
+        self.answers = int(self.batch["completion_mask"].sum())
+
+    def step(self) -> float:
+        with self.trainer.maybe_activation_offload_context:
+            with self.trainer.compute_loss_context_manager():
+                loss = self.trainer.compute_loss(self.trainer.model, dict(self.batch))
+            loss.backward()
+        return float(loss.item())
+
+    def run(self) -> None:
+        self.step()
+        self.trainer.model.zero_grad()
+
+    def gradients(self) -> torch.Tensor:
+        each = [one.grad.float().flatten() for one in self.trainer.model.parameters() if one.grad is not None]
+        return torch.cat(each).cpu()
+
+
+def needed_flops(config: Any, tokens: int, answers: int, frames: int, stock: bool, reference: int) -> float:
+    """What the model needs for a step, without what is computed again.
+
+    Args:
+        reference: tokens of what the reference sees; 0: it was scored before.
+    """
+    text, vision = config.text_config, config.vision_config
+    width, layers = text.hidden_size, text.num_hidden_layers
+    keys = text.num_key_value_heads * (width // text.num_attention_heads)
+    weights = layers * (2 * width * width + 2 * width * keys + 3 * width * text.intermediate_size)
+
+    def forward(n: int) -> float:
+        return 2 * weights * n + layers * 2 * n * n * width  # causal: half of 4 n^2 width
+
+    def backward(n: int) -> float:  # through activations: once the linear layers' forward, twice the attention's
+        return 2 * weights * n + 2 * layers * 2 * n * n * width
+
+    patches = (vision.image_size[0] // vision.patch_size[0]) ** 2 + 1
+    block = 2 * patches * (4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size)
+    tower = frames * vision.num_hidden_layers * (block + 4 * patches**2 * vision.hidden_size)
+    if stock:
+        return 2 * (forward(tokens) + backward(tokens)) + 2 * forward(tokens) + tower
+    row = tokens + answers // 2
+    return forward(row) + backward(row) + (forward(reference) if reference else 0) + tower
+
+
+def peak_flops() -> float | None:
+    """Operations a second of a matrix product in bfloat16."""
+    if not CUDA:
+        return None
+    one = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    begin, end = torch.cuda.Event(True), torch.cuda.Event(True)
+    for number in range(13):
+        if number == 3:
+            begin.record()
+        one @ one
+    end.record()
+    torch.cuda.synchronize()
+    return 2 * 8192**3 * 10 / (begin.elapsed_time(end) / 1e3)
+
+
+def estimate(config: Any, tokens: int, answers: int, frames: int, nf4: bool) -> float:
+    base = ModelSection(model="x", dtype="bfloat16" if CUDA else "float32", quantization="nf4" if nf4 else None)
+    pixels = frames * 3 * dpo_step.SIDE**2
+    row = (tokens + answers // 2, answers, pixels)
+    return step_memory(Skeleton(config), base, LORA, *row, checkpointing=True)["total"] / 1e9
+
+
+def timed(step: Callable[[], object], steps: int, until: float) -> list[float]:
+    seconds: list[float] = []
+    while len(seconds) < steps and (not seconds or time.monotonic() < until):
+        start = time.monotonic()
+        step()
+        if CUDA:
+            torch.cuda.synchronize()
+        seconds.append(time.monotonic() - start)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--frames", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--sides", nargs="+", default=SIDES)
+    parser.add_argument("--backend", nargs="+", default=["default"], help="of torch.nn.attention.SDPBackend")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=480, help="no case begins after so many")
+    parser.add_argument("--no-nf4", action="store_true")
+    parser.add_argument("--out", type=Path, help="a file that the lines are added to")
+    given = parser.parse_args()
+    until, nf4 = time.monotonic() + given.seconds, not given.no_nf4
+    config, processor = internvl(given.tiny)
+    peak = peak_flops()
+
+    def tell(**record: Any) -> None:
+        print(json.dumps(record), flush=True)
+        if given.out:
+            with given.out.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+    tell(
+        device=torch.cuda.get_device_name() if CUDA else "cpu",
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        bf16_tflops=peak and round(peak / 1e12),
+    )
+    cases = [(frames, side, kind) for frames in given.frames for side in given.sides for kind in given.backend]
+    first: dict[int, tuple[float, torch.Tensor]] = {}  # loss and gradients of the first side, by frames
+    with tempfile.TemporaryDirectory() as folder:
+        for frames, name, kind in cases:
+            if time.monotonic() > until:
+                tell(frames=frames, side=name, backend=kind, stopped="out of time")
+                continue
+            wanted = [] if kind == "default" else [getattr(SDPBackend, kind), SDPBackend.EFFICIENT_ATTENTION]
+            try:
+                model = built(config, nf4)
+                side = Side(name, model, processor, frames, folder)
+                with sdpa_kernel(wanted) if wanted else nullcontext():
+                    loss, gradients = side.step(), side.gradients()
+                    side.trainer.model.zero_grad()
+                    if CUDA:
+                        torch.cuda.synchronize()
+                        torch.cuda.reset_peak_memory_stats()
+                    seconds = timed(side.run, given.steps, until)
+                first.setdefault(frames, (loss, gradients))
+                of_loss, of_gradients = first[frames]
+                stock = name == "stock"
+                seen = side.tokens if name == "full" else dpo_step.CLIP * config.image_seq_length + side.answers
+                work = needed_flops(
+                    config, side.tokens, side.answers, frames, stock, 0 if name in SCORED_BEFORE else seen
+                )
+                median = float(np.median(seconds))
+                tell(
+                    frames=frames,
+                    tokens=side.tokens,
+                    answers=side.answers,
+                    side=name,
+                    backend=kind,
+                    seconds=round(median, 4),
+                    spread=round(max(seconds) - min(seconds), 4),
+                    peak_gb=round(torch.cuda.max_memory_allocated() / 1e9, 2) if CUDA else None,
+                    estimate_gb=round(estimate(config, side.tokens, side.answers, frames, nf4), 2),
+                    tflop=round(work / 1e12, 4),
+                    mfu=peak and round(work / median / peak, 3),
+                    tokens_per_s=round(side.tokens / median),
+                    loss=loss,
+                    loss_off=abs(loss - of_loss) / abs(of_loss),
+                    grad_off=float((gradients - of_gradients).norm() / of_gradients.norm()),
+                )
+            except torch.OutOfMemoryError as error:
+                tell(frames=frames, side=name, backend=kind, out_of_memory=str(error)[:160])
+            finally:
+                model = side = gradients = None  # type: ignore[assignment]
+                emptied()
+
+
+if __name__ == "__main__":
+    main()
