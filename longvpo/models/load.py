@@ -65,6 +65,8 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
     import torch
     from transformers import BitsAndBytesConfig
 
+    from longvpo.models.rope import make_independent
+
     dtype = getattr(torch, section.dtype)
     options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
     if torch.cuda.is_available():
@@ -82,6 +84,7 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
             )
         kind, _ = _kind(section)
         model = kind.from_pretrained(model_path(section.model), **options)
+    make_independent(model)
     if model.generation_config.pad_token_id is None:
         config = model.config.get_text_config()
         model.generation_config.pad_token_id = (
