@@ -46,7 +46,7 @@ from longvpo.training.checkpoints import (
     kept_if_whole,
     last_checkpoint,
 )
-from longvpo.training.collator import AnchoredCollator, check_videos
+from longvpo.training.collator import AnchoredCollator
 from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.training.reference import score_reference
@@ -55,6 +55,7 @@ from longvpo.training.start import sampled_otherwise, starting_adapter, told_oth
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
 from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
+from longvpo.training.videos import check_videos
 from longvpo.video.frames import ClipFrames
 
 

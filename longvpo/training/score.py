@@ -29,11 +29,11 @@ from longvpo.release.card_file import write_card
 from longvpo.release.cards import card_of
 from longvpo.release.parquet import shards, write_shards
 from longvpo.training.arguments import training_arguments
-from longvpo.training.collator import check_videos
 from longvpo.training.reference import score_reference
 from longvpo.training.rows import SCORED_BY, SCORES, reference_identity, training_rows
 from longvpo.training.run import make_trainer
 from longvpo.training.start import starting_adapter
+from longvpo.training.videos import check_videos
 from longvpo.video.frames import ClipFrames
 
 

@@ -21,8 +21,8 @@ from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.clips.sources import list_candidates, open_clip, read_clips, read_overlap
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import LongSourceSection, SourceSection, VideoSection
-from longvpo.training.collator import check_videos
 from longvpo.training.tokens import picture_size
+from longvpo.training.videos import check_videos
 from longvpo.video.decoders import read_decord, read_torchcodec
 from longvpo.video.frames import ClipFrames
 from longvpo.video.probe import probe

@@ -16,11 +16,11 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import refusals, steps_of, training_arguments
-from longvpo.training.collator import check_videos
 from longvpo.training.plan import plan_training
 from longvpo.training.rows import check_rows, check_scores, teaching, training_rows
 from longvpo.training.run import train
 from longvpo.training.tokens import check_targets
+from longvpo.training.videos import check_videos
 from longvpo.video.frames import ClipFrames
 
 CLIP = {"source": "drawn", "video": "a.mp4", "start": 0.0, "end": 2.0}
