@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from longvpo.io.files import file_hash, text_hash, write_text
+from longvpo.io.files import text_hash
+from longvpo.io.remembered import remembered_hash
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.recipe.sections import ModelSection
 
 # files beside a model that say something about it, and decide no answer
 RECORDS = re.compile(r"\..*|.*\.(md|png|yaml|lock)|(facts|provenance|release|results|trainer_state)\.json|videos\.txt")
-LARGE = 1 << 20  # bytes
 
 
 def model_name(section: ModelSection, adapter: Path | None = None) -> str:
@@ -57,28 +56,6 @@ def folder_hash(folder: Path) -> str:
     """Changes with the files of a model's folder that decide an answer: weights, configuration, processor."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not RECORDS.fullmatch(path.name))
     return text_hash(json.dumps([(path.name, remembered_hash(path)) for path in files]))
-
-
-def remembered_hash(path: Path) -> str:
-    """sha256 of a file. That of a large one is kept in the cache of huggingface_hub until the file changes: to read
-    16 GB takes a minute."""
-    from huggingface_hub import cached_assets_path
-
-    state = path.stat()
-    if state.st_size < LARGE:
-        return file_hash(path)
-    told = [str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-    kept = None
-    with suppress(OSError, ValueError):  # a cache that cannot be read or written only costs the minute
-        kept = cached_assets_path("longvpo", namespace="hashes") / text_hash(json.dumps(told))
-        said = kept.read_text(encoding="utf-8", errors="replace")
-        if re.fullmatch(r"[0-9a-f]{64}", said):
-            return said
-    found = file_hash(path)
-    with suppress(OSError):
-        if kept is not None:
-            write_text(kept, found)
-    return found
 
 
 def about_base(model: Any, revision: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from scipy.stats import chisquare
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from longvpo.errors import LongVPOError
+from longvpo.io.remembered import remembered_hash
 from longvpo.models.load import load_processor, writers_adapter
 from longvpo.models.local import LocalWriter, mean_log_probs, sampler
-from longvpo.models.revision import remembered_hash
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import ModelSection, WriterSection
 from longvpo.tiny.tasks import ASK

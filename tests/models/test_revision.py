@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import cached_assets_path
 from safetensors.torch import save_file
 
+from longvpo.io import remembered
 from longvpo.io.files import TRAINED
-from longvpo.models import revision
-from longvpo.models.revision import folder_hash, model_name, remembered_hash
+from longvpo.models.revision import folder_hash, model_name
 from longvpo.recipe.sections import ModelSection
 
 
@@ -47,36 +46,15 @@ def test_retrained_weights_of_the_same_shape_have_another_name(tmp_path: Path) -
 
 def test_a_large_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, read = checkpoint(tmp_path / "mine"), []
-    hashed = revision.file_hash
-    monkeypatch.setattr(revision, "LARGE", 100)
-    monkeypatch.setattr(revision, "file_hash", lambda path: read.append(path.name) or hashed(path))
+    hashed = remembered.file_hash
+    monkeypatch.setattr(remembered, "LARGE", 100)
+    monkeypatch.setattr(remembered, "file_hash", lambda path: read.append(path.name) or hashed(path))
     said = [folder_hash(folder) for _ in range(3)]
     assert len(set(said)) == 1
     assert read.count("model.safetensors") == 1
     save_file({"weight": torch.zeros(4, 4)}, folder / "model.safetensors")
     assert folder_hash(folder) != said[0]
     assert read.count("model.safetensors") == 2
-
-
-@pytest.mark.parametrize("fault", ["no folder", "no writing", "damaged"])
-def test_a_cache_that_cannot_be_used_costs_only_time(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object, **__: object) -> Path:
-        raise PermissionError("read-only")
-
-    monkeypatch.setattr(revision, "LARGE", 100)
-    weights = checkpoint(tmp_path / "mine") / "model.safetensors"
-    expected = revision.file_hash(weights)
-    if fault == "no folder":
-        monkeypatch.setattr("huggingface_hub.cached_assets_path", fails)
-    elif fault == "no writing":
-        monkeypatch.setattr(revision, "write_text", fails)
-    else:
-        remembered_hash(weights)
-        for kept in cached_assets_path("longvpo", namespace="hashes").iterdir():
-            kept.write_bytes(b"\xff half a ha")
-    assert remembered_hash(weights) == expected
 
 
 def test_a_branch_goes_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

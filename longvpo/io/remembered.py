@@ -1,0 +1,85 @@
+"""Facts of files that take long to find, remembered: each is found once, for all runs of this user.
+
+The rule: a fact is of one state of a file: its path, size, time of writing and time of change. Of a file that changed
+it is found again; an error is never remembered. Facts lie in the cache of huggingface_hub
+(`assets/longvpo/facts/KIND`) as JSON lines, a file a process. All are read when the first is asked for, and many files
+then become one. A damaged line, a line that another process writes meanwhile, and a cache that cannot be used only
+cost the time to find a fact again. Facts of files that are gone stay, some 200 bytes each: the folder may be deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from longvpo.io.files import file_hash
+from longvpo.io.lines import append_lines, read_lines
+
+FILES_KEPT = 32
+LARGE = 1 << 20  # bytes
+
+_facts: dict[Path, dict[str, Any]] = {}  # of each folder, by the state of a file
+_lock = Lock()
+
+
+def remembered(kind: str, path: Path, find: Callable[[Path], Any]) -> Any:
+    """What `find` says of a file as it is now. Threads and processes may call it at once.
+
+    Args:
+        kind: names the fact, and the version of what finds it.
+        find: gives what JSON can hold: a list, where another run could not tell it from a tuple.
+
+    Raises:
+        OSError: there is no such file.
+        Exception: what `find` raises.
+    """
+    facts = path.stat()  # before it is read: what is written meanwhile changes it
+    state = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {path.resolve()}"
+    folder = _folder(kind)
+    if folder is None:
+        return find(path)
+    with _lock:
+        if folder not in _facts:
+            _facts[folder] = _load(folder)
+        known = _facts[folder]
+    if state not in known:
+        known[state] = find(path)
+        with _lock, suppress(OSError):
+            append_lines(_own(folder), [[state, known[state]]])
+    return known[state]
+
+
+def remembered_hash(path: Path) -> str:
+    """sha256 of a file; that of a large one is remembered: to read 16 GB takes a minute."""
+    large = path.stat().st_size >= LARGE
+    found: str = remembered("hashes", path, file_hash) if large else file_hash(path)
+    return found
+
+
+def _folder(kind: str) -> Path | None:
+    from huggingface_hub import cached_assets_path
+
+    with suppress(OSError):
+        return cached_assets_path("longvpo", namespace="facts", subfolder=kind)
+    return None
+
+
+def _own(folder: Path) -> Path:
+    return folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    with suppress(OSError):
+        files = list(folder.glob("*.jsonl"))
+        lines = (line for line in read_lines(folder) if isinstance(line, list) and len(line) == 2)
+        known.update((state, fact) for state, fact in lines if isinstance(state, str))
+        if len(files) > FILES_KEPT:
+            append_lines(_own(folder), known.items())  # whole before the others go
+            for path in set(files) - {_own(folder)}:
+                path.unlink(missing_ok=True)
+    return known
