@@ -12,6 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,24 +33,41 @@ def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     """The rows with the reference's log-probabilities of chosen and of rejected, as two columns more.
 
     A triplet is scored alone, so that its numbers do not depend on the others, on the number of processes, or on
-    where an earlier pass ended.
+    where an earlier pass ended. Machines that share no cache tell each other what theirs has, by the rows' places: the
+    times of the files, which are in a row's key, may differ there. In the end each cache has all.
     """
     folder = cached_assets_path("longvpo", namespace="reference", subfolder=_model_key(trainer))
     keys = [_row_key(trainer, row) for row in rows]
-    lines = (line for line in read_lines(folder) if isinstance(line, list) and len(line) == 3)  # no others are ours
-    kept = {key: (first, second) for key, first, second in lines}
-    missing = [index for index, key in enumerate(keys) if key not in kept]
-    trainer.accelerator.wait_for_everyone()  # until all have read, and so share the same rows
-    mine = missing[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
-    scores = {}
-    for index, found in _score_rows(trainer, rows, mine):
-        scores[keys[index]] = found
-        append_lines(folder / f"{trainer.accelerator.process_index}.jsonl", [[keys[index], *found]])
-    for one in gather_object([scores]):
-        kept |= one
+    accelerator = trainer.accelerator
+    kept = _told_by_all(_kept(folder, keys))
+    missing = [index for index in range(len(rows)) if index not in kept]
+    mine = {}
+    for index, found in _score_rows(trainer, rows, missing[accelerator.process_index :: accelerator.num_processes]):
+        mine[index] = found
+        append_lines(folder / f"{accelerator.process_index}.jsonl", [[keys[index], *found]])
+    kept |= _told_by_all(mine)
+    if accelerator.is_local_main_process:
+        here = _kept(folder, keys)
+        lines = {keys[index]: kept[index] for index in range(len(rows)) if index not in here}
+        append_lines(folder / f"{accelerator.process_index}.jsonl", ([key, *found] for key, found in lines.items()))
     for place, name in enumerate(SCORES):
-        rows = rows.add_column(name, [kept[key][place] for key in keys])
+        rows = rows.add_column(name, [kept[index][place] for index in range(len(rows))])
     return rows
+
+
+Scores = dict[int, tuple[float, float]]  # by the place of a row
+
+
+def _kept(folder: Path, keys: list[str]) -> Scores:
+    """The numbers of the rows that the folder has."""
+    lines = (line for line in read_lines(folder) if isinstance(line, list) and len(line) == 3)  # no others are ours
+    found = {key: (first, second) for key, first, second in lines}
+    return {index: found[key] for index, key in enumerate(keys) if key in found}
+
+
+def _told_by_all(mine: Scores) -> Scores:
+    """What all processes have; of two that have a row's, the first one counts, in all of them."""
+    return {index: found for one in reversed(gather_object([mine])) for index, found in one.items()}
 
 
 def _score_rows(

@@ -95,10 +95,15 @@ def test_the_configs_train_the_adapter_that_one_process_trains(
 def test_two_processes_score_the_reference_beforehand(
     data: Path, world: Path, one: Path, forged: Forge, tmp_path: Path
 ) -> None:
+    """On two machines that share no folder: in the end each has kept all."""
     arguments = [*command(data, world, tmp_path / "two", *EACH), "reference_log_probs=precomputed"]
-    made = forged(arguments, tmp_path / "log", processes=2)
+    patch, caches = str(TESTS / "support/patches/own_cache.py"), tmp_path / "caches"
+    made = forged(arguments, tmp_path / "log", processes=2, patch=patch, environment={"CACHES": str(caches)})
     assert made["codes"] == [0, 0], (tmp_path / "log.0.err").read_text()
     check_equal(one, tmp_path / "two")
+    kept = [sorted((caches / rank).rglob("*.jsonl"))[0].read_text().splitlines() for rank in "01"]
+    assert len(kept[0]) == 11
+    assert sorted(kept[0]) == sorted(kept[1])
 
 
 def test_triplets_that_two_processes_cannot_share_evenly(

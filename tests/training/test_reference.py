@@ -101,6 +101,26 @@ def test_another_reference_is_scored_anew(
     assert calls == [1, 1, 1]
 
 
+def test_machines_that_share_no_cache_tell_each_other(
+    batch: list[dict[str, Any]], world: Path, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This one has the first row, the other one the second, under a key of its own: nobody has the third."""
+    trainer, rows = make_trainer("internvl", batch, world, tmp_path), Dataset.from_list(batch)
+    expected = score_reference(trainer, rows).to_list()
+    (file,) = kept.rglob("*.jsonl")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text(lines[0])
+    others = [{1: (-1.0, -2.0)}, {}]
+    monkeypatch.setattr("longvpo.training.reference.gather_object", lambda mine: [*mine, others.pop(0)])
+    calls = counted(monkeypatch)
+    scored = score_reference(trainer, rows).to_list()
+    assert calls == [1]
+    assert scored == [expected[0], batch[1] | {"ref_chosen_logps": -1.0, "ref_rejected_logps": -2.0}, expected[2]]
+    assert sorted(line.split(",")[0] for line in file.read_text().splitlines()) == sorted(
+        line.split(",")[0] for line in lines
+    ), "all are here now"
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter_model.safetensors")
 
