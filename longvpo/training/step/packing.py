@@ -9,22 +9,23 @@ so that each answer's first token is predicted from a last prompt token of its o
 both have the positions that they would have alone. The pairs of a batch follow each other in one row, without padding.
 
 transformers' attention interface does the rest, with no mask of tokens x tokens: the prompt is causal and goes through
-the model's own attention; the few answer tokens attend to prompt and answer through a mask of answer tokens x tokens.
+the model's own attention. The few answer tokens attend to prompt and answer: where a flash kernel can be had, in two
+calls, one an answer, causal from the bottom right; elsewhere through a mask of answer tokens x tokens.
 Sharing a prefix between the answers of a preference pair: arXiv 2410.20305, there for text.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import AttentionMaskInterface
 
+from longvpo.training.step.answers import in_two_calls, sdpa_answers
 from longvpo.training.step.vision import Features, Vision
 
 NAME = "longvpo_pairs_"  # before the name of the attention that does the prompt
@@ -40,6 +41,7 @@ class Pair(NamedTuple):
     prompt: int  # tokens, without the last
     end: int
     mask: torch.Tensor  # (chosen + rejected, prompt + chosen + rejected), True where an answer token may look
+    chosen: int  # tokens
 
 
 def pair_mask(prompt: int, chosen: int, rejected: int, device: torch.device) -> torch.Tensor:
@@ -50,6 +52,16 @@ def pair_mask(prompt: int, chosen: int, rejected: int, device: torch.device) -> 
     for first, last in ((0, chosen), (chosen, answers)):
         mask[first:last, prompt + first : prompt + last] = torch.ones_like(mask[first:last, : last - first]).tril()
     return mask
+
+
+class _Configured:
+    """A module as it is, with another configuration."""
+
+    def __init__(self, module: Any, config: Any) -> None:
+        self._module, self.config = module, config
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
 
 
 def install(model: Any) -> str | None:
@@ -63,11 +75,19 @@ def install(model: Any) -> str | None:
     model.base_model.register_forward_hook(_answers_alone, with_kwargs=True)
     config = model.config.get_text_config()
     inner = config._attn_implementation
-    if inner != "sdpa" and not inner.startswith("flash_attention"):
+    flash = "flash" in inner  # by its name, as transformers tells them, be it a package or a kernel of the Hub
+    if inner != "sdpa" and not flash:
         return f"its attention is {inner}, not sdpa or flash_attention"
     if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
         return "not all of its layers attend to everything before"
-    plain = AttentionInterface()[inner]
+    function = AttentionInterface()[inner]
+    own = copy.copy(config)
+    own._attn_implementation = inner  # by which a flash attention finds its kernels
+
+    def plain(module: Any, *states: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
+        """The model's own attention, which must not notice that it goes by another name."""
+        found: tuple[torch.Tensor, None] = function(_Configured(module, own), *states, **kwargs)
+        return found
 
     def attend(
         module: Any,
@@ -85,20 +105,21 @@ def install(model: Any) -> str | None:
         if pairs is None:
             result, _ = plain(module, query, key, value, attention_mask, **options, **kwargs)
             return result, None
+
+        def causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return plain(module, q, k, v, None, is_causal=True, **options)[0]
+
         parts = []
-        for start, prompt, end, mask in pairs:
+        for start, prompt, end, mask, chosen in pairs:
             q, k, v = (states[:, :, start:end] for states in (query, key, value))
             parts.append(plain(module, *(s[:, :, :prompt] for s in (q, k, v)), None, **options)[0])
-            grouped = q.device.type == "cpu"  # elsewhere the kernels that take a mask take no grouped heads
-            if not grouped:
-                k, v = (repeat_kv(states, q.shape[1] // states.shape[1]) for states in (k, v))
-            answers = scaled_dot_product_attention(
-                q[:, :, prompt:], k, v, attn_mask=mask, scale=scaling, dropout_p=dropout, enable_gqa=grouped
-            )
-            parts.append(answers.transpose(1, 2))
+            if flash:
+                parts += in_two_calls(causal, q, k, v, prompt, chosen)
+            else:
+                parts += sdpa_answers(q, k, v, prompt, chosen, mask, scaling, dropout)
         return torch.cat(parts, 1), None
 
-    name = NAME + inner
+    name = NAME + inner.replace("/", "_")  # with a slash it would be a kernel of the Hub
     AttentionInterface.register(name, attend)
     AttentionMaskInterface.register(name, AttentionMaskInterface()[inner])
     key = next(key for key in model.config.sub_configs if getattr(model.config, key) is config)
@@ -166,7 +187,7 @@ def pack(
         ids += [input_ids[row, first:last] for row, first, last in spans]
         positions += [position_ids[:, row, first:last] for row, first, last in spans]
         mask = pair_mask(prompt, lengths[pair], lengths[pair + number], device)
-        pairs.append(Pair(start, prompt, middle, mask))
+        pairs.append(Pair(start, prompt, middle, mask, lengths[pair]))
         start = middle
     row_positions = torch.cat(positions, 1)[:, None]
     return {
