@@ -104,6 +104,7 @@ def load_triplets(
         raise
     except Exception as error:  # errors of datasets, huggingface_hub and its HTTP client have no common base
         raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error
+    video = video.model_copy(update={"frames": None})  # a folder of whoever built it
     embedded = clips if clips is not None and "frames" in clips.column_names else None
     return Triplets(
         rows, Frames(embedded, ClipFrames(video, {name: path(given) for name, given in (videos or {}).items()}))

@@ -34,10 +34,11 @@ from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.release.card_file import write_card
 from longvpo.release.cards import SHEETS
-from longvpo.release.figures import contact_sheet, jpegs
+from longvpo.release.figures import contact_sheet
 from longvpo.release.parquet import write_shards
 from longvpo.release.provenance import made_by
 from longvpo.video.frames import ClipFrames
+from longvpo.video.pictures import as_column
 
 
 def build(
@@ -104,7 +105,8 @@ def write_dataset(
     for stage, outcome in outcomes.items():
         config, embedded = {"stage1": "clips", "stage2": "scenes"}[stage], recipe.embed is not None
         rows = (
-            asdict(clip) | ({"frames": jpegs(frames_of(clip.reference))} if embedded else {}) for clip in outcome.clips
+            asdict(clip) | ({"frames": as_column(frames_of.pictures(clip.reference))} if embedded else {})
+            for clip in outcome.clips
         )
         write_shards(folder / config, rows, features(config, frames=embedded))
         write_shards(folder / stage, map(asdict, outcome.triplets), features(stage))

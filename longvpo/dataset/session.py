@@ -74,7 +74,8 @@ def clip_request(
     told = shown(spans, counts, budget if len(clips) > 1 else None)
 
     # letterboxes go by the names that earlier versions gave to clips of one size
-    cropped = " crop" if video.fit == "crop" and len(clips) > 1 else ""
+    seen = " crop" if video.fit == "crop" and len(clips) > 1 else ""
+    seen += f" jpeg {video.jpeg_quality}" if video.jpeg_quality is not None else ""
 
     def frames() -> np.ndarray:
         if len(clips) == 1:
@@ -88,7 +89,7 @@ def clip_request(
         expects=expects,
         times=told.times,
         seconds=told.seconds,
-        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + cropped,
+        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + seen,
         frames=frames,
     )
 

@@ -28,7 +28,7 @@ AROUND = BLANKS + "\"'`´‘’“”„«»‹›<>()[]{}"
 TOKEN = re.compile(r"[<\[({]+/[^/\\\s]+[>\])}]+")  # such as </s> and [/INST], which are not paths
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|[A-Za-z]:[^\s\\/]+\\|\\\\")  # a drive, a folder of a drive, another machine
 REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?(@\S+)?", re.ASCII)  # as the Hub's ids are, perhaps with a revision
-FOLDERS = ("folder", "overlap")  # keys of recipes whose values are always paths, and so are those in `videos`
+FOLDERS = ("folder", "overlap", "frames")  # keys of recipes whose values are paths, and so are those in `videos`
 EITHER = ("dataset", "adapter", "model", "name_or_path", "_name_or_path", "base_model_name_or_path")
 TEXTS = ("prompts", "about", "example", "failures")  # texts of a user or a model: they stay as they are
 

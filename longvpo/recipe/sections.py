@@ -16,6 +16,7 @@ FolderPath = Annotated[Path, AtHome]
 IdOrFolder = Annotated[str, AtHome]
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 Fit = Literal["letterbox", "crop"]
+JPEG_QUALITY = 90  # of frames that are kept or published
 
 
 class Section(BaseModel):
@@ -42,7 +43,7 @@ def section_in(annotation: Any) -> type[Section] | None:
 class VideoSection(Section):
     """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
 
-    later: ClassVar = ("fit",)
+    later: ClassVar = ("fit", "frames", "frames_gb", "frames_quality")
     fps: float = Field(1.0, gt=0)
     max_frames: int = Field(64, gt=0, description="frames a clip")
     short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
@@ -54,6 +55,25 @@ class VideoSection(Section):
     backend: Backend = "auto"
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
     workers: int = Field(4, gt=0, description="threads that decode ahead in a build")
+    frames: FolderPath | None = Field(
+        None,
+        description="folder in which sampled frames are kept, so that no video is decoded twice; builds, trainings "
+        "and machines may share it; null: none are kept",
+    )
+    frames_gb: float | None = Field(
+        50.0, gt=0, description="size of that folder; the frames that were not read for longest leave; null: no bound"
+    )
+    frames_quality: int | None = Field(
+        JPEG_QUALITY,
+        ge=1,
+        le=100,
+        description="JPEG quality of the frames in that folder: all are seen so; null: without loss, as PNG",
+    )
+
+    @property
+    def jpeg_quality(self) -> int | None:
+        """The quality at which the frames of videos are seen; None: as they were decoded."""
+        return self.frames_quality if self.frames else None
 
 
 class ModelSection(Section):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-JPEG_QUALITY = 90  # for embedded frames
 COLUMNS = 8  # frames of a clip on a contact sheet, at most
 CURVES = (  # names in the log entries of a training run
     *("loss", "nll_loss", "rewards/margins", "rewards/accuracies", "reference/margins"),
@@ -58,18 +56,6 @@ def contact_sheet(path: Path, row: dict[str, Any], clips: list[np.ndarray]) -> N
             left = label + column * (wide + margin)
             sheet.paste(cell, (left + (wide - cell.width) // 2, top + (high - cell.height) // 2))
     sheet.save(path)
-
-
-def jpegs(frames: np.ndarray) -> list[dict[str, Any]]:
-    """uint8 RGB frames of shape (frames, height, width, 3), as datasets.Image stores pictures."""
-    from PIL import Image
-
-    pictures = []
-    for frame in frames:
-        file = io.BytesIO()
-        Image.fromarray(frame).save(file, "JPEG", quality=JPEG_QUALITY)
-        pictures.append({"bytes": file.getvalue(), "path": None})
-    return pictures
 
 
 def heat_map(path: Path, grids: dict[str, dict[str, list[float]]]) -> None:

@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
-from longvpo.io.names import video_file
 from longvpo.models.plain_text import answer_frame
 from longvpo.training.rows import SCORES
 from longvpo.training.step.trainer import AnchoredDPOTrainer
@@ -98,7 +97,8 @@ def _model_key(trainer: AnchoredDPOTrainer) -> str:
             digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
             digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     processor, collator = trainer.data_collator.processor, trainer.data_collator
-    section = collator.frames_of.section.model_dump(mode="json", exclude={"cache_gb"})
+    apart = {"cache_gb", "frames", "frames_gb", "frames_quality"}  # which pictures these make, a row's key says
+    section = collator.frames_of.section.model_dump(mode="json", exclude=apart)
     settings = [trainer.args.bf16, trainer.args.fp16, trainer.ld_alpha, section, collator.frame_budget]
     written = [processor.to_json_string(), processor.chat_template, answer_frame(processor)]
     digest.update(json.dumps([settings, written, sorted(processor.tokenizer.get_vocab().items())]).encode())
@@ -106,8 +106,6 @@ def _model_key(trainer: AnchoredDPOTrainer) -> str:
 
 
 def _row_key(trainer: AnchoredDPOTrainer, row: dict[str, Any]) -> str:
-    """Changes with the row and with the files of its videos, told by their sizes and times."""
-    folders = trainer.data_collator.frames_of.folders
-    files = [video_file(folders[clip["source"]], clip["video"]).stat() for clip in row["context"]]
-    content = [row, [(file.st_size, file.st_mtime_ns) for file in files]]
+    """Changes with the row and with the content of its frames."""
+    content = [row, [trainer.data_collator.frames_of.content(clip) for clip in row["context"]]]
     return text_hash(json.dumps(content, sort_keys=True))[:32]

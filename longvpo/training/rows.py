@@ -184,6 +184,7 @@ def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256
         "max_frames": recipe.video.max_frames,
         "short_side": recipe.video.short_side,
         "fit": recipe.video.fit,
+        "frames_quality": recipe.video.jpeg_quality,
         "frame_budget": recipe.frame_budget,
     }
 

@@ -17,7 +17,7 @@ from longvpo.training.adapter import check_kept_features
 if TYPE_CHECKING:
     from datasets import Dataset
 
-NOT_SEEN = ("backend", "cache_gb", "workers")  # keys of `video` that change no frame
+NOT_SEEN = ("backend", "cache_gb", "workers", "frames", "frames_gb")  # keys of `video` that change no frame
 
 
 def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
@@ -49,13 +49,17 @@ def sampled_otherwise(recipe: TrainRecipe) -> dict[str, dict[str, Any]]:
     if theirs is None:
         return {}
     both = {name: {"dataset": getattr(theirs, name), "training": value} for name, value in recipe.video}
+    both["frames_quality"] = {"dataset": theirs.jpeg_quality, "training": recipe.video.jpeg_quality}
     return {name: said for name, said in both.items() if name not in NOT_SEEN and said["dataset"] != said["training"]}
 
 
 def told_otherwise(found: dict[str, dict[str, Any]]) -> str:
     """The warning about `sampled_otherwise`."""
-    both = ", ".join(f"video.{name} {said['dataset']}, not {said['training']}" for name, said in found.items())
-    mend = " ".join(f"video.{name}={said['dataset']}" for name, said in found.items())
+    told = {
+        name: {who: "null" if value is None else value for who, value in said.items()} for name, said in found.items()
+    }
+    both = ", ".join(f"video.{name} {said['dataset']}, not {said['training']}" for name, said in told.items())
+    mend = " ".join(f"video.{name}={said['dataset']}" for name, said in told.items())
     return f"the dataset's answers were written from other frames, at {both}: unless that is meant, set {mend}"
 
 

@@ -6,18 +6,20 @@ screen at that time, or says why it cannot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.io.names import existing_file
-from longvpo.recipe.sections import Backend, VideoSection
+from longvpo.io.names import existing_file, video_file
+from longvpo.recipe.sections import JPEG_QUALITY, Backend, VideoSection
 from longvpo.video.container import local
 from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
+from longvpo.video.kept import KeptFrames
+from longvpo.video.pictures import decoded, encoded, size_of
 from longvpo.video.probe import SLACK, Probe, probe
 from longvpo.video.recent import Recent
 
@@ -127,19 +129,45 @@ def write_video(path: Path, frames: np.ndarray, fps: int | Fraction) -> None:
         container.mux(stream.encode())
 
 
+class Published(Protocol):
+    """Pictures of clips that a dataset published. It can be sent to workers."""
+
+    quality: int  # JPEG's
+
+    def has(self, clip: Mapping[str, Any]) -> bool: ...
+
+    def count(self, clip: Mapping[str, Any]) -> int: ...
+
+    def pictures(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> list[bytes]: ...
+
+
 class ClipFrames:
     """Sampled frames of clips, each decoded once while it is in memory; the least recently used leaves first.
 
     Contexts share clips, so the same frames are asked for many times in a build and in training. Threads may share it.
+    With `video.frames` they are kept on disk too, and all are seen as they are kept: the first time as the second.
+
+    Args:
+        folders: of the videos of each source.
+        hashes: sha256 of videos by source and video, as far as a dataset says them: by it is found what is kept of
+            one, and the video need not be there.
+        published: pictures of the clips of sources that have no folder.
     """
 
-    def __init__(self, section: VideoSection, folders: Mapping[str, Path]) -> None:
-        self.section, self.folders = section, folders
+    def __init__(
+        self,
+        section: VideoSection,
+        folders: Mapping[str, Path],
+        hashes: Mapping[tuple[str, str], str] | None = None,
+        published: Published | None = None,
+    ) -> None:
+        self.section, self.folders, self.hashes, self.published = section, folders, hashes or {}, published
+        self.kept = KeptFrames(section.frames, section) if section.frames else None
         self._clips: Recent[np.ndarray] = Recent(section.cache_gb * 1e9, lambda frames: frames.nbytes, least=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Workers that load batches begin with nothing in memory, where they are not forks: Python 3.14, macOS."""
-        return ClipFrames, (self.section, self.folders)
+        return ClipFrames, (self.section, self.folders, self.hashes, self.published)
 
     def folder_of(self, source: str) -> Path:
         """The folder of a source's videos. Raises LongVPOError when none is given."""
@@ -148,17 +176,48 @@ class ClipFrames:
         return self.folders[source]
 
     def size(self, clip: Mapping[str, Any]) -> tuple[int, int]:
-        """(height, width) of a clip's frames, from the file alone; it raises what reading them would."""
-        file = probe(existing_file(self.folder_of(clip["source"]), clip["video"]))
+        """(height, width) of a clip's frames, without decoding; it raises what reading them would."""
+        published = self._published(clip)
+        if published:
+            return size_of(published.pictures(clip, np.array([0]))[0])
+        sha256 = self._said(clip)
+        found = self.kept.size(sha256) if self.kept and sha256 else None
+        if found is not None:
+            return found
+        file = probe(self._file(clip))
         width, height = scaled_size(file.width, file.height, self.section.short_side)
         return height, width
 
     def count(self, clip: Mapping[str, Any]) -> int:
         """How many frames a clip is sampled at; no file is opened."""
-        return len(self._times(clip))
+        published = self._published(clip)
+        return published.count(clip) if published else len(self._times(clip))
 
-    def _times(self, clip: Mapping[str, Any]) -> np.ndarray:
-        return sample_times(clip["start"], clip["end"], self.section.fps, self.section.max_frames)
+    def check(self, clips: Sequence[Mapping[str, Any]]) -> None:
+        """Look whether the frames of some clips of one video can be read, without decoding any.
+
+        Raises:
+            VideoError: the video is missing and its frames are not kept, is not a video, or ends before a clip does.
+            LongVPOError: no folder is given for the clips' source.
+        """
+        rest = [clip for clip in clips if not self._published(clip)]
+        if not rest:
+            return
+        kept, sha256, (source, video) = self.kept, self._said(rest[0]), _video(rest[0])
+        there = source in self.folders and video_file(self.folders[source], video).is_file()
+        if kept and sha256 and not there and all(kept.has(sha256, self._times(clip)) for clip in rest):
+            return
+        check_reach(self._file(rest[0]), max(self._times(clip)[-1] for clip in rest))
+
+    def content(self, clip: Mapping[str, Any]) -> list[Any]:
+        """What tells the content of a clip's frames apart, without reading it: it changes with the video."""
+        published = self._published(clip)
+        if published:
+            return [self._said(clip), published.quality]
+        if self.kept and self._said(clip):
+            return [self._said(clip), self.section.frames_quality]
+        file = video_file(self.folder_of(clip["source"]), clip["video"]).stat()
+        return [file.st_size, file.st_mtime_ns, *([self.section.frames_quality] if self.kept else [])]
 
     def __call__(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).
@@ -171,15 +230,52 @@ class ClipFrames:
             VideoError: the video is missing or cannot be decoded.
             LongVPOError: no folder is given for the clip's source.
         """
-        folder, start, end = self.folder_of(clip["source"]), clip["start"], clip["end"]
-        times, whole = self._times(clip), (folder / clip["video"], start, end)
-        some = None if places is None or len(places) == len(times) else (*whole, *places.tolist())
+        whole = (*_video(clip), clip["start"], clip["end"])
+        some = None if places is None or len(places) == self.count(clip) else (*whole, *places.tolist())
         for key in filter(None, (some, whole)):
-            kept = self._clips.get(key)
-            if kept is not None:
-                return kept[places] if some is not None and key == whole else kept
-        path = existing_file(folder, clip["video"])
-        wanted = times if some is None else times[places]
-        frames = read_frames(path, wanted, self.section.short_side, self.section.backend)
+            found = self._clips.get(key)
+            if found is not None:
+                return found[places] if some is not None and key == whole else found
+        frames = self._read(clip, None if some is None else places)
         self._clips.put(some or whole, frames)
         return frames
+
+    def pictures(self, clip: Mapping[str, Any]) -> list[bytes]:
+        """The frames of one clip as JPEGs, as they are published: where they are kept so, the same bytes."""
+        if self.kept and self.section.frames_quality is not None:
+            return self._kept(self.kept, clip, None)
+        return encoded(self(clip), JPEG_QUALITY)
+
+    def _published(self, clip: Mapping[str, Any]) -> Published | None:
+        """What holds a clip's frames, where its source has no folder and the dataset published them."""
+        one = None if clip["source"] in self.folders else self.published
+        return one if one is not None and one.has(clip) else None
+
+    def _said(self, clip: Mapping[str, Any]) -> str | None:
+        """sha256 of a clip's video, where the dataset says it."""
+        return self.hashes.get(_video(clip)) or None
+
+    def _times(self, clip: Mapping[str, Any]) -> np.ndarray:
+        return sample_times(clip["start"], clip["end"], self.section.fps, self.section.max_frames)
+
+    def _read(self, clip: Mapping[str, Any], places: np.ndarray | None) -> np.ndarray:
+        published = self._published(clip)
+        if published:
+            return decoded(published.pictures(clip, places))
+        if self.kept:
+            return decoded(self._kept(self.kept, clip, places))
+        times = self._times(clip)
+        return self._decode(self._file(clip), times if places is None else times[places])
+
+    def _kept(self, kept: KeptFrames, clip: Mapping[str, Any], places: np.ndarray | None) -> list[bytes]:
+        return kept.pictures(self._said(clip), lambda: self._file(clip), self._times(clip), places, self._decode)
+
+    def _file(self, clip: Mapping[str, Any]) -> Path:
+        return existing_file(self.folder_of(clip["source"]), clip["video"])
+
+    def _decode(self, path: Path, times: np.ndarray) -> np.ndarray:
+        return read_frames(path, times, self.section.short_side, self.section.backend)
+
+
+def _video(clip: Mapping[str, Any]) -> tuple[str, str]:
+    return clip["source"], clip["video"]

@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from longvpo.clips.rows import features
 from longvpo.release import parquet as shards
-from longvpo.release.figures import jpegs
 from longvpo.release.parquet import write_shards
+from longvpo.video.pictures import as_column, encoded
 
 
 def test_many_rows_become_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_many_rows_become_several_files(tmp_path: Path, monkeypatch: pytest.Monk
 def test_row_groups_of_pictures_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "GROUP_BYTES", 20_000)
     noise = np.random.default_rng(0).integers(0, 256, (30, 2, 32, 32, 3), np.uint8)
-    rows: list[dict[str, Any]] = [{"clip_id": str(n), "frames": jpegs(noise[n])} for n in range(30)]
+    rows: list[dict[str, Any]] = [{"clip_id": str(n), "frames": as_column(encoded(noise[n], 90))} for n in range(30)]
     (file,) = write_shards(tmp_path / "data", rows, features("clips", frames=True))
     metadata = parquet.read_metadata(file)
     assert metadata.num_rows == 30

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset, Features, List, Value
@@ -108,3 +109,13 @@ def test_a_reference_goes_by_the_weights_of_its_base(tmp_path: Path) -> None:
         said.append(reference_identity(recipe, "anchor", None))
     assert said[0] == said[2] != said[1]
     assert said[0]["base"] == "mine"
+
+
+def test_a_reference_goes_by_the_quality_of_its_pictures_and_not_by_their_folder(tmp_path: Path) -> None:
+    def said(*overrides: str) -> dict[str, Any]:
+        return reference_identity(load_recipe(TrainRecipe, "tiny/stage1", [*overrides]), "anchor", None)
+
+    kept = [f"video.frames={tmp_path}", "video.frames_gb=3"]
+    assert said(*kept, "video.frames_quality=null") == said("video.frames_quality=75") == said()
+    assert said(*kept) == said("video.frames=elsewhere")
+    assert said(*kept)["frames_quality"] == 90

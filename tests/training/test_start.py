@@ -14,7 +14,7 @@ from longvpo.clips.trained import read_trained, write_trained
 from longvpo.io.files import file_hash
 from longvpo.training.plan import plan_training
 from longvpo.training.run import train
-from longvpo.training.start import sampled_otherwise, videos_trained_on
+from longvpo.training.start import sampled_otherwise, told_otherwise, videos_trained_on
 
 
 def test_frames_that_the_answers_were_not_written_from(
@@ -31,6 +31,15 @@ def test_frames_that_the_answers_were_not_written_from(
     said = "written from other frames, at video.fps 1.0, not 2.0, video.max_frames 64, not 2: unless that is meant"
     assert said in capsys.readouterr().err
     assert "`video.fps` 2.0, not 1.0" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_frames_that_the_answers_were_written_from_without_loss(dataset: Path, world: Path, tmp_path: Path) -> None:
+    """A folder of frames changes what is seen by the quality of its pictures, and by nothing else."""
+    kept = [f"video.frames={tmp_path}", "video.frames_gb=3"]
+    assert sampled_otherwise(train_recipe(dataset, world, *kept, "video.frames_quality=null")) == {}
+    found = sampled_otherwise(train_recipe(dataset, world, *kept))
+    assert found == {"frames_quality": {"dataset": None, "training": 90}}
+    assert told_otherwise(found).endswith("unless that is meant, set video.frames_quality=null")
 
 
 def test_an_adapter_says_which_videos_it_was_trained_on(
