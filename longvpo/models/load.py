@@ -66,6 +66,7 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
     from transformers import BitsAndBytesConfig
 
     from longvpo.models.rope import make_independent
+    from longvpo.models.windows import install as install_windows
 
     dtype = getattr(torch, section.dtype)
     options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
@@ -85,6 +86,7 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
         kind, _ = _kind(section)
         model = kind.from_pretrained(model_path(section.model), **options)
     make_independent(model)
+    install_windows(model)
     if model.generation_config.pad_token_id is None:
         config = model.config.get_text_config()
         model.generation_config.pad_token_id = (
