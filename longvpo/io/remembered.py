@@ -37,20 +37,20 @@ def remembered(kind: str, path: Path, find: Callable[[Path], Any]) -> Any:
         OSError: there is no such file.
         Exception: what `find` raises.
     """
-    facts = path.stat()  # before it is read: what is written meanwhile changes it
-    state = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {path.resolve()}"
-    folder = _folder(kind)
-    if folder is None:
-        return find(path)
-    with _lock:
-        if folder not in _facts:
-            _facts[folder] = _load(folder)
-        known = _facts[folder]
+    state, known = _state(path), _known(kind)  # before it is read: what is written meanwhile changes the state
     if state not in known:
         known[state] = find(path)
         with _lock, suppress(OSError):
-            append_lines(_own(folder), [[state, known[state]]])
+            append_lines(_own(_folder(kind)), [[state, known[state]]])
     return known[state]
+
+
+def is_remembered(kind: str, path: Path) -> bool:
+    """Whether `remembered` would find nothing anew."""
+    try:
+        return _state(path) in _known(kind)
+    except OSError:  # there is no such file
+        return False
 
 
 def remembered_hash(path: Path) -> str:
@@ -60,12 +60,27 @@ def remembered_hash(path: Path) -> str:
     return found
 
 
-def _folder(kind: str) -> Path | None:
+def _state(path: Path) -> str:
+    facts = path.stat()
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {path.resolve()}"
+
+
+def _known(kind: str) -> dict[str, Any]:
+    """All facts of a kind, to be added to."""
+    try:
+        folder = _folder(kind)
+    except OSError:
+        return _facts.setdefault(Path(kind), {})  # in memory alone
+    with _lock:
+        if folder not in _facts:
+            _facts[folder] = _load(folder)
+        return _facts[folder]
+
+
+def _folder(kind: str) -> Path:
     from huggingface_hub import cached_assets_path
 
-    with suppress(OSError):
-        return cached_assets_path("longvpo", namespace="facts", subfolder=kind)
-    return None
+    return cached_assets_path("longvpo", namespace="facts", subfolder=kind)
 
 
 def _own(folder: Path) -> Path:

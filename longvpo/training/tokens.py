@@ -23,9 +23,9 @@ from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, 
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
 from longvpo.training.memory import adapted_layers, linear_layers
+from longvpo.video.extent import extent
 from longvpo.video.frames import sample_times, scaled_size
 from longvpo.video.joined import Shown, at_rate, canvas, shown
-from longvpo.video.probe import probe
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -112,7 +112,7 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
 def picture_size(recipe: TrainRecipe, source: str, video: str) -> tuple[int, int]:
     """(width, height) of a video's frames as they are sampled."""
     try:
-        file = probe(video_file(recipe.data.videos[source], video))
+        file = extent(video_file(recipe.data.videos[source], video))
         width, height = file.width, file.height
     except (VideoError, KeyError):
         width, height = WIDE

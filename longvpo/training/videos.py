@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.io.names import existing_file
-from longvpo.video.frames import ClipFrames, check_reach, sample_times
+from longvpo.io.names import video_file
+from longvpo.video.extent import look_at
+from longvpo.video.frames import ClipFrames
 
 NAMES = ("source", "video", "start", "end")  # what names a clip
 
 
 def check_videos(rows: Any, frames_of: ClipFrames) -> None:
-    """Probe every video of the triplets, each once, before training starts: no run ends in the middle for one.
+    """Look at every video of the triplets, each once, before training starts: no run ends in the middle for one.
 
     Raises:
         LongVPOError: some are missing, are not videos, or end before a clip of theirs. It says how many, names the
             first three, and says what to do.
     """
-    section = frames_of.section
-    last: dict[tuple[str, str], float] = {}  # the time in seconds of the last frame that is asked for, by video
-    spans = {tuple(clip[name] for name in NAMES) for context in rows["context"] for clip in context}
-    for source, video, start, end in sorted(spans):
-        frames_of.folder_of(source)
-        seconds = sample_times(start, end, section.fps, section.max_frames)[-1]
-        last[source, video] = max(last.get((source, video), 0.0), seconds)
+    spans = {tuple(clip[name] for name in NAMES): clip for context in rows["context"] for clip in context}
+    videos: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for (source, video, *_), clip in sorted(spans.items()):
+        videos.setdefault((source, video), []).append(clip)
 
-    def bad(named: tuple[str, str]) -> str | None:
-        source, video = named
+    paths = []
+    for source, video in videos:
+        with suppress(VideoError):  # its name is no name of a file
+            paths.append(video_file(frames_of.folder_of(source), video))
+    for _ in tqdm(look_at(paths, frames_of.section.workers), "videos", len(paths), leave=False, disable=None):
+        pass
+    faults = {}
+    for named, clips in videos.items():
         try:
-            check_reach(existing_file(frames_of.folder_of(source), video), last[named])
+            frames_of.check(clips)
         except VideoError as error:
-            return str(error)
-        return None
-
-    videos = sorted(last)
-    with ThreadPoolExecutor(section.workers) as pool:
-        reasons = list(tqdm(pool.map(bad, videos), "videos", len(videos), leave=False, disable=None))
-    faults = {video: reason for video, reason in zip(videos, reasons, strict=True) if reason}
+            faults[named] = str(error)
     if faults:
         hit = sum(any((clip["source"], clip["video"]) in faults for clip in context) for context in rows["context"])
         shown = "; ".join(list(faults.values())[:3])

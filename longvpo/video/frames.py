@@ -18,9 +18,10 @@ from longvpo.io.names import existing_file, video_file
 from longvpo.recipe.sections import JPEG_QUALITY, Backend, VideoSection
 from longvpo.video.container import local
 from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
+from longvpo.video.extent import extent
 from longvpo.video.kept import KeptFrames
 from longvpo.video.pictures import decoded, encoded, size_of
-from longvpo.video.probe import SLACK, Probe, probe
+from longvpo.video.probe import SLACK, Extent, probe
 from longvpo.video.recent import Recent
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
@@ -69,7 +70,8 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
             could be wrong on.
         LongVPOError: the backend is not installed.
     """
-    file = check_reach(path, times[-1])
+    file = probe(path)
+    check_reach(path, file.extent, times[-1])
     shown_from = file.times
     places = np.maximum(np.searchsorted(shown_from, times + ROUNDING, side="right") - 1, 0)
     size = scaled_size(file.width, file.height, short_side)
@@ -86,20 +88,14 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
     return read_pyav(path, file, places, size)
 
 
-def check_reach(path: Path, seconds: float) -> Probe:
-    """What a file holds, when a picture is on screen at that time.
-
-    Raises:
-        VideoError: the file is missing, is not a video, or its pictures end before.
-    """
-    file = probe(path)
+def check_reach(path: Path, file: Extent, seconds: float) -> None:
+    """Raises VideoError when a file's pictures end before that time."""
     # the last frame may stay as long as any other did
-    if seconds > file.end + max(SLACK, np.diff(file.times).max(initial=0)):
+    if seconds > file.end + max(SLACK, file.step):
         ends = f"the pictures of {path.name} end at {file.end:.1f} s"
         if file.header > seconds:
             raise VideoError(f"{ends}, its header says {file.header:.1f} s: the file is cut short")
         raise VideoError(f"{ends}, but the one at {seconds:.1f} s was asked for")
-    return file
 
 
 def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -184,7 +180,7 @@ class ClipFrames:
         found = self.kept.size(sha256) if self.kept and sha256 else None
         if found is not None:
             return found
-        file = probe(self._file(clip))
+        file = extent(self._file(clip))
         width, height = scaled_size(file.width, file.height, self.section.short_side)
         return height, width
 
@@ -207,7 +203,8 @@ class ClipFrames:
         there = source in self.folders and video_file(self.folders[source], video).is_file()
         if kept and sha256 and not there and all(kept.has(sha256, self._times(clip)) for clip in rest):
             return
-        check_reach(self._file(rest[0]), max(self._times(clip)[-1] for clip in rest))
+        path = self._file(rest[0])
+        check_reach(path, extent(path), max(self._times(clip)[-1] for clip in rest))
 
     def content(self, clip: Mapping[str, Any]) -> list[Any]:
         """What tells the content of a clip's frames apart, without reading it: it changes with the video."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,16 @@ SLACK = 0.5
 # Bytes of an MPEG-4 packet that may hold no picture, as FFmpeg has it.
 TINY = 19
 PROBES_KEPT_BYTES = 64e6
+
+
+class Extent(NamedTuple):
+    """What decides whether a time can be asked for, and how large its picture is."""
+
+    width: int  # pixels of a picture as it is shown
+    height: int
+    end: float  # seconds, as Probe's
+    header: float
+    step: float  # the longest time in seconds from one picture to the next
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,11 @@ class Probe:
     def times(self) -> np.ndarray:
         """Seconds from the first picture to each, of shape (pictures,)."""
         return (self.shown - self.shown[0]) * self.unit
+
+    @property
+    def extent(self) -> Extent:
+        step = float(np.diff(self.times).max(initial=0))
+        return Extent(self.width, self.height, self.end, self.header, step)
 
 
 _probes: Recent[Probe] = Recent(PROBES_KEPT_BYTES, lambda kept: kept.shown.nbytes + kept.keys.nbytes)

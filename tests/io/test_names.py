@@ -148,7 +148,7 @@ def test_training_opens_no_file_that_a_downloaded_dataset_names_elsewhere(
     folder = tmp_path / "clips"
     put(film, tmp_path / "secret.mp4", folder / "a.mp4")
     opened: list[Path] = []
-    monkeypatch.setattr("longvpo.training.tokens.probe", lambda path: opened.append(path) or probe(path))
+    monkeypatch.setattr("longvpo.video.extent.probe", lambda path: opened.append(path) or probe(path))
     frames_of = ClipFrames(VideoSection(fps=4), {"s": folder})
     recipe = SimpleNamespace(video=frames_of.section, data=SimpleNamespace(videos=frames_of.folders))
     assert picture_size(recipe, "s", "a.mp4") == (64, 64)  # type: ignore[arg-type]
