@@ -7,7 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from longvpo.models.local import alike, answer
+from longvpo.models.features import takes_features
+from longvpo.models.local import alike, answer, core_of
 from longvpo.models.text import normalise
 from longvpo.models.writer import Request
 from longvpo.recipe.evaluation import EvaluateRecipe
@@ -26,7 +27,7 @@ class ExamQuestion:
 def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Request], bar: tqdm) -> list[str]:
     """The model's answer to each request."""
     said = [""] * len(requests)
-    for batch in alike(requests, recipe.batch_size):
+    for batch in alike(requests, recipe.batch_size, takes_features(core_of(model), processor)):
         answers = answer(model, processor, [requests[i] for i in batch], recipe.max_new_tokens)
         for i, one in zip(batch, answers, strict=True):
             said[i] = one.text

@@ -10,7 +10,7 @@ import numpy as np
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import _no_video
-from longvpo.models.plain_text import chat_text, encode_plainly, tokenizer_of
+from longvpo.models.plain_text import TEXT, chat_text, encode_plainly, padded, tokenizer_of
 from longvpo.video.joined import Shown, at_rate
 
 
@@ -52,6 +52,27 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], shown
         return _inputs(processor, chats, videos=frames, video_metadata=metadata, do_sample_frames=False)
 
     return encode_plainly(processor, questions, partial(prompt_text, processor), inputs_of)
+
+
+def encode_each(
+    processor: Any, questions: list[str], videos: list[np.ndarray], shown: Sequence[Shown]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Model inputs of prompts with one video each, of any lengths: families cannot stack those in one call.
+
+    Returns:
+        The processor's tensors without the pixels, those of texts (n, tokens), padded on the left; and the rest, with
+        the pixels, once a video.
+    """
+    import torch
+
+    each = [
+        encode(processor, [text], [video], [one]) for text, video, one in zip(questions, videos, shown, strict=True)
+    ]
+    texts = [name for name in TEXT if name in each[0]]
+    others = [name for name in each[0] if name not in TEXT and not name.startswith("pixel")]  # grids, seconds
+    inputs = padded(processor, {name: [one[name][0] for one in each] for name in texts})
+    inputs |= {name: torch.cat([torch.as_tensor(one[name]) for one in each]) for name in others}
+    return inputs, [{name: value for name, value in one.items() if name not in texts} for one in each]
 
 
 def tells_times(processor: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.models.encode import encode, encode_texts, tells_times, to_model
+from longvpo.models.features import ragged_inputs, takes_features
 from longvpo.models.load import load_model, load_processor, writers_adapter
 from longvpo.models.plain_text import answer_ids, tokenizer_of
 from longvpo.models.replies import Reply, read_reply
@@ -30,11 +30,12 @@ class LocalWriter:
         self.model = load_model(section, adapter)
         self.name = model_name(section, adapter)
         self.processor = load_processor(section)
+        self.ragged = takes_features(core_of(self.model), self.processor)
         if tells_times(self.processor):
             self.settings["times"] = True
 
     def batches(self, requests: list[Request]) -> list[list[int]]:
-        return alike(requests, self.section.batch_size)
+        return alike(requests, self.section.batch_size, self.ragged)
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # decodes for the next batch meanwhile
@@ -57,15 +58,41 @@ class LocalWriter:
         return [*((one > other) + 0.5 * (one == other)).tolist()]
 
 
-def alike(requests: list[Request], size: int) -> list[list[int]]:
-    """Indices of all requests in batches of at most `size`.
+FRAMES = 64  # a request of that many counts as one of a batch's `size`, as video.max_frames has it by default
 
-    Those of a batch have equal numbers of frames, which most families need, and one temperature.
+
+def alike(requests: list[Request], size: int, ragged: bool) -> list[list[int]]:
+    """Indices of all requests in batches of at most `size`, and of `size` times FRAMES frames, padding included.
+
+    Those of a batch have one temperature, and all of them a video or none. The longest come first, each beside those
+    nearest in length: little is padded, and memory that does not suffice shows at once.
+
+    Args:
+        ragged: whether the model takes videos of different lengths in one batch; else those have equal numbers of
+            frames.
     """
-    kinds: dict[tuple[int, float], list[int]] = defaultdict(list)
-    for index, request in enumerate(requests):
-        kinds[request.count, request.temperature].append(index)
-    return [indices[i : i + size] for indices in kinds.values() for i in range(0, len(indices), size)]
+
+    def kind(index: int) -> tuple[bool, float, int]:
+        one = requests[index]
+        return one.count > 0, one.temperature, 0 if ragged else one.count
+
+    def length(index: int) -> int:
+        return requests[index].count or len(requests[index].text)
+
+    found: list[list[int]] = []
+    for index in sorted(range(len(requests)), key=lambda index: (kind(index), -length(index))):
+        last = found[-1] if found else [index]
+        fits = len(last) < size and (len(last) + 1) * requests[last[0]].count <= size * FRAMES
+        if found and fits and kind(last[0]) == kind(index):
+            last.append(index)
+        else:
+            found.append([index])
+    return found
+
+
+def core_of(model: Any) -> Any:
+    """The model itself, out of PEFT's."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def batch_frames(batch: list[Request]) -> list[np.ndarray]:
@@ -90,13 +117,15 @@ def answer(
 
     texts = [request.text for request in batch]
     videos = batch_frames(batch) if videos is None else videos
-    shown = [request.shown for request in batch]
-    inputs = encode(processor, texts, videos, shown) if videos else encode_texts(processor, texts)
+    shown, core = [request.shown for request in batch], core_of(model)
     drawing = LogitsProcessorList([sampler(batch)]) if batch[0].temperature > 0 else None
     with torch.no_grad():
-        output = model.generate(
-            **to_model(inputs, model), max_new_tokens=max_new_tokens, do_sample=False, logits_processor=drawing
-        )
+        if videos and takes_features(core, processor):
+            inputs = ragged_inputs(core, processor, texts, videos, shown)
+        else:
+            plain = encode(processor, texts, videos, shown) if videos else encode_texts(processor, texts)
+            inputs = to_model(plain, model)
+        output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, logits_processor=drawing)
     written = output[:, inputs["input_ids"].shape[1] :]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     completions = (written != model.generation_config.pad_token_id).sum(dim=1).tolist()
@@ -159,7 +188,7 @@ def mean_log_probs(
     tokenizer = tokenizer_of(processor)
     order = np.argsort([len(question) + len(answer) for question, answer in zip(questions, answers, strict=True)])
     found = np.zeros(len(questions))
-    core = model.get_base_model() if hasattr(model, "peft_config") else model
+    core = core_of(model)
     head, body = core.get_output_embeddings(), core.base_model
     for start in tqdm(range(0, len(order), batch_size), desc="text only", leave=False):
         places = order[start : start + batch_size]

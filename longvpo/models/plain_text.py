@@ -139,8 +139,7 @@ def encode_plainly(
             row = _replaced(row, place, plain_ids(processor, text))
         for name, values in row.items():
             rows[name].append(values)
-    pad = {"input_ids": tokenizer.pad_token_id}
-    return inputs | {name: _padded(values, pad.get(name, 0)) for name, values in rows.items()}
+    return inputs | padded(processor, rows)
 
 
 def _mark(processor: Any) -> str:
@@ -168,7 +167,12 @@ def _replaced(row: dict[str, Any], place: int, ids: list[int]) -> dict[str, Any]
     }
 
 
-def _padded(rows: list[Any], value: int) -> Any:
-    import torch
+def padded(processor: Any, rows: dict[str, list[Any]]) -> dict[str, Any]:
+    """The rows' values a token, by their names in TEXT, as tensors (n, tokens), padded on the left."""
+    from torch.nn.utils.rnn import pad_sequence
 
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value, padding_side="left")
+    fill = {"input_ids": tokenizer_of(processor).pad_token_id}
+    return {
+        name: pad_sequence(values, batch_first=True, padding_value=fill.get(name, 0), padding_side="left")
+        for name, values in rows.items()
+    }

@@ -228,7 +228,11 @@ class WriterSection(ModelSection):
 
     speaking: ClassVar = {**ModelSection.speaking, "adapter": ("adapter_revision",)}
     later: ClassVar = ("adapter", "adapter_revision")
-    batch_size: int = Field(8, gt=0)
+    batch_size: int = Field(
+        8,
+        gt=0,
+        description="requests that a model on this machine answers together; of more than 64 frames each, fewer",
+    )
     max_new_tokens: int = Field(256, gt=0)
     temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")
     endpoint: EndpointSection | None = Field(None, description="null: the model runs on this machine")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +14,15 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from scipy.stats import chisquare
+from support.trainers import family
+from support.world import ROOT
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from longvpo.errors import LongVPOError
 from longvpo.io.remembered import remembered_hash
+from longvpo.models.features import VideoEncoder, takes_features
 from longvpo.models.load import load_processor, writers_adapter
-from longvpo.models.local import LocalWriter, mean_log_probs, sampler
+from longvpo.models.local import LocalWriter, alike, answer, mean_log_probs, sampler
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import ModelSection, WriterSection
 from longvpo.tiny.tasks import ASK
@@ -61,11 +67,53 @@ def test_gumbel_noise_draws_from_the_softmax() -> None:
     assert chisquare(np.bincount(picks, minlength=4), 4000 * expected / expected.sum()).pvalue > 0.01
 
 
+def asked(*counts: int, temperature: float = 0.0) -> list[Request]:
+    return [Request("", temperature=temperature, times=(1.0,) * frames) for frames in counts]
+
+
 def test_batches_hold_requests_that_are_alike() -> None:
-    writer = LocalWriter.__new__(LocalWriter)
-    writer.section = WriterSection(model="tiny", batch_size=2)
-    requests = [Request("", times=(1.0,) * frames) for frames in (4, 8, 4, 4, 8)]
-    assert writer.batches(requests) == [[0, 2], [3], [1, 4]]
+    assert alike(asked(4, 8, 4, 4, 8), 2, ragged=False) == [[0, 2], [3], [1, 4]]
+    assert alike(asked(4, 8, 4, 5, 8), 2, ragged=True) == [[1, 4], [3, 0], [2]], "the longest first"
+    mixed = [*asked(4, 5), *asked(3, temperature=0.7), *asked(0)]
+    assert alike(mixed, 8, ragged=True) == [[3], [1, 0], [2]], "one temperature, and videos or none"
+    assert alike([Request(text) for text in ("a", "aaa", "aa")], 2, ragged=True) == [[1, 2], [0]]
+
+
+def test_long_videos_make_smaller_batches() -> None:
+    """Eight of 64 frames are the most of a batch of eight; one that is longer stands alone."""
+    batches = alike(asked(*[64] * 16, 1000, *[128] * 5, *[4] * 9), 8, ragged=True)
+    assert [len(batch) for batch in batches] == [1, 4, 4, 8, 8, 6]
+
+
+@pytest.mark.parametrize("ragged", [True, False])
+def test_videos_of_all_lengths_share_a_batch(name: str, ragged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each family answers as it does alone; one that cannot has batches of equal numbers of frames."""
+    model, processor = family(name)
+    processor.tokenizer.padding_side = "left"
+    if not ragged:
+        monkeypatch.setattr(VideoEncoder, "features_of", lambda self, pixels: None)
+    assert takes_features(model, processor) is ragged
+    draw = np.random.default_rng(0)
+    requests = []
+    for number, frames in enumerate((4, 1, 5, 4, 8)):
+        video = draw.integers(0, 255, (frames, 56 + 28 * (number % 2), 84, 3), np.uint8)
+        times = tuple(0.5 + one for one in range(frames))
+        text = "red? " * (number + 1)
+        requests.append(Request(text, times=times, seconds=float(frames), frames=partial(np.array, video)))
+    batches = alike(requests, 4, takes_features(model, processor))
+    assert [len(batch) for batch in batches] == ([4, 1] if ragged else [1, 2, 1, 1])
+    for batch in batches:
+        together = answer(model, processor, [requests[index] for index in batch], 12)
+        alone = [answer(model, processor, [requests[index]], 12)[0] for index in batch]
+        assert together == alone
+
+
+def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["writer.py", "--small", "--json"])
+    runpy.run_path(str(ROOT / "benchmarks/writer.py"), run_name="__main__")
+    found = json.loads(capsys.readouterr().out)
+    assert [one["all_lengths"]["requests_a_batch"] for one in found.values()] == [4.0] * 3
+    assert all(one["same_text"] == 1.0 for one in found.values())
 
 
 def test_a_model_for_text_alone_can_judge(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ import torch
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from longvpo.models.features import Features
 from longvpo.training.step.answers import in_two_calls, sdpa_answers
-from longvpo.training.step.vision import Features, Vision
+from longvpo.training.step.vision import Vision
 
 NAME = "longvpo_pairs_"  # before the name of the attention that does the prompt
 IGNORED = -100  # TRL's label of tokens that are not scored

@@ -17,11 +17,12 @@ import torch
 from peft import PeftModel
 
 from longvpo.errors import LongVPOError
+from longvpo.models.features import Features
 from longvpo.models.load import is_language
 from longvpo.training.adapter import check_kept_features
 from longvpo.training.step import packing, scoring
 from longvpo.training.step.packing import Encoded, Forward
-from longvpo.training.step.vision import Features, Vision
+from longvpo.training.step.vision import Vision
 from longvpo.training.step.watching import WatchedDPOTrainer
 
 

@@ -1,31 +1,22 @@
 """Vision features of a triplet's video, computed once; a frozen vision side's are kept by clip where memory is given.
 
-The rule: no table of families. A model says by its own methods what it makes of pixels, and by its placeholder tokens
-how many features it expects; both numbers are held against each other for every triplet.
+The rule: for every triplet the number of features is held against the places that its prompt has for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longvpo.errors import LongVPOError
-from longvpo.models.encode import to_model
+from longvpo.models.features import Features, VideoEncoder
 from longvpo.training.collator import ClipKey
 from longvpo.video.recent import Recent
 
 
-class Features(NamedTuple):
-    """The features of one video, or of one clip."""
-
-    rows: torch.Tensor  # (tokens, size)
-    deeper: list[torch.Tensor]  # models that feed later layers too (Qwen3-VL) have these, each (tokens, size)
-
-
-class Vision:
+class Vision(VideoEncoder):
     """The vision side of a video model.
 
     Args:
@@ -36,9 +27,8 @@ class Vision:
     """
 
     def __init__(self, core: Any, cache_gb: float = 0.0) -> None:
-        self.core, self.limit = core, cache_gb * 1e9
-        self.listed = False  # whether the model gives, and takes, a list with the features of each video
-        self.kind = "image"
+        super().__init__(core)
+        self.limit = cache_gb * 1e9
         self.hits = self.misses = 0
         self._kept: Recent[Features] = Recent(self.limit, _size)
 
@@ -55,11 +45,11 @@ class Vision:
         """
         parts = self._by_clip(pixels, clips) if self.limit else None
         if parts is None:
-            found = self._encode(pixels)
-            expected = self._places(tokens)
+            found = self.features_of(pixels)
+            expected = self.places(tokens)
         else:
             each = [self._clip((*name, *_shape(part)), part) for (name, _), part in zip(clips, parts, strict=True)]
-            expected = self._places(tokens)
+            expected = self.places(tokens)
             # some models close every video with a token; within a video, those of its clips are left out
             closing = (sum(len(one.rows) for one in each) - expected) // max(len(each) - 1, 1)
             each = [_cut(one, closing) for one in each[:-1]] + each[-1:]
@@ -75,15 +65,6 @@ class Vision:
             )
         return found
 
-    def outputs(self, features: list[Features]) -> dict[str, Any]:
-        """What the model takes as `mm_encoder_outputs`: the features of several videos, one after another."""
-        rows = [one.rows for one in features]
-        found = BaseModelOutputWithPooling(pooler_output=rows if self.listed else torch.cat(rows)[None])
-        if features[0].deeper:
-            layers = zip(*(one.deeper for one in features), strict=True)
-            found["deepstack_features"] = [list(layer) for layer in layers]
-        return {self.kind: found}
-
     def positions(self, batch: dict[str, torch.Tensor], vision: list[dict[str, Any]]) -> torch.Tensor | None:
         """Positions (3, 2n, T) of the rows of a batch, for a model with M-RoPE; None for one that counts."""
         rope_index = getattr(self.core.base_model, "get_rope_index", None)
@@ -95,22 +76,6 @@ class Vision:
         positions: torch.Tensor = rope_index(**texts, **grids)[0]
         return positions
 
-    def _encode(self, pixels: dict[str, Any]) -> Features:
-        inputs = {name: value for name, value in pixels.items() if name.startswith("pixel") or "grid_thw" in name}
-        inputs = to_model(inputs, self.core)
-        if "pixel_values_videos" in inputs:
-            self.kind, found = "video", self.core.get_video_features(**inputs, return_dict=True)
-        else:
-            self.kind, found = "image", self.core.get_image_features(**inputs, return_dict=True)
-        self.listed = not isinstance(found.pooler_output, torch.Tensor)
-        deeper = [torch.cat(tuple(layer)) for layer in getattr(found, "deepstack_features", None) or []]
-        rows = torch.cat(tuple(found.pooler_output)) if self.listed else found.pooler_output.flatten(0, 1)
-        return Features(rows, deeper)
-
-    def _places(self, tokens: torch.Tensor) -> int:
-        config = self.core.config
-        return int((tokens == (config.video_token_id if self.kind == "video" else config.image_token_id)).sum())
-
     def _clip(self, key: tuple[Any, ...], pixels: dict[str, Any]) -> Features:
         """Features of a clip, kept or computed."""
         kept = self._kept.get(key)
@@ -118,7 +83,7 @@ class Vision:
             self.hits += 1
             return Features(kept.rows.to(self.core.device), [layer.to(self.core.device) for layer in kept.deeper])
         self.misses += 1
-        found = self._encode(pixels)
+        found = self.features_of(pixels)
         self._kept.put(key, Features(found.rows.cpu(), [layer.cpu() for layer in found.deeper]))
         return found
 
