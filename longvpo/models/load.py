@@ -19,6 +19,7 @@ from longvpo import TINY
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import TRAINED, read_json
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights, read_header
+from longvpo.models.attention import attention_of
 from longvpo.models.plain_text import tokenizer_of
 from longvpo.recipe.sections import ModelSection, WriterSection
 
@@ -83,7 +84,8 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
                 # the same bits; FSDP leaves integers whole on every GPU
                 bnb_4bit_quant_storage=dtype if os.environ.get("ACCELERATE_USE_FSDP") == "true" else None,
             )
-        kind, _ = _kind(section)
+        kind, config = _kind(section)
+        options |= attention_of(section, kind, config)
         model = kind.from_pretrained(model_path(section.model), **options)
     make_independent(model)
     install_windows(model)
@@ -124,12 +126,13 @@ def check_model(section: ModelSection, sees: bool = True) -> None:
     """Look only at the model's configuration.
 
     Raises:
-        LongVPOError: there is no such model, or it `sees` no pictures where it must.
+        LongVPOError: there is no such model, it `sees` no pictures where it must, or its `attention` is not here.
     """
     with loading(section.model):
-        _, config = _kind(section)
+        kind, config = _kind(section)
     if sees and not reads_video(config):
         raise LongVPOError(_no_video(section.model))
+    attention_of(section, kind, config)
 
 
 def _no_video(model: str) -> str:

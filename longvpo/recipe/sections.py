@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from longvpo.io.home import at_home
+from longvpo.recipe.attention import Attention
 
 AtHome = BeforeValidator(lambda value: at_home(value) if isinstance(value, str) else value)
 FolderPath = Annotated[Path, AtHome]
@@ -76,14 +77,28 @@ class VideoSection(Section):
         return self.frames_quality if self.frames else None
 
 
+class AttentionSection(Section):
+    """sdpa, eager, flash_attention_2 or _3 (a GPU, and the package flash-attn or kernels), or a kernel of the Hub such
+    as kernels-community/flash-attn3 (the package kernels)."""
+
+    language: Attention | None = Field(
+        None, description="null: transformers' choice; with eager, training computes a prompt twice, once an answer"
+    )
+    vision: Attention | None = Field(None, description="null: transformers' choice")
+
+
 class ModelSection(Section):
     """A video-language model: a Hub id, a folder, or `tiny`, the embedded one."""
 
     speaking: ClassVar = {"model": ("revision", "license"), "revision": ("license",)}
+    later: ClassVar[tuple[str, ...]] = ("attention",)
     model: IdOrFolder
     revision: str = "main"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     quantization: Literal["nf4"] | None = None
+    attention: AttentionSection | None = Field(
+        None, description="null: transformers' choice; others differ by rounding"
+    )
     license: str = Field("unknown", description="an id of the Hub's list; cards name it")
 
 
@@ -227,11 +242,9 @@ class WriterSection(ModelSection):
     """The model that writes questions and answers. The paper lets the model that will be trained do it."""
 
     speaking: ClassVar = {**ModelSection.speaking, "adapter": ("adapter_revision",)}
-    later: ClassVar = ("adapter", "adapter_revision")
+    later: ClassVar = (*ModelSection.later, "adapter", "adapter_revision")
     batch_size: int = Field(
-        8,
-        gt=0,
-        description="requests that a model on this machine answers together; of more than 64 frames each, fewer",
+        8, gt=0, description="requests that this machine answers together; of more than 64 frames each, fewer"
     )
     max_new_tokens: int = Field(256, gt=0)
     temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")

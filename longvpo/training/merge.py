@@ -46,7 +46,7 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
         facts = read_record(adapter / "facts.json")
         section = read_record(adapter / "recipe.yaml")["base"]
         revision = facts["base"]["revision"]  # a branch may move
-        base = ModelSection(**section | {"quantization": None, "revision": revision})
+        base = ModelSection(**section | {"quantization": None, "attention": None, "revision": revision})
         made = {key: value for key, value in read_record(adapter / PROVENANCE).items() if key not in NOT_KEPT}
         size = facts["base"]["parameters"] * BYTES[base.dtype]
         published = read_record(adapter / RELEASE)["repo_id"] if (adapter / RELEASE).is_file() else facts["name"]

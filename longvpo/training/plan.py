@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Dataset
 
 from longvpo.errors import LongVPOError
-from longvpo.models.load import load_processor
+from longvpo.models.load import check_model, load_processor
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import lora_config, skeleton_of
@@ -108,6 +108,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     except LongVPOError as error:
         return {"cost": f"not estimated: {error}"}
     check_targets(recipe)
+    check_model(recipe.base)
     found: dict[str, Any] = {}
     if rows:
         lengths = row_lengths(recipe, rows, processor)

@@ -96,6 +96,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     if otherwise and processes.is_main_process:
         say(f"warning: {told_otherwise(otherwise)}")
     check_targets(recipe)
+    check_model(recipe.base)
     made_of(recipe)  # a release.json that is damaged is found out before the work, too
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
         return _train(recipe, arguments, place, rows, left_out, start, start_hash, key, otherwise)

@@ -1,0 +1,22 @@
+"""The names that an attention may have in a recipe."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+KNOWN = re.compile(r"sdpa|eager|flash_attention_[23]|[\w.-]+/[\w.-]+(@[\w.-]+)?")
+
+
+def _known(name: str) -> str:
+    if not KNOWN.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no attention that is known: set it to sdpa, eager, flash_attention_2, flash_attention_3, or "
+            "to a kernel of the Hub such as kernels-community/flash-attn3"
+        )
+    return name
+
+
+Attention = Annotated[str, AfterValidator(_known)]
