@@ -135,7 +135,8 @@ class StockCollator(AnchoredCollator):
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().__call__([row | {"reference": "full"} for row in rows])
         del batch["clips"]
-        (pixels,) = batch.pop("vision")
+        (video,) = batch.pop("vision")
+        pixels = video.on(torch.device("cuda" if torch.cuda.is_available() else "cpu"), self.processor)
         return batch | {name: torch.cat([value, value]) for name, value in pixels.items()}
 
 

@@ -42,11 +42,7 @@ def encode(processor: Any, questions: list[str], videos: list[np.ndarray], shown
     """
     if getattr(processor, "video_processor", None) is None:
         raise LongVPOError(_no_video(tokenizer_of(processor).name_or_path))
-    # Qwen's encoders join frames in pairs, and repeat the last of an odd number; Qwen3-VL's refuses a lone one
-    joined = getattr(processor.video_processor, "temporal_patch_size", 1)
-    kept = [[min(place, len(video) - 1) for place in range(max(len(video), joined))] for video in videos]
-    metadata = [one.metadata(places) for one, places in zip(shown, kept, strict=True)]
-    frames = [video[places] for video, places in zip(videos, kept, strict=True)]
+    frames, metadata = as_taken(processor, videos, shown)
 
     def inputs_of(chats: list[str]) -> dict[str, Any]:
         return _inputs(processor, chats, videos=frames, video_metadata=metadata, do_sample_frames=False)
@@ -73,6 +69,17 @@ def encode_each(
     inputs = padded(processor, {name: [one[name][0] for one in each] for name in texts})
     inputs |= {name: torch.cat([torch.as_tensor(one[name]) for one in each]) for name in others}
     return inputs, [{name: value for name, value in one.items() if name not in texts} for one in each]
+
+
+def as_taken(processor: Any, videos: Sequence[Any], shown: Sequence[Shown]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The frames of videos as a processor takes them, and what it is told of their times.
+
+    Qwen's encoders join frames in pairs, and repeat the last of an odd number; Qwen3-VL's refuses a lone one.
+    """
+    joined = getattr(processor.video_processor, "temporal_patch_size", 1)
+    kept = [[min(place, len(video) - 1) for place in range(max(len(video), joined))] for video in videos]
+    metadata = [one.metadata(places) for one, places in zip(shown, kept, strict=True)]
+    return [video[places] for video, places in zip(videos, kept, strict=True)], metadata
 
 
 def tells_times(processor: Any) -> bool:

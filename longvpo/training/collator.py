@@ -7,7 +7,7 @@ T tokens long in the context and t in what the reference sees:
     input_ids         (2n, T)   n rows of prompt + chosen, then n rows of prompt + rejected, padded on the right
     attention_mask    (2n, T)
     completion_mask   (2n, T)   1 on the tokens of the answers, their end token included
-    vision            n dicts   the processor's pixels, once a triplet: {"pixel_values_videos": (1, 128, 3, H, W)}
+    vision            n Pixels  of each triplet's video, once; they stay on the CPU until their turn
     clips             n lists   the clips of each video: what names the frames of a clip, and their number
     reference         a dict    the same five keys, (2n, t), made from what the reference sees; it is left out where
                                 that is the whole context in every row: the reference is scored on the five above
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from longvpo.errors import LongVPOError
-from longvpo.models.encode import encode
+from longvpo.models.pixels import prompt_and_pixels
 from longvpo.models.plain_text import TEXT, answer_ids
 from longvpo.recipe.sections import Fit
 from longvpo.recipe.training import Reference
@@ -51,6 +51,7 @@ class AnchoredCollator:
     frame_budget: frames a video, the policy's as the reference's; one with more is thinned evenly. None: all.
     token_budget: tokens of a prompt with both answers; one with more is an error. None: any number.
     fit: how clips of other shapes stand in a context.
+    later: the device makes pixels of frames, where the family allows it; else it is done here.
     """
 
     processor: Any
@@ -58,6 +59,7 @@ class AnchoredCollator:
     frame_budget: int | None = None
     token_budget: int | None = None
     fit: Fit = "letterbox"
+    later: bool = False
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Raises LongVPOError when a video of a triplet cannot be read, or its clips do not fit into the budget."""
@@ -100,10 +102,11 @@ class AnchoredCollator:
         from torch.nn.utils.rnn import pad_sequence
 
         # one call of the processor a triplet: families cannot stack videos of different lengths
-        prompts = [
-            encode(self.processor, [row["prompt"]], [video.frames], [video.shown])
+        made = [
+            prompt_and_pixels(self.processor, row["prompt"], video.frames, video.shown, self.later)
             for row, video in zip(rows, videos, strict=True)
         ]
+        prompts = [prompt for prompt, _ in made]
         sequences: dict[str, list[Any]] = {name: [] for name in TEXT if name in prompts[0]}
         sequences["completion_mask"] = []
         for answer in ("chosen", "rejected"):
@@ -122,7 +125,7 @@ class AnchoredCollator:
             name: pad_sequence(values, batch_first=True, padding_value=pad.get(name, 0))
             for name, values in sequences.items()
         }
-        batch["vision"] = [{name: value for name, value in prompt.items() if name not in TEXT} for prompt in prompts]
+        batch["vision"] = [pixels for _, pixels in made]
         batch["clips"] = [video.clips for video in videos]
         return batch
 

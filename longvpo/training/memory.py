@@ -153,7 +153,7 @@ class _Blocks(NamedTuple):
     rotary: bool
 
 
-def _blocks(skeleton: Skeleton) -> _Blocks:
+def blocks_of(skeleton: Skeleton) -> _Blocks:
     from torch.nn import Conv2d, Conv3d
 
     patch = next(module for module in skeleton.vision.values() if isinstance(module, Conv2d | Conv3d))
@@ -168,7 +168,7 @@ def _blocks(skeleton: Skeleton) -> _Blocks:
 
 def vision_bytes(skeleton: Skeleton, b: int) -> float:
     """Bytes at the vision side's peak, for each number in the pixels."""
-    numbers, v, w, m, _, rotary = _blocks(skeleton)
+    numbers, v, w, m, _, rotary = blocks_of(skeleton)
     return b + b * max(m * w + 6 * v, (20 if rotary else 8) * v) / numbers
 
 
@@ -177,7 +177,7 @@ def vision_kept(skeleton: Skeleton, lora: LoraConfig, b: int, checkpointing: boo
     adapted = adapted_layers(skeleton.vision, lora)
     if not adapted:
         return 0.0
-    numbers, v, w, m, number, rotary = _blocks(skeleton)
+    numbers, v, w, m, number, rotary = blocks_of(skeleton)
     leads = 4 * b * v * _features(skeleton)
     if not any(map(_in_block, adapted)):
         return leads / numbers

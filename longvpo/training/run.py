@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from longvpo.training.checkpoints import (
     last_checkpoint,
 )
 from longvpo.training.collator import AnchoredCollator
+from longvpo.training.dealing import row_costs
 from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.training.reference import score_reference
@@ -54,8 +56,9 @@ from longvpo.training.rows import check_scores, training_rows
 from longvpo.training.start import sampled_otherwise, starting_adapter, told_otherwise, videos_trained_on
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
-from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
+from longvpo.training.tokens import check_budget, check_targets, longest, rehearsed, row_lengths
 from longvpo.training.videos import check_videos
+from longvpo.training.workers import set_workers
 from longvpo.video.frames import ClipFrames
 
 
@@ -120,6 +123,7 @@ def _train(
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor)
     check_budget(recipe, rows, lengths, processor)
+    set_workers(arguments, recipe.training, lengths[longest(lengths)])
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is not a result
     bar = Progress()
@@ -130,7 +134,10 @@ def _train(
         closing(bar),
         redirect_stdout(sys.stderr),
     ):
-        trainer = make_trainer(recipe, arguments, rows, start, processor, longest=rows[longest(lengths)])
+        worst = [[rows[place] for place in some] for some in rehearsed(lengths, arguments.per_device_train_batch_size)]
+        trainer = make_trainer(
+            recipe, arguments, rows, start, processor, longest=worst, costs=row_costs(recipe, rows, lengths, arguments)
+        )
         check_disk(trainer, checkpoints, limit)
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score_reference(trainer, rows)
@@ -169,6 +176,9 @@ def _train(
         "steps": trainer.state.global_step,
         "resumed_from_step": int(last.name.rpartition("-")[2]) if last else None,
         "seconds": round(seconds, 1),  # since that step
+        "data_wait_share": round(trainer.waited / seconds, 4),  # of these seconds: waiting for videos
+        "workers": arguments.dataloader_num_workers,  # processes that read them
+        "dealt": trainer.deals,  # rows of a step went to processes and micro-batches by their cost
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "last_log": next((entry for entry in reversed(trainer.state.log_history) if "loss" in entry), {}),
     }
@@ -209,7 +219,8 @@ def make_trainer(
     rows: Dataset,
     start: Path | None,
     processor: Any,
-    longest: dict[str, Any] | None = None,
+    longest: Sequence[list[dict[str, Any]]] = (),
+    costs: Sequence[float] | None = None,
 ) -> AnchoredDPOTrainer:
     """The base in memory, under a new adapter or the one in the folder `start`."""
     frames_of = ClipFrames(recipe.video, recipe.data.videos)
@@ -219,9 +230,10 @@ def make_trainer(
         train_dataset=rows,
         processing_class=processor,
         data_collator=AnchoredCollator(
-            processor, frames_of, recipe.frame_budget, recipe.token_budget, recipe.video.fit
+            processor, frames_of, recipe.frame_budget, recipe.token_budget, recipe.video.fit, not arguments.use_cpu
         ),
         peft_config=None if start else lora_config(recipe.lora, recipe.base),
         vision_cache_gb=recipe.vision_cache_gb,
         longest=longest,
+        costs=costs,
     )

@@ -124,6 +124,15 @@ def longest(lengths: list[RowLength]) -> int:
     return max(range(len(lengths)), key=lambda place: lengths[place].tokens)
 
 
+def rehearsed(lengths: list[RowLength], batch: int) -> list[list[int]]:
+    """Places of the rows of the micro-batches that may need most memory: those with the most tokens, and the one with
+    the most pixels where it is none of them."""
+    by_tokens = sorted(range(len(lengths)), key=lambda place: (-lengths[place].tokens, place))[:batch]
+    most = max(range(len(lengths)), key=lambda place: lengths[place].pixels)
+    seen = lengths[most].pixels <= max(lengths[place].pixels for place in by_tokens)
+    return [by_tokens] if seen else [by_tokens, [most]]
+
+
 def check_budget(recipe: TrainRecipe, rows: Dataset, lengths: list[RowLength], processor: Any) -> None:
     """Raises LongVPOError when a triplet has more tokens than `token_budget`; it names the longest."""
     budget, place = recipe.token_budget, longest(lengths)

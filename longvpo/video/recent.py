@@ -25,6 +25,10 @@ class Recent(Generic[Value]):
         self._bytes = 0
         self._lock = Lock()
 
+    def shared_by(self, number: int) -> None:
+        """Leave every one of so many processes, each with values of its own, its part of the limit."""
+        self.limit /= number
+
     def __len__(self) -> int:
         return len(self._values)
 

@@ -118,14 +118,14 @@ def test_a_model_sees_the_same_whichever_clip_is_the_anchor(name: str, fit: Fit,
     batches = [collate([row(names, anchor)]) for anchor in range(4)]
     expected = encode(processor, ["what is white?"], [join(read, fit)], [at_rate(16, 1.0)])
     for anchor, batch in enumerate(batches):
-        for key, value in batch["vision"][0].items():
+        for key, value in batch["vision"][0].made.items():
             assert torch.equal(torch.as_tensor(value), torch.as_tensor(expected[key])), key
         # the reference sees the anchor as it stands in the context
         seen = join([read[anchor]], fit, SHAPES["wide"])
         assert seen.shape == (4, *SHAPES["wide"], 3)
         alone = encode(processor, ["what is white?"], [seen], [at_rate(4, 1.0)])
         pixels = next(key for key in alone if key.startswith("pixel_values"))
-        assert torch.equal(batch["reference"]["vision"][0][pixels], alone[pixels])
+        assert torch.equal(batch["reference"]["vision"][0].made[pixels], alone[pixels])
         assert batch["reference"]["clips"][0] == batch["clips"][0][anchor : anchor + 1], "its features are kept once"
     other = AnchoredCollator(processor, frames_of, fit="crop" if fit == "letterbox" else "letterbox")
     assert other([row(names, 0)])["clips"] != batches[0]["clips"], "features of another fit are others"

@@ -63,7 +63,7 @@ def trained(processor: Any, frames_of: ClipFrames, names: list[str]) -> Inputs:
     batch = AnchoredCollator(processor, frames_of)([row | {"context": [film(name).reference for name in names]}])
     prompt = batch["completion_mask"][0].argmax()  # all before the answer
     texts = {key: batch[key][:1, :prompt] for key in ("input_ids", "mm_token_type_ids") if key in batch}
-    return texts | batch["vision"][0]
+    return texts | batch["vision"][0].made
 
 
 def written(processor: Any, frames_of: ClipFrames, names: list[str]) -> Inputs:

@@ -44,7 +44,7 @@ def test_a_context_beyond_the_frame_budget_is_thinned(stage2_rows: list[dict[str
     by_hand = encode(
         load_processor(TINY), [row["prompt"]], [join(thin(clips, 10), "letterbox")], [at_rate(10, 10 / 32)]
     )
-    assert torch.equal(batch["vision"][0]["pixel_values_videos"], by_hand["pixel_values_videos"])
+    assert torch.equal(batch["vision"][0].made["pixel_values_videos"], by_hand["pixel_values_videos"])
     plain = collator(world)([row])
     assert torch.equal(batch["reference"]["input_ids"], plain["reference"]["input_ids"])
     assert batch["input_ids"].shape[1] < plain["input_ids"].shape[1]

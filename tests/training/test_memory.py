@@ -152,7 +152,11 @@ def test_activations_are_what_a_training_step_allocates(name: str, checkpointing
     base = ModelSection(model=name, dtype="float32")
     tokens = one.tokens + answers
     expected = step_memory(skeleton, base, lora(), tokens, answers, one.pixels, checkpointing=checkpointing)
-    known = [*trainer.model.parameters(), *trainer.model.buffers(), *tree_leaves(batch["vision"])]
+    known = [
+        *trainer.model.parameters(),
+        *trainer.model.buffers(),
+        *tree_leaves([one.made for one in batch["vision"]]),
+    ]
     with Live([tensor for tensor in known if isinstance(tensor, torch.Tensor)]) as live:
         trainer.compute_loss(trainer.model, batch).backward()
     assert expected["activations"] > expected["vision"]

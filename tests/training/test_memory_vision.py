@@ -13,6 +13,7 @@ from support.live import Live
 from support.trainers import QUESTION
 
 from longvpo.models.encode import encode
+from longvpo.models.pixels import Pixels
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.adapter import lora_config
@@ -35,7 +36,7 @@ def encoded(model: Any, processor: Any, there: list[torch.Tensor], gradients: bo
             torch.autocast("cpu", torch.bfloat16),
             Live([*there, *given.values()]) as live,
         ):
-            found = Vision(model).encode(given, [(("any",), frames)], ids)
+            found = Vision(model, processor).encode(Pixels(given), [(("any",), frames)], ids)
         lives.append((live.peak, live.now))
         pixels.append(video_row(processor, frames, (96, 96), 1.0).pixels)
         del found

@@ -75,7 +75,7 @@ def test_rows_are_as_long_as_training_makes_them(
         assert row.answers == batch["completion_mask"].sum()
         tokens = packed["input_ids"].shape[1] + 1  # no answer's end is an input, and each begins with a prompt's token
         assert row.tokens == tokens
-        pixels = {key: value for key, value in batch["vision"][0].items() if key.startswith("pixel_values")}
+        pixels = {key: value for key, value in batch["vision"][0].made.items() if key.startswith("pixel_values")}
         assert row.pixels == sum(value.numel() for value in pixels.values())
     assert lengths[longest(lengths)].tokens == max(row.tokens for row in lengths)
 

@@ -23,6 +23,7 @@ from torch.distributed.tensor import DTensor
 from trl.trainer.utils import FusedCausalLMOutput, maybe_gather_lm_head_ctx
 
 from longvpo.training.memory import TILE
+from longvpo.training.step.phases import phase
 
 # keys of configurations whose logits are more than a product
 NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
@@ -54,7 +55,7 @@ def install(model: Any) -> None:
         hidden = self.base_model(*args, **kwargs).last_hidden_state[0]
         head = self.get_output_embeddings()  # as FSDP and PEFT leave it
         weight = head.weight.full_tensor() if isinstance(head.weight, DTensor) else head.weight
-        with maybe_gather_lm_head_ctx(weight):
+        with phase("answers"), maybe_gather_lm_head_ctx(weight):
             scored = score_tokens(
                 hidden.to(weight.device), weight, shift_labels[0].to(weight.device), statistics, squares
             )

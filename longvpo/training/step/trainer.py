@@ -20,8 +20,10 @@ from longvpo.errors import LongVPOError
 from longvpo.models.features import Features
 from longvpo.models.load import is_language
 from longvpo.training.adapter import check_kept_features
+from longvpo.training.dealing import Dealer
 from longvpo.training.step import packing, scoring
 from longvpo.training.step.packing import Encoded, Forward
+from longvpo.training.step.phases import phase
 from longvpo.training.step.vision import Vision
 from longvpo.training.step.watching import WatchedDPOTrainer
 
@@ -44,16 +46,23 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
 
     Args:
         vision_cache_gb: memory for the vision features of clips.
-        longest: the row that needs most memory. It is computed before the first step, without taking one, so that a
-            run that would end for want of memory ends at once.
+        longest: the rows of micro-batches that need most memory. They are computed before the first step, without
+            taking one, so that a run that would end for want of memory ends at once.
+        costs: what each row of the dataset costs, by which they are dealt to processes and micro-batches (dealing.py);
+            None: they come as they are drawn.
     """
 
     _total_train_tokens: int  # TRL's
 
     def __init__(
-        self, *args: Any, vision_cache_gb: float = 0.0, longest: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        vision_cache_gb: float = 0.0,
+        longest: Sequence[list[dict[str, Any]]] = (),
+        costs: Sequence[float] | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.longest = longest
+        self.longest, self.costs = list(longest), costs
         super().__init__(*args, **kwargs)
         self.precompute_ref_logps = True  # TRL's loss reads the reference's log-probs from the batch
         self._is_vision_dataset = True  # evaluate() leaves the rows to the collator
@@ -70,7 +79,7 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
             frozen = parameters.get(name.replace(".default.", ".ref."))
             parameter.data = parameter.data.float() if frozen is None else frozen.data.clone()
         core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-        self.vision = Vision(core, vision_cache_gb)
+        self.vision = Vision(core, self.data_collator.processor, vision_cache_gb)
         self.trains_vision = any(one.requires_grad and not is_language(name) for name, one in parameters.items())
         check_kept_features((name for name, one in parameters.items() if one.requires_grad), vision_cache_gb)
         self._check_vision()
@@ -87,6 +96,19 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are rendered by the collator
 
+    @property
+    def deals(self) -> bool:
+        """Whether rows are dealt: not where nobody waits for another, and no row shares a micro-batch."""
+        batches = self.args.world_size * self.args.gradient_accumulation_steps
+        alone = self.args.world_size == self.args.train_batch_size == 1
+        return self.costs is not None and batches > 1 and not alone and self.args.train_sampling_strategy == "random"
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.costs is None or not self.deals:
+            return super()._get_train_sampler(train_dataset)
+        sizes = self.args.world_size, self.args.train_batch_size, self.args.gradient_accumulation_steps
+        return Dealer(self.train_dataset, self.costs, *sizes, self.args.data_seed)
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """One writer of the README: not TRL."""
 
@@ -97,29 +119,33 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         # not under DeepSpeed, whose backward pass counts as a step
-        if self.longest is not None and not self.is_deepspeed_enabled:
-            self._rehearse(model, self.longest)
-        self.longest = None
+        for rows in [] if self.is_deepspeed_enabled else self.longest:
+            self._rehearse(model, rows)
+        self.longest = []
         step: torch.Tensor = super().training_step(model, *args, **kwargs)
         return step
 
-    def _rehearse(self, model: Any, row: dict[str, Any]) -> None:
-        """A batch of only this row, forward and backward, with nothing left of it."""
+    def _rehearse(self, model: Any, rows: list[dict[str, Any]]) -> None:
+        """A batch of these rows, forward and backward, beside room for the optimizer, with nothing left of it."""
         model.train()
         tokens = self._total_train_tokens, self._tokens
+        trained = [one for one in model.parameters() if one.requires_grad]
         try:
             with torch.random.fork_rng(), self.maybe_activation_offload_context:
-                batch = self._prepare_inputs(self.data_collator([row] * self.args.per_device_train_batch_size))
+                moments = [torch.empty_like(one) for one in trained for _ in range(2)]  # AdamW's, after the first step
+                batch = self._prepare_inputs(self.data_collator(rows))
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, batch)
                 self.accelerator.backward(loss)
+                del moments
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
             batched = "" if self.args.per_device_train_batch_size == 1 else "training.per_device_train_batch_size=1, "
+            named = f"{rows[0]['prompt']!r} over {len(rows[0]['context'])} clips"
             raise LongVPOError(
-                f"out of memory on the longest triplet, {row['prompt']!r} over {len(row['context'])} clips: set "
-                f"{batched}training.gradient_checkpointing=true or a smaller frame_budget"
+                f"out of memory on the longest triplet, {named}: set {batched}"
+                "training.gradient_checkpointing=true or a smaller frame_budget"
             ) from error
         model.zero_grad()
         self._metrics["train"].clear()
@@ -133,10 +159,12 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         batch = self.with_features(batch)
         if "ref_chosen_logps" not in batch:
             shown = batch if reference is None else self.with_features(reference, inputs["clips"], batch["features"])
-            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(self.frozen, shown)
+            with phase("reference"):
+                batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(self.frozen, shown)
         self.watch(batch, self.packed)
         forward = Forward(model, self.vision, self.packed, squares=self.use_weighting)
-        result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
+        with phase("prompt"):
+            result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
         if not self.nll_weight:
             return result
         loss, *outputs = result if return_outputs else (result,)
@@ -188,7 +216,7 @@ class AnchoredDPOTrainer(WatchedDPOTrainer):
         decides the adapter and whether there are gradients."""
 
         def encode() -> Features:
-            with self.accelerator.autocast():
+            with phase("vision"), self.accelerator.autocast():
                 return self.vision.encode(*video)
 
         if self.trains_vision:

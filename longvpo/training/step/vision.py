@@ -12,6 +12,7 @@ import torch
 
 from longvpo.errors import LongVPOError
 from longvpo.models.features import Features, VideoEncoder
+from longvpo.models.pixels import Pixels
 from longvpo.training.collator import ClipKey
 from longvpo.video.recent import Recent
 
@@ -21,28 +22,30 @@ class Vision(VideoEncoder):
 
     Args:
         core: the model around vision tower and language model, without adapters.
+        processor: the model's.
         cache_gb: for the features of clips, on the CPU; the least recently used leave first. 0: a video is encoded
             whole, and nothing is kept. Otherwise a clip is always encoded alone, so that its features do not depend
             on what is kept.
     """
 
-    def __init__(self, core: Any, cache_gb: float = 0.0) -> None:
+    def __init__(self, core: Any, processor: Any, cache_gb: float = 0.0) -> None:
         super().__init__(core)
-        self.limit = cache_gb * 1e9
+        self.processor, self.limit = processor, cache_gb * 1e9
         self.hits = self.misses = 0
         self._kept: Recent[Features] = Recent(self.limit, _size)
 
-    def encode(self, pixels: dict[str, Any], clips: Sequence[ClipKey], tokens: torch.Tensor) -> Features:
+    def encode(self, video: Pixels, clips: Sequence[ClipKey], tokens: torch.Tensor) -> Features:
         """Features of one triplet's video.
 
         Args:
-            pixels: the processor's, such as {"pixel_values_videos": (1, frames, 3, H, W)}.
+            video: its pixels, which come to the device now.
             clips: those of which the video consists.
             tokens: (T,) ids of its prompt.
 
         Raises:
             LongVPOError: the prompt has another number of places for video tokens than there are features.
         """
+        pixels = video.on(self.core.device, self.processor)
         parts = self._by_clip(pixels, clips) if self.limit else None
         if parts is None:
             found = self.features_of(pixels)
@@ -65,13 +68,14 @@ class Vision(VideoEncoder):
             )
         return found
 
-    def positions(self, batch: dict[str, torch.Tensor], vision: list[dict[str, Any]]) -> torch.Tensor | None:
+    def positions(self, batch: dict[str, torch.Tensor], vision: list[Pixels]) -> torch.Tensor | None:
         """Positions (3, 2n, T) of the rows of a batch, for a model with M-RoPE; None for one that counts."""
         rope_index = getattr(self.core.base_model, "get_rope_index", None)
         if rope_index is None:
             return None
-        names = [name for name in vision[0] if not name.startswith("pixel")]
-        grids = {name: torch.cat([torch.as_tensor(one[name]) for one in vision] * 2) for name in names}
+        device = batch["input_ids"].device
+        names = [name for name in vision[0].made if not name.startswith("pixel")]
+        grids = {name: torch.cat([torch.as_tensor(one.made[name]).to(device) for one in vision] * 2) for name in names}
         texts = {name: batch[name] for name in ("input_ids", "attention_mask", "mm_token_type_ids")}
         positions: torch.Tensor = rope_index(**texts, **grids)[0]
         return positions

@@ -10,6 +10,8 @@ import torch
 from transformers import ProgressCallback
 from trl import DPOTrainer
 
+from longvpo.training.step.phases import phase
+
 SHOWN = {"loss": "loss", "nll_loss": "nll", "rewards/margins": "margin", "rewards/accuracies": "accuracy"}
 
 
@@ -25,6 +27,7 @@ class WatchedDPOTrainer(DPOTrainer):
       took.
     """
 
+    waited = 0.0  # seconds for batches, since the start
     _tokens: int | torch.Tensor = 0  # tokens of this process, since the last entry
     _logged: float | None = None  # when the last entry was written, in seconds since 1970
 
@@ -43,6 +46,14 @@ class WatchedDPOTrainer(DPOTrainer):
             again = batch["attention_mask"] - batch["completion_mask"]
             saved = again.chunk(2)[0].sum() + len(batch["ref_chosen_logps"]) if shared else 0
             self._tokens = self._tokens + batch["attention_mask"].sum() - saved
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The micro-batches of a step; that is when a device waits for video."""
+        began = time.monotonic()
+        with phase("data"):
+            found = super().get_batch_samples(*args, **kwargs)
+        self.waited += time.monotonic() - began
+        return found
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:  # not the summary at the end, nor an evaluation's

@@ -56,8 +56,8 @@ def test_kept_features_stay_within_their_memory(
 
 
 def test_frames_that_are_merged_over_the_edge_of_a_clip_are_encoded_whole(batch: list[dict[str, Any]]) -> None:
-    model, _ = FAMILIES["qwen2_5_vl"]()
-    vision = Vision(model, cache_gb=1.0)
+    model, processor = FAMILIES["qwen2_5_vl"]()
+    vision = Vision(model, processor, cache_gb=1.0)
     pixels = {"video_grid_thw": torch.tensor([[4, 2, 2]]), "pixel_values_videos": torch.zeros(16, 3 * 2 * 14 * 14)}
     assert vision._by_clip(pixels, [(("a",), 3), (("b",), 5)]) is None
     parts = vision._by_clip(pixels, [(("a",), 2), (("b",), 6)])
@@ -92,7 +92,7 @@ def test_the_longest_row_comes_first_and_leaves_no_trace(
 
     monkeypatch.setattr(AnchoredDPOTrainer, "compute_loss", noted)
     outcomes = []
-    for longest in (None, batch[0]):
+    for longest in ([], [[batch[0]] * 3]):
         trainer = make_trainer("internvl", batch, world, tmp_path, max_steps=2, logging_steps=1, learning_rate=1e-2)
         trainer.longest = longest
         trainer.train()
@@ -118,7 +118,7 @@ def test_too_little_memory_names_the_longest_row(
         return compute_loss(self, model, inputs, *args, **kwargs)
 
     trainer = make_trainer("internvl", batch, world, tmp_path, max_steps=2)
-    trainer.longest = batch[0]
+    trainer.longest = [[batch[0]]]
     monkeypatch.setattr(AnchoredDPOTrainer, "compute_loss", greedy)
     advice = r"per_device_train_batch_size=1, training\.gradient_checkpointing=true or a smaller frame_budget"
     with pytest.raises(LongVPOError, match=rf"longest triplet, '{batch[0]['prompt'][:-1]}.*over 4 clips: .*{advice}"):

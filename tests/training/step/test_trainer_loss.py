@@ -77,7 +77,7 @@ class WholeContext(AnchoredCollator):
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().__call__(rows)
         del batch["reference"], batch["clips"]
-        pixels = [item["pixel_values_videos"] for item in batch.pop("vision")]
+        pixels = [item.made["pixel_values_videos"] for item in batch.pop("vision")]
         return batch | {"pixel_values_videos": torch.cat([*pixels, *pixels])}
 
 

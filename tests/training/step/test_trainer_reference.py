@@ -73,7 +73,7 @@ def test_what_the_reference_sees(stage2_rows: list[dict[str, Any]], world: Path)
     turned = row | {"anchors": row["anchors"][::-1]}
     for one, other, same in (("relevant", "relevant", True), ("anchor", "anchor", False)):
         pixels = [
-            collate([item | {"reference": kind}])["reference"]["vision"][0]["pixel_values_videos"]
+            collate([item | {"reference": kind}])["reference"]["vision"][0].made["pixel_values_videos"]
             for item, kind in ((row, one), (turned, other))
         ]
         assert torch.equal(*pixels) is same

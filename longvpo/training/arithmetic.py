@@ -1,0 +1,55 @@
+"""The arithmetic that a base needs for a triplet, from its configuration and no weights: in floating point operations.
+
+It is the model's own, of linear layers and attention, with nothing that is computed again. A packed row of n tokens
+costs in the language model, whose linear layers have w weights and whose L layers have queries of q columns
+
+    forward     2 w n + 2 L q n^2       causal attention: half of 4 n^2 q
+    backward    2 w n + 4 L q n^2       the base is frozen: its linear layers pass gradients on, and get none
+
+and a frame of p patches on the vision side, likewise, 2 w p + 4 L v p^2. Answers against the vocabulary, norms and the
+adapter's own layers are left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from longvpo.training.memory import Skeleton, blocks_of, linear_layers
+
+if TYPE_CHECKING:
+    from longvpo.training.tokens import RowLength
+
+
+class Arithmetic:
+    """What rows cost on one base."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        text = skeleton.text
+        size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        self.weights = sum(one.weight.numel() for one in linear_layers(skeleton.language).values())
+        self.columns = text.num_hidden_layers * text.num_attention_heads * size
+        vision = linear_layers(skeleton.vision)
+        self.vision = sum(one.weight.numel() for name, one in vision.items() if name != "lm_head")
+        self.blocks = blocks_of(skeleton)
+
+    def forward(self, tokens: int) -> float:
+        return 2.0 * self.weights * tokens + 2.0 * self.columns * tokens**2
+
+    def backward(self, tokens: int) -> float:
+        return 2.0 * self.weights * tokens + 4.0 * self.columns * tokens**2
+
+    def seen(self, frames: int, pixels: int) -> float:
+        """One pass of the vision side; each frame is taken to attend to itself."""
+        patches = pixels / self.blocks.numbers
+        attention = 4.0 * self.blocks.number * self.blocks.v * patches**2 / max(frames, 1)
+        return 2.0 * self.vision * patches + attention
+
+    def step(self, length: RowLength, reference: int = 0) -> float:
+        """Forward and backward of a triplet.
+
+        Args:
+            reference: tokens of what the reference sees, with both answers; 0: it was scored before.
+        """
+        scored = self.forward(reference) if reference else 0.0
+        policy = self.forward(length.tokens) + self.backward(length.tokens)
+        return policy + scored + self.seen(length.frames, length.pixels)

@@ -1,0 +1,139 @@
+"""Who computes which row of a step: processes that work together should end together.
+
+The rule: the rows of a step stay those that the seed drew, and so does the loss: each process and each micro-batch
+has as many rows as before. Only which of them is dealt by what they cost. (transformers' `batch_rebalance` gives
+micro-batches other numbers of rows: DPO's loss, a mean over each, would then weigh rows unequally.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from accelerate.data_loader import SeedableRandomSampler
+from torch.utils.data import Sampler
+
+from longvpo.recipe.training import TrainRecipe
+from longvpo.training.adapter import skeleton_of
+from longvpo.training.arithmetic import Arithmetic
+from longvpo.video.frames import sample_times
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import DPOConfig
+
+    from longvpo.training.tokens import RowLength
+
+
+class Dealer(Sampler[int]):
+    """The rows of each epoch as accelerate gives them out: batch by batch, one to each process in turn.
+
+    Args:
+        rows: the dataset.
+        costs: what each row costs, in any unit.
+        processes: how many there are.
+        batch: rows a micro-batch.
+        accumulated: micro-batches a step, of one process.
+        seed: of the order; None: torch's own seed, as accelerate's sampler has it.
+    """
+
+    def __init__(
+        self, rows: Any, costs: Sequence[float], processes: int, batch: int, accumulated: int, seed: int | None = None
+    ) -> None:
+        self.order = SeedableRandomSampler(rows, data_seed=seed)
+        self.costs, self.processes, self.batch = costs, processes, batch
+        self.step = processes * batch * accumulated
+
+    def set_epoch(self, epoch: int) -> None:
+        self.order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = iter(self.order)
+        while step := list(islice(drawn, self.step)):
+            # the last step of an epoch may be short: accelerate fills it up from the first rows, as they were drawn
+            whole = len(step) % (self.processes * self.batch) == 0
+            yield from (
+                (step[place] for place in dealt([self.costs[row] for row in step], self.processes, self.batch))
+                if whole
+                else step
+            )
+
+
+def dealt(costs: Sequence[float], processes: int, batch: int) -> list[int]:
+    """Places of the rows of one step, in the order in which they are given out.
+
+    Every process gets rows of about the same cost together, and so does each of its micro-batches; the dearest of
+    them are computed first, at the same time in all processes.
+
+    Args:
+        costs: of each row of the step; a multiple of `processes` times `batch`.
+        processes: micro-batch k goes to process k modulo `processes`.
+        batch: rows a micro-batch.
+    """
+    accumulated = len(costs) // processes // batch
+    shares = [
+        sorted(_alike(share, costs, accumulated), key=lambda places: -sum(costs[place] for place in places))
+        for share in _alike(range(len(costs)), costs, processes)
+    ]
+    return [place for turn in zip(*shares, strict=True) for micro_batch in turn for place in micro_batch]
+
+
+def _alike(places: Sequence[int], costs: Sequence[float], parts: int) -> list[list[int]]:
+    """Parts of as many places each, of about the same cost: the dearest place goes first, to the cheapest part."""
+    found: list[list[int]] = [[] for _ in range(parts)]
+    sums = [0.0] * parts
+    for place in sorted(places, key=lambda place: (-costs[place], place)):
+        open_parts = (part for part in range(parts) if len(found[part]) < len(places) // parts)
+        least = min(open_parts, key=lambda part: (sums[part], part))
+        found[least].append(place)
+        sums[least] += costs[place]
+    return found
+
+
+def efficiency(costs: Sequence[float], processes: int, batch: int, accumulated: int, deal: bool = True) -> float:
+    """Share of the time that processes work, when each waits for the slowest at the end of each step.
+
+    Args:
+        costs: of rows in the order in which they are drawn.
+        deal: whether they are dealt by their costs.
+    """
+    step = processes * batch * accumulated
+    worked = waited = 0.0
+    for first in range(0, len(costs) - step + 1, step):
+        some = costs[first : first + step]
+        order = dealt(some, processes, batch) if deal else range(step)
+        totals = [0.0] * processes
+        for number, place in enumerate(order):
+            totals[number // batch % processes] += some[place]
+        worked += sum(totals)
+        waited += processes * max(totals)
+    return worked / waited if waited else 1.0
+
+
+def row_costs(
+    recipe: TrainRecipe, rows: Dataset, lengths: Sequence[RowLength], arguments: DPOConfig
+) -> list[float] | None:
+    """What each row costs, in floating point operations; None where every process has one row at a time to itself."""
+    if arguments.world_size == arguments.per_device_train_batch_size == 1:
+        return None
+    cost = Arithmetic(skeleton_of(recipe.base))
+    scored = recipe.reference_log_probs != "each_step"
+    return [
+        cost.step(length, 0 if scored else reference_tokens(recipe, row, length))
+        for row, length in zip(rows.select_columns(["context", "anchors", "reference"]), lengths, strict=True)
+    ]
+
+
+def reference_tokens(recipe: TrainRecipe, row: Mapping[str, Any], length: RowLength) -> int:
+    """Tokens of what the reference sees of a triplet, with both answers: as many a frame as in the whole context."""
+    if row["reference"] == "full":
+        return length.tokens
+    video = recipe.video
+    counts = [len(sample_times(clip["start"], clip["end"], video.fps, video.max_frames)) for clip in row["context"]]
+    places = row["anchors"][:1] if row["reference"] == "anchor" else row["anchors"]
+    frames = min(sum(counts[place] for place in places), recipe.frame_budget or sum(counts))
+    return length.tokens - length.video + round(length.video * min(frames / length.frames, 1.0))

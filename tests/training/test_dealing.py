@@ -1,0 +1,74 @@
+"""Rows are dealt to processes and micro-batches by their cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from accelerate.data_loader import BatchSamplerShard
+from support.world import GOLDEN
+from torch.utils.data import BatchSampler
+
+from longvpo.clips.stored import load_rows
+from longvpo.training.dealing import Dealer, dealt, efficiency
+
+MIX = np.random.default_rng(0).integers(2, 129, 8 * 8 * 50).astype(float).tolist()  # rows of 2 to 128 frames
+
+
+def golden_frames() -> list[float]:
+    """Frames of the rows of a dataset like the demo's, drawn again and again as epochs do."""
+    rows = load_rows(str(GOLDEN / "dataset"), "stage1", "train", None)
+    frames = [sum(clip["end"] - clip["start"] for clip in context) for context in rows["context"]]
+    return np.random.default_rng(0).choice(frames, 8 * 8 * 50).tolist()
+
+
+@pytest.mark.parametrize("costs_of", [lambda: MIX, golden_frames], ids=["2 to 128 frames", "demo"])
+def test_eight_processes_end_together(costs_of: Callable[[], list[float]]) -> None:
+    costs = costs_of()
+    before, after = (efficiency(costs, 8, batch=1, accumulated=8, deal=deal) for deal in (False, True))
+    print(f"efficiency of 8 processes: {before:.3f} as rows are drawn, {after:.3f} dealt")
+    assert after >= 0.95 > before
+    assert efficiency(costs, 8, batch=2, accumulated=4) >= 0.95
+    # with one row each a step, nothing can be dealt without other rows in it
+    assert efficiency(costs, 8, 1, 1) == efficiency(costs, 8, 1, 1, deal=False)
+
+
+def test_micro_batches_of_one_process_cost_alike() -> None:
+    costs = [9.0, 1.0, 8.0, 2.0, 7.0, 3.0]
+    order = dealt(costs, processes=1, batch=2)
+    assert sorted(order) == list(range(6))
+    assert [costs[one] + costs[other] for one, other in zip(order[::2], order[1::2], strict=True)] == [10.0] * 3
+
+
+@pytest.mark.parametrize("rows", [64, 70])
+def test_each_process_gets_its_rows_of_the_same_steps(rows: int) -> None:
+    processes, batch, accumulated = 2, 2, 4
+    step = processes * batch * accumulated
+    costs = MIX[:rows]
+
+    def given(sampler: Dealer, epoch: int) -> list[list[list[int]]]:
+        """Micro-batches of each process, as accelerate gives them out."""
+        sampler.set_epoch(epoch)
+        return [
+            list(BatchSamplerShard(BatchSampler(sampler, batch, False), processes, process))
+            for process in range(processes)
+            if sampler.set_epoch(epoch) is None
+        ]
+
+    dealer = Dealer(range(rows), costs, processes, batch, accumulated, seed=3)
+    drawn = {}
+    for epoch in (0, 1):
+        dealer.order.set_epoch(epoch)
+        drawn[epoch] = list(dealer.order)
+        shares = given(dealer, epoch)
+        assert {len(one) for micro_batches in shares for one in micro_batches} == {batch}
+        for number in range(rows // step):
+            mine = [micro[number * accumulated : (number + 1) * accumulated] for micro in shares]
+            together = sorted(row for some in mine for one in some for row in one)
+            assert together == sorted(drawn[epoch][number * step : (number + 1) * step]), "the rows that the seed drew"
+            totals = [sum(costs[row] for one in some for row in one) for some in mine]
+            assert max(totals) < 1.1 * min(totals)
+        seen = {row for some in shares for one in some for row in one}
+        assert seen == set(range(rows))
+    assert drawn[0] != drawn[1]
