@@ -8,7 +8,8 @@ in its answers, the parts in bytes are:
     weights       NF4: n/2 + n/64 + n/4096 for a linear layer of n weights in the language model (4 bits, a byte of
                   scale for 64 of them, a float32 for 256 of these); n b for all others
     adapter       16 a parameter: weight, gradient and AdamW's two moments in float32; 4 more for a frozen copy
-    pixels        4 each: float32, there for the whole step
+    pixels        4 each: float32, those of one triplet, there while the vision side encodes them; all others wait on
+                  the CPU
     vision        b a pixel, and for each patch b max(m w + 6 v, 8 v), with m = 2, or 3 where MLPs are gated, and 20
                   in place of 8 where positions are rotary: those are computed in float32. The vision side runs
                   without gradients and before the language model
@@ -27,7 +28,7 @@ in its answers, the parts in bytes are:
     head          min(A V, 2^23) c, with V the vocabulary, and c = 4, or 4 + b where b is less: only answers are
                   scored, tile by tile (scoring.py). Activations have it in place of T 2 b i, and of the layer made
                   anew, where it is larger
-    total         weights + adapter + pixels + vision_kept + the larger of vision and activations
+    total         weights + adapter + vision_kept + the larger of pixels + vision and activations
 
 Attention is taken to hold no tokens x tokens, as sdpa on a GPU does not. CUDA itself, fragments of memory, optimisers
 other than AdamW in float32, and `training.bf16: false` over another dtype than float32 are left out.
@@ -85,7 +86,8 @@ def step_memory(
         lora: the adapter's peft.LoraConfig.
         tokens, answers, pixels: those of the longest row; pixels are the numbers that the processor makes of frames.
         checkpointing: whether gradients are checkpointed.
-        batch: rows a step, all taken to be as long as this one.
+        batch: rows a micro-batch, all taken to be as long as this one. What a step accumulates takes no more: gradients
+            are the adapter's, and the pixels of later micro-batches are not on the device.
         frozen_copy: training starts from an adapter, whose copy is the reference.
         encoded: share of a row's frames that the vision side encodes at once.
     """
@@ -104,7 +106,7 @@ def step_memory(
     parts = {
         "weights": weight_bytes(skeleton, base),
         "adapter": adapter_parameters(skeleton, lora) * (20 if frozen_copy else 16),
-        "pixels": 4 * pixels * batch,
+        "pixels": 4 * pixels,
     }
     kept = round(pixels * batch * vision_kept(skeleton, lora, b, checkpointing))
     if kept:  # an adapter that lies there already may have some on the vision side, too
@@ -112,7 +114,7 @@ def step_memory(
     vision = round(pixels * encoded * vision_bytes(skeleton, b))
     activations = tokens * (inputs + b * d * (1 + _features(skeleton))) + max(tokens * (anew + 2 * b * i), head)
     activations += b * d * i * (base.quantization == "nf4")
-    total = sum(parts.values()) + max(vision, activations)
+    total = sum(parts.values()) + max(vision, activations - parts["pixels"])
     return parts | {"vision": vision, "activations": activations, "total": total}
 
 

@@ -95,14 +95,15 @@ def test_memory_by_hand() -> None:
     parameters = 3 * 16 * (4 * (128 + 128) + 3 * (128 + 256))
     assert checked["adapter"] == 16 * parameters
     assert parts(frozen_copy=True)["adapter"] == 20 * parameters
-    fixed = checked["weights"] + checked["adapter"] + checked["pixels"]
-    assert checked["total"] == fixed + max(checked["vision"], checked["activations"])
+    fixed = checked["weights"] + checked["adapter"]
+    assert checked["total"] == fixed + max(checked["pixels"] + checked["vision"], checked["activations"])
     # two heads of queries share one of keys: keys and values are narrower, but a GPU repeats them for the answers
     text.num_key_value_heads = 2
     shared = step_memory(Skeleton(config), section, lora(), tokens, answers, pixels, checkpointing=True)
     assert shared["activations"] == checked["activations"] + tokens * 2 * (2 * 128 - 2 * (128 - 64))
     assert parts(batch=3)["activations"] > 2.9 * checked["activations"]
     assert parts(batch=3)["weights"] == checked["weights"]
+    assert parts(batch=3)["pixels"] == checked["pixels"], "those of one triplet at a time"
     assert parts(encoded=0.25)["vision"] == pytest.approx(checked["vision"] / 4, abs=1)
 
 

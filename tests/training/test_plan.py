@@ -49,8 +49,8 @@ def test_a_dry_run_says_what_training_costs(
     memory = said["memory_gb_estimate"]
     parts = ["weights", "adapter", "pixels", "vision", "activations", "total", "total_with_checkpointing"]
     assert list(memory) == parts
-    fixed = memory["weights"] + memory["adapter"] + memory["pixels"]
-    assert memory["total"] == pytest.approx(fixed + max(memory["vision"], memory["activations"]), rel=0.01)
+    fixed, seeing = memory["weights"] + memory["adapter"], memory["pixels"] + memory["vision"]
+    assert memory["total"] == pytest.approx(fixed + max(seeing, memory["activations"]), rel=0.01)
     assert memory["total_with_checkpointing"] < memory["total"]
 
     code, out, _ = run(monkeypatch, capsys, *arguments, "training.gradient_checkpointing=true", "video.fps=0.5")
@@ -105,7 +105,7 @@ def test_what_changes_the_estimate(dataset: Path, world: Path, tmp_path: Path) -
         return found
 
     usual = memory()
-    assert memory(batch=4)["pixels"] == pytest.approx(4 * usual["pixels"], rel=0.01)
+    assert memory(batch=4)["activations"] > 3.9 * usual["activations"]
     assert memory("base.quantization=null")["weights"] > usual["weights"]
     assert memory("lora.r=32")["adapter"] == pytest.approx(2 * usual["adapter"], rel=0.01)
     assert memory("vision_cache_gb=1", "video.max_frames=1")["vision"] < usual["vision"] / 4
