@@ -22,7 +22,7 @@ from longvpo.io.lines import append_lines, read_lines
 FILES_KEPT = 32
 LARGE = 1 << 20  # bytes
 
-_facts: dict[Path, dict[str, Any]] = {}  # of each folder, by the state of a file
+_facts: dict[str, dict[str, Any]] = {}  # of each kind, by the state of a file
 _lock = Lock()
 
 
@@ -62,19 +62,15 @@ def remembered_hash(path: Path) -> str:
 
 def _state(path: Path) -> str:
     facts = path.stat()
-    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {path.resolve()}"
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {os.path.realpath(path)}"
 
 
 def _known(kind: str) -> dict[str, Any]:
     """All facts of a kind, to be added to."""
-    try:
-        folder = _folder(kind)
-    except OSError:
-        return _facts.setdefault(Path(kind), {})  # in memory alone
     with _lock:
-        if folder not in _facts:
-            _facts[folder] = _load(folder)
-        return _facts[folder]
+        if kind not in _facts:
+            _facts[kind] = _load(kind)
+        return _facts[kind]
 
 
 def _folder(kind: str) -> Path:
@@ -87,9 +83,10 @@ def _own(folder: Path) -> Path:
     return folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
 
 
-def _load(folder: Path) -> dict[str, Any]:
+def _load(kind: str) -> dict[str, Any]:
     known: dict[str, Any] = {}
     with suppress(OSError):
+        folder = _folder(kind)
         files = list(folder.glob("*.jsonl"))
         lines = (line for line in read_lines(folder) if isinstance(line, list) and len(line) == 2)
         known.update((state, fact) for state, fact in lines if isinstance(state, str))

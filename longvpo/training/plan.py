@@ -16,10 +16,11 @@ from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import lora_config, skeleton_of
 from longvpo.training.arguments import steps_of, training_arguments
+from longvpo.training.counting import video_row
 from longvpo.training.memory import step_memory
 from longvpo.training.rows import check_mix, training_rows
 from longvpo.training.start import sampled_otherwise, starting_adapter
-from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths, video_row
+from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
 from longvpo.video.frames import ClipFrames, scaled_size
 

@@ -1,7 +1,7 @@
 """What training costs in tokens and bytes, found before any weight is loaded.
 
-The rule: no table of families. Tokens are counted by the base's own processor, from frames without pixels (torch's
-meta device), so that hundreds of frames take milliseconds. Bytes are an estimate, from memory.py.
+The rule: no table of families. Tokens are counted by the base's own processor (counting.py), from frames without
+pixels (torch's meta device). Bytes are an estimate, from memory.py.
 """
 
 from __future__ import annotations
@@ -10,72 +10,30 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from tqdm import tqdm
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
-from longvpo.models.encode import encode, encode_texts, tells_times
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
+from longvpo.training.counting import RowLength, video_row, video_rows
 from longvpo.training.memory import adapted_layers, linear_layers
 from longvpo.video.extent import extent
 from longvpo.video.frames import sample_times, scaled_size
-from longvpo.video.joined import Shown, at_rate, canvas, shown
+from longvpo.video.joined import canvas, shown
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-SMALL = (64, 64)  # width and height of pictures where only what is written between them counts
 WIDE = (1920, 1080)  # width and height, before scaling, that a video which cannot be read is taken to have
-
-
-class RowLength(NamedTuple):
-    """One triplet as it is trained on: its prompt with the video, chosen and rejected, one after another."""
-
-    frames: int
-    size: tuple[int, int]  # width and height of the frames, in pixels
-    pixels: int  # numbers that the processor makes of them
-    video: int  # tokens of the frames, and of what is written between them
-    tokens: int  # all of the row's
-    answers: int = 0  # tokens of chosen and rejected
-
-
-def video_row(processor: Any, frames: int, size: tuple[int, int], fps: float, question: str = "") -> RowLength:
-    """What the processor makes of a prompt over a video, without an answer.
-
-    Args:
-        size: (width, height) of the frames, in pixels.
-        fps: the frames' rate: some families write their times between them.
-    """
-    return shown_row(processor, size, at_rate(frames, fps), question)
-
-
-def shown_row(processor: Any, size: tuple[int, int], told: Shown, question: str = "") -> RowLength:
-    """`video_row` of frames that are on screen at these times."""
-    import torch
-
-    frames = len(told.times)
-    width, height = size
-    blank: Any = torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")
-    try:
-        inputs = encode(processor, [question], [blank], [told])
-    except (NotImplementedError, RuntimeError, TypeError):  # a processor that looks at the pixels gets some
-        inputs = encode(processor, [question], [np.full((frames, height, width, 3), 127, np.uint8)], [told])
-    pixels = sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))
-    tokens = inputs["input_ids"].shape[1]
-    return RowLength(frames, size, pixels, tokens - encode_texts(processor, [question])["input_ids"].shape[1], tokens)
 
 
 def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowLength]:
     """Length of every triplet, in the order of `rows`, which are training_rows'.
 
-    The processor counts once for each number of frames with each size and, where it writes their times, for all that
-    are on screen at the same. A video that cannot be read is taken to be WIDE.
+    A video that cannot be read is taken to be WIDE.
     """
     tokenizer, video, controls = tokenizer_of(processor), recipe.video, control_tokens(processor)
 
@@ -94,19 +52,16 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
         sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one)[::-1], each), strict=True))
 
     sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
-    counted, timed = cache(partial(shown_row, processor)), tells_times(processor)
-    found = []
-    for number, context in enumerate(tqdm(contexts, "tokens", leave=False, disable=None)):
+    videos = []
+    for context in contexts:
         spans = [(clip["start"], clip["end"]) for clip in context]
         told = shown(spans, [sampled(*span) for span in spans], recipe.frame_budget)
-        even = at_rate(len(told.times), video.fps)
-        size = canvas([sizes[clip["source"], clip["video"]] for clip in context])
-        one = counted(size[::-1], even)
-        longer = counted(SMALL, told).video - counted(SMALL, even).video if timed else 0
-        answers = chosen[number] + rejected[number]
-        tokens = one.tokens + longer + prompts[number] + answers
-        found.append(one._replace(video=one.video + longer, tokens=tokens, answers=answers))
-    return found
+        videos.append((canvas([sizes[clip["source"], clip["video"]] for clip in context])[::-1], told))
+    answers = list(map(sum, zip(chosen, rejected, strict=True)))
+    return [
+        one._replace(tokens=one.tokens + prompts[number] + answers[number], answers=answers[number])
+        for number, one in enumerate(video_rows(processor, videos, video.fps))
+    ]
 
 
 def picture_size(recipe: TrainRecipe, source: str, video: str) -> tuple[int, int]:

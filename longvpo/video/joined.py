@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heapreplace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,15 +130,19 @@ def thin(clips: list[np.ndarray], budget: int | None) -> list[np.ndarray]:
     Raises:
         LongVPOError: there are more clips than `budget`.
     """
-    lengths = np.array([len(clip) for clip in clips])
-    if budget is None or lengths.sum() <= budget:
+    lengths = [len(clip) for clip in clips]
+    if budget is None or sum(lengths) <= budget:
         return clips
     if len(clips) > budget:
         raise LongVPOError(f"{len(clips)} clips do not fit into a budget of {budget} frames: raise frame_budget")
-    kept = np.ones_like(lengths)
+    # Sainte-Laguë's divisors: no clip is further from its share than whole frames ask for
+    kept = [1] * len(clips)
+    first = [(-length / 3, place) for place, length in enumerate(lengths)]
+    heapify(first)
     for _ in range(budget - len(clips)):
-        # Sainte-Laguë's divisors: no clip is further from its share than whole frames ask for
-        kept[np.argmax(lengths / (2 * kept + 1))] += 1
+        place = first[0][1]
+        kept[place] += 1
+        heapreplace(first, (-lengths[place] / (2 * kept[place] + 1), place))
     return [
         clip[((np.arange(count) + 0.5) * len(clip) / count).astype(int)]
         for clip, count in zip(clips, kept, strict=True)

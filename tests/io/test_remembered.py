@@ -27,6 +27,7 @@ class Finder:
 @pytest.fixture
 def find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Finder:
     monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.setattr(module, "_facts", {})
     (tmp_path / "a").write_text("one")
     (tmp_path / "b").write_text("two")
     return Finder()

@@ -21,8 +21,9 @@ from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import LoraSection
+from longvpo.training.counting import video_row
 from longvpo.training.memory import Skeleton, step_memory
-from longvpo.training.tokens import WIDE, video_row
+from longvpo.training.tokens import WIDE
 from longvpo.video.frames import scaled_size
 
 # Qwen2's and, but for contractions, SmolLM2's

@@ -23,11 +23,11 @@ from transformers import AutoConfig
 from longvpo.models.load import load_model
 from longvpo.recipe.sections import ModelSection
 from longvpo.training.collator import AnchoredCollator
+from longvpo.training.counting import video_row
 from longvpo.training.memory import Skeleton, adapter_parameters, step_memory, weight_bytes
 from longvpo.training.run import training_arguments
 from longvpo.training.step.packing import install, pack
 from longvpo.training.step.trainer import AnchoredDPOTrainer
-from longvpo.training.tokens import video_row
 
 
 def test_bytes_of_weights_are_those_of_a_loaded_model(name: str, base: Path) -> None:

@@ -17,9 +17,9 @@ from longvpo.models.pixels import Pixels
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.adapter import lora_config
+from longvpo.training.counting import video_row
 from longvpo.training.memory import Skeleton, vision_bytes, vision_kept
 from longvpo.training.step.vision import Vision
-from longvpo.training.tokens import video_row
 from longvpo.video.joined import at_rate
 
 

@@ -12,9 +12,10 @@ from support.trainers import lora, train_recipe
 
 from longvpo.cli import commands as cli
 from longvpo.models.load import load_processor
+from longvpo.training.counting import video_row
 from longvpo.training.plan import estimate, plan_training
 from longvpo.training.rows import training_rows
-from longvpo.training.tokens import row_lengths, video_row
+from longvpo.training.tokens import row_lengths
 
 Capture = pytest.CaptureFixture[str]
 

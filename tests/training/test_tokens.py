@@ -16,9 +16,10 @@ from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.collator import AnchoredCollator
+from longvpo.training.counting import RowLength, video_row
 from longvpo.training.rows import training_rows
 from longvpo.training.step.packing import pack
-from longvpo.training.tokens import RowLength, check_budget, longest, picture_size, row_lengths, video_row
+from longvpo.training.tokens import check_budget, longest, picture_size, row_lengths
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import at_rate
 

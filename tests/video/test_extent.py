@@ -20,6 +20,7 @@ from longvpo.video.probe import probe
 def films(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Six videos, one of which is damaged and one is not there."""
     monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.setattr(remembered, "_facts", {})
     films = [tmp_path / f"film {number} é.mp4" for number in range(6)]
     for path in films[:5]:
         shutil.copy(film, path)
