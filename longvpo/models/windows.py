@@ -10,29 +10,31 @@ The rule: no table of families. A tower whose attention takes `cu_seqlens` has w
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
 import torch
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "longvpo_windows_as_flash"  # transformers looks for `flash`
 SCORES = 2**24  # of one head in one call: 4,096 windows of 64 patches, or 5 frames of 448 x 784; 64 MB in float32
 
 
 def install(model: Any) -> None:
-    """Let the vision towers of a model that attend by SDPA within windows do so in few calls."""
+    """Let the vision towers of a model that attend by SDPA within windows do so in few calls.
+
+    Only their attention modules see the name: a model made from this one's configuration asks for no flash attention.
+    """
     AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, AttentionMaskInterface()["sdpa"])
     text = model.config.get_text_config()
-    for key in model.config.sub_configs:
-        config = getattr(model.config, key)
-        if config is None or config is text or config._attn_implementation != "sdpa":
+    for module in model.modules():
+        config = getattr(module, "config", text)
+        if config is text or isinstance(module, PreTrainedModel) or config._attn_implementation != "sdpa":
             continue
-        towers = (module for module in model.modules() if getattr(module, "config", None) is config)
-        if any("cu_seqlens" in inspect.signature(module.forward).parameters for module in towers):
-            model.set_attn_implementation({key: NAME})
+        if "cu_seqlens" in inspect.signature(module.forward).parameters:
+            module.config = copy.copy(config)
+            module.config._attn_implementation = NAME
 
 
 def attend(

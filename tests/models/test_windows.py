@@ -69,7 +69,8 @@ def test_every_model_that_is_loaded_has_it_where_it_has_windows(name: str, tmp_p
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     loaded = load_model(ModelSection(model=str(tmp_path), dtype="float32"))
-    assert (loaded.config.vision_config._attn_implementation == windows.NAME) == name.startswith("qwen")
+    names = {getattr(one.config, "_attn_implementation", "") for one in loaded.modules() if hasattr(one, "config")}
+    assert (windows.NAME in names) == name.startswith("qwen")
+    assert loaded.config.vision_config._attn_implementation == "sdpa"
     assert loaded.config.text_config._attn_implementation == "sdpa"
-    loaded.save_pretrained(tmp_path / "again")
-    assert windows.NAME not in (tmp_path / "again" / "config.json").read_text()
+    type(loaded)(loaded.config)  # another one can be made from its configuration
