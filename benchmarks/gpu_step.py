@@ -22,6 +22,7 @@ what `longvpo train --dry-run` says of such a row.
 from __future__ import annotations
 
 import argparse
+import copy
 import gc
 import json
 import tempfile
@@ -42,9 +43,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.arguments import training_arguments
+from longvpo.training.arithmetic import Arithmetic
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.memory import Skeleton, step_memory
 from longvpo.training.step.trainer import AnchoredDPOTrainer
+from longvpo.training.tokens import RowLength
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
@@ -93,6 +96,7 @@ def internvl(tiny: bool) -> tuple[Any, Any]:
 
 def built(config: Any, nf4: bool) -> Any:
     """Random weights, made where they stay."""
+    config = copy.deepcopy(config)  # a model writes the name of its attention into it
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if CUDA else torch.float32)
@@ -182,6 +186,7 @@ class Side:
                 chosen, rejected = self.trainer.compute_ref_log_probs(self.trainer.model, seen)
             self.batch |= {"ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
         self.tokens = int(self.batch["attention_mask"][0].sum())
+        self.seen = dpo_step.CLIP * processor.image_seq_length + int(self.batch["completion_mask"].sum())
         self.answers = int(self.batch["completion_mask"].sum())
 
     def step(self) -> float:
@@ -200,30 +205,21 @@ class Side:
         return torch.cat(each).cpu()
 
 
-def needed_flops(config: Any, tokens: int, answers: int, frames: int, stock: bool, reference: int) -> float:
-    """What the model needs for a step, without what is computed again.
+def needed_flops(config: Any, side: Side, name: str, frames: int) -> float:
+    """What the model needs for a step, without what is computed again."""
+    needs, row = Arithmetic(Skeleton(config)), row_length(side, frames)
+    if name == "stock":  # the vision side, and two rows three times
+        one = side.tokens
+        return 2 * (2 * needs.forward(one) + needs.backward(one)) + 2 * needs.seen(frames, row.pixels)
+    if name in SCORED_BEFORE:
+        return needs.step(row) - (needs.seen(frames, row.pixels) if name == "kept" else 0)
+    return needs.step(row, row.tokens if name == "full" else side.seen)
 
-    Args:
-        reference: tokens of what the reference sees; 0: it was scored before.
-    """
-    text, vision = config.text_config, config.vision_config
-    width, layers = text.hidden_size, text.num_hidden_layers
-    keys = text.num_key_value_heads * (width // text.num_attention_heads)
-    weights = layers * (2 * width * width + 2 * width * keys + 3 * width * text.intermediate_size)
 
-    def forward(n: int) -> float:
-        return 2 * weights * n + layers * 2 * n * n * width  # causal: half of 4 n^2 width
-
-    def backward(n: int) -> float:  # through activations: once the linear layers' forward, twice the attention's
-        return 2 * weights * n + 2 * layers * 2 * n * n * width
-
-    patches = (vision.image_size[0] // vision.patch_size[0]) ** 2 + 1
-    block = 2 * patches * (4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size)
-    tower = frames * vision.num_hidden_layers * (block + 4 * patches**2 * vision.hidden_size)
-    if stock:
-        return 2 * (forward(tokens) + backward(tokens)) + 2 * forward(tokens) + tower
-    row = tokens + answers // 2
-    return forward(row) + backward(row) + (forward(reference) if reference else 0) + tower
+def row_length(side: Side, frames: int) -> RowLength:
+    square = dpo_step.SIDE
+    tokens = side.tokens + side.answers // 2
+    return RowLength(frames, (square, square), frames * 3 * square**2, 0, tokens, side.answers)
 
 
 def peak_flops() -> float | None:
@@ -241,11 +237,11 @@ def peak_flops() -> float | None:
     return 2 * 8192**3 * 10 / (begin.elapsed_time(end) / 1e3)
 
 
-def estimate(config: Any, tokens: int, answers: int, frames: int, nf4: bool) -> float:
+def estimate(config: Any, side: Side, frames: int, nf4: bool) -> float:
     base = ModelSection(model="x", dtype="bfloat16" if CUDA else "float32", quantization="nf4" if nf4 else None)
-    pixels = frames * 3 * dpo_step.SIDE**2
-    row = (tokens + answers // 2, answers, pixels)
-    return step_memory(Skeleton(config), base, LORA, *row, checkpointing=True)["total"] / 1e9
+    row = row_length(side, frames)
+    sizes = (row.tokens, row.answers, row.pixels)
+    return step_memory(Skeleton(config), base, LORA, *sizes, checkpointing=True)["total"] / 1e9
 
 
 def timed(step: Callable[[], object], steps: int, until: float) -> list[float]:
@@ -306,11 +302,7 @@ def main() -> None:
                     seconds = timed(side.run, given.steps, until)
                 first.setdefault(frames, (loss, gradients))
                 of_loss, of_gradients = first[frames]
-                stock = name == "stock"
-                seen = side.tokens if name == "full" else dpo_step.CLIP * config.image_seq_length + side.answers
-                work = needed_flops(
-                    config, side.tokens, side.answers, frames, stock, 0 if name in SCORED_BEFORE else seen
-                )
+                work = needed_flops(config, side, name, frames)
                 median = float(np.median(seconds))
                 tell(
                     frames=frames,
@@ -321,7 +313,7 @@ def main() -> None:
                     seconds=round(median, 4),
                     spread=round(max(seconds) - min(seconds), 4),
                     peak_gb=round(torch.cuda.max_memory_allocated() / 1e9, 2) if CUDA else None,
-                    estimate_gb=round(estimate(config, side.tokens, side.answers, frames, nf4), 2),
+                    estimate_gb=round(estimate(config, side, frames, nf4), 2),
                     tflop=round(work / 1e12, 4),
                     mfu=peak and round(work / median / peak, 3),
                     tokens_per_s=round(side.tokens / median),
