@@ -14,14 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.stored import config_names, load_rows
+from longvpo.clips.published import ABOUT, frames_of_dataset, recipe_of, sampling_in
+from longvpo.clips.stored import load_rows
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.home import at_home, path
-from longvpo.io.records import read_record
-from longvpo.recipe.sections import VideoSection
 from longvpo.video.frames import ClipFrames
-
-ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described
 
 
 class TripletRow(dict[str, Any]):
@@ -60,21 +57,18 @@ class Triplets(Sequence[TripletRow]):
 
 
 class Frames:
-    """The frames of clips: those in the dataset, or those of videos in folders."""
+    """The frames of clips: those of videos in folders, or those in the dataset."""
 
-    def __init__(self, embedded: Any | None, decode: ClipFrames) -> None:
-        self.embedded, self.decode = embedded, decode
-        self.places = {name: place for place, name in enumerate(embedded["clip_id"])} if embedded else {}
+    def __init__(self, frames_of: ClipFrames) -> None:
+        self.frames_of = frames_of
 
     def __call__(self, clip: Mapping[str, Any]) -> np.ndarray:
-        if clip["source"] in self.decode.folders:
-            return self.decode(clip)
-        if self.embedded is None or clip["clip_id"] not in self.places:
+        if not self.frames_of.can_read(clip):
             raise LongVPOError(
                 f"the videos of source {clip['source']} are not in the dataset: give their folder, "
                 f"videos={{{clip['source']!r}: FOLDER}}; the dataset's card says where they come from"
             )
-        return np.stack([np.asarray(picture) for picture in self.embedded[self.places[clip["clip_id"]]]["frames"]])
+        return self.frames_of(clip)
 
 
 def load_triplets(
@@ -95,34 +89,12 @@ def load_triplets(
     if config not in ABOUT:
         raise LongVPOError(f"cannot load {dataset}, config {config}: triplets are in {' and '.join(ABOUT)}")
     try:
-        configs = config_names(dataset, revision)
-        video = _video_of(dataset, revision)
+        section = sampling_in(recipe_of(dataset, revision)).model_copy(update={"frames": None})  # its builder's folder
         rows = load_rows(dataset, config, "train", revision)
-        about = ABOUT[config]
-        clips = load_rows(dataset, about, "train", revision) if about in configs else None
+        folders = {name: path(given) for name, given in (videos or {}).items()}
+        frames_of = frames_of_dataset(dataset, revision, [config], section, folders)
     except LongVPOError:
         raise
     except Exception as error:  # errors of datasets, huggingface_hub and its HTTP client have no common base
         raise LongVPOError(f"cannot load {dataset}, config {config}: {first_line(error)}") from error
-    video = video.model_copy(update={"frames": None})  # a folder of whoever built it
-    embedded = clips if clips is not None and "frames" in clips.column_names else None
-    return Triplets(
-        rows, Frames(embedded, ClipFrames(video, {name: path(given) for name, given in (videos or {}).items()}))
-    )
-
-
-def sampling_of(dataset: str, revision: str | None) -> VideoSection | None:
-    """How a dataset's writer saw its videos, by the recipe beside its rows; None where it is not longvpo's."""
-    try:
-        return _video_of(dataset, revision)
-    except Exception:  # errors of huggingface_hub and its HTTP client have no common base
-        return None
-
-
-def _video_of(dataset: str, revision: str | None) -> VideoSection:
-    from huggingface_hub import hf_hub_download
-
-    file = Path(dataset) / "recipe.yaml"
-    if not Path(dataset).is_dir():
-        file = Path(hf_hub_download(dataset, file.name, repo_type="dataset", revision=revision))
-    return VideoSection(**read_record(file)["video"])
+    return Triplets(rows, Frames(frames_of))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longvpo.clips.load import ABOUT
+from longvpo.clips.published import ABOUT
 from longvpo.clips.stored import load_rows
 from longvpo.errors import LongVPOError
 from longvpo.io.files import TRAINED, read_text, write_text

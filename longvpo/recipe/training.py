@@ -29,7 +29,9 @@ class DataSection(Section):
     revision: str = "main"
     split: str = "train"
     mix: tuple[MixSection, ...] = ()
-    videos: dict[str, FolderPath] = Field(description="folder of the videos of each source")
+    videos: dict[str, FolderPath] = Field(
+        {}, description="folder of the videos of each source; of others the frames that the dataset published are read"
+    )
 
 
 class LoraSection(Section):

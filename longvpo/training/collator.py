@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from longvpo.clips.published import NAMES
 from longvpo.errors import LongVPOError
 from longvpo.models.pixels import prompt_and_pixels
 from longvpo.models.plain_text import TEXT, answer_ids
@@ -31,7 +32,6 @@ from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import Shown, canvas, join, read, shown
 
-NAMES = ("source", "video", "start", "end")  # what names a clip
 ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 
 
@@ -41,6 +41,12 @@ class Video(NamedTuple):
     frames: np.ndarray  # (frames, height, width, 3)
     shown: Shown
     clips: list[ClipKey]
+
+
+def places_of(row: dict[str, Any], kind: Reference) -> list[int]:
+    """Places of the clips that a side sees, in the context of its row."""
+    anchors = row["anchors"]
+    return {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}[kind]
 
 
 @dataclass
@@ -79,9 +85,7 @@ class AnchoredCollator:
     def _side(self, rows: list[dict[str, Any]], kinds: list[Reference]) -> dict[str, Any]:
         videos = []
         for row, kind in zip(rows, kinds, strict=True):
-            anchors = row["anchors"]
-            places = {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}
-            videos.append(self._video(row["context"], places[kind]))
+            videos.append(self._video(row["context"], places_of(row, kind)))
         return self.side(rows, videos)
 
     def _video(self, context: list[dict[str, Any]], places: list[int]) -> Video:

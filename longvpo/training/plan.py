@@ -19,10 +19,10 @@ from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.counting import video_row
 from longvpo.training.memory import step_memory
 from longvpo.training.rows import check_mix, training_rows
-from longvpo.training.start import sampled_otherwise, starting_adapter
+from longvpo.training.start import frames_of_recipe, sampled_otherwise, starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
-from longvpo.video.frames import ClipFrames, scaled_size
+from longvpo.video.frames import scaled_size
 
 
 def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
 def _videos(recipe: TrainRecipe, rows: Dataset) -> str:
     """Whether the run will find its videos, as it looks before it starts; a plan may be made where they are not."""
     try:
-        check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
+        check_videos(rows, frames_of_recipe(recipe), recipe.frame_budget)
     except LongVPOError as error:
         return str(error)
     return "all can be used"
@@ -112,7 +112,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     check_model(recipe.base)
     found: dict[str, Any] = {}
     if rows:
-        lengths = row_lengths(recipe, rows, processor)
+        lengths = row_lengths(recipe, rows, processor, frames_of_recipe(recipe))
         check_budget(recipe, rows, lengths, processor)
         found["longest_row"] = longest(lengths)
         found["tokens_mean"] = round(sum(row.tokens for row in lengths) / len(lengths))

@@ -17,6 +17,7 @@ from longvpo.clips.stored import load_rows
 from longvpo.errors import LongVPOError
 from longvpo.models.revision import model_name
 from longvpo.recipe.training import DataSection, Reference, TrainRecipe
+from longvpo.video.frames import ClipFrames
 
 TEXTS = ("prompt", "chosen", "rejected")
 COLUMNS = [*TEXTS, "context", "anchors"]  # the columns that are trained on
@@ -164,14 +165,24 @@ def check_mix(data: DataSection) -> None:
         raise LongVPOError(f"data.mix: the shares leave nothing for {data.config}; their sum must be below 1")
 
 
-def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None) -> dict[str, Any]:
+def pictures_of(rows: Dataset, frames_of: ClipFrames) -> dict[str, dict[str, Any]]:
+    """Where the frames of each source come from, and how they are seen; see ClipFrames.origin."""
+    clips = {clip["source"]: clip for context in rows["context"] for clip in context}
+    return {source: frames_of.origin(clip) for source, clip in sorted(clips.items())}
+
+
+def reference_identity(
+    recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None, pictures: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """What a reference's log-probabilities are of: equal answers mean equal numbers, up to rounding.
 
     The base's configuration was looked at before: of a branch, that tells the commit.
 
     Args:
         adapter_sha256: the hash of the weights that are the reference, over the base; None: the base is.
+        pictures: pictures_of's.
     """
+    qualities = {source: origin["quality"] for source, origin in pictures.items()}
     name, _, revision = model_name(recipe.base).rpartition("@")
     return {
         "base": name,
@@ -184,12 +195,12 @@ def reference_identity(recipe: TrainRecipe, reference: Reference, adapter_sha256
         "max_frames": recipe.video.max_frames,
         "short_side": recipe.video.short_side,
         "fit": recipe.video.fit,
-        "frames_quality": recipe.video.jpeg_quality,
+        "frames_quality": qualities if len({*qualities.values()}) > 1 else next(iter(qualities.values()), None),
         "frame_budget": recipe.frame_budget,
     }
 
 
-def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None) -> None:
+def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None, frames_of: ClipFrames) -> None:
     """Check the log-probabilities that rows bring of their reference.
 
     Raises:
@@ -202,9 +213,10 @@ def check_scores(recipe: TrainRecipe, rows: Dataset, adapter_sha256: str | None)
                     f"row {number} of {recipe.data.dataset}: its {name} is {score!r}, and a number is expected. "
                     f"{OTHERWISE}"
                 )
+    pictures = pictures_of(rows, frames_of)
     for said, reference in set(zip(rows[SCORED_BY], rows["reference"], strict=True)):
         try:
-            found, expected = dict(json.loads(said)), reference_identity(recipe, reference, adapter_sha256)
+            found, expected = dict(json.loads(said)), reference_identity(recipe, reference, adapter_sha256, pictures)
         except (ValueError, TypeError) as error:
             fault = f"its {SCORED_BY} is {said!r}, no object"
             raise LongVPOError(f"{recipe.data.dataset}: {fault}. {OTHERWISE}") from error

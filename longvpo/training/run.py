@@ -52,8 +52,14 @@ from longvpo.training.dealing import row_costs
 from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.training.reference import score_reference
-from longvpo.training.rows import check_scores, training_rows
-from longvpo.training.start import sampled_otherwise, starting_adapter, told_otherwise, videos_trained_on
+from longvpo.training.rows import check_scores, pictures_of, training_rows
+from longvpo.training.start import (
+    frames_of_recipe,
+    sampled_otherwise,
+    starting_adapter,
+    told_otherwise,
+    videos_trained_on,
+)
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
 from longvpo.training.tokens import check_budget, check_targets, longest, rehearsed, row_lengths
@@ -83,7 +89,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_model(recipe.base)
-        check_scores(recipe, rows, start_hash)
+        check_scores(recipe, rows, start_hash, frames_of_recipe(recipe))
     content = text_hash(json.dumps(rows.to_list()))[:12]
     key = ",".join([recipe_hash(recipe), content, *([start_hash] if start_hash else [])])
     if arguments.world_size > 1:  # a step takes more triplets
@@ -119,9 +125,10 @@ def _train(
     """Train, in a place that is claimed."""
     processes, checkpoints = arguments.distributed_state, place.checkpoints
     videos = videos_trained_on(recipe, rows, start)
-    check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
+    frames_of = frames_of_recipe(recipe)
+    check_videos(rows, frames_of, recipe.frame_budget)
     processor = load_processor(recipe.base)
-    lengths = row_lengths(recipe, rows, processor)
+    lengths = row_lengths(recipe, rows, processor, frames_of)
     check_budget(recipe, rows, lengths, processor)
     set_workers(arguments, recipe.training, lengths[longest(lengths)])
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
@@ -135,9 +142,8 @@ def _train(
         redirect_stdout(sys.stderr),
     ):
         worst = [[rows[place] for place in some] for some in rehearsed(lengths, arguments.per_device_train_batch_size)]
-        trainer = make_trainer(
-            recipe, arguments, rows, start, processor, longest=worst, costs=row_costs(recipe, rows, lengths, arguments)
-        )
+        costs = row_costs(recipe, rows, lengths, arguments)
+        trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, longest=worst, costs=costs)
         check_disk(trainer, checkpoints, limit)
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score_reference(trainer, rows)
@@ -170,6 +176,7 @@ def _train(
         "left_out": dict(left_out),  # rows that teach nothing, by reason
         "configs": config_counts(recipe, rows),
         "videos": None if videos is None else len(videos),  # that were trained on; null: the dataset does not say
+        "pictures": pictures_of(rows, frames_of),  # of each source: whether frames were decoded, kept or published
         "sampled_otherwise": otherwise,  # keys of `video` that differ from the dataset's recipe
         "processes": arguments.world_size,
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
@@ -219,11 +226,11 @@ def make_trainer(
     rows: Dataset,
     start: Path | None,
     processor: Any,
+    frames_of: ClipFrames,
     longest: Sequence[list[dict[str, Any]]] = (),
     costs: Sequence[float] | None = None,
 ) -> AnchoredDPOTrainer:
     """The base in memory, under a new adapter or the one in the folder `start`."""
-    frames_of = ClipFrames(recipe.video, recipe.data.videos)
     return AnchoredDPOTrainer(
         model=load_model(recipe.base, start, trainable=True),
         args=arguments,

@@ -30,11 +30,10 @@ from longvpo.release.cards import card_of
 from longvpo.release.parquet import shards, write_shards
 from longvpo.training.arguments import training_arguments
 from longvpo.training.reference import score_reference
-from longvpo.training.rows import SCORED_BY, SCORES, reference_identity, training_rows
+from longvpo.training.rows import SCORED_BY, SCORES, pictures_of, reference_identity, training_rows
 from longvpo.training.run import make_trainer
-from longvpo.training.start import starting_adapter
+from longvpo.training.start import frames_of_recipe, starting_adapter
 from longvpo.training.videos import check_videos
-from longvpo.video.frames import ClipFrames
 
 
 def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
@@ -53,6 +52,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     start = starting_adapter(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
     arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)
+    frames_of = frames_of_recipe(recipe)
     facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
     with whole_output(output) as copy:
         check_room(copy, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "the copy takes")
@@ -61,9 +61,9 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             data = recipe.data.model_copy(update={"config": config, "mix": ()})
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
             rows = training_rows(recipe.model_copy(update=alone), arguments.seed)
-            check_videos(rows, ClipFrames(recipe.video, recipe.data.videos))
-            scores = score_reference(make_trainer(recipe, arguments, rows, start, processor), rows)
-            said = reference_identity(recipe, reference, adapter)
+            check_videos(rows, frames_of, recipe.frame_budget)
+            scores = score_reference(make_trainer(recipe, arguments, rows, start, processor, frames_of), rows)
+            said = reference_identity(recipe, reference, adapter, pictures_of(rows, frames_of))
             new = {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             _add(copy, config, new)
             facts["triplets"][config], facts["scored_by"][config] = len(rows), said

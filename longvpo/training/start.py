@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longvpo.clips.load import sampling_of
+from longvpo.clips.published import frames_of_dataset, sampling_of
 from longvpo.clips.trained import read_trained, videos_of
 from longvpo.errors import LongVPOError
 from longvpo.io.weights import ADAPTER_WEIGHTS, read_header
 from longvpo.models.load import adapter_folder, check_adapter
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import check_kept_features
+from longvpo.video.frames import ClipFrames
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,6 +41,12 @@ def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
     weights = json.loads(read_header(folder / ADAPTER_WEIGHTS))
     check_kept_features((name for name in weights if name != "__metadata__"), recipe.vision_cache_gb)
     return folder
+
+
+def frames_of_recipe(recipe: TrainRecipe) -> ClipFrames:
+    """The frames of the recipe's rows: of videos in folders, kept ones, or those that the dataset published."""
+    data = recipe.data
+    return frames_of_dataset(data.dataset, data.revision, recipe.references, recipe.video, data.videos)
 
 
 def sampled_otherwise(recipe: TrainRecipe) -> dict[str, dict[str, Any]]:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from longvpo.errors import LongVPOError, VideoError
-from longvpo.io.names import video_file
+from longvpo.errors import LongVPOError
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
 from longvpo.training.counting import RowLength, video_row, video_rows
 from longvpo.training.memory import adapted_layers, linear_layers
-from longvpo.video.extent import extent
-from longvpo.video.frames import sample_times, scaled_size
+from longvpo.video.frames import ClipFrames, sample_times, scaled_size
 from longvpo.video.joined import canvas, shown
 
 if TYPE_CHECKING:
@@ -30,11 +28,14 @@ if TYPE_CHECKING:
 WIDE = (1920, 1080)  # width and height, before scaling, that a video which cannot be read is taken to have
 
 
-def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowLength]:
+def row_lengths(
+    recipe: TrainRecipe, rows: Dataset, processor: Any, frames_of: ClipFrames | None = None
+) -> list[RowLength]:
     """Length of every triplet, in the order of `rows`, which are training_rows'.
 
     A video that cannot be read is taken to be WIDE.
     """
+    frames_of = frames_of or ClipFrames(recipe.video, recipe.data.videos)
     tokenizer, video, controls = tokenizer_of(processor), recipe.video, control_tokens(processor)
 
     def tokens_of(name: str, ids_of: Callable[[Any, str], list[int]], before: str = "", end: str = "") -> list[int]:
@@ -47,9 +48,9 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
     prompts = tokens_of("prompt", plain_ids)
     chosen, rejected = (tokens_of(name, answer_ids, *answer_frame(processor)) for name in ("chosen", "rejected"))
     contexts = rows["context"]
-    each = list({(clip["source"], clip["video"]) for context in contexts for clip in context})
+    each = {(clip["source"], clip["video"]): clip for context in contexts for clip in context}
     with ThreadPoolExecutor(video.workers) as pool:
-        sizes = dict(zip(each, pool.map(lambda one: picture_size(recipe, *one)[::-1], each), strict=True))
+        sizes = dict(zip(each, pool.map(lambda clip: picture_size(frames_of, clip)[::-1], each.values()), strict=True))
 
     sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
     videos = []
@@ -64,14 +65,13 @@ def row_lengths(recipe: TrainRecipe, rows: Dataset, processor: Any) -> list[RowL
     ]
 
 
-def picture_size(recipe: TrainRecipe, source: str, video: str) -> tuple[int, int]:
-    """(width, height) of a video's frames as they are sampled."""
+def picture_size(frames_of: ClipFrames, clip: Mapping[str, Any]) -> tuple[int, int]:
+    """(width, height) of a clip's frames as they are sampled."""
     try:
-        file = extent(video_file(recipe.data.videos[source], video))
-        width, height = file.width, file.height
-    except (VideoError, KeyError):
-        width, height = WIDE
-    return scaled_size(width, height, recipe.video.short_side)
+        height, width = frames_of.size(clip)
+    except LongVPOError:
+        return scaled_size(*WIDE, frames_of.section.short_side)
+    return width, height
 
 
 def longest(lengths: list[RowLength]) -> int:

@@ -1,22 +1,40 @@
-"""The videos of the triplets, looked at before training starts."""
+"""The frames of the triplets, looked at before training starts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
+from longvpo.clips.published import NAMES
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
+from longvpo.training.collator import places_of
 from longvpo.video.extent import look_at
 from longvpo.video.frames import ClipFrames
+from longvpo.video.joined import left
 
-NAMES = ("source", "video", "start", "end")  # what names a clip
+Asked = tuple[dict[str, Any], np.ndarray | None]  # a clip, and which of its frames; None: all
 
 
-def check_videos(rows: Any, frames_of: ClipFrames) -> None:
-    """Look at every video of the triplets, each once, before training starts: no run ends in the middle for one.
+def asked_of(row: dict[str, Any], frames_of: ClipFrames, budget: int | None) -> Iterator[Asked]:
+    """The frames that a row's reference sees, then the policy's: of a clip that is thinned for one, all come first."""
+    kinds = dict.fromkeys([row["reference"], "full"])
+    for kind in kinds:
+        clips = [row["context"][place] for place in places_of(row, kind)]
+        yield from zip(clips, left(frames_of, clips, budget), strict=True)
+
+
+def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) -> None:
+    """Look at every video of the triplets before training starts, each once: no run ends in the middle for one.
+
+    A video that is missing is none that is missed where all that is seen of it is kept, or published.
+
+    Args:
+        budget: frames a context.
 
     Raises:
         LongVPOError: some are missing, are not videos, or end before a clip of theirs. It says how many, names the
@@ -30,21 +48,41 @@ def check_videos(rows: Any, frames_of: ClipFrames) -> None:
     paths = []
     for source, video in videos:
         with suppress(VideoError):  # its name is no name of a file
-            paths.append(video_file(frames_of.folder_of(source), video))
+            if source in frames_of.folders:
+                paths.append(video_file(frames_of.folders[source], video))
     for _ in tqdm(look_at(paths, frames_of.section.workers), "videos", len(paths), leave=False, disable=None):
         pass
-    faults = {}
+    faults: dict[tuple[str, str], LongVPOError] = {}
     for named, clips in videos.items():
         try:
             frames_of.check(clips)
-        except VideoError as error:
-            faults[named] = str(error)
+        except LongVPOError as error:
+            faults[named] = error
+    if faults and frames_of.kept:
+        faults = _not_kept(faults, rows, frames_of, budget)
+    for fault in faults.values():
+        if not isinstance(fault, VideoError):
+            raise fault
     if faults:
         hit = sum(any((clip["source"], clip["video"]) in faults for clip in context) for context in rows["context"])
-        shown = "; ".join(list(faults.values())[:3])
+        shown = "; ".join(map(str, list(faults.values())[:3]))
         source, _ = next(iter(faults))
         raise LongVPOError(
             f"{hit} of {len(rows)} triplets need videos that cannot be used, {len(faults)} of {len(videos)}"
             f"{', such as' if len(faults) > 3 else ''}: {shown}. "
             f"Set data.videos.{source} to the folder that holds them, or build the dataset again without them"
         )
+
+
+def _not_kept(
+    faults: dict[tuple[str, str], LongVPOError], rows: Any, frames_of: ClipFrames, budget: int | None
+) -> dict[tuple[str, str], LongVPOError]:
+    """The videos of which frames are needed that are not kept."""
+    missed = {}
+    for row in rows:
+        if any((clip["source"], clip["video"]) in faults for clip in row["context"]):
+            for clip, places in asked_of(row, frames_of, budget):
+                video = (clip["source"], clip["video"])
+                if video in faults and not frames_of.is_kept(clip, places):
+                    missed[video] = faults[video]
+    return {video: error for video, error in faults.items() if video in missed}

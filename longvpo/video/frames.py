@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.io.names import existing_file, video_file
+from longvpo.io.names import existing_file
 from longvpo.recipe.sections import JPEG_QUALITY, Backend, VideoSection
 from longvpo.video.container import local
 from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
@@ -168,8 +168,13 @@ class ClipFrames:
     def folder_of(self, source: str) -> Path:
         """The folder of a source's videos. Raises LongVPOError when none is given."""
         if source not in self.folders:
-            raise LongVPOError(f"no folder is given for the videos of source {source}: set data.videos.{source}")
+            also = "" if self.published is None else ", and the dataset has no frames of them"
+            raise LongVPOError(f"no folder is given for the videos of source {source}{also}: set data.videos.{source}")
         return self.folders[source]
+
+    def can_read(self, clip: Mapping[str, Any]) -> bool:
+        """Whether a folder is given for a clip's video, or its frames were published."""
+        return clip["source"] in self.folders or self._published(clip) is not None
 
     def size(self, clip: Mapping[str, Any]) -> tuple[int, int]:
         """(height, width) of a clip's frames, without decoding; it raises what reading them would."""
@@ -177,7 +182,7 @@ class ClipFrames:
         if published:
             return size_of(published.pictures(clip, np.array([0]))[0])
         sha256 = self._said(clip)
-        found = self.kept.size(sha256) if self.kept and sha256 else None
+        found = self.kept.size(sha256, self._times(clip)) if self.kept and sha256 else None
         if found is not None:
             return found
         file = extent(self._file(clip))
@@ -190,31 +195,35 @@ class ClipFrames:
         return published.count(clip) if published else len(self._times(clip))
 
     def check(self, clips: Sequence[Mapping[str, Any]]) -> None:
-        """Look whether the frames of some clips of one video can be read, without decoding any.
+        """Look whether some clips of one video can be read, without decoding any.
 
         Raises:
-            VideoError: the video is missing and its frames are not kept, is not a video, or ends before a clip does.
+            VideoError: the video is missing, is not a video, or ends before a clip does.
             LongVPOError: no folder is given for the clips' source.
         """
         rest = [clip for clip in clips if not self._published(clip)]
-        if not rest:
-            return
-        kept, sha256, (source, video) = self.kept, self._said(rest[0]), _video(rest[0])
-        there = source in self.folders and video_file(self.folders[source], video).is_file()
-        if kept and sha256 and not there and all(kept.has(sha256, self._times(clip)) for clip in rest):
-            return
-        path = self._file(rest[0])
-        check_reach(path, extent(path), max(self._times(clip)[-1] for clip in rest))
+        if rest:
+            path = self._file(rest[0])
+            check_reach(path, extent(path), max(self._times(clip)[-1] for clip in rest))
 
-    def content(self, clip: Mapping[str, Any]) -> list[Any]:
-        """What tells the content of a clip's frames apart, without reading it: it changes with the video."""
+    def is_kept(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> bool:
+        """Whether frames of a clip can be read where its video is missing."""
+        sha256 = self._said(clip)
+        return bool(self.kept and sha256 and self.kept.has(sha256, self._times(clip), places))
+
+    def origin(self, clip: Mapping[str, Any]) -> dict[str, Any]:
+        """Where a clip's frames come from, `videos`, `kept` or `published`, and their JPEG quality."""
         published = self._published(clip)
         if published:
-            return [self._said(clip), published.quality]
-        if self.kept and self._said(clip):
-            return [self._said(clip), self.section.frames_quality]
-        file = video_file(self.folder_of(clip["source"]), clip["video"]).stat()
-        return [file.st_size, file.st_mtime_ns, *([self.section.frames_quality] if self.kept else [])]
+            return {"from": "published", "quality": published.quality}
+        return {"from": "kept" if self.kept else "videos", "quality": self.section.jpeg_quality}
+
+    def content(self, clip: Mapping[str, Any]) -> list[Any]:
+        """What tells the content of a clip's frames apart, without reading them: it changes with the video."""
+        origin, said = self.origin(clip), self._said(clip)
+        file = None if origin["from"] == "published" or (self.kept and said) else self._file(clip).stat()
+        about = [said] if file is None else [file.st_size, file.st_mtime_ns]
+        return about if origin["from"] == "videos" else [*about, origin["quality"]]
 
     def __call__(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).

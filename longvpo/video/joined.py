@@ -64,12 +64,14 @@ def shown(spans: Sequence[tuple[float, float]], counts: Sequence[int], budget: i
 
 def read(frames_of: ClipFrames, clips: Sequence[Mapping[str, Any]], budget: int | None) -> list[np.ndarray]:
     """The frames of some clips, thinned to the budget: none is decoded that is not among them."""
+    return [frames_of(clip, some) for clip, some in zip(clips, left(frames_of, clips, budget), strict=True)]
+
+
+def left(frames_of: ClipFrames, clips: Sequence[Mapping[str, Any]], budget: int | None) -> list[np.ndarray | None]:
+    """The places of the frames of each clip that a budget leaves; None: all."""
     counts = [frames_of.count(clip) for clip in clips]
     kept = thin([np.arange(count) for count in counts], budget)
-    return [
-        frames_of(clip, None if len(some) == count else some)
-        for clip, some, count in zip(clips, kept, counts, strict=True)
-    ]
+    return [None if len(some) == count else some for some, count in zip(kept, counts, strict=True)]
 
 
 def at_rate(frames: int, fps: float) -> Shown:

@@ -33,6 +33,7 @@ MAGIC = b"longvpo frames 1"
 HEAD = struct.Struct("<16sIII")  # MAGIC, pictures, height, width; then PICTURES, and the crc32 of all before
 PICTURES = np.dtype([("microseconds", "<i8"), ("begin", "<u8"), ("bytes", "<u4"), ("crc", "<u4")])
 CRC = struct.Struct("<I")
+NONE = np.empty(0)  # the times in a file that only says the size of a video's frames
 NAME = re.compile(r"[0-9a-f]{64}")
 LOOKS = 100  # the folder's size is looked at once in this part of its bound
 HOUR = 3600.0  # seconds: how exactly it is known when a file was read last; a dead process's file is as old
@@ -44,6 +45,7 @@ class KeptFrames:
     def __init__(self, folder: Path, section: VideoSection) -> None:
         self.folder, self.quality, self.short_side = folder, section.frames_quality, section.short_side
         self.limit = None if section.frames_gb is None else section.frames_gb * 1e9
+        self._sized: set[str] = set()
         self._told = False
 
     def pictures(
@@ -81,36 +83,48 @@ class KeptFrames:
         found = self._read(self._path(sha256, times), times, places)
         if found is None and places is not None:
             found = self._read(self._path(sha256, times[places]), times[places], None)
-        return found and found[1]
+        if found is None:
+            return None
+        with suppress(OSError):  # a folder that others filled may be read by all
+            self._keep_size(sha256, found[0])
+        return found[1]
 
-    def size(self, sha256: str) -> tuple[int, int] | None:
-        """(height, width) of the frames of a video. None: nothing of it was kept."""
-        nothing = np.empty(0)
-        found = self._read(self._path(sha256, nothing), nothing, None)
-        return found and found[0]
+    def size(self, sha256: str, times: np.ndarray) -> tuple[int, int] | None:
+        """(height, width) of the frames of a video, by those at these times, or by any. None: nothing was kept."""
+        for asked in (times, NONE):
+            found = self._read(self._path(sha256, asked), asked, np.arange(0))
+            if found is not None:
+                return found[0]
+        return None
 
     def has(self, sha256: str, times: np.ndarray, places: np.ndarray | None = None) -> bool:
-        """Whether `read` would find these, by the files' names alone."""
-        asked = [times] if places is None else [times, times[places]]
-        return any(self._path(sha256, some).is_file() for some in asked)
+        """Whether `read` would find these, and `size` theirs, by the files' names alone."""
+        if self._path(sha256, times).is_file():
+            return True
+        some = places is not None and self._path(sha256, times[places]).is_file()
+        return some and self._path(sha256, NONE).is_file()
 
     def write(self, sha256: str, times: np.ndarray, pictures: Sequence[bytes], size: tuple[int, int]) -> None:
         """Keep the pictures of a video at these times, and its frames' size, (height, width)."""
         try:
             written = self._write(self._path(sha256, times), times, pictures, size)
-            nothing = np.empty(0)
-            about = self._path(sha256, nothing)
-            if not about.is_file():
-                self._write(about, nothing, (), size)
+            self._keep_size(sha256, size)
             # by chance, so that however many processes there are, they look as often together as one would
             if self.limit is not None and SystemRandom().random() * self.limit / LOOKS < written:
                 shrink(self.folder, self.limit * (1 - 1 / LOOKS))
         except OSError as error:
             if not self._told:
-                say(
-                    f"warning: frames cannot be kept in {self.folder}: {first_line(error)}; they are decoded each time"
-                )
+                why = error.strerror or first_line(error)
+                say(f"warning: frames cannot be kept in {self.folder}: {why}; they are decoded each time")
             self._told = True
+
+    def _keep_size(self, sha256: str, size: tuple[int, int]) -> None:
+        """Keep it for those who ask for no picture; each process looks once a video whether it is there."""
+        if sha256 not in self._sized:
+            self._sized.add(sha256)
+            path = self._path(sha256, NONE)
+            if not path.is_file():
+                self._write(path, NONE, (), size)
 
     def _path(self, sha256: str, times: np.ndarray) -> Path:
         said = [sha256, _microseconds(times).tolist(), self.short_side, self.quality]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unicodedata import normalize
 
@@ -24,6 +23,7 @@ from longvpo.recipe.sections import LongSourceSection, SourceSection, VideoSecti
 from longvpo.training.tokens import picture_size
 from longvpo.training.videos import check_videos
 from longvpo.video.decoders import read_decord, read_torchcodec
+from longvpo.video.extent import extent
 from longvpo.video.frames import ClipFrames
 from longvpo.video.probe import probe
 
@@ -148,17 +148,17 @@ def test_training_opens_no_file_that_a_downloaded_dataset_names_elsewhere(
     folder = tmp_path / "clips"
     put(film, tmp_path / "secret.mp4", folder / "a.mp4")
     opened: list[Path] = []
-    monkeypatch.setattr("longvpo.video.extent.probe", lambda path: opened.append(path) or probe(path))
+    monkeypatch.setattr("longvpo.video.frames.extent", lambda path: opened.append(path) or extent(path))
     frames_of = ClipFrames(VideoSection(fps=4), {"s": folder})
-    recipe = SimpleNamespace(video=frames_of.section, data=SimpleNamespace(videos=frames_of.folders))
-    assert picture_size(recipe, "s", "a.mp4") == (64, 64)  # type: ignore[arg-type]
+    clip = {"source": "s", "start": 0.0, "end": 1.0}
+    assert picture_size(frames_of, clip | {"video": "a.mp4"}) == (64, 64)
     for name in ("../secret.mp4", f" {tmp_path}/secret.mp4", "../../../../etc/passwd"):
-        rows = Dataset.from_dict({"context": [[{"source": "s", "video": name, "start": 0.0, "end": 1.0}]]})
+        rows = Dataset.from_dict({"context": [[clip | {"video": name}]]})
         with pytest.raises(
             LongVPOError, match=r"1 of 1 triplets need videos .* is not a path inside the source's folder"
         ):
             check_videos(rows, frames_of)
-        assert picture_size(recipe, "s", name) != (64, 64)  # type: ignore[arg-type]
+        assert picture_size(frames_of, clip | {"video": name}) != (64, 64)
     assert opened == [folder / "a.mp4"]
 
 

@@ -16,7 +16,8 @@ from longvpo.clips.rows import features
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.rows import reference_identity, training_rows
+from longvpo.training.rows import pictures_of, reference_identity, training_rows
+from longvpo.video.frames import ClipFrames
 
 
 def test_rows_of_other_configs_make_up_their_share(stage1: Path, both_stages: Path, world: Path) -> None:
@@ -106,14 +107,18 @@ def test_a_reference_goes_by_the_weights_of_its_base(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_text(weights)
         recipe = load_recipe(TrainRecipe, "tiny/stage1", [f"base.model={folder}"])
-        said.append(reference_identity(recipe, "anchor", None))
+        said.append(reference_identity(recipe, "anchor", None, {}))
     assert said[0] == said[2] != said[1]
     assert said[0]["base"] == "mine"
 
 
 def test_a_reference_goes_by_the_quality_of_its_pictures_and_not_by_their_folder(tmp_path: Path) -> None:
+    rows = rows_of("stage1", 2, 2)
+
     def said(*overrides: str) -> dict[str, Any]:
-        return reference_identity(load_recipe(TrainRecipe, "tiny/stage1", [*overrides]), "anchor", None)
+        recipe = load_recipe(TrainRecipe, "tiny/stage1", [*overrides])
+        pictures = pictures_of(rows, ClipFrames(recipe.video, recipe.data.videos))
+        return reference_identity(recipe, "anchor", None, pictures)
 
     kept = [f"video.frames={tmp_path}", "video.frames_gb=3"]
     assert said(*kept, "video.frames_quality=null") == said("video.frames_quality=75") == said()

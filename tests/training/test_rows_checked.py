@@ -117,13 +117,14 @@ def test_where_nothing_is_left(dataset: Path, world: Path, tmp_path: Path) -> No
 
 def test_scores_that_are_none(dataset: Path, world: Path) -> None:
     recipe, rows = recipe_of(dataset, world), [GOOD | {"reference": "anchor", "ref_scored_by": "{}"}]
+    frames_of = ClipFrames(recipe.video, recipe.data.videos)
     for scores, says in (
         ({"ref_chosen_logps": None}, "its ref_chosen_logps is None"),
         ({"ref_scored_by": "[]x"}, "no obj"),
     ):
         brought = {"ref_chosen_logps": -1.0, "ref_rejected_logps": -2.0} | scores
         with pytest.raises(LongVPOError, match=says):
-            check_scores(recipe, Dataset.from_list([row | brought for row in rows]), None)
+            check_scores(recipe, Dataset.from_list([row | brought for row in rows]), None, frames_of)
 
 
 # --- steps and targets

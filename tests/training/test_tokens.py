@@ -84,10 +84,11 @@ def test_rows_are_as_long_as_training_makes_them(
 def test_the_size_of_pictures_is_that_of_the_sampled_frames(dataset: Path, world: Path) -> None:
     recipe = train_recipe(dataset, world, "video.short_side=64")
     clip = training_rows(recipe, 0)[0]["context"][0]
-    width, height = picture_size(recipe, clip["source"], clip["video"])
-    assert ClipFrames(recipe.video, recipe.data.videos)(clip).shape[1:3] == (height, width) == (64, 64)
-    for gone in (("drawn", "videos/gone.mp4"), ("elsewhere", clip["video"])):
-        assert picture_size(recipe, *gone) == (114, 64), "wide, and scaled down"
+    frames_of = ClipFrames(recipe.video, recipe.data.videos)
+    width, height = picture_size(frames_of, clip)
+    assert frames_of(clip).shape[1:3] == (height, width) == (64, 64)
+    for gone in ({"video": "videos/gone.mp4"}, {"source": "elsewhere"}):
+        assert picture_size(frames_of, clip | gone) == (114, 64), "wide, and scaled down"
 
 
 def test_a_row_beyond_the_token_budget_is_named(name: str, base: Path, dataset: Path, world: Path) -> None:

@@ -98,13 +98,14 @@ def test_what_is_kept_needs_no_video(world: Path, tmp_path: Path, decodings: lis
     reader(world, tmp_path)(CLIPS[1], SOME)
     for folders in ({"drawn": gone}, {}):
         frames_of = ClipFrames(VideoSection(frames=tmp_path), folders, hashes)
-        frames_of.check(CLIPS[:1])
+        assert [frames_of.is_kept(clip, SOME) for clip in CLIPS[:3]] == [True, True, False]
+        assert [frames_of.is_kept(clip) for clip in CLIPS[:3]] == [True, False, False]
         assert frames_of.size(CLIPS[0]) == frames_of.size(CLIPS[1]) == (96, 96)
         assert np.array_equal(frames_of(CLIPS[0]), seen)
         assert len(frames_of(CLIPS[1], SOME)) == 2
         for missing in (CLIPS[1], CLIPS[2]):
             with pytest.raises(LongVPOError, match="no such video" if folders else r"set data\.videos\.drawn"):
-                frames_of.check([missing])
+                frames_of(missing)
     assert len(decodings) == 2
 
 

@@ -1,0 +1,132 @@
+"""The frames of a dataset's clips: in folders, kept on disk, or published with it.
+
+The rule: one way for all that read a dataset. No picture is decoded, and none is in memory, before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longvpo.clips.stored import config_names, load_rows
+from longvpo.errors import LongVPOError, VideoError
+from longvpo.io.private import cut
+from longvpo.io.records import Record, read_record
+from longvpo.recipe.sections import JPEG_QUALITY, VideoSection
+from longvpo.video.frames import ClipFrames
+
+ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described
+NAMES = ("source", "video", "start", "end")  # what names a clip
+SAMPLED = ("fps", "max_frames", "short_side")  # keys of `video` that frames were published by
+
+
+class PublishedFrames:
+    """The pictures in the column `frames` of configs `clips` and `scenes`, as video.frames.Published.
+
+    Args:
+        dataset: its name, for messages.
+        tables: rows of those configs, as datasets.Dataset.
+        quality: of the pictures.
+        otherwise: keys of `video` that say other frames than these, each with the value that says these.
+    """
+
+    def __init__(self, dataset: str, tables: list[Any], quality: int, otherwise: Mapping[str, Any]) -> None:
+        from pyarrow import compute
+
+        self.dataset, self.quality, self.otherwise = dataset, quality, otherwise
+        self.tables = [table for table in tables if "frames" in table.column_names]
+        self._rows: dict[tuple[Any, ...], tuple[int, int, int]] = {}  # table, row and number of frames of a clip
+        for number, table in enumerate(self.tables):
+            counts = compute.list_value_length(table.data.column("frames")).to_pylist()
+            clips = zip(*(table[name][:] for name in NAMES), strict=True)
+            self._rows |= {clip: (number, row, counts[row] or 0) for row, clip in enumerate(clips)}
+
+    def has(self, clip: Mapping[str, Any]) -> bool:
+        """Whether a clip's frames were published. Raises LongVPOError where a recipe says other frames than these."""
+        there = bool(self._rows.get(_named(clip), (0, 0, 0))[2])
+        if there and self.otherwise:
+            mend = " ".join(f"video.{name}={value}" for name, value in self.otherwise.items())
+            raise LongVPOError(
+                f"the frames that {self.dataset} published of source {clip['source']} are others than this recipe's: "
+                f"set {mend}, or set data.videos.{clip['source']} to the folder of its videos"
+            )
+        return there
+
+    def count(self, clip: Mapping[str, Any]) -> int:
+        """How many frames a clip has."""
+        return self._rows[_named(clip)][2]
+
+    def pictures(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> list[bytes]:
+        """The pictures of a clip, or those at some places; no others are read."""
+        table, row, count = self._rows[_named(clip)]
+        cells = self.tables[table].data.column("frames")[row].values
+        found = [cells[place]["bytes"].as_py() for place in (range(count) if places is None else places.tolist())]
+        if None in found:
+            raise VideoError(f"a published picture of {cut(str(clip['video']))} is missing")
+        return found
+
+
+def frames_of_dataset(
+    dataset: str, revision: str | None, configs: Iterable[str], section: VideoSection, folders: Mapping[str, Path]
+) -> ClipFrames:
+    """The frames of the clips in the contexts of a dataset.
+
+    Args:
+        configs: those whose rows are read.
+        folders: of the videos of each source; of one that has none, the published frames are read.
+
+    Raises:
+        LongVPOError: the dataset's clips cannot be loaded.
+    """
+    try:
+        recipe = recipe_of(dataset, revision)
+        sources = {source["name"] for source in (*recipe["sources"], *((recipe["stage2"] or {}).get("sources", ())))}
+        theirs = sampling_in(recipe)
+    except Exception:  # errors of huggingface_hub and its HTTP client have no common base; it is not longvpo's
+        return ClipFrames(section, folders)
+    if section.frames is None and sources <= set(folders):
+        return ClipFrames(section, folders)
+    wanted = {ABOUT[config] for config in configs if config in ABOUT} or set(ABOUT.values())
+    there = sorted(wanted & set(config_names(dataset, revision)))
+    tables = [load_rows(dataset, about, "train", revision) for about in there]
+    hashes = {
+        (source, video): sha256
+        for table in tables
+        if "sha256" in table.column_names
+        for source, video, sha256 in zip(*(table[name][:] for name in ("source", "video", "sha256")), strict=True)
+    }
+    quality = theirs.jpeg_quality or JPEG_QUALITY
+    otherwise = {name: getattr(theirs, name) for name in SAMPLED if getattr(theirs, name) != getattr(section, name)}
+    if section.frames and section.frames_quality != quality:
+        otherwise["frames_quality"] = quality
+    return ClipFrames(section, folders, hashes, PublishedFrames(dataset, tables, quality, otherwise))
+
+
+def sampling_of(dataset: str, revision: str | None) -> VideoSection | None:
+    """How a dataset's writer saw its videos, by the recipe beside its rows; None where it is not longvpo's."""
+    try:
+        return sampling_in(recipe_of(dataset, revision))
+    except Exception:  # errors of huggingface_hub and its HTTP client have no common base
+        return None
+
+
+def sampling_in(recipe: Mapping[str, Any]) -> VideoSection:
+    """The section `video` of a dataset's recipe."""
+    return VideoSection(**recipe["video"])
+
+
+def recipe_of(dataset: str, revision: str | None) -> Record:
+    """The recipe beside the rows of a dataset that longvpo built. Raises what huggingface_hub raises."""
+    from huggingface_hub import hf_hub_download
+
+    file = Path(dataset) / "recipe.yaml"
+    if not Path(dataset).is_dir():
+        file = Path(hf_hub_download(dataset, file.name, repo_type="dataset", revision=revision))
+    return read_record(file)
+
+
+def _named(clip: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(clip[name] for name in NAMES)
