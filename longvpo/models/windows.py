@@ -30,7 +30,11 @@ def install(model: Any) -> None:
     text = model.config.get_text_config()
     for module in model.modules():
         config = getattr(module, "config", text)
-        if config is text or isinstance(module, PreTrainedModel) or config._attn_implementation != "sdpa":
+        if (
+            config is text
+            or isinstance(module, PreTrainedModel)
+            or getattr(config, "_attn_implementation", None) != "sdpa"
+        ):
             continue
         if "cu_seqlens" in inspect.signature(module.forward).parameters:
             module.config = copy.copy(config)

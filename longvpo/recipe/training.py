@@ -56,6 +56,7 @@ class LoraSection(Section):
 class TrainRecipe(Section):
     builtin = "stage1"
     speaking: ClassVar = {"adapter": ("adapter_revision",), "base": ("license",)}
+    later: ClassVar = ("mlp_tokens",)
     name: str
     base: ModelSection
     adapter: IdOrFolder | None = Field(
@@ -78,6 +79,12 @@ class TrainRecipe(Section):
     reference_log_probs: Literal["each_step", "precomputed", "dataset"] = Field(
         "each_step",
         description="when the reference is scored: at each step; once, before training; or when the dataset was made",
+    )
+    mlp_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="tokens that go through a layer's MLP at once, such as 8192: less memory for long rows, and the "
+        "MLPs are computed once more; null: all",
     )
     vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
     training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")

@@ -126,7 +126,7 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     lora = LoraConfig.from_pretrained(recipe.adapter) if here else lora_config(recipe.lora, recipe.base, skeleton)
     encoded = min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0
     step = partial(step_memory, skeleton, recipe.base, lora, row.tokens, row.answers, row.pixels, batch=batch)
-    step = partial(step, frozen_copy=recipe.adapter is not None, encoded=encoded)
+    step = partial(step, mlp_tokens=recipe.mlp_tokens, frozen_copy=recipe.adapter is not None, encoded=encoded)
     memory = {part: gigabytes(count) for part, count in step(checkpointing=checkpointing).items()}
     other = f"total_{'without' if checkpointing else 'with'}_checkpointing"
     memory[other] = gigabytes(step(checkpointing=not checkpointing)["total"])

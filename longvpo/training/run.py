@@ -60,6 +60,7 @@ from longvpo.training.start import (
     told_otherwise,
     videos_trained_on,
 )
+from longvpo.training.step import tiles
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
 from longvpo.training.tokens import check_budget, check_targets, longest, rehearsed, row_lengths
@@ -231,7 +232,7 @@ def make_trainer(
     costs: Sequence[float] | None = None,
 ) -> AnchoredDPOTrainer:
     """The base in memory, under a new adapter or the one in the folder `start`."""
-    return AnchoredDPOTrainer(
+    trainer = AnchoredDPOTrainer(
         model=load_model(recipe.base, start, trainable=True),
         args=arguments,
         train_dataset=rows,
@@ -244,3 +245,6 @@ def make_trainer(
         longest=longest,
         costs=costs,
     )
+    if recipe.mlp_tokens is not None:
+        tiles.install(trainer.model.get_base_model(), recipe.mlp_tokens)
+    return trainer
