@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from longvpo.training.memory import Skeleton, blocks_of, linear_layers
 
 if TYPE_CHECKING:
-    from longvpo.training.tokens import RowLength
+    from longvpo.training.counting import RowLength
 
 
 class Arithmetic:

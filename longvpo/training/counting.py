@@ -1,15 +1,17 @@
 """Tokens and pixels of videos: what a processor makes of them, and where it need not be asked.
 
 The rule: no table of families, and no guess. A video's tokens are those of the same frames made SMALL, which are
-cheap, and what their true size adds. Of each size the processor is asked at the smallest, the largest and a middle
-number of frames, and at an odd one where an encoder joins pairs. Where a group of frames has as many pixels and adds
-as many tokens at all of these, it does so in between: no family gives a frame more pixels the more frames there are.
-Elsewhere both halves are asked again, down to each number. So the processor counted the longest video of each size.
+cheap, and what their true size adds: as much for each group of frames, which an encoder joins, as long as a group has
+the same pixels. How many pixels, the family's video processor says, which is quick: at the smallest, the largest and a
+middle number of frames, and at an odd one where an encoder joins pairs. Where a group has as many at all of these, it
+has so in between: no family gives a frame more pixels the more frames there are. Elsewhere both halves are asked
+again, down to each number. The processor then confirms the longest videos; if it does not, it counts all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from longvpo.video.joined import Shown, at_rate
 
 SMALL = (64, 64)  # width and height of pictures where only what is written between them counts
 TOGETHER = 64  # videos in one call of the processor
+CONFIRMED = 3  # of the longest videos
 
 Size = tuple[int, int]
 Numbers = tuple[int, ...]
@@ -45,39 +48,53 @@ def video_row(processor: Any, frames: int, size: Size, fps: float, question: str
         fps: the frames' rate: some families write their times between them.
     """
     inputs = _blank(processor, size, [at_rate(frames, fps)], question)
-    pixels = sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))
     tokens = inputs["input_ids"].shape[1]
-    return RowLength(frames, size, pixels, tokens - _words(processor, question), tokens)
+    return RowLength(frames, size, _numbers(inputs), tokens - _words(processor, question), tokens)
 
 
 def video_rows(processor: Any, videos: Sequence[tuple[Size, Shown]], fps: float) -> list[RowLength]:
     """`video_row` of many videos, whose frames are on screen at the times that are told."""
-    even = cache(lambda frames: at_rate(frames, fps))
-    timed = tells_times(processor)
+    even, timed = cache(lambda frames: at_rate(frames, fps)), tells_times(processor)
     told = [one if timed else even(len(one.times)) for _, one in videos]
-    small = _small(processor, {*told, *(even(len(one.times)) for one in told)})
-    counted = cache(lambda size, frames: video_row(processor, frames, size, fps))
-    words = _words(processor, "")
     wanted: dict[Size, set[int]] = {}
     for size, one in videos:
         wanted.setdefault(size, set()).add(len(one.times))
-
-    def measured(size: Size, frames: int) -> tuple[int, int, int]:
-        row, least = counted(size, frames), counted(SMALL, frames)
-        return row.pixels, row.video - least.video, least.pixels
-
+    small = _small(processor, {*told, *(even(frames) for counts in wanted.values() for frames in counts)})
+    words = _words(processor, "")
     joined = getattr(processor.video_processor, "temporal_patch_size", 1)
-    added = {
-        (size, frames): found
-        for size, counts in tqdm(wanted.items(), "tokens", leave=False, disable=None)
-        for frames, found in filled(sorted(counts), partial(measured, size), joined).items()
-    }
-    rows = []
-    for (size, one), times in zip(videos, told, strict=True):
-        pixels, more, _ = added[size, len(one.times)]
-        video = small[times] + more
-        rows.append(RowLength(len(one.times), size, pixels, video, video + words))
-    return rows
+    pixels_of = cache(partial(_pixels, processor))
+    counted = cache(lambda size, frames: video_row(processor, frames, size, fps))
+
+    def by_processor(size: Size, counts: Iterable[int]) -> dict[int, Numbers]:
+        """Pixels of some numbers of frames of a size, and the tokens that they have beyond those of SMALL ones."""
+        asked = {frames: counted(size, frames) for frames in counts}
+        return {frames: (one.pixels, one.video - small[even(frames)]) for frames, one in asked.items()}
+
+    def by_arithmetic(size: Size, counts: Iterable[int]) -> dict[int, Numbers]:
+        pixels = filled(sorted(counts), lambda frames: (pixels_of(size, frames), pixels_of(SMALL, frames)), joined)
+        groups = {frames: -(-frames // joined) for frames in pixels}
+        alike = {frames: tuple(Fraction(one, groups[frames]) for one in pixels[frames]) for frames in pixels}
+        first = {group: frames for frames, group in sorted(alike.items(), reverse=True)}  # the fewest frames
+        asked = by_processor(size, first.values())
+        return {
+            frames: tuple(int(Fraction(one * groups[frames], groups[first[group]])) for one in asked[first[group]])
+            for frames, group in alike.items()
+        }
+
+    def rows(more: dict[Size, dict[int, Numbers]], told: Sequence[Shown]) -> list[RowLength]:
+        found = []
+        for (size, one), times in zip(videos, told, strict=True):
+            pixels, tokens = more[size][len(one.times)]
+            video = small[times] + tokens
+            found.append(RowLength(len(one.times), size, pixels, video, video + words))
+        return found
+
+    bar = tqdm(wanted.items(), "tokens", leave=False, disable=None)
+    more = {size: by_arithmetic(size, counts) for size, counts in bar}
+    longest = sorted({(one.tokens, one) for one in rows(more, [even(len(one.times)) for _, one in videos])})
+    if any(one != counted(one.size, one.frames) for _, one in longest[-CONFIRMED:]):
+        more = {size: by_processor(size, counts) for size, counts in wanted.items()}
+    return rows(more, told)
 
 
 def filled(
@@ -132,14 +149,33 @@ def _small(processor: Any, videos: Iterable[Shown]) -> dict[Shown, int]:
 
 def _blank(processor: Any, size: Size, told: Sequence[Shown], question: str = "") -> dict[str, Any]:
     """Model inputs of videos of equal numbers of frames, whose pixels are not looked at."""
+    many = len(told)
+    return _unseen(
+        lambda frames: encode(processor, [question] * many, [frames] * many, told), len(told[0].times), size
+    )
+
+
+def _pixels(processor: Any, size: Size, frames: int) -> int:
+    """Numbers that the family's video processor alone makes of frames."""
+    frames = max(frames, getattr(processor.video_processor, "temporal_patch_size", 1))  # as in encode
+    about = {"do_sample_frames": False, "video_metadata": [at_rate(frames, 1.0).metadata(range(frames))]}
+    made = _unseen(lambda video: processor.video_processor(videos=[video], return_tensors="pt", **about), frames, size)
+    return _numbers(made)
+
+
+def _numbers(inputs: Mapping[str, Any]) -> int:
+    return sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))
+
+
+def _unseen(make: Callable[[Any], Any], frames: int, size: Size) -> dict[str, Any]:
+    """What is made of frames without pixels; something that looks at the pixels gets some."""
     import torch
 
-    (width, height), frames, many = size, len(told[0].times), len(told)
-    blank: Any = torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")
+    width, height = size
     try:
-        return encode(processor, [question] * many, [blank] * many, told)
-    except (NotImplementedError, RuntimeError, TypeError):  # a processor that looks at the pixels gets some
-        return encode(processor, [question] * many, [np.full((frames, height, width, 3), 127, np.uint8)] * many, told)
+        return dict(make(torch.empty((frames, 3, height, width), dtype=torch.uint8, device="meta")))
+    except (NotImplementedError, RuntimeError, TypeError):
+        return dict(make(np.full((frames, height, width, 3), 127, np.uint8)))
 
 
 def _words(processor: Any, question: str) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from trl import DPOConfig
 
-    from longvpo.training.tokens import RowLength
+    from longvpo.training.counting import RowLength
 
 
 class Dealer(Sampler[int]):

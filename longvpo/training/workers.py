@@ -13,7 +13,7 @@ from typing import Any
 from trl import DPOConfig
 
 from longvpo.errors import say
-from longvpo.training.tokens import RowLength
+from longvpo.training.counting import RowLength
 
 MOST = 16  # workers of one process: a step takes a second or more, and they read some hundred frames in that time
 AHEAD = 2  # rows that each worker has ready; torch's own default

@@ -12,7 +12,7 @@ from support.trainers import make_trainer
 
 from longvpo.training import workers
 from longvpo.training.arguments import training_arguments
-from longvpo.training.tokens import RowLength
+from longvpo.training.counting import RowLength
 from longvpo.training.workers import set_workers, workers_of
 
 ROW = RowLength(128, (796, 448), 128 * 3 * 448 * 448, 32_000, 33_000)
