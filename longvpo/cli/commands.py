@@ -113,6 +113,19 @@ def train(
 
 
 @app.command()
+def frames(recipe: options.RecipeName, overrides: options.Overrides = None, as_json: options.AsJson = False) -> None:
+    """Keep the frames that a training recipe will show in `video.frames`. The same command again resumes."""
+    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.training import TrainRecipe
+
+    loaded = load_recipe(TrainRecipe, recipe, overrides)
+    from longvpo.training.filling import fill_frames
+
+    print_values(fill_frames(loaded), as_json, keys=("files", "frames", "bytes", "decoded", "seconds"))
+    say(f"next:    longvpo train {recipe} {' '.join(map(shlex.quote, overrides or []))}".rstrip())
+
+
+@app.command()
 def score(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,

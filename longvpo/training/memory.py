@@ -88,8 +88,8 @@ def step_memory(
         lora: the adapter's peft.LoraConfig.
         tokens, answers, pixels: those of the longest row; pixels are the numbers that the processor makes of frames.
         checkpointing: whether gradients are checkpointed.
-        batch: rows a micro-batch, all taken to be as long as this one. A step that accumulates takes no more: gradients
-            are the adapter's, and pixels of later micro-batches wait on the CPU.
+        batch: rows a micro-batch, all taken to be as long as this one. A step that accumulates takes no more:
+            gradients are the adapter's, and pixels of later micro-batches wait on the CPU.
         frozen_copy: training starts from an adapter, whose copy is the reference.
         encoded: share of a row's frames that the vision side encodes at once.
         mlp_tokens: tokens that go through an MLP at once; None: all.

@@ -13,6 +13,7 @@ from longvpo.clips.published import NAMES
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import video_file
 from longvpo.training.collator import places_of
+from longvpo.training.rows import SCORES
 from longvpo.video.extent import look_at
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import left
@@ -21,9 +22,8 @@ Asked = tuple[dict[str, Any], np.ndarray | None]  # a clip, and which of its fra
 
 
 def asked_of(row: dict[str, Any], frames_of: ClipFrames, budget: int | None) -> Iterator[Asked]:
-    """The frames that a row's reference sees, then the policy's: of a clip that is thinned for one, all come first."""
-    kinds = dict.fromkeys([row["reference"], "full"])
-    for kind in kinds:
+    """The frames that a row's reference sees, where it is scored, and the policy's."""
+    for kind in dict.fromkeys(["full"] if SCORES[0] in row else [row["reference"], "full"]):
         clips = [row["context"][place] for place in places_of(row, kind)]
         yield from zip(clips, left(frames_of, clips, budget), strict=True)
 
@@ -83,6 +83,13 @@ def _not_kept(
         if any((clip["source"], clip["video"]) in faults for clip in row["context"]):
             for clip, places in asked_of(row, frames_of, budget):
                 video = (clip["source"], clip["video"])
-                if video in faults and not frames_of.is_kept(clip, places):
+                if video in faults and video not in missed and not _is_kept(frames_of, clip, places):
                     missed[video] = faults[video]
     return {video: error for video, error in faults.items() if video in missed}
+
+
+def _is_kept(frames_of: ClipFrames, clip: dict[str, Any], places: np.ndarray | None) -> bool:
+    try:
+        return frames_of.kept_bytes(clip, places) > 0
+    except LongVPOError:  # its sha256 is not known
+        return False

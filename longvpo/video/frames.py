@@ -19,7 +19,7 @@ from longvpo.recipe.sections import JPEG_QUALITY, Backend, VideoSection
 from longvpo.video.container import local
 from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.video.extent import extent
-from longvpo.video.kept import KeptFrames
+from longvpo.video.kept import KeptFrames, hash_of
 from longvpo.video.pictures import decoded, encoded, size_of
 from longvpo.video.probe import SLACK, Extent, probe
 from longvpo.video.recent import Recent
@@ -206,10 +206,20 @@ class ClipFrames:
             path = self._file(rest[0])
             check_reach(path, extent(path), max(self._times(clip)[-1] for clip in rest))
 
-    def is_kept(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> bool:
-        """Whether frames of a clip can be read where its video is missing."""
-        sha256 = self._said(clip)
-        return bool(self.kept and sha256 and self.kept.has(sha256, self._times(clip), places))
+    def kept_bytes(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> int:
+        """Bytes of the file in which frames of a clip are kept; 0: in none. Its video need not be there.
+
+        Raises:
+            VideoError: the dataset does not say the video's sha256, and it is missing.
+        """
+        if self.kept is None:
+            return 0
+        return self.kept.held(self._said(clip) or hash_of(self._file(clip)), self._times(clip), places)
+
+    def keep(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> None:
+        """Keep frames of a clip, where that is wanted, and no more. Raises what reading them would."""
+        if self.kept:
+            self._kept(self.kept, clip, places)
 
     def origin(self, clip: Mapping[str, Any]) -> dict[str, Any]:
         """Where a clip's frames come from, `videos`, `kept` or `published`, and their JPEG quality."""

@@ -66,7 +66,7 @@ class KeptFrames:
         found = self.read(sha256, times, places) if sha256 else None
         if found is None:
             path = video()
-            own = remembered("hashes", path, file_hash)
+            own = hash_of(path)
             found = self.read(own, times, places) if own != sha256 else None
             if found is None:
                 wanted = times if places is None else times[places]
@@ -97,12 +97,12 @@ class KeptFrames:
                 return found[0]
         return None
 
-    def has(self, sha256: str, times: np.ndarray, places: np.ndarray | None = None) -> bool:
-        """Whether `read` would find these, and `size` theirs, by the files' names alone."""
-        if self._path(sha256, times).is_file():
-            return True
-        some = places is not None and self._path(sha256, times[places]).is_file()
-        return some and self._path(sha256, NONE).is_file()
+    def held(self, sha256: str, times: np.ndarray, places: np.ndarray | None = None) -> int:
+        """Bytes of the file in which `read` would find these, by its name; 0: none, or no size of its frames."""
+        whole = _bytes(self._path(sha256, times))
+        if whole or places is None:
+            return whole
+        return _bytes(self._path(sha256, times[places])) if _bytes(self._path(sha256, NONE)) else 0
 
     def write(self, sha256: str, times: np.ndarray, pictures: Sequence[bytes], size: tuple[int, int]) -> None:
         """Keep the pictures of a video at these times, and its frames' size, (height, width)."""
@@ -170,6 +170,12 @@ class KeptFrames:
         return (height, width), pictures
 
 
+def hash_of(video: Path) -> str:
+    """sha256 of a video, remembered."""
+    found: str = remembered("hashes", video, file_hash)
+    return found
+
+
 def shrink(folder: Path, limit: float) -> None:
     """Delete the files that were not read for longest, until the others have at most `limit` bytes together.
 
@@ -199,6 +205,12 @@ def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
                     with suppress(OSError):  # it has just left
                         facts = entry.stat()
                         yield facts.st_mtime, facts.st_size, Path(entry.path)
+
+
+def _bytes(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def _microseconds(times: np.ndarray) -> np.ndarray:

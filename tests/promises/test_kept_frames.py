@@ -16,10 +16,9 @@ from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training import run
+from longvpo.training.filling import fill_frames
 from longvpo.training.plan import plan_training
 from longvpo.training.rows import training_rows
-from longvpo.training.start import frames_of_recipe
-from longvpo.training.videos import asked_of
 
 BUDGET = 20  # frames: longer contexts are thinned
 
@@ -66,11 +65,8 @@ def test_as_jpeg_what_was_kept_before_changes_nothing(
     half, _ = trained_on(tmp_path / "half", dataset, *kept)
     assert equal(half, empty)
     # without a video at hand
-    recipe = recipe_of(dataset, *kept)
-    rows, frames_of = training_rows(recipe, 0), frames_of_recipe(recipe)
-    for row in rows:
-        for clip, places in asked_of(row, frames_of, BUDGET):
-            frames_of(clip, places)
+    filled = fill_frames(recipe_of(dataset, *kept))
+    assert (filled["files"] > filled["decoded"] > 0, filled["unreadable"]) == (True, {})
     full, _ = trained_on(tmp_path / "full", dataset, "data.videos={}", kept[1])
     assert equal(full, empty)
     shutil.rmtree(folder)
