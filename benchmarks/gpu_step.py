@@ -45,9 +45,9 @@ from longvpo.recipe.training import LoraSection
 from longvpo.training.arguments import training_arguments
 from longvpo.training.arithmetic import Arithmetic
 from longvpo.training.collator import AnchoredCollator
+from longvpo.training.counting import RowLength
 from longvpo.training.memory import Skeleton, step_memory
 from longvpo.training.step.trainer import AnchoredDPOTrainer
-from longvpo.training.tokens import RowLength
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from longvpo.cli import options
-from longvpo.cli.printing import one_voice, print_funnel, print_tables, print_values, say_where
+from longvpo.cli.printing import one_voice, print_funnel, print_profile, print_tables, print_values, say_where
 from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import not_written
 from longvpo.io.home import path
@@ -89,6 +89,9 @@ def train(
     collection: options.Collection = None,
     overwrite_card: options.OverwriteCard = False,
     dry_run: options.DryRun = False,
+    profile: Annotated[
+        int | None, typer.Option(help="Only time so many steps, by phase; nothing is written.", show_default=False)
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a QLoRA adapter on triplets. The same command again resumes from the last checkpoint."""
@@ -102,6 +105,10 @@ def train(
 
     if dry_run:
         return print_values(plan_training(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
+    if profile is not None:
+        from longvpo.training.profile import profile_training
+
+        return print_profile(profile_training(loaded, profile), as_json)
     folder = output or Path(loaded.name)
     facts = run(loaded, folder)
     first = os.environ.get("RANK", "0") == "0"  # one of several processes publishes

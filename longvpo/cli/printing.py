@@ -32,6 +32,20 @@ def print_funnel(facts: dict[str, Any], as_json: bool) -> None:
         print(f"{'triplets':20}{'':>9}{facts[stage]['triplets']:>9}")
 
 
+def print_profile(found: dict[str, Any], as_json: bool) -> None:
+    """A profile as one JSON object, or a line a phase: seconds a step, and its share of them."""
+    if as_json:
+        return print(json.dumps(found))
+    print(f"{'phase':12}{'seconds':>9}{'share':>8}")
+    for name, seconds in (found["phases"] | {"step": found["seconds_a_step"]}).items():
+        print(f"{name:12}{seconds:9.3f}{seconds / found['seconds_a_step']:8.1%}")
+    print(as_yaml({name: _short(value) for name, value in found.items() if name != "phases"}).rstrip())
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
 def print_tables(results: dict[str, Any], as_json: bool) -> None:
     """All results as one JSON object, or accuracy by number of clips, and by number of scenes where that was asked."""
     if as_json:

@@ -30,6 +30,12 @@ class Pixels:
     made: dict[str, Any]  # the processor's tensors; where `frames` are given, all but those of pixels
     frames: torch.Tensor | None = None  # uint8 (frames, 3, height, width)
     options: dict[str, Any] = field(default_factory=dict)  # what the video processor is told with them
+    count: int = 0  # numbers that it makes of them
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the vision side is given."""
+        return self.count or sum(int(value.numel()) for name, value in self.made.items() if _of_pixels(name))
 
     def on(self, device: Any, processor: Any) -> dict[str, Any]:
         """The processor's tensors, those of pixels on the device."""
@@ -43,7 +49,7 @@ class Pixels:
     def pin_memory(self) -> Pixels:
         """The same in memory that a GPU copies from while it computes."""
         pinned = {name: value.pin_memory() if _of_pixels(name) else value for name, value in self.made.items()}
-        return Pixels(pinned, None if self.frames is None else self.frames.pin_memory(), self.options)
+        return Pixels(pinned, None if self.frames is None else self.frames.pin_memory(), self.options, self.count)
 
 
 def prompt_and_pixels(
@@ -63,8 +69,9 @@ def prompt_and_pixels(
     (frames,), (metadata,) = as_taken(processor, [video], [told])
     inputs = encode(processor, [question], [_blank(video)], [told])
     others = {name: value for name, value in _others(inputs).items() if not _of_pixels(name)}
+    count = sum(int(value.numel()) for name, value in inputs.items() if _of_pixels(name))
     options = {"video_metadata": [metadata], "do_sample_frames": False, "return_tensors": "pt"}
-    return _texts(inputs), Pixels(others, torch.from_numpy(frames).permute(0, 3, 1, 2), options)
+    return _texts(inputs), Pixels(others, torch.from_numpy(frames).permute(0, 3, 1, 2), options, count)
 
 
 @lru_cache(maxsize=8)

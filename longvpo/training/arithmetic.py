@@ -19,6 +19,22 @@ from longvpo.training.memory import Skeleton, blocks_of, linear_layers
 if TYPE_CHECKING:
     from longvpo.training.counting import RowLength
 
+# dense bfloat16 operations a second, from NVIDIA's data sheets; of names that begin alike the longer one counts
+PEAKS = {
+    "A100": 312e12,
+    "H100": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H200": 989e12,
+    "L40S": 362e12,
+}
+
+
+def peak_of(device: str) -> float | None:
+    """Operations a second of a GPU by its name, such as NVIDIA H100 80GB HBM3; None where it is not in the table."""
+    named = [name for name in PEAKS if all(word in device for word in name.split())]
+    return PEAKS[max(named, key=len)] if named else None
+
 
 class Arithmetic:
     """What rows cost on one base."""
@@ -30,7 +46,8 @@ class Arithmetic:
         self.columns = text.num_hidden_layers * text.num_attention_heads * size
         vision = linear_layers(skeleton.vision)
         self.vision = sum(one.weight.numel() for name, one in vision.items() if name != "lm_head")
-        self.blocks = blocks_of(skeleton)
+        self.blocks, config = blocks_of(skeleton), skeleton.config.vision_config
+        self.depth = getattr(config, "num_hidden_layers", None) or config.depth
 
     def forward(self, tokens: int) -> float:
         return 2.0 * self.weights * tokens + 2.0 * self.columns * tokens**2
@@ -41,7 +58,7 @@ class Arithmetic:
     def seen(self, frames: int, pixels: int) -> float:
         """One pass of the vision side; each frame is taken to attend to itself."""
         patches = pixels / self.blocks.numbers
-        attention = 4.0 * self.blocks.number * self.blocks.v * patches**2 / max(frames, 1)
+        attention = 4.0 * self.depth * self.blocks.v * patches**2 / max(frames, 1)
         return 2.0 * self.vision * patches + attention
 
     def step(self, length: RowLength, reference: int = 0) -> float:

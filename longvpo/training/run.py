@@ -15,7 +15,6 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ from longvpo.training.checkpoints import (
     last_checkpoint,
 )
 from longvpo.training.collator import AnchoredCollator
+from longvpo.training.counting import RowLength
 from longvpo.training.dealing import row_costs
 from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
@@ -131,7 +131,6 @@ def _train(
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor, frames_of)
     check_budget(recipe, rows, lengths, processor)
-    set_workers(arguments, recipe.training, lengths[longest(lengths)])
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is not a result
     bar = Progress()
@@ -142,9 +141,7 @@ def _train(
         closing(bar),
         redirect_stdout(sys.stderr),
     ):
-        worst = [[rows[place] for place in some] for some in rehearsed(lengths, arguments.per_device_train_batch_size)]
-        costs = row_costs(recipe, rows, lengths, arguments)
-        trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, longest=worst, costs=costs)
+        trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths)
         check_disk(trainer, checkpoints, limit)
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score_reference(trainer, rows)
@@ -228,10 +225,15 @@ def make_trainer(
     start: Path | None,
     processor: Any,
     frames_of: ClipFrames,
-    longest: Sequence[list[dict[str, Any]]] = (),
-    costs: Sequence[float] | None = None,
+    lengths: list[RowLength],
 ) -> AnchoredDPOTrainer:
-    """The base in memory, under a new adapter or the one in the folder `start`."""
+    """The base in memory, under a new adapter or the one in the folder `start`.
+
+    Args:
+        lengths: row_lengths', by which the rows are read, dealt and rehearsed.
+    """
+    set_workers(arguments, recipe.training, lengths[longest(lengths)])
+    worst = rehearsed(lengths, arguments.per_device_train_batch_size)
     trainer = AnchoredDPOTrainer(
         model=load_model(recipe.base, start, trainable=True),
         args=arguments,
@@ -242,8 +244,8 @@ def make_trainer(
         ),
         peft_config=None if start else lora_config(recipe.lora, recipe.base),
         vision_cache_gb=recipe.vision_cache_gb,
-        longest=longest,
-        costs=costs,
+        longest=[[rows[place] for place in some] for some in worst],
+        costs=row_costs(recipe, rows, lengths, arguments),
     )
     if recipe.mlp_tokens is not None:
         tiles.install(trainer.model.get_base_model(), recipe.mlp_tokens)

@@ -33,6 +33,7 @@ from longvpo.training.reference import score_reference
 from longvpo.training.rows import SCORED_BY, SCORES, pictures_of, reference_identity, training_rows
 from longvpo.training.run import make_trainer
 from longvpo.training.start import frames_of_recipe, starting_adapter
+from longvpo.training.tokens import row_lengths
 from longvpo.training.videos import check_videos
 
 
@@ -62,7 +63,9 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
             rows = training_rows(recipe.model_copy(update=alone), arguments.seed)
             check_videos(rows, frames_of, recipe.frame_budget)
-            scores = score_reference(make_trainer(recipe, arguments, rows, start, processor, frames_of), rows)
+            lengths = row_lengths(recipe, rows, processor, frames_of)
+            trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths)
+            scores = score_reference(trainer, rows)
             said = reference_identity(recipe, reference, adapter, pictures_of(rows, frames_of))
             new = {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             _add(copy, config, new)

@@ -27,6 +27,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from longvpo.models.features import Features
 from longvpo.training.step.answers import in_two_calls, sdpa_answers
+from longvpo.training.step.phases import phase
 from longvpo.training.step.vision import Vision
 
 NAME = "longvpo_pairs_"  # before the name of the attention that does the prompt
@@ -114,10 +115,11 @@ def install(model: Any) -> str | None:
         for start, prompt, end, mask, chosen in pairs:
             q, k, v = (states[:, :, start:end] for states in (query, key, value))
             parts.append(plain(module, *(s[:, :, :prompt] for s in (q, k, v)), None, **options)[0])
-            if flash:
-                parts += in_two_calls(causal, q, k, v, prompt, chosen)
-            else:
-                parts += sdpa_answers(q, k, v, prompt, chosen, mask, scaling, dropout)
+            with phase("answers"):
+                if flash:
+                    parts += in_two_calls(causal, q, k, v, prompt, chosen)
+                else:
+                    parts += sdpa_answers(q, k, v, prompt, chosen, mask, scaling, dropout)
         return torch.cat(parts, 1), None
 
     name = NAME + inner.replace("/", "_")  # with a slash it would be a kernel of the Hub
