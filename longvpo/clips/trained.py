@@ -29,8 +29,8 @@ def videos_of(dataset: str, revision: str, config: str, rows: Dataset) -> set[st
         return None
     if not {"clip_id", "sha256"} <= set(clips.column_names):
         return None
-    known = dict(zip(clips["clip_id"], clips["sha256"], strict=True))
-    found = {known.get(clip.get("clip_id")) or "" for context in rows["context"] for clip in context}
+    known = dict(zip(clips["clip_id"][:], clips["sha256"][:], strict=True))
+    found = {known.get(clip.get("clip_id")) or "" for context in rows["context"][:] for clip in context}
     return None if "" in found else found
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache, partial
+from heapq import nlargest
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.models.encode import encode, encode_texts, tells_times
+from longvpo.models.encode import encode, encode_texts
 from longvpo.video.joined import Shown, at_rate
 
 SMALL = (64, 64)  # width and height of pictures where only what is written between them counts
@@ -54,12 +56,13 @@ def video_row(processor: Any, frames: int, size: Size, fps: float, question: str
 
 def video_rows(processor: Any, videos: Sequence[tuple[Size, Shown]], fps: float) -> list[RowLength]:
     """`video_row` of many videos, whose frames are on screen at the times that are told."""
-    even, timed = cache(lambda frames: at_rate(frames, fps)), tells_times(processor)
-    told = [one if timed else even(len(one.times)) for _, one in videos]
+    even = cache(lambda frames: at_rate(frames, fps))
     wanted: dict[Size, set[int]] = {}
     for size, one in videos:
         wanted.setdefault(size, set()).add(len(one.times))
-    small = _small(processor, {*told, *(even(frames) for counts in wanted.values() for frames in counts)})
+    small = _small(
+        processor, {*(one for _, one in videos), *(even(frames) for counts in wanted.values() for frames in counts)}
+    )
     words = _words(processor, "")
     joined = getattr(processor.video_processor, "temporal_patch_size", 1)
     pixels_of = cache(partial(_pixels, processor))
@@ -81,20 +84,25 @@ def video_rows(processor: Any, videos: Sequence[tuple[Size, Shown]], fps: float)
             for frames, group in alike.items()
         }
 
-    def rows(more: dict[Size, dict[int, Numbers]], told: Sequence[Shown]) -> list[RowLength]:
-        found = []
-        for (size, one), times in zip(videos, told, strict=True):
-            pixels, tokens = more[size][len(one.times)]
-            video = small[times] + tokens
-            found.append(RowLength(len(one.times), size, pixels, video, video + words))
-        return found
+    def row(size: Size, told: Shown) -> RowLength:
+        pixels, tokens = more[size][len(told.times)]
+        video = small[told] + tokens
+        return RowLength(len(told.times), size, pixels, video, video + words)
 
     bar = tqdm(wanted.items(), "tokens", leave=False, disable=None)
     more = {size: by_arithmetic(size, counts) for size, counts in bar}
-    longest = sorted({(one.tokens, one) for one in rows(more, [even(len(one.times)) for _, one in videos])})
-    if any(one != counted(one.size, one.frames) for _, one in longest[-CONFIRMED:]):
+    longest = nlargest(
+        CONFIRMED, {row(size, even(frames)) for size in wanted for frames in wanted[size]}, attrgetter("tokens")
+    )
+    if any(one != counted(one.size, one.frames) for one in longest):
         more = {size: by_processor(size, counts) for size, counts in wanted.items()}
-    return rows(more, told)
+    return [row(*one) for one in videos]
+
+
+def writes_times(processor: Any) -> bool:
+    """Whether a family writes between frames when they are on screen: then the times of a video decide its tokens."""
+    short, long = (_blank(processor, SMALL, [at_rate(4, fps)])["input_ids"].tolist() for fps in (1.0, 0.01))
+    return bool(short != long)
 
 
 def filled(

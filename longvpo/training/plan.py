@@ -80,7 +80,7 @@ def spread(values: list[int]) -> dict[str, int]:
 
 def config_counts(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, Any]]:
     """The configs that are trained on: their names, what the reference sees, and how many triplets there are."""
-    counts = Counter(rows["config"]) if rows is not None else None
+    counts = Counter(rows["config"][:]) if rows is not None else None
     return [
         {"config": config, "reference": reference, "triplets": counts[config] if counts else None}
         for config, reference in recipe.references.items()

@@ -77,7 +77,7 @@ def _load_config(recipe: TrainRecipe, config: str, reference: Reference, left_ou
     rows = rows.select_columns(COLUMNS + brought)  # those of configs differ, and one may be named as ours
     check_rows(rows, config)
     budget = recipe.frame_budget
-    for number, context in enumerate(rows["context"]):
+    for number, context in enumerate(rows["context"][:]):
         if budget is not None and len(context) > budget:
             raise LongVPOError(
                 f"row {number} of config {config} has {len(context)} clips, which do not fit into a frame_budget of "
@@ -99,7 +99,7 @@ def check_rows(rows: Dataset, where: str) -> None:
         rows: a dataset with COLUMNS.
         where: the config's name.
     """
-    for number, row in enumerate(rows.select_columns(COLUMNS)):
+    for number, row in enumerate(rows.select_columns(COLUMNS).to_list()):
         fault = _fault(row)
         if fault:
             raise LongVPOError(f"row {number} of config {where}: {fault}; build the dataset again")
@@ -129,7 +129,7 @@ def _fault(row: dict[str, Any]) -> str | None:
 
 def teaching(rows: Dataset) -> tuple[Dataset, Counter[str]]:
     """The rows that teach something, and how many others there are, by reason."""
-    reasons = [_taught_nothing(*answers) for answers in zip(rows["chosen"], rows["rejected"], strict=True)]
+    reasons = [_taught_nothing(*answers) for answers in zip(rows["chosen"][:], rows["rejected"][:], strict=True)]
     left_out = Counter(reason for reason in reasons if reason)
     kept = [number for number, reason in enumerate(reasons) if not reason]
     return rows.select(kept) if left_out else rows, left_out
@@ -167,7 +167,7 @@ def check_mix(data: DataSection) -> None:
 
 def pictures_of(rows: Dataset, frames_of: ClipFrames) -> dict[str, dict[str, Any]]:
     """Where the frames of each source come from, and how they are seen; see ClipFrames.origin."""
-    clips = {clip["source"]: clip for context in rows["context"] for clip in context}
+    clips = {clip["source"]: clip for context in rows["context"][:] for clip in context}
     return {source: frames_of.origin(clip) for source, clip in sorted(clips.items())}
 
 

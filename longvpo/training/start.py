@@ -75,7 +75,7 @@ def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) ->
     parts = [read_trained(start)] if start else []
     parts.append(read_trained(Path(recipe.base.model)) or set())  # of the adapter that was merged into it, if any
     for config in recipe.references:
-        some = rows.select([place for place, name in enumerate(rows["config"]) if name == config])
+        some = rows.select([place for place, name in enumerate(rows["config"][:]) if name == config])
         parts.append(videos_of(recipe.data.dataset, recipe.data.revision, config, some))
     known = [part for part in parts if part is not None]
     return set().union(*known) if len(known) == len(parts) else None

@@ -17,10 +17,10 @@ from longvpo.errors import LongVPOError
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
-from longvpo.training.counting import RowLength, video_row, video_rows
+from longvpo.training.counting import RowLength, video_row, video_rows, writes_times
 from longvpo.training.memory import adapted_layers, linear_layers
 from longvpo.video.frames import ClipFrames, sample_times, scaled_size
-from longvpo.video.joined import canvas, shown
+from longvpo.video.joined import at_rate, canvas, shown
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -39,24 +39,28 @@ def row_lengths(
     tokenizer, video, controls = tokenizer_of(processor), recipe.video, control_tokens(processor)
 
     def tokens_of(name: str, ids_of: Callable[[Any, str], list[int]], before: str = "", end: str = "") -> list[int]:
-        together = tokenizer([before + text + end for text in rows[name]], add_special_tokens=False)["input_ids"]
+        texts = rows[name][:]
+        together = tokenizer([before + text + end for text in texts], add_special_tokens=False)["input_ids"]
         return [
             len(ids_of(processor, text) if controls.search(text) else ids)
-            for text, ids in zip(rows[name], together, strict=True)
+            for text, ids in zip(texts, together, strict=True)
         ]
 
     prompts = tokens_of("prompt", plain_ids)
     chosen, rejected = (tokens_of(name, answer_ids, *answer_frame(processor)) for name in ("chosen", "rejected"))
-    contexts = rows["context"]
+    contexts = rows["context"][:]
     each = {(clip["source"], clip["video"]): clip for context in contexts for clip in context}
     with ThreadPoolExecutor(video.workers) as pool:
         sizes = dict(zip(each, pool.map(lambda clip: picture_size(frames_of, clip)[::-1], each.values()), strict=True))
 
     sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
+    even, timed = cache(lambda frames: at_rate(frames, video.fps)), writes_times(processor)
     videos = []
     for context in contexts:
         spans = [(clip["start"], clip["end"]) for clip in context]
-        told = shown(spans, [sampled(*span) for span in spans], recipe.frame_budget)
+        counts = [sampled(*span) for span in spans]
+        budget = recipe.frame_budget or sum(counts)
+        told = shown(spans, counts, budget) if timed else even(min(sum(counts), budget))
         videos.append((canvas([sizes[clip["source"], clip["video"]] for clip in context])[::-1], told))
     answers = list(map(sum, zip(chosen, rejected, strict=True)))
     return [

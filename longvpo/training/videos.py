@@ -40,7 +40,7 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
         LongVPOError: some are missing, are not videos, or end before a clip of theirs. It says how many, names the
             first three, and says what to do.
     """
-    spans = {tuple(clip[name] for name in NAMES): clip for context in rows["context"] for clip in context}
+    spans = {tuple(clip[name] for name in NAMES): clip for context in rows["context"][:] for clip in context}
     videos: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for (source, video, *_), clip in sorted(spans.items()):
         videos.setdefault((source, video), []).append(clip)
