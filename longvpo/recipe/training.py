@@ -24,14 +24,27 @@ class DataSection(Section):
     """Which triplets, and where their videos are."""
 
     speaking: ClassVar = {"dataset": ("revision",)}
+    later: ClassVar = ("eval",)
     dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
     config: str = "stage1"
     revision: str = "main"
     split: str = "train"
+    eval: str | float | None = Field(
+        None,
+        description="triplets to evaluate on while training: the name of a split, or a share of the rows, which are "
+        "then not trained on, drawn so that no video is on both sides; null: none",
+    )
     mix: tuple[MixSection, ...] = ()
     videos: dict[str, FolderPath] = Field(
         {}, description="folder of the videos of each source; of others the frames that the dataset published are read"
     )
+
+    @field_validator("eval")
+    @classmethod
+    def _share(cls, value: str | float | None) -> str | float | None:
+        if isinstance(value, float | int) and not 0 < value < 1:
+            raise ValueError("a share lies between 0 and 1")
+        return value
 
 
 class LoraSection(Section):

@@ -108,6 +108,10 @@ def curves(path: Path, log_history: list[dict[str, float]]) -> bool:
     figure.subplots_adjust(0.6 / size[0], 0.5 / size[1], 1 - 0.1 / size[0], 1 - 0.3 / size[1], 0.28, 0.35)
     for axis, (name, points) in zip(axes.flat, drawn.items(), strict=False):
         axis.plot(*zip(*points, strict=True), marker="." if len(points) < 50 else "")  # one point makes no line
+        evaluated = [(entry["step"], entry[f"eval_{name}"]) for entry in log_history if f"eval_{name}" in entry]
+        if evaluated:
+            axis.plot(*zip(*evaluated, strict=True), "--", marker=".", label="on rows set aside")
+            axis.legend(fontsize=7)
         axis.set_title(name, fontsize=10)
         axis.tick_params(labelsize=8)
         axis.xaxis.get_major_locator().set_params(integer=True)

@@ -23,15 +23,19 @@ from trl import DPOConfig, TrlParser
 
 from longvpo.errors import LongVPOError, first_line
 
+EVALUATION = ("eval_strategy", "eval_on_start", "do_eval", "load_best_model_at_end", "save_strategy=best")
+BEST_BY = re.compile(r"(eval_)?(loss|nll_loss|rewards/(accuracies|margins|chosen|rejected)|reference/margins)")
 NOT_OURS = {  # keys, or how they begin, and what does that instead
     ("push_to_hub", "hub_"): "`longvpo push` publishes the adapter, whole and under a tag",
     ("trackio_",): "trackio keeps its log on this machine (training.report_to: trackio)",
     ("deepspeed", "fsdp", "parallelism_config", "local_rank"): (
         "give `accelerate launch` a --config_file, such as those in recipes/accelerate"
     ),
-    ("eval_strategy", "eval_on_start", "do_eval", "do_predict", "load_best_model_at_end", "save_strategy=best"): (
-        "no rows are set aside to evaluate on; `longvpo evaluate` measures adapters"
+    EVALUATION: (
+        "no rows are set aside to evaluate on. Set data.eval to the name of a split, or to a share of the rows, such "
+        "as 0.1; `longvpo evaluate` measures adapters"
     ),
+    ("do_predict",): "`longvpo evaluate` measures adapters",
     ("precompute_ref_log_probs", "sync_ref_model"): (
         "the reference is scored on inputs of its own; `reference_log_probs: precomputed` scores it beforehand"
     ),
@@ -48,6 +52,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": SEEDS,
     "data_seed": SEEDS,
     "per_device_train_batch_size": (1, 2**31),
+    "per_device_eval_batch_size": (1, 2**31),
     "gradient_accumulation_steps": (1, 2**31),
     "num_train_epochs": (0, 1e9),
     "learning_rate": (0, 1e9),
@@ -58,6 +63,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_grad_norm": (0, math.inf),
     "logging_steps": (0, 1e18),
     "save_steps": (0, 1e18),
+    "eval_steps": (0, 1e18),
     "save_total_limit": (0, 2**31),
     "dataloader_num_workers": (0, 2**16),
 }
@@ -72,8 +78,11 @@ class Parser(TrlParser):
         raise ValueError(message)
 
 
-def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
+def training_arguments(section: dict[str, Any], output_dir: Path, evaluates: bool = False) -> DPOConfig:
     """`training:` of a recipe, read by TRL's own parser.
+
+    Args:
+        evaluates: whether rows are set aside to evaluate on (`data.eval`).
 
     Raises:
         LongVPOError: a key that DPOConfig does not know, a value that it or what it names refuses, or one that is not
@@ -85,7 +94,7 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
         "max_length": None,  # cutting would drop video tokens
         "model_init_kwargs": None,
     }
-    _check_ours(section, ours)
+    _check_ours(section, ours, evaluates)
     hints = get_type_hints(DPOConfig)
     section = {name: _checked(name, value, hints.get(name)) for name, value in section.items()}
     defaults = {
@@ -95,6 +104,9 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
         "logging_steps": 10,
         "ddp_find_unused_parameters": False,  # all adapters take part in every row
     }
+    if evaluates:
+        batch = section.get("per_device_train_batch_size", DPOConfig.per_device_train_batch_size)
+        defaults |= {"eval_strategy": "epoch", "per_device_eval_batch_size": batch}
     with refusals(section):
         parser = Parser(DPOConfig)
         unknown = parser.set_defaults_with_config(**defaults | section | ours)
@@ -106,17 +118,35 @@ def training_arguments(section: dict[str, Any], output_dir: Path) -> DPOConfig:
         raise LongVPOError("training.num_train_epochs: 0 takes no step: set it above 0, or set training.max_steps")
     if not arguments.loss_type:
         raise LongVPOError("training.loss_type names no loss: set it to sigmoid, or leave it out")
+    if evaluates:
+        _check_evaluation(arguments)
     with refusals(section, "report_to"):
         [tracker() for tracker in get_reporting_integration_callbacks(arguments.report_to)]
     _check_steps(section, arguments)
     return arguments
 
 
-def _check_ours(section: dict[str, Any], ours: dict[str, Any]) -> None:
+def _check_evaluation(arguments: DPOConfig) -> None:
+    """Raises LongVPOError when rows are set aside for nothing, or what tells the best step is not measured."""
+    if arguments.eval_strategy == "no":
+        raise LongVPOError(
+            "data.eval sets rows aside that training.eval_strategy: no never looks at: leave one of them out"
+        )
+    metric = arguments.metric_for_best_model
+    if metric is not None and not BEST_BY.fullmatch(metric):
+        raise LongVPOError(
+            f"training.metric_for_best_model: {shortened(metric)} is not measured: set it to loss, "
+            "rewards/accuracies, rewards/margins or nll_loss"
+        )
+
+
+def _check_ours(section: dict[str, Any], ours: dict[str, Any], evaluates: bool) -> None:
     """Raises LongVPOError when a key says something that is not the recipe's to say. No value is repeated: it may be
     a token."""
     for key, value in section.items():
         for names, instead in NOT_OURS.items():
+            if names == EVALUATION and evaluates:
+                continue
             begins = any(key.startswith(name) for name in names) or f"{key}={value}" in names
             if begins and not (value in HARMLESS or value == getattr(DPOConfig, key, None)):
                 raise LongVPOError(f"training.{key} is not the recipe's to set: {instead}")
@@ -180,6 +210,16 @@ def steps_of(arguments: DPOConfig, triplets: int) -> int:
     if arguments.max_steps > 0:
         return arguments.max_steps
     return math.ceil(-(-batches // arguments.gradient_accumulation_steps) * arguments.num_train_epochs)
+
+
+def check_evaluated(arguments: DPOConfig, steps: int) -> None:
+    """Raises LongVPOError when a run would end before its first evaluation."""
+    every = arguments.eval_steps if arguments.eval_strategy == "steps" else 0
+    if every and every > steps:
+        raise LongVPOError(
+            f"training.eval_steps: {every:g} is more than the {steps} steps of the run, which would end before its "
+            f"first evaluation: set it to {steps} or less"
+        )
 
 
 @contextmanager

@@ -25,10 +25,11 @@ KEY, WHOLE = "key", "whole"
 
 
 class Checkpoints(TrainerCallback):
-    """Marks every checkpoint, and deletes older ones.
+    """Marks every checkpoint, and deletes older ones, but not the best.
 
     Args:
-        limit: how many are kept; None: all. Trainer's own limit would delete before the new one has its mark.
+        limit: how many are kept beside the best; None: all. Trainer's own limit would delete before the new one has
+            its mark.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -40,9 +41,16 @@ class Checkpoints(TrainerCallback):
             return
         folder = Path(args.output_dir)
         mark_whole(folder / f"checkpoint-{state.global_step}")
+        best = best_of(folder / f"checkpoint-{state.global_step}")
         for old in whole_checkpoints(folder)[: -self.limit] if self.limit else []:
-            (old / WHOLE).unlink()
-            shutil.rmtree(old)
+            if old != best:
+                (old / WHOLE).unlink()
+                shutil.rmtree(old)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A resumed run finds the best one, where the folder has another path now."""
+        best = Path(args.output_dir) / f"checkpoint-{state.best_global_step}"
+        state.best_model_checkpoint = str(best) if best.is_dir() else None
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
@@ -71,6 +79,22 @@ def damage(checkpoint: Path) -> str | None:
     return next((name for name in sorted(marked) if found.get(name) != marked[name]), None)
 
 
+def best_of(checkpoint: Path) -> Path | None:
+    """The best checkpoint when this one was written, where evaluations told that and it was there."""
+    best = read_json(checkpoint / "trainer_state.json").get("best_model_checkpoint")
+    return checkpoint.with_name(Path(best).name) if best else None
+
+
+def unusable(checkpoint: Path) -> str | None:
+    """The file that keeps a run from resuming from a marked checkpoint: one of its own, or of the best one's."""
+    file = damage(checkpoint)
+    best = None if file else best_of(checkpoint)
+    if best is None or best == checkpoint:
+        return file
+    file = damage(best)
+    return f"{best.name}/{file}" if file else None
+
+
 def _hashes(checkpoint: Path) -> dict[str, str]:
     """sha256 of each file, by its path."""
     paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != WHOLE]
@@ -96,7 +120,7 @@ def last_checkpoint(folder: Path, key: str, processes: PartialState) -> Path | N
         raise LongVPOError(f"{folder} holds checkpoints that are not longvpo's: give another --output, or move them")
     processes.wait_for_everyone()  # until all have looked
     if processes.is_main_process:
-        while whole and (file := damage(whole[-1])):
+        while whole and (file := unusable(whole[-1])):
             before = f"training resumes from {whole[-2].name}" if whole[1:] else "training starts anew"
             say(f"{whole.pop()} is damaged, in {file}: {before}")
         for path in set(folder.glob("checkpoint-*")) - set(whole):
@@ -122,7 +146,8 @@ def check_disk(trainer: Any, folder: Path, limit: int | None) -> None:
     moments = 2 if "adam" in arguments.optim else 0
     state = moments * weights // (4 if "8bit" in arguments.optim else 1)
     saves = arguments.save_strategy != "no"
-    more = max((limit or 1) + 1 - len(whole_checkpoints(folder)), 1) if saves else 0  # a new one, then the oldest goes
+    kept = (limit or 1) + (arguments.metric_for_best_model is not None)  # the best one, too
+    more = max(kept + 1 - len(whole_checkpoints(folder)), 1) if saves else 0  # a new one, then the oldest goes
     check_room(folder, result + more * (result + state), "training writes at least")
 
 

@@ -16,13 +16,14 @@ from random import SystemRandom
 from typing import Any
 
 import numpy as np
+from datasets import concatenate_datasets
 from tqdm import tqdm
 
 from longvpo.clips.published import NAMES
 from longvpo.errors import LongVPOError, VideoError, say
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import training_arguments
-from longvpo.training.rows import training_rows
+from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.start import frames_of_recipe
 from longvpo.training.videos import Asked, asked_of
 from longvpo.video.frames import ClipFrames
@@ -41,7 +42,8 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
     if recipe.video.frames is None:
         raise LongVPOError("this recipe keeps no frames: set video.frames to a folder for them")
     started = time.monotonic()
-    rows = training_rows(recipe, training_arguments(recipe.training, Path("unused")).seed)
+    arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
+    rows = concatenate_datasets(train_and_eval_rows(recipe, arguments.seed))
     frames_of = frames_of_recipe(recipe)
     asked = list(_distinct(rows, frames_of, recipe.frame_budget))
     wanted = [one for one in asked if frames_of.origin(one[0])["from"] == "kept"]

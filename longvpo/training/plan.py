@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import check_model, load_processor
@@ -17,8 +17,9 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import lora_config, skeleton_of
 from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.counting import video_row
+from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.memory import step_memory
-from longvpo.training.rows import check_mix, training_rows
+from longvpo.training.rows import check_mix
 from longvpo.training.start import frames_of_recipe, sampled_otherwise, starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
@@ -31,13 +32,13 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     Raises:
         LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder, or a triplet is too long.
     """
-    arguments = training_arguments(recipe.training, Path("unused"))
+    arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     left_out: Counter[str] = Counter()
     starting_adapter(recipe, fetch=False)
     check_mix(recipe.data)
     known = Path(recipe.data.dataset).is_dir()
-    rows = training_rows(recipe, arguments.seed, left_out) if known else None
+    rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out) if known else (None, None)
     steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
     return {
         "recipe": recipe.name,
@@ -47,8 +48,9 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "adapter": recipe.adapter,
         "dataset": recipe.data.dataset,
         "triplets": None if rows is None else len(rows),
+        "eval_triplets": None if evals is None else len(evals),
         "left_out": dict(left_out),
-        "videos": None if rows is None else _videos(recipe, rows),
+        "videos": None if rows is None else _videos(recipe, concatenate_datasets([rows, evals])),
         "sampled_otherwise": sampled_otherwise(recipe),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
@@ -62,7 +64,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "token_budget": recipe.token_budget,
         "reference": recipe.reference,
         "reference_log_probs": recipe.reference_log_probs,
-    } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing)
+    } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing, evals)
 
 
 def _videos(recipe: TrainRecipe, rows: Dataset) -> str:
@@ -87,13 +89,16 @@ def config_counts(recipe: TrainRecipe, rows: Dataset | None) -> list[dict[str, A
     ]
 
 
-def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointing: bool) -> dict[str, Any]:
+def estimate(
+    recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointing: bool, evals: Dataset | None = None
+) -> dict[str, Any]:
     """What `longvpo train --dry-run` says of tokens and memory.
 
     Args:
         rows: training_rows'; None where they are not known: then a context of `frame_budget` frames stands for them.
         batch: triplets a device.
         checkpointing: whether gradients are checkpointed.
+        evals: those to evaluate on.
 
     Returns:
         Tokens and frames of the longest triplet, and the memory that it asks for, in GB of 10^9 bytes; or, under
@@ -112,8 +117,11 @@ def estimate(recipe: TrainRecipe, rows: Dataset | None, batch: int, checkpointin
     check_model(recipe.base)
     found: dict[str, Any] = {}
     if rows:
-        lengths = row_lengths(recipe, rows, processor, frames_of_recipe(recipe))
+        frames_of = frames_of_recipe(recipe)
+        lengths = row_lengths(recipe, rows, processor, frames_of)
         check_budget(recipe, rows, lengths, processor)
+        if evals:
+            check_budget(recipe, evals, row_lengths(recipe, evals, processor, frames_of), processor)
         found["longest_row"] = longest(lengths)
         found["tokens_mean"] = round(sum(row.tokens for row in lengths) / len(lengths))
         row = lengths[found["longest_row"]]

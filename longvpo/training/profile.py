@@ -35,7 +35,14 @@ from longvpo.training.tokens import check_budget, row_lengths
 from longvpo.training.videos import check_videos
 
 PHASES = ("data", "vision", "reference", "prompt", "answers", "backward", "optimizer")
-LEFT_OUT = ("save_strategy", "eval_strategy", "load_best_model_at_end", "report_to")  # of `training:`
+LEFT_OUT = (
+    "save_strategy",
+    "eval_strategy",
+    "eval_on_start",
+    "do_eval",
+    "load_best_model_at_end",
+    "report_to",
+)  # of `training:`
 
 
 class Watch(TrainerCallback):

@@ -19,7 +19,7 @@ from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
@@ -37,7 +37,7 @@ from longvpo.release.card_file import write_card
 from longvpo.release.figures import curves
 from longvpo.release.provenance import hardware, made_by, made_of
 from longvpo.training.adapter import lora_config
-from longvpo.training.arguments import refusals, steps_of, training_arguments
+from longvpo.training.arguments import check_evaluated, refusals, steps_of, training_arguments
 from longvpo.training.checkpoints import (
     Checkpoints,
     at_step,
@@ -49,10 +49,11 @@ from longvpo.training.checkpoints import (
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.counting import RowLength
 from longvpo.training.dealing import row_costs
+from longvpo.training.held_out import about_evaluation, told, train_and_eval_rows
 from longvpo.training.plan import config_counts, spread
 from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
 from longvpo.training.reference import score_reference
-from longvpo.training.rows import check_scores, pictures_of, training_rows
+from longvpo.training.rows import check_scores, pictures_of
 from longvpo.training.start import (
     frames_of_recipe,
     sampled_otherwise,
@@ -79,19 +80,20 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         LongVPOError: the recipe, the dataset, its videos, the base or the adapter to start from cannot be used.
     """
     place = place_of(output)
-    arguments = training_arguments(recipe.training, place.checkpoints)
+    arguments = training_arguments(recipe.training, place.checkpoints, evaluates=recipe.data.eval is not None)
     arguments.run_name = arguments.run_name or output.name or place.path.name
     processes = arguments.distributed_state
     check_processes(arguments)
     start = starting_adapter(recipe)
     left_out: Counter[str] = Counter()
-    rows = training_rows(recipe, arguments.seed, left_out)
-    steps_of(arguments, len(rows))
+    rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out)
+    check_evaluated(arguments, steps_of(arguments, len(rows)))
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_model(recipe.base)
-        check_scores(recipe, rows, start_hash, frames_of_recipe(recipe))
-    content = text_hash(json.dumps(rows.to_list()))[:12]
+        for some in (rows, evals):
+            check_scores(recipe, some, start_hash, frames_of_recipe(recipe))
+    content = ",".join(text_hash(json.dumps(some.to_list()))[:12] for some in (rows, evals) if len(some))
     key = ",".join([recipe_hash(recipe), content, *([start_hash] if start_hash else [])])
     if arguments.world_size > 1:  # a step takes more triplets
         key += f",{arguments.world_size} processes"
@@ -105,11 +107,13 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     otherwise = sampled_otherwise(recipe)
     if otherwise and processes.is_main_process:
         say(f"warning: {told_otherwise(otherwise)}")
+    if len(evals) and processes.is_main_process:
+        say(told(rows, evals))
     check_targets(recipe)
     check_model(recipe.base)
     made_of(recipe)  # a release.json that is damaged is found out before the work, too
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
-        return _train(recipe, arguments, place, rows, left_out, start, start_hash, key, otherwise)
+        return _train(recipe, arguments, place, rows, evals, left_out, start, start_hash, key, otherwise)
 
 
 def _train(
@@ -117,6 +121,7 @@ def _train(
     arguments: DPOConfig,
     place: Place,
     rows: Dataset,
+    evals: Dataset,
     left_out: Counter[str],
     start: Path | None,
     start_hash: str | None,
@@ -127,10 +132,12 @@ def _train(
     processes, checkpoints = arguments.distributed_state, place.checkpoints
     videos = videos_trained_on(recipe, rows, start)
     frames_of = frames_of_recipe(recipe)
-    check_videos(rows, frames_of, recipe.frame_budget)
+    check_videos(concatenate_datasets([rows, evals]), frames_of, recipe.frame_budget)
     processor = load_processor(recipe.base)
     lengths = row_lengths(recipe, rows, processor, frames_of)
     check_budget(recipe, rows, lengths, processor)
+    if len(evals):
+        check_budget(recipe, evals, row_lengths(recipe, evals, processor, frames_of), processor)
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is not a result
     bar = Progress()
@@ -141,10 +148,12 @@ def _train(
         closing(bar),
         redirect_stdout(sys.stderr),
     ):
-        trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths)
+        held = evals if len(evals) else None
+        trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths, held)
         check_disk(trainer, checkpoints, limit)
         if recipe.reference_log_probs == "precomputed":
             trainer.train_dataset = score_reference(trainer, rows)
+            trainer.eval_dataset = score_reference(trainer, evals) if held else None
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(bar)
@@ -152,6 +161,7 @@ def _train(
         base = about_base(trainer.model.get_base_model(), commit_of(recipe.base))
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
+        arguments.eval_on_start = arguments.eval_on_start and last is None
         started = time.monotonic()
         then = "free some space, and the same command resumes from the last checkpoint"
         with writing(checkpoints, then, everything=False):  # a full disk, whichever library meets it
@@ -185,6 +195,7 @@ def _train(
         "workers": arguments.dataloader_num_workers,  # processes that read them
         "dealt": trainer.deals,  # rows of a step went to processes and micro-batches by their cost
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        **({"evaluation": about_evaluation(recipe, evals, trainer)} if len(evals) else {}),
         "last_log": next((entry for entry in reversed(trainer.state.log_history) if "loss" in entry), {}),
     }
     processes.wait_for_everyone()  # all have written what they had to write
@@ -226,6 +237,7 @@ def make_trainer(
     processor: Any,
     frames_of: ClipFrames,
     lengths: list[RowLength],
+    eval_dataset: Dataset | None = None,
 ) -> AnchoredDPOTrainer:
     """The base in memory, under a new adapter or the one in the folder `start`.
 
@@ -238,6 +250,7 @@ def make_trainer(
         model=load_model(recipe.base, start, trainable=True),
         args=arguments,
         train_dataset=rows,
+        eval_dataset=eval_dataset,
         processing_class=processor,
         data_collator=AnchoredCollator(
             processor, frames_of, recipe.frame_budget, recipe.token_budget, recipe.video.fit, not arguments.use_cpu

@@ -52,7 +52,8 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work
     start = starting_adapter(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
-    arguments, processor = training_arguments(recipe.training, output), load_processor(recipe.base)
+    arguments = training_arguments(recipe.training, output, evaluates=recipe.data.eval is not None)
+    arguments.eval_strategy, processor = "no", load_processor(recipe.base)
     frames_of = frames_of_recipe(recipe)
     facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
     with whole_output(output) as copy:

@@ -12,7 +12,7 @@ from trl import DPOConfig
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.arguments import named_key, training_arguments
+from longvpo.training.arguments import check_evaluated, named_key, training_arguments
 from longvpo.training.plan import plan_training
 
 TOKEN = "hf_" + "a" * 34
@@ -51,6 +51,7 @@ def test_a_key_that_asks_for_nothing_is_no_mistake(section: dict[str, Any]) -> N
     [
         # what fights with ours
         ({"eval_strategy": "steps"}, "training.eval_strategy is not the recipe's to set: no rows are set aside"),
+        ({"do_eval": True}, "Set data.eval to the name of a split, or to a share of the rows"),
         ({"eval_on_start": True}, "`longvpo evaluate` measures adapters"),
         ({"load_best_model_at_end": True}, "training.load_best_model_at_end is not"),
         ({"save_strategy": "best"}, "training.save_strategy is not"),
@@ -91,6 +92,27 @@ def test_one_line_names_the_key(section: dict[str, Any], says: str) -> None:
     assert says in said
     assert "\n" not in said
     assert len(said) < 2000
+
+
+def test_rows_to_evaluate_on_make_its_keys_ours() -> None:
+    section = {"per_device_train_batch_size": 2, "save_strategy": "epoch", "load_best_model_at_end": True}
+    found = training_arguments(section | {"eval_on_start": True}, Path("unused"), evaluates=True)
+    assert (found.eval_strategy, found.per_device_eval_batch_size, found.metric_for_best_model) == ("epoch", 2, "loss")
+    for section, says in (
+        ({"eval_strategy": "no"}, "data.eval sets rows aside that training.eval_strategy: no never looks at"),
+        (
+            {"metric_for_best_model": "rouge"},
+            "metric_for_best_model: 'rouge' is not measured: set it to loss",
+        ),
+        ({"load_best_model_at_end": True, "save_strategy": "no"}, "requires the save and eval strategy to match"),
+        ({"do_predict": True}, "training.do_predict is not the recipe's to set: `longvpo evaluate` measures adapters"),
+    ):
+        with pytest.raises(LongVPOError) as error:
+            training_arguments(section, Path("unused"), evaluates=True)
+        assert says in str(error.value)
+    found = training_arguments({"eval_strategy": "steps", "eval_steps": 50}, Path("unused"), evaluates=True)
+    with pytest.raises(LongVPOError, match=r"training.eval_steps: 50 is more than the 40 steps of the run"):
+        check_evaluated(found, 40)
 
 
 def test_a_kernel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,13 +22,13 @@ from longvpo.models.load import is_language
 from longvpo.training.adapter import check_kept_features
 from longvpo.training.dealing import Dealer
 from longvpo.training.step import packing, scoring
+from longvpo.training.step.evaluating import EvaluatingDPOTrainer
 from longvpo.training.step.packing import Encoded, Forward
 from longvpo.training.step.phases import phase
 from longvpo.training.step.vision import Vision
-from longvpo.training.step.watching import WatchedDPOTrainer
 
 
-class AnchoredDPOTrainer(WatchedDPOTrainer):
+class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     """DPOTrainer for video whose reference log-probabilities come from a batch of their own, `reference`.
 
     It takes AnchoredCollator's batches, and a base with `peft_config`, which is the reference, or a PeftModel, whose

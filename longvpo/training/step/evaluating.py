@@ -1,0 +1,34 @@
+"""Evaluation while a run trains: TRL's, in which each triplet counts once, and after which training goes on.
+
+The log gains `eval_loss`; `eval_rewards/accuracies`, the share of triplets in which the policy has moved towards the
+chosen answer more than towards the rejected one; `eval_rewards/margins`, `eval_reference/margins`, and others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longvpo.training.step.watching import WatchedDPOTrainer
+
+
+class EvaluatingDPOTrainer(WatchedDPOTrainer):
+    """WatchedDPOTrainer that evaluates on AnchoredCollator's batches."""
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        for module in model.modules():
+            if hasattr(module, "quant_state"):  # in evaluation, bitsandbytes packs NF4 on some CPUs for good
+                module.train()
+        metrics = self._metrics["eval"]
+        before = {name: len(values) for name, values in metrics.items()}
+        found = super().prediction_step(model, inputs, *args, **kwargs)
+        triplets = len(inputs["input_ids"]) // 2
+        for name, values in metrics.items():  # TRL takes their mean: each counts as often as it has triplets
+            values += values[before.get(name, 0) :] * (triplets - 1)
+        return found
+
+    def _load_best_model(self) -> None:
+        """PEFT takes what it loads for frozen."""
+        trained = [one for one in self.model.parameters() if one.requires_grad]
+        super()._load_best_model()
+        for one in trained:
+            one.requires_grad_(True)
