@@ -91,8 +91,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_model(recipe.base)
-        for some in (rows, evals):
-            check_scores(recipe, some, start_hash, frames_of_recipe(recipe))
+        check_scores(recipe, concatenate_datasets([rows, evals]), start_hash, frames_of_recipe(recipe))
     content = ",".join(text_hash(json.dumps(some.to_list()))[:12] for some in (rows, evals) if len(some))
     key = ",".join([recipe_hash(recipe), content, *([start_hash] if start_hash else [])])
     if arguments.world_size > 1:  # a step takes more triplets

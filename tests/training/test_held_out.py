@@ -20,7 +20,9 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.training.checkpoints import Checkpoints, best_of, unusable
 from longvpo.training.held_out import linked, on_both_sides, train_and_eval_rows
 from longvpo.training.plan import plan_training
+from longvpo.training.rows import pictures_of, reference_identity
 from longvpo.training.run import train
+from longvpo.training.start import frames_of_recipe
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,21 @@ def test_what_is_measured_does_not_depend_on_batches_or_on_when_the_reference_is
         logs.append(entries(tmp_path / reference)[0])
     assert logs[0] == pytest.approx(logs[1], rel=1e-3, abs=1e-4)
     assert 0 <= logs[0]["eval_rewards/accuracies"] <= 1
+
+
+def test_scores_that_the_dataset_brings_are_those_of_eval_rows_too(loose: Path, world: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(loose, tmp_path / "scored"))
+    recipe = recipe_of(folder, world, "data.eval=validation", "reference_log_probs=dataset", max_steps=1)
+    frames_of = frames_of_recipe(recipe)
+    for path in (folder / "stage1").iterdir():
+        rows = Dataset.from_parquet(str(path))
+        said = json.dumps(reference_identity(recipe, "anchor", None, pictures_of(rows, frames_of)))
+        brought = {"ref_chosen_logps": -1.5, "ref_rejected_logps": -4.0, "ref_scored_by": said}
+        for name, value in brought.items():
+            rows = rows.add_column(name, [value] * len(rows))
+        rows.to_parquet(path)
+    train(recipe, tmp_path / "adapter")
+    assert entries(tmp_path / "adapter")[0]["eval_reference/margins"] == 2.5
 
 
 def test_accuracy_is_of_triplets(batch: list[dict[str, Any]], world: Path, tmp_path: Path) -> None:
