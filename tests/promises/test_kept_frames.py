@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 from support.stage2 import equal
+from support.world import ROOT
 
 from longvpo.clips.published import frames_of_dataset
 from longvpo.errors import LongVPOError
@@ -102,3 +104,13 @@ def test_published_pictures_are_those_of_a_store(second: Path, world: Path, tmp_
             assert inside.published.pictures(clip) == outside.pictures(clip)
             assert inside.size(clip) == outside.size(clip) == inside(clip).shape[1:3]
             assert inside.count(clip) == outside.count(clip)
+
+
+def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """At its full size kept frames are read 20 times as fast as videos or faster."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setattr("sys.argv", ["input.py", "--small", "--json"])
+    runpy.run_path(str(ROOT / "benchmarks/input.py"), run_name="__main__")
+    found = json.loads(capsys.readouterr().out)
+    assert (found["frames"], found["clips"]) == (8, 2)
+    assert all(found[name]["times_the_videos"] > 2 for name in ("kept", "published"))
