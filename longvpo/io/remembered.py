@@ -9,6 +9,7 @@ cost the time to find a fact again. Facts of files that are gone stay, some 200 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from longvpo.io.files import file_hash
+from longvpo.io.files import file_hash, write_text
 from longvpo.io.lines import append_lines, read_lines
 
 FILES_KEPT = 32
@@ -51,6 +52,23 @@ def is_remembered(kind: str, path: Path) -> bool:
         return _state(path) in _known(kind)
     except OSError:  # there is no such file
         return False
+
+
+def kept_under(kind: str, key: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives, kept in a file of its own under a key, which changes with all that decides it.
+
+    Args:
+        make: gives what JSON can hold.
+    """
+    file = None
+    with suppress(OSError, ValueError, RecursionError):
+        file = _folder(kind) / f"{key}.json"
+        return json.loads(file.read_text(encoding="utf-8"))
+    made = make()
+    with suppress(OSError):
+        if file is not None:
+            write_text(file, json.dumps(made))
+    return made
 
 
 def remembered_hash(path: Path) -> str:

@@ -83,6 +83,12 @@ def answer_frame(processor: Any) -> tuple[str, str]:
     return before, after[: end.end()] if end and said else tokenizer.eos_token
 
 
+def described(processor: Any) -> list[Any]:
+    """What decides which tokens a processor makes, as JSON can hold it: its settings and templates, its vocabulary."""
+    written = [processor.to_json_string(), processor.chat_template, answer_frame(processor)]
+    return [written, sorted(tokenizer_of(processor).get_vocab().items())]
+
+
 def answer_ids(processor: Any, answer: str) -> list[int]:
     """The tokens of an answer as its family writes it, with the end token: all that is trained of it."""
     tokenizer, (before, end) = tokenizer_of(processor), answer_frame(processor)

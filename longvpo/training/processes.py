@@ -7,17 +7,20 @@ language model, and gathers the rest while a layer's forward runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import ParallelismConfig
+from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import LANGUAGE
+
+Found = TypeVar("Found")
 
 
 def check_processes(arguments: DPOConfig) -> None:
@@ -53,6 +56,33 @@ def together(arguments: DPOConfig) -> Iterator[None]:
         if arguments.world_size == 1 or "closed by peer" not in str(error):
             raise
         raise LongVPOError("another process of this run ended before this one: see what it said") from error
+
+
+def once(arguments: DPOConfig, work: Callable[[], Found], machines: bool = False) -> Found:
+    """What `work` gives in the first process, in all. An error of it ends all of them.
+
+    Args:
+        machines: the first process of each machine works, as machines may have files of their own.
+    """
+    if arguments.world_size == 1:
+        return work()
+    state = arguments.distributed_state
+    found = fault = own = None
+    if state.is_local_main_process if machines else state.is_main_process:
+        try:
+            found = work()
+        except Exception as error:
+            own = error
+            fault = str(error) if isinstance(error, LongVPOError) else f"process {state.process_index}: {error!r}"
+    with together(arguments):
+        parts = gather_object([(found, fault)])
+    if own is not None:
+        raise own
+    for _, said in parts:
+        if said is not None:
+            raise LongVPOError(said)
+    first: Found = parts[0][0]
+    return first
 
 
 def shard_language_alone(trainer: Any) -> None:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
-from longvpo.models.plain_text import answer_frame
+from longvpo.models.plain_text import described
 from longvpo.training.rows import SCORES
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 
@@ -100,8 +100,7 @@ def _model_key(trainer: AnchoredDPOTrainer) -> str:
     apart = {"cache_gb", "frames", "frames_gb", "frames_quality"}  # which pictures these make, a row's key says
     section = collator.frames_of.section.model_dump(mode="json", exclude=apart)
     settings = [trainer.args.bf16, trainer.args.fp16, trainer.ld_alpha, section, collator.frame_budget]
-    written = [processor.to_json_string(), processor.chat_template, answer_frame(processor)]
-    digest.update(json.dumps([settings, written, sorted(processor.tokenizer.get_vocab().items())]).encode())
+    digest.update(json.dumps([settings, *described(processor)]).encode())
     return digest.hexdigest()[:32]
 
 

@@ -51,7 +51,7 @@ from longvpo.training.counting import RowLength
 from longvpo.training.dealing import row_costs
 from longvpo.training.held_out import about_evaluation, told, train_and_eval_rows
 from longvpo.training.plan import config_counts, spread
-from longvpo.training.processes import check_processes, shard_language_alone, together, whole_weights
+from longvpo.training.processes import check_processes, once, shard_language_alone, together, whole_weights
 from longvpo.training.reference import score_reference
 from longvpo.training.rows import check_scores, pictures_of
 from longvpo.training.start import (
@@ -131,12 +131,18 @@ def _train(
     processes, checkpoints = arguments.distributed_state, place.checkpoints
     videos = videos_trained_on(recipe, rows, start)
     frames_of = frames_of_recipe(recipe)
-    check_videos(concatenate_datasets([rows, evals]), frames_of, recipe.frame_budget)
+    whole = concatenate_datasets([rows, evals])
+    once(arguments, lambda: check_videos(whole, frames_of, recipe.frame_budget), machines=True)
     processor = load_processor(recipe.base)
-    lengths = row_lengths(recipe, rows, processor, frames_of)
-    check_budget(recipe, rows, lengths, processor)
-    if len(evals):
-        check_budget(recipe, evals, row_lengths(recipe, evals, processor, frames_of), processor)
+
+    def counted() -> list[RowLength]:
+        found = [row_lengths(recipe, some, processor, frames_of) if len(some) else [] for some in (rows, evals)]
+        for some, lengths in zip((rows, evals), found, strict=True):
+            if lengths:
+                check_budget(recipe, some, lengths, processor)
+        return found[0]
+
+    lengths = once(arguments, counted)
     limit, arguments.save_total_limit = arguments.save_total_limit, None  # Checkpoints keeps it
     # what TRL and trackers print is not a result
     bar = Progress()

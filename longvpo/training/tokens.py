@@ -6,15 +6,18 @@ pixels (torch's meta device). Bytes are an estimate, from memory.py.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from longvpo.errors import LongVPOError
-from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, plain_ids, tokenizer_of
+from longvpo.io.files import text_hash
+from longvpo.io.remembered import kept_under
+from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, described, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
 from longvpo.training.counting import RowLength, video_row, video_rows, writes_times
@@ -25,17 +28,31 @@ from longvpo.video.joined import at_rate, canvas, shown
 if TYPE_CHECKING:
     from datasets import Dataset
 
+COUNTED = 1  # another number when the same rows are counted otherwise
 WIDE = (1920, 1080)  # width and height, before scaling, that a video which cannot be read is taken to have
 
 
 def row_lengths(
     recipe: TrainRecipe, rows: Dataset, processor: Any, frames_of: ClipFrames | None = None
 ) -> list[RowLength]:
-    """Length of every triplet, in the order of `rows`, which are training_rows'.
+    """Length of every triplet, in the order of `rows`, which are training_rows'; kept for the next run.
 
     A video that cannot be read is taken to be WIDE.
     """
     frames_of = frames_of or ClipFrames(recipe.video, recipe.data.videos)
+    contexts = rows["context"][:]
+    each = {(clip["source"], clip["video"]): clip for context in contexts for clip in context}
+    sizes = {video: picture_size(frames_of, clip)[::-1] for video, clip in each.items()}  # as check_videos found them
+    texts = [rows[name][:] for name in ("prompt", "chosen", "rejected")]
+    about = [recipe.video.fps, recipe.video.max_frames, recipe.frame_budget, texts, contexts, list(sizes.items())]
+    key = text_hash(json.dumps([COUNTED, version("transformers"), described(processor), *about]))
+    found = kept_under("lengths", key[:32], lambda: _lengths(recipe, rows, processor, sizes))
+    return [RowLength(frames, (width, height), *rest) for frames, (width, height), *rest in found]
+
+
+def _lengths(
+    recipe: TrainRecipe, rows: Dataset, processor: Any, sizes: dict[tuple[str, str], tuple[int, int]]
+) -> list[RowLength]:
     tokenizer, video, controls = tokenizer_of(processor), recipe.video, control_tokens(processor)
 
     def tokens_of(name: str, ids_of: Callable[[Any, str], list[int]], before: str = "", end: str = "") -> list[int]:
@@ -48,15 +65,11 @@ def row_lengths(
 
     prompts = tokens_of("prompt", plain_ids)
     chosen, rejected = (tokens_of(name, answer_ids, *answer_frame(processor)) for name in ("chosen", "rejected"))
-    contexts = rows["context"][:]
-    each = {(clip["source"], clip["video"]): clip for context in contexts for clip in context}
-    with ThreadPoolExecutor(video.workers) as pool:
-        sizes = dict(zip(each, pool.map(lambda clip: picture_size(frames_of, clip)[::-1], each.values()), strict=True))
 
     sampled = cache(lambda start, end: len(sample_times(start, end, video.fps, video.max_frames)))
     even, timed = cache(lambda frames: at_rate(frames, video.fps)), writes_times(processor)
     videos = []
-    for context in contexts:
+    for context in rows["context"][:]:
         spans = [(clip["start"], clip["end"]) for clip in context]
         counts = [sampled(*span) for span in spans]
         budget = recipe.frame_budget or sum(counts)

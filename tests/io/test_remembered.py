@@ -10,7 +10,7 @@ import pytest
 
 from longvpo.io import remembered as module
 from longvpo.io.files import file_hash
-from longvpo.io.remembered import remembered, remembered_hash
+from longvpo.io.remembered import kept_under, remembered, remembered_hash
 
 
 class Finder:
@@ -130,3 +130,16 @@ def test_the_hash_of_a_large_file_is_remembered(find: Finder, tmp_path: Path, mo
             assert remembered_hash(tmp_path / "a") == file_hash(tmp_path / "a")
             another_run()
         assert len(find.asked) == asked
+
+
+def test_what_was_made_is_kept_under_its_key(find: Finder, tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> list[int]:
+        made.append(len(made))
+        return made[-1:]
+
+    assert [kept_under("texts", key, make) for key in ("a", "a", "b", "a")] == [[0], [0], [1], [0]]
+    (tmp_path / "assets" / "longvpo" / "facts" / "texts" / "a.json").write_text("[0")
+    assert [kept_under("texts", "a", make) for _ in range(2)] == [[2], [2]], "damaged"
+    assert made == [0, 1, 2]

@@ -101,7 +101,7 @@ def test_two_processes_score_the_reference_beforehand(
     made = forged(arguments, tmp_path / "log", processes=2, patch=patch, environment={"CACHES": str(caches)})
     assert made["codes"] == [0, 0], (tmp_path / "log.0.err").read_text()
     check_equal(one, tmp_path / "two")
-    kept = [sorted((caches / rank).rglob("*.jsonl"))[0].read_text().splitlines() for rank in "01"]
+    kept = [sorted((caches / rank).glob("**/reference/**/*.jsonl"))[0].read_text().splitlines() for rank in "01"]
     assert len(kept[0]) == 11
     assert sorted(kept[0]) == sorted(kept[1])
 
@@ -109,17 +109,31 @@ def test_two_processes_score_the_reference_beforehand(
 def test_triplets_that_two_processes_cannot_share_evenly(
     data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:
-    """The last of eleven: one process takes a step with only it, two add one from the epoch's start."""
+    """The last of eleven: one process takes a step with only it, two add one from the epoch's start.
+
+    Only the first looks at the videos and counts tokens.
+    """
+    patch = str(TESTS / "support/patches/first_looks.py")
     losses = {}
     for processes in (1, 2):
         output = tmp_path / str(processes)
         section = (f"per_device_train_batch_size={2 // processes}", "num_train_epochs=1")
-        made = forged(command(data, world, output, *section), tmp_path / "log", processes=processes)
+        made = forged(command(data, world, output, *section), tmp_path / "log", processes=processes, patch=patch)
         assert made["codes"] == [0] * processes
         assert facts_of(output)["steps"] == 6
         losses[processes] = [entry["loss"] for entry in logged(output)]
     assert losses[2][:5] == pytest.approx(losses[1][:5], rel=1e-6)
     assert losses[2][5] != pytest.approx(losses[1][5], rel=1e-3)
+
+
+def test_a_video_that_is_missing_ends_both(data: Path, forged: Forge, tmp_path: Path) -> None:
+    """It is the first process that looks."""
+    arguments = command(data, tmp_path, tmp_path / "adapter", *EACH)
+    made = forged(arguments, tmp_path / "log", processes=2, patch=str(TESTS / "support/patches/first_looks.py"))
+    assert made["codes"] == [1, 1]
+    first, second = ((tmp_path / f"log.{rank}.err").read_text().splitlines()[-1] for rank in (0, 1))
+    assert "error: 11 of 11 triplets need videos that cannot be used" in first
+    assert first == second
 
 
 def test_a_mistake_is_said_once_and_ends_both(tmp_path: Path) -> None:

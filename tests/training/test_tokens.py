@@ -15,6 +15,7 @@ from longvpo.errors import LongVPOError
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
+from longvpo.training import tokens
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.counting import RowLength, video_row
 from longvpo.training.rows import training_rows
@@ -79,6 +80,27 @@ def test_rows_are_as_long_as_training_makes_them(
         pixels = {key: value for key, value in batch["vision"][0].made.items() if key.startswith("pixel_values")}
         assert row.pixels == sum(value.numel() for value in pixels.values())
     assert lengths[longest(lengths)].tokens == max(row.tokens for row in lengths)
+
+
+def test_lengths_are_kept_until_something_changes_them(
+    dataset: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = train_recipe(dataset, world, "video.short_side=80")
+    rows, processor, counted = training_rows(recipe, 0), load_processor(recipe.base), []
+    real = tokens.video_rows
+    monkeypatch.setattr(tokens, "video_rows", lambda *given: counted.append(1) or real(*given))
+    first = row_lengths(recipe, rows, processor)
+    assert row_lengths(recipe, rows, load_processor(recipe.base)) == first
+    assert [type(row) for row in first] == [RowLength] * len(rows)
+    assert len(counted) == 1
+    changed = train_recipe(dataset, world, "video.short_side=80", "frame_budget=9")
+    longer = rows.map(lambda row: {"chosen": row["chosen"] + " and more"}, keep_in_memory=True)
+    other = load_processor(recipe.base)
+    other.chat_template += "{# other #}"
+    assert row_lengths(changed, rows, processor) != first
+    assert row_lengths(recipe, longer, processor) != first
+    row_lengths(recipe, rows, other)
+    assert len(counted) == 4
 
 
 def test_the_size_of_pictures_is_that_of_the_sampled_frames(dataset: Path, world: Path) -> None:
