@@ -106,7 +106,7 @@ def test_what_changes_the_estimate(dataset: Path, world: Path, tmp_path: Path) -
         return found
 
     usual = memory()
-    assert memory(batch=4)["activations"] > 3.9 * usual["activations"]
+    assert memory(batch=4)["activations"] > 3 * usual["activations"]
     assert memory("base.quantization=null")["weights"] > usual["weights"]
     assert memory("lora.r=32")["adapter"] == pytest.approx(2 * usual["adapter"], rel=0.01)
     assert memory("vision_cache_gb=1", "video.max_frames=1")["vision"] < usual["vision"] / 4

@@ -26,7 +26,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from longvpo.models.features import Features
-from longvpo.training.step.answers import in_two_calls, sdpa_answers
+from longvpo.training.step.answers import by_mask, in_two_calls
 from longvpo.training.step.phases import phase
 from longvpo.training.step.vision import Vision
 
@@ -119,7 +119,7 @@ def install(model: Any) -> str | None:
                 if flash:
                     parts += in_two_calls(causal, q, k, v, prompt, chosen)
                 else:
-                    parts += sdpa_answers(q, k, v, prompt, chosen, mask, scaling, dropout)
+                    parts.append(by_mask(q, k, v, prompt, mask, scaling, dropout))
         return torch.cat(parts, 1), None
 
     name = NAME + inner.replace("/", "_")  # with a slash it would be a kernel of the Hub

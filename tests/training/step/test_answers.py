@@ -9,31 +9,36 @@ import pytest
 import torch
 from support.families import FAMILIES
 from support.trainers import difference, make_trainer, step
+from torch.nn.attention.bias import causal_lower_right
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from longvpo.training.step import answers, packing
-from longvpo.training.step.answers import sdpa_answers
+from longvpo.training.step import packing
+from longvpo.training.step.answers import by_mask, in_two_calls
 from longvpo.training.step.packing import pair_mask
 
 FLASH = "flash_attention_by_hand"
 
 
-def found(prompt: int, chosen: int, rejected: int) -> list[torch.Tensor]:
+def found(prompt: int, chosen: int, rejected: int, two: bool) -> list[torch.Tensor]:
     """The output for one pair, and the gradients of queries, keys and values."""
     torch.manual_seed(0)
     states = [torch.randn(1, heads, prompt + chosen + rejected, 16, requires_grad=True) for heads in (6, 2, 2)]
+
+    def causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        bias = causal_lower_right(q.shape[2], k.shape[2])
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, bias, enable_gqa=True).transpose(1, 2)
+
     mask = pair_mask(prompt, chosen, rejected, torch.device("cpu"))
-    output = torch.cat(sdpa_answers(*states, prompt, chosen, mask, None, 0.0), 1)
+    parts = in_two_calls(causal, *states, prompt, chosen) if two else [by_mask(*states, prompt, mask)]
+    output = torch.cat(parts, 1)
     (output * torch.randn(output.shape)).sum().backward()
     return [output.detach(), *(one.grad for one in states if one.grad is not None)]
 
 
 @pytest.mark.parametrize("lengths", [(40, 5, 7), (0, 3, 2), (9, 1, 1), (30, 8, 1)])
-def test_two_causal_calls_are_the_mask(lengths: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    masked = found(*lengths)
-    monkeypatch.setattr(answers, "flash_takes", lambda *args: True)
-    for one, expected in zip(found(*lengths), masked, strict=True):
+def test_two_causal_calls_are_the_mask(lengths: tuple[int, int, int]) -> None:
+    for one, expected in zip(found(*lengths, two=True), found(*lengths, two=False), strict=True):
         assert (one - expected).norm() < 1e-6 * expected.norm()
 
 
@@ -67,7 +72,7 @@ def test_with_flash_attention_answers_go_through_it_too(
         return model, processor
 
     monkeypatch.setitem(FAMILIES, "flash", flash)
-    monkeypatch.setattr(packing, "sdpa_answers", None)
+    monkeypatch.setattr(packing, "by_mask", None)
     trainer = make_trainer("flash", batch, world, tmp_path / "flash")
     assert trainer.packed
     loss, gradients, _ = step(trainer, batch, packed=True)
