@@ -66,9 +66,13 @@ class AnchoredCollator:
     token_budget: int | None = None
     fit: Fit = "letterbox"
     later: bool = False
+    _begun: bool = False
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Raises LongVPOError when a video of a triplet cannot be read, or its clips do not fit into the budget."""
+        if not self._begun:
+            self._begun = True
+            self._begin()
         batch = self._side(rows, ["full"] * len(rows))
         if SCORES[0] in rows[0]:
             import torch
@@ -77,6 +81,14 @@ class AnchoredCollator:
         if any(row["reference"] != "full" for row in rows):
             batch["reference"] = self.reference(rows)
         return batch
+
+    def _begin(self) -> None:
+        """A worker has its part of the memory for frames, of which each has one of its own."""
+        from torch.utils.data import get_worker_info
+
+        worker = get_worker_info()
+        if worker is not None:
+            self.frames_of.shared_by(worker.num_workers)
 
     def reference(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """What the reference sees of the rows, with both answers."""

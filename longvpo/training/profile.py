@@ -25,8 +25,8 @@ from longvpo.training.adapter import skeleton_of
 from longvpo.training.arguments import refusals, training_arguments
 from longvpo.training.arithmetic import Arithmetic, peak_of
 from longvpo.training.counting import RowLength
+from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.plan import estimate
-from longvpo.training.rows import training_rows
 from longvpo.training.run import make_trainer
 from longvpo.training.start import frames_of_recipe, starting_adapter
 from longvpo.training.step.phases import Phases, phase, recording
@@ -99,12 +99,12 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     """
     if steps < 1:
         raise LongVPOError("--profile takes the number of steps to time: 5 is a good one")
-    section = {name: value for name, value in recipe.training.items() if name not in LEFT_OUT}
+    section = {name: value for name, value in recipe.training.items() if not name.startswith(LEFT_OUT)}
     section |= {"max_steps": steps + 1, "save_strategy": "no", "logging_steps": steps + 1}
     with tempfile.TemporaryDirectory(prefix="longvpo-") as folder:
         arguments = training_arguments(section, Path(folder))
         start = starting_adapter(recipe)
-        rows = training_rows(recipe, arguments.seed)
+        rows, _ = train_and_eval_rows(recipe, arguments.seed)
         frames_of = frames_of_recipe(recipe)
         check_videos(rows, frames_of, recipe.frame_budget)
         processor = load_processor(recipe.base)

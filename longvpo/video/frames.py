@@ -165,6 +165,10 @@ class ClipFrames:
         """Workers that load batches begin with nothing in memory, where they are not forks: Python 3.14, macOS."""
         return ClipFrames, (self.section, self.folders, self.hashes, self.published)
 
+    def shared_by(self, processes: int) -> None:
+        """Keep only this process's part of `cache_gb` in memory: so many hold frames of their own."""
+        self._clips.shared_by(processes)
+
     def folder_of(self, source: str) -> Path:
         """The folder of a source's videos. Raises LongVPOError when none is given."""
         if source not in self.folders:

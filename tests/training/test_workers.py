@@ -37,6 +37,21 @@ def test_an_adapter_is_the_same_whoever_reads_and_wherever_pixels_are_made(
         assert all(torch.equal(value, others[name]) for name, value in alone.items())
 
 
+def test_workers_share_the_memory_for_frames(
+    batch: list[dict[str, Any]], world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer("internvl", batch, world, tmp_path)
+    collate, limit = trainer.data_collator, 2e9
+    assert collate.frames_of._clips.limit == limit
+    collate(batch[:1])
+    assert collate.frames_of._clips.limit == limit, "it is no worker"
+    collate._begun = False
+    monkeypatch.setattr("torch.utils.data.get_worker_info", lambda: SimpleNamespace(num_workers=4))
+    for _ in range(2):
+        collate(batch[:1])
+    assert collate.frames_of._clips.limit == limit / 4
+
+
 def test_every_core_but_one_reads_where_a_gpu_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(section: dict[str, Any], cpu: bool, **variables: str) -> tuple[int, bool]:
         arguments = training_arguments({"bf16": False, **section}, tmp_path)
