@@ -70,8 +70,8 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
         raise LongVPOError(
             f"{hit} of {len(rows)} triplets need videos that cannot be used, {len(faults)} of {len(videos)}"
             f"{', such as' if len(faults) > 3 else ''}: {shown}. Set data.videos.{source} to the folder that holds "
-            "them, or build the dataset again without them; a dataset that was built with `embed: frames` trains on its "
-            "own frames by data.videos={}"
+            "them, or build the dataset again without them; one that was built with `embed: frames` has its frames: "
+            "data.videos={} trains on those"
         )
 
 
