@@ -12,6 +12,7 @@ what stock TRL computes: `loss_difference` is relative to stock's loss there.
     ours          the same setting; the reference is scored at each step
     precomputed   the same setting; the reference was scored before
     full          the same setting; the reference is scored on the whole context, so that the loss is stock's
+    ours_read     as ours, and each step reads its frames from a folder of kept ones (video.frames) and makes its batch
     stock_plain, ours_plain   without checkpointing
     ours_kept     without checkpointing; the reference was scored before, and the clips' vision features are kept
 
@@ -43,17 +44,19 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from trl import DPOTrainer
 
+from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.run import training_arguments
 from longvpo.training.step.trainer import AnchoredDPOTrainer
+from longvpo.video.frames import ClipFrames, write_video
 
 CLIP = 8  # frames
 SIDE = 112  # pixels
 STEPS = 3
 TURNS = 3
 PEER_FRAMES = (64, 256)
-SIDES = ("stock", "ours", "precomputed", "full", "stock_plain", "ours_plain", "ours_kept")
+SIDES = ("stock", "ours", "precomputed", "full", "ours_read", "stock_plain", "ours_plain", "ours_kept")
 PLAIN = ("stock_plain", "ours_plain", "ours_kept")  # without gradient checkpointing
 
 
@@ -154,6 +157,17 @@ class Noise:
         return CLIP
 
 
+def kept_on_disk(frames: int, folder: str) -> ClipFrames:
+    """Frames of the same clips of a video of noise, of which the first reader keeps what it decodes."""
+    place = Path(folder) / f"noise-{frames}"
+    place.mkdir(exist_ok=True)
+    if not (place / "noise").is_file():
+        pictures = np.random.default_rng(0).integers(0, 256, (frames, SIDE, SIDE, 3), dtype=np.uint8)
+        write_video(place / "noise.mp4", pictures, 1)
+        (place / "noise.mp4").rename(place / "noise")
+    return ClipFrames(VideoSection(frames=place / "kept", cache_gb=1e-9), {"noise": place})
+
+
 def row(frames: int) -> dict[str, Any]:
     clips = [
         {"source": "noise", "video": "noise", "start": float(start), "end": float(start + CLIP)}
@@ -184,12 +198,14 @@ class Side:
             "save_strategy": "no",
         }
         options = {"vision_cache_gb": 1.0} if name == "ours_kept" else {}
+        self.reads = name == "ours_read"
+        frames_of = kept_on_disk(frames, folder) if self.reads else Noise()
         self.trainer = (StockTrainer if stock else AnchoredDPOTrainer)(
             model=model,
             args=training_arguments(section, Path(folder)),
             train_dataset=Dataset.from_list([self.row]),
             processing_class=processor,
-            data_collator=(StockCollator if stock else AnchoredCollator)(processor, Noise()),
+            data_collator=(StockCollator if stock else AnchoredCollator)(processor, frames_of),
             peft_config=LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM"),
             **options,
         )
@@ -217,6 +233,8 @@ class Side:
     def timed(self) -> float:
         gc.collect()
         start = time.process_time()
+        if self.reads:
+            self.batch = self.trainer.data_collator([self.row])
         self.step()
         return time.process_time() - start
 
