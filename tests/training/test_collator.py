@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from support.stage2 import collator
 from support.world import TINY
@@ -12,6 +13,7 @@ from transformers.video_utils import VideoMetadata
 
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
+from longvpo.video import frames
 from longvpo.video.joined import at_rate, join, thin
 
 
@@ -53,3 +55,18 @@ def test_a_context_beyond_the_frame_budget_is_thinned(stage2_rows: list[dict[str
     assert "reference" not in narrow([row | {"reference": "full"}])
     narrow([row | {"reference": "full"}, row])
     assert [len(item["frames_indices"]) for item in narrow.processor.told] == [8] * 5
+
+
+def test_no_frame_is_decoded_that_is_not_shown(
+    stage2_rows: list[dict[str, Any]], world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded, decode = [], frames.read_frames
+
+    def counted(path: Path, times: Any, *args: Any) -> Any:
+        decoded.append(len(times))
+        return decode(path, times, *args)
+
+    monkeypatch.setattr(frames, "read_frames", counted)
+    row = stage2_rows[7] | {"reference": "full"}  # 8 clips of 4 frames
+    collator(world, frame_budget=10)([row])
+    assert sum(decoded) == 10, "not 32"
