@@ -35,7 +35,7 @@ def remembered(kind: str, path: Path, find: Callable[[Path], Any]) -> Any:
         find: gives what JSON can hold: a list, where another run could not tell it from a tuple.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file is missing.
         Exception: what `find` raises.
     """
     state, known = _state(path), _known(kind)  # before it is read: what is written meanwhile changes the state
@@ -50,7 +50,7 @@ def is_remembered(kind: str, path: Path) -> bool:
     """Whether `remembered` would find nothing anew."""
     try:
         return _state(path) in _known(kind)
-    except OSError:  # there is no such file
+    except OSError:  # it is missing
         return False
 
 

@@ -1,4 +1,4 @@
-"""The attention of a model by its recipe, for language and vision apart, refused where this machine has none such.
+"""The attention of a model by its recipe, for language and vision apart, refused where this machine lacks it.
 
 The rule: no table of families. A model's configuration says which of its parts is the language model.
 """
@@ -19,7 +19,7 @@ def attention_of(section: ModelSection, kind: Any, config: Any) -> dict[str, Any
         kind: the class that loads the model.
 
     Raises:
-        LongVPOError: the model, or this machine, has no such attention.
+        LongVPOError: the model, or this machine, lacks that attention.
     """
     text = config.get_text_config()
     named = {} if section.attention is None else section.attention.model_dump(exclude_none=True)

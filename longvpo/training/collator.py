@@ -17,6 +17,7 @@ Rows that bring `ref_chosen_logps` and `ref_rejected_logps` give these, (n,) eac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ class Video(NamedTuple):
     clips: list[ClipKey]
 
 
-def places_of(row: dict[str, Any], kind: Reference) -> list[int]:
+def places_of(row: Mapping[str, Any], kind: Reference) -> list[int]:
     """Places of the clips that a side sees, in the context of its row."""
     anchors = row["anchors"]
     return {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}[kind]
@@ -66,13 +67,10 @@ class AnchoredCollator:
     token_budget: int | None = None
     fit: Fit = "letterbox"
     later: bool = False
-    _begun: bool = False
+    _shares: bool = False  # the memory for frames with other workers
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Raises LongVPOError when a video of a triplet cannot be read, or its clips do not fit into the budget."""
-        if not self._begun:
-            self._begun = True
-            self._begin()
         batch = self._side(rows, ["full"] * len(rows))
         if SCORES[0] in rows[0]:
             import torch
@@ -82,19 +80,21 @@ class AnchoredCollator:
             batch["reference"] = self.reference(rows)
         return batch
 
-    def _begin(self) -> None:
-        """A worker has its part of the memory for frames, of which each has one of its own."""
-        from torch.utils.data import get_worker_info
-
-        worker = get_worker_info()
-        if worker is not None:
-            self.frames_of.shared_by(worker.num_workers)
-
     def reference(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """What the reference sees of the rows, with both answers."""
         return self._side(rows, [row["reference"] for row in rows])
 
+    def _share_memory(self) -> None:
+        """Each worker keeps frames of its own: it takes its part of the memory for them, once."""
+        from torch.utils.data import get_worker_info
+
+        worker = get_worker_info()
+        if worker is not None and not self._shares:
+            self._shares = True
+            self.frames_of.shared_by(worker.num_workers)
+
     def _side(self, rows: list[dict[str, Any]], kinds: list[Reference]) -> dict[str, Any]:
+        self._share_memory()
         videos = []
         for row, kind in zip(rows, kinds, strict=True):
             videos.append(self._video(row["context"], places_of(row, kind)))

@@ -17,6 +17,7 @@ from torch.utils.data import Sampler
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import skeleton_of
 from longvpo.training.arithmetic import Arithmetic
+from longvpo.training.collator import places_of
 from longvpo.video.frames import sample_times
 
 if TYPE_CHECKING:
@@ -134,6 +135,5 @@ def reference_tokens(recipe: TrainRecipe, row: Mapping[str, Any], length: RowLen
         return length.tokens
     video = recipe.video
     counts = [len(sample_times(clip["start"], clip["end"], video.fps, video.max_frames)) for clip in row["context"]]
-    places = row["anchors"][:1] if row["reference"] == "anchor" else row["anchors"]
-    frames = min(sum(counts[place] for place in places), recipe.frame_budget or sum(counts))
+    frames = min(sum(counts[place] for place in places_of(row, row["reference"])), recipe.frame_budget or sum(counts))
     return length.tokens - length.video + round(length.video * min(frames / length.frames, 1.0))

@@ -28,7 +28,7 @@ def train_and_eval_rows(
     Those of a split are all its rows of `data.config`; a share is of all rows that would be trained on.
 
     Raises:
-        LongVPOError: what `training_rows` raises, or no such share of the rows can be set aside.
+        LongVPOError: what `training_rows` raises, or that share of the rows cannot be set aside.
     """
     data, rows = recipe.data, training_rows(recipe, seed, left_out)
     if data.eval is None:
@@ -36,7 +36,7 @@ def train_and_eval_rows(
     if isinstance(data.eval, str):
         split = data.model_copy(update={"split": data.eval, "mix": ()})
         return rows, training_rows(recipe.model_copy(update={"data": split}), seed, left_out)
-    aside = set(_drawn(rows["context"], data.eval, seed))
+    aside = set(_drawn(rows["context"][:], data.eval, seed))
     kept = [place for place in range(len(rows)) if place not in aside]
     return rows.select(kept), rows.select(sorted(aside))
 
@@ -90,8 +90,8 @@ def videos_of(context: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def on_both_sides(rows: Dataset, evals: Dataset) -> int:
     """How many rows of a split show a video that is trained on."""
-    known = {video for context in rows["context"] for video in videos_of(context)}
-    return sum(not known.isdisjoint(videos_of(context)) for context in evals["context"])
+    known = {video for context in rows["context"][:] for video in videos_of(context)}
+    return sum(not known.isdisjoint(videos_of(context)) for context in evals["context"][:])
 
 
 def told(rows: Dataset, evals: Dataset) -> str:

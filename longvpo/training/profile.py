@@ -27,6 +27,8 @@ from longvpo.training.arithmetic import Arithmetic, peak_of
 from longvpo.training.counting import RowLength
 from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.plan import estimate
+from longvpo.training.processes import check_processes
+from longvpo.training.rows import SCORES
 from longvpo.training.run import make_trainer
 from longvpo.training.start import frames_of_recipe, starting_adapter
 from longvpo.training.step.phases import Phases, phase, recording
@@ -103,6 +105,7 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     section |= {"max_steps": steps + 1, "save_strategy": "no", "logging_steps": steps + 1}
     with tempfile.TemporaryDirectory(prefix="longvpo-") as folder:
         arguments = training_arguments(section, Path(folder))
+        check_processes(arguments)
         start = starting_adapter(recipe)
         rows, _ = train_and_eval_rows(recipe, arguments.seed)
         frames_of = frames_of_recipe(recipe)
@@ -110,6 +113,9 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
         processor = load_processor(recipe.base)
         lengths = row_lengths(recipe, rows, processor, frames_of)
         check_budget(recipe, rows, lengths, processor)
+        if recipe.reference_log_probs == "precomputed":  # a run scores before its first step; any number does here
+            for name in SCORES:
+                rows = rows.add_column(name, [0.0] * len(rows))
         with refusals(section), redirect_stdout(sys.stderr), recording() as phases:
             trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths)
             watch, compute, backward = Watch(phases), trainer.compute_loss, trainer.accelerator.backward

@@ -14,9 +14,10 @@ from trl import DPOConfig
 
 from longvpo.errors import say
 from longvpo.training.counting import RowLength
+from longvpo.video.extent import cores
 
 MOST = 16  # workers of one process: a step takes a second or more, and they read some hundred frames in that time
-AHEAD = 2  # rows that each worker has ready; torch's own default
+AHEAD = 2  # micro-batches that each worker has ready; torch's own default
 SHARED = "/dev/shm"  # where processes on Linux hand tensors over
 
 
@@ -28,34 +29,31 @@ def set_workers(arguments: DPOConfig, section: dict[str, Any], longest: RowLengt
     """
     if "dataloader_num_workers" not in section and not arguments.use_cpu:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        arguments.dataloader_num_workers = workers_of(cores() // local - 1, frame_bytes(longest), local)
+        arguments.dataloader_num_workers = workers_of(
+            cores() // local - 1, frame_bytes(longest) * arguments.per_device_train_batch_size, local
+        )
     if arguments.dataloader_num_workers:
         arguments.dataloader_persistent_workers = section.get("dataloader_persistent_workers", True)
 
 
-def workers_of(free: int, row: int, processes: int = 1) -> int:
-    """How many of the free cores load batches: as many as have room to hand their rows over, where that is bounded.
+def workers_of(free: int, batch: int, processes: int = 1) -> int:
+    """How many of the free cores load batches: as many as have room to hand these over, where that is bounded.
 
     Args:
-        row: bytes of the longest row's frames.
+        batch: bytes of a micro-batch's frames.
         processes: those of this machine, which share that room.
     """
     wanted = min(max(free, 0), MOST)
     if not wanted or not os.path.isdir(SHARED):
         return wanted
     room = shutil.disk_usage(SHARED).free // processes
-    fit = int(room // ((AHEAD + 1) * row))
+    fit = int(room // ((AHEAD + 1) * batch))
     if fit < wanted:
         say(
             f"warning: {fit} processes read videos where {wanted} could: {SHARED} has room for {room / 1e9:.1f} GB. "
             "Give it more (docker run --shm-size=16g), or set training.dataloader_num_workers yourself"
         )
     return min(fit, wanted)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def frame_bytes(length: RowLength) -> int:

@@ -44,7 +44,7 @@ def look_at(paths: Sequence[Path], threads: int) -> Iterator[Path]:
     A file without an extent passes: it says why when it is asked for.
     """
     unknown = sum(not is_remembered(_kind(), path) for path in paths)
-    asked = min(unknown // FILES, _cores())
+    asked = min(unknown // FILES, cores())
     with ExitStack() as stack:
         find = stack.enter_context(closing(_Processes(asked))).ask if asked > 1 else None
 
@@ -56,8 +56,8 @@ def look_at(paths: Sequence[Path], threads: int) -> Iterator[Path]:
         yield from stack.enter_context(ThreadPoolExecutor(max(asked, threads))).map(one, paths)
 
 
-def _cores() -> int:
-    """Those that this process may use; macOS does not say."""
+def cores() -> int:
+    """Cores that this process may use; macOS does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -46,9 +46,10 @@ def test_a_profile_adds_up_and_leaves_nothing(
     assert found["tflop_a_step"] > 0
     assert list(tmp_path.iterdir()) == []
 
-    assert run(monkeypatch, *arguments, "1", "lora.r=4") == 0
+    assert run(monkeypatch, *arguments, "1", "lora.r=4", "reference_log_probs=precomputed") == 0
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()[:10]] == ["phase", *PHASES, "other", "step"]
+    assert out.splitlines()[3].split() == ["reference", "0.000", "0.0%"], "a run scores it before its first step"
     assert run(monkeypatch, *arguments, "0") == 1
     assert "--profile takes the number of steps" in capsys.readouterr().err
 

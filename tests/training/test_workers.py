@@ -44,11 +44,10 @@ def test_workers_share_the_memory_for_frames(
     collate, limit = trainer.data_collator, 2e9
     assert collate.frames_of._clips.limit == limit
     collate(batch[:1])
-    assert collate.frames_of._clips.limit == limit, "it is no worker"
-    collate._begun = False
+    assert collate.frames_of._clips.limit == limit, "it is no worker; those that are started later are"
     monkeypatch.setattr("torch.utils.data.get_worker_info", lambda: SimpleNamespace(num_workers=4))
-    for _ in range(2):
-        collate(batch[:1])
+    for collate_fn in (collate.reference, collate, collate):  # one pass scores the reference, another one trains
+        collate_fn(batch[:1])
     assert collate.frames_of._clips.limit == limit / 4
 
 
@@ -64,6 +63,7 @@ def test_every_core_but_one_reads_where_a_gpu_computes(tmp_path: Path, monkeypat
     monkeypatch.setattr(workers, "cores", lambda: 16)
     monkeypatch.setattr(workers.shutil, "disk_usage", lambda path: SimpleNamespace(free=64e9))
     assert found({}, cpu=False) == (15, True)
+    assert found({"per_device_train_batch_size": 64}, cpu=False) == (2, True), "each hands whole micro-batches over"
     assert found({"dataloader_num_workers": 3}, cpu=False) == (3, True)
     assert found({"dataloader_num_workers": 3, "dataloader_persistent_workers": False}, cpu=False) == (3, False)
     assert found({}, cpu=True) == (0, False), "the cores are the device"

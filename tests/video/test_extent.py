@@ -81,7 +81,7 @@ def test_processes_find_what_this_one_finds(
                 self.wait()
 
     monkeypatch.setattr(module, "FILES", 1)
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr(subprocess, "Popen", Started)
     assert list(look_at(films, 4)) == films
     assert len(started) == 2
