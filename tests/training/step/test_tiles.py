@@ -21,6 +21,7 @@ from longvpo.training.plan import plan_training
 from longvpo.training.rows import training_rows
 from longvpo.training.run import make_trainer as trainer_of
 from longvpo.training.step import tiles
+from longvpo.training.tokens import row_lengths
 from longvpo.video.frames import ClipFrames
 
 TILE = 16
@@ -83,7 +84,9 @@ def test_a_recipe_sets_them_and_the_plan_knows(dataset: Path, world: Path, tmp_p
     arguments = training_arguments(tiled.training, tmp_path)
     frames_of = ClipFrames(tiled.video, tiled.data.videos)
     rows = training_rows(tiled, arguments.seed)
-    trainer = trainer_of(tiled, arguments, rows, None, load_processor(tiled.base), frames_of)
+    processor = load_processor(tiled.base)
+    lengths = row_lengths(tiled, rows, processor, frames_of)
+    trainer = trainer_of(tiled, arguments, rows, None, processor, frames_of, lengths)
     mlp = trainer.model.get_base_model().model.language_model.layers[0].mlp
     assert mlp.forward.args[1] == TILE
 
