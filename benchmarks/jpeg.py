@@ -23,6 +23,7 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import training_arguments
 from longvpo.training.run import make_trainer
+from longvpo.training.tokens import row_lengths
 from longvpo.video.frames import ClipFrames, duration
 
 SECONDS = 4
@@ -46,7 +47,8 @@ def losses(folder: Path, kept: Path) -> dict[str, list[float]]:
     rows, processor = rows_of(folder), load_processor(recipe.base)
     arguments = training_arguments(recipe.training, kept / "run")
     exact = ClipFrames(recipe.video, {"s": folder})
-    trainer = make_trainer(recipe, arguments, rows, None, processor, exact)
+    lengths = row_lengths(recipe, rows, processor, exact)
+    trainer = make_trainer(recipe, arguments, rows, None, processor, exact, lengths)
     found = {}
     for name in ("exact", *QUALITIES):
         if name != "exact":

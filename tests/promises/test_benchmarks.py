@@ -40,3 +40,11 @@ def test_a_step_against_stock_trl(tmp_path: Path) -> None:
     stock, full = (dpo_step.Side(name, 8, str(tmp_path)) for name in ("stock", "full"))
     assert full.step() == pytest.approx(stock.step(), rel=1e-5)
     assert full.flops() < stock.flops()
+
+
+def test_what_jpeg_costs(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    for path in sorted((world / "videos").glob("*.mp4"))[:4]:
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setattr(sys, "argv", ["jpeg.py", str(tmp_path), "--json"])
+    runpy.run_path(str(BENCHMARKS / "jpeg.py"), run_name="__main__")
+    assert json.loads(capsys.readouterr().out)["rows"] == 2
