@@ -181,7 +181,7 @@ class Side:
         )
         self.batch = self.trainer._prepare_inputs(self.trainer.data_collator([row]))
         if name in SCORED_BEFORE:
-            with torch.no_grad(), self.trainer.compute_loss_context_manager():
+            with torch.no_grad():
                 seen = self.trainer.with_features(self.batch.pop("reference"))
                 chosen, rejected = self.trainer.compute_ref_log_probs(self.trainer.model, seen)
             self.batch |= {"ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
@@ -191,7 +191,7 @@ class Side:
 
     def step(self) -> float:
         with self.trainer.maybe_activation_offload_context:
-            with self.trainer.compute_loss_context_manager():
+            with self.trainer.accelerator.autocast():  # as train() has accelerate wrap the model
                 loss = self.trainer.compute_loss(self.trainer.model, dict(self.batch))
             loss.backward()
         return float(loss.item())

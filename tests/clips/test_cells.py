@@ -113,6 +113,7 @@ def test_an_evaluation_counts_any_answer_of_a_list(tmp_path: Path, monkeypatch: 
         assert "what?" not in {request.text for request in batch}
         return [Answer({"what is 0?": "Number 0!", "what is 1?": "red"}.get(one.text, "blue")) for one in batch]
 
+    monkeypatch.setattr(ask, "takes_features", lambda *_: False)
     monkeypatch.setattr(ask, "answer", answer)
     results = evaluate(recipe, tmp_path / "out")
     assert results["needle"]["base"]["1"] == 66.7

@@ -18,7 +18,7 @@ from longvpo.io.files import read_json, read_text, read_yaml, write_text
 from longvpo.release import card_file
 
 PACKAGE = Path(longvpo.__file__).parent
-NO_TEXT = {"av", "tarfile", "hub", "archive", "material", "os"}  # whose open() is of other things than texts
+NO_TEXT = {"Image", "av", "tarfile", "hub", "archive", "material", "os"}  # whose open() is of other things than texts
 
 
 def by_the_locale(call: ast.Call) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from longvpo.errors import LongVPOError
 from longvpo.models.features import Features
@@ -85,6 +86,10 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
         self._check_vision()
         scoring.install(core)
         why_not = packing.install(core)
+        if self.args.bf16 or self.args.fp16:  # autocast makes them of the inputs what a copy in float32 would become
+            for layer in self.model.modules():
+                if isinstance(layer, BaseTunerLayer):
+                    layer.cast_input_dtype_enabled = False
         self.packed = why_not is None
         if why_not:
             warnings.warn(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from support.families import FAMILIES
 from support.trainers import difference, make_trainer, step
 
@@ -192,3 +193,26 @@ def test_a_video_that_both_see_is_encoded_once(
     monkeypatch.setattr(Vision, "encode", lambda self, *given: seen.append(len(given[1])) or encode(self, *given))
     trainer.compute_loss(trainer.model, trainer.data_collator(batch))
     assert seen == [4, 1, 2, 1, 1], "three contexts, and the anchors of the first and the last"
+
+
+@pytest.mark.parametrize("name", ["internvl", "tiny"])
+def test_under_autocast_adapters_take_inputs_as_they_are(
+    name: str, batch: list[dict[str, Any]], world: Path, tmp_path: Path
+) -> None:
+    """A copy in float32 of each adapter's input would become the same bfloat16 again."""
+    found = []
+    for casts in (False, True):
+        trainer = make_trainer(name, batch, world, tmp_path, bf16=True)
+        layers = [one for one in trainer.model.modules() if isinstance(one, BaseTunerLayer)]
+        assert layers
+        assert not any(layer.cast_input_dtype_enabled for layer in layers)
+        for layer in layers:
+            layer.cast_input_dtype_enabled = casts
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = trainer.compute_loss(trainer.model, trainer.data_collator(batch))
+        loss.backward()
+        gradients = [one.grad for one in trainer.model.parameters() if one.grad is not None]
+        found.append([loss.detach(), *gradients])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    plain = make_trainer(name, batch, world, tmp_path)
+    assert all(one.cast_input_dtype_enabled for one in plain.model.modules() if isinstance(one, BaseTunerLayer))
