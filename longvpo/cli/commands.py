@@ -129,7 +129,7 @@ def frames(recipe: options.RecipeName, overrides: options.Overrides = None, as_j
     from longvpo.training.filling import fill_frames
 
     print_values(fill_frames(loaded), as_json, keys=("files", "frames", "bytes", "decoded", "seconds"))
-    say(f"next:    longvpo train {recipe} {' '.join(map(shlex.quote, overrides or []))}".rstrip())
+    say(f"next:    longvpo train {shlex.join([recipe, *(overrides or [])])}")
 
 
 @app.command()
