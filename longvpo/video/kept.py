@@ -1,8 +1,8 @@
 """Sampled frames, kept on disk: no video is decoded twice, whoever asks, and none need be there any more.
 
 A file holds the pictures of one request: of a video, told by its sha256, at some times. It is never changed. Its name
-is the hash of video, times, size and quality, so that builds, trainings and machines may share a folder. The decoder is
-not in it: decord and PyAV scale a little differently, and all see the pictures of the one that came first.
+is the hash of video, times, size and quality, so that builds, trainings and machines may share a folder. The decoder
+is not in it: decord and PyAV scale a little differently, and all see the pictures of the one that came first.
 
 The rule: a file is whole or a miss. It appears by one rename, and every part of it has a checksum; one that is damaged
 is written again. What cannot be kept is decoded again, and ends no run.
