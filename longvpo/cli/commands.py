@@ -89,9 +89,7 @@ def train(
     collection: options.Collection = None,
     overwrite_card: options.OverwriteCard = False,
     dry_run: options.DryRun = False,
-    profile: Annotated[
-        int | None, typer.Option(help="Only time so many steps, by phase; nothing is written.", show_default=False)
-    ] = None,
+    profile: options.Profile = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a QLoRA adapter on triplets. The same command again resumes from the last checkpoint."""

@@ -39,3 +39,6 @@ OverwriteCard = Annotated[
     bool, typer.Option("--overwrite-card", help="Put the new card over one that was written or edited by hand.")
 ]
 FIRST_TAG = "v0.1.0"
+Profile = Annotated[
+    int | None, typer.Option(help="Only time so many steps, by phase; nothing is written.", show_default=False)
+]

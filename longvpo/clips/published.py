@@ -24,7 +24,7 @@ SAMPLED = ("fps", "max_frames", "short_side")  # keys of `video` that frames wer
 
 
 class PublishedFrames:
-    """The pictures in the column `frames` of configs `clips` and `scenes`, as video.frames.Published.
+    """The pictures in the column `frames` of configs `clips` and `scenes`, as video.kept.Published.
 
     Args:
         dataset: its name, for messages.

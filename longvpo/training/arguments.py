@@ -103,6 +103,7 @@ def training_arguments(section: dict[str, Any], output_dir: Path, evaluates: boo
         "project": "longvpo",  # in Trackio
         "logging_steps": 10,
         "ddp_find_unused_parameters": False,  # all adapters take part in every row
+        "ddp_timeout": 4 * 3600,  # seconds: others wait while one looks at all videos the first time
     }
     if evaluates:
         batch = section.get("per_device_train_batch_size", DPOConfig.per_device_train_batch_size)

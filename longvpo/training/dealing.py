@@ -18,7 +18,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import skeleton_of
 from longvpo.training.arithmetic import Arithmetic
 from longvpo.training.collator import places_of
-from longvpo.video.frames import sample_times
+from longvpo.video.frames import ClipFrames
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -116,7 +116,7 @@ def efficiency(costs: Sequence[float], processes: int, batch: int, accumulated: 
 
 
 def row_costs(
-    recipe: TrainRecipe, rows: Dataset, lengths: Sequence[RowLength], arguments: DPOConfig
+    recipe: TrainRecipe, rows: Dataset, lengths: Sequence[RowLength], arguments: DPOConfig, frames_of: ClipFrames
 ) -> list[float] | None:
     """What each row costs, in floating point operations; None where every process has one row at a time to itself."""
     if arguments.world_size == arguments.per_device_train_batch_size == 1:
@@ -124,16 +124,15 @@ def row_costs(
     cost = Arithmetic(skeleton_of(recipe.base))
     scored = recipe.reference_log_probs != "each_step"
     return [
-        cost.step(length, 0 if scored else reference_tokens(recipe, row, length))
+        cost.step(length, 0 if scored else reference_tokens(row, length, frames_of, recipe.frame_budget))
         for row, length in zip(rows.select_columns(["context", "anchors", "reference"]), lengths, strict=True)
     ]
 
 
-def reference_tokens(recipe: TrainRecipe, row: Mapping[str, Any], length: RowLength) -> int:
+def reference_tokens(row: Mapping[str, Any], length: RowLength, frames_of: ClipFrames, budget: int | None) -> int:
     """Tokens of what the reference sees of a triplet, with both answers: as many a frame as in the whole context."""
     if row["reference"] == "full":
         return length.tokens
-    video = recipe.video
-    counts = [len(sample_times(clip["start"], clip["end"], video.fps, video.max_frames)) for clip in row["context"]]
-    frames = min(sum(counts[place] for place in places_of(row, row["reference"])), recipe.frame_budget or sum(counts))
+    seen = sum(frames_of.count(row["context"][place]) for place in places_of(row, row["reference"]))
+    frames = seen if budget is None else min(seen, budget)
     return length.tokens - length.video + round(length.video * min(frames / length.frames, 1.0))

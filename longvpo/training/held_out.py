@@ -35,7 +35,7 @@ def train_and_eval_rows(
         return rows, rows.select([])
     if isinstance(data.eval, str):
         split = data.model_copy(update={"split": data.eval, "mix": ()})
-        return rows, training_rows(recipe.model_copy(update={"data": split}), seed, left_out)
+        return rows, training_rows(recipe.model_copy(update={"data": split}), seed, Counter())
     aside = set(_drawn(rows["context"][:], data.eval, seed))
     kept = [place for place in range(len(rows)) if place not in aside]
     return rows.select(kept), rows.select(sorted(aside))

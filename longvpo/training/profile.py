@@ -93,8 +93,8 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
 
     Returns:
         recipe, hardware; steps, seconds_a_step, and seconds a step by phase (PHASES, and `other`); data_wait_share;
-        tokens_per_second of one process; tflop_a_step of one process, and mfu where the device's peak is known;
-        memory_gb and memory_gb_estimate.
+        tokens_per_second; tflop_a_step, and mfu where the device's peak is known, which is the data sheet's;
+        memory_gb, on a CPU that of the whole process, and memory_gb_estimate, of what lies on a device; workers.
 
     Raises:
         LongVPOError: as train.
@@ -106,6 +106,8 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="longvpo-") as folder:
         arguments = training_arguments(section, Path(folder))
         check_processes(arguments)
+        if arguments.world_size > 1:
+            raise LongVPOError("--profile times one process: leave `accelerate launch` out")
         start = starting_adapter(recipe)
         rows, _ = train_and_eval_rows(recipe, arguments.seed)
         frames_of = frames_of_recipe(recipe)

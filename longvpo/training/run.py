@@ -263,7 +263,7 @@ def make_trainer(
         peft_config=None if start else lora_config(recipe.lora, recipe.base),
         vision_cache_gb=recipe.vision_cache_gb,
         longest=[[rows[place] for place in some] for some in worst],
-        costs=row_costs(recipe, rows, lengths, arguments),
+        costs=row_costs(recipe, rows, lengths, arguments, frames_of),
     )
     if recipe.mlp_tokens is not None:
         tiles.install(trainer.model.get_base_model(), recipe.mlp_tokens)

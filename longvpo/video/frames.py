@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from longvpo.recipe.sections import JPEG_QUALITY, Backend, VideoSection
 from longvpo.video.container import local
 from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
 from longvpo.video.extent import extent
-from longvpo.video.kept import KeptFrames, hash_of
+from longvpo.video.kept import KeptFrames, Published, hash_of
 from longvpo.video.pictures import decoded, encoded, size_of
 from longvpo.video.probe import SLACK, Extent, probe
 from longvpo.video.recent import Recent
@@ -125,18 +125,6 @@ def write_video(path: Path, frames: np.ndarray, fps: int | Fraction) -> None:
         container.mux(stream.encode())
 
 
-class Published(Protocol):
-    """Pictures of clips that a dataset published. It can be sent to workers."""
-
-    quality: int  # JPEG's
-
-    def has(self, clip: Mapping[str, Any]) -> bool: ...
-
-    def count(self, clip: Mapping[str, Any]) -> int: ...
-
-    def pictures(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> list[bytes]: ...
-
-
 class ClipFrames:
     """Sampled frames of clips, each decoded once while it is in memory; the least recently used leaves first.
 
@@ -236,7 +224,8 @@ class ClipFrames:
         """What tells the content of a clip's frames apart, without reading them: it changes with the video."""
         origin, said = self.origin(clip), self._said(clip)
         file = None if origin["from"] == "published" or (self.kept and said) else self._file(clip).stat()
-        about = [said] if file is None else [file.st_size, file.st_mtime_ns]
+        nameless = self.published.dataset if self.published else None
+        about = [said or nameless] if file is None else [file.st_size, file.st_mtime_ns]
         return about if origin["from"] == "videos" else [*about, origin["quality"]]
 
     def __call__(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> np.ndarray:

@@ -16,10 +16,11 @@ import os
 import re
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -38,6 +39,19 @@ NONE = np.empty(0)  # the times in a file that only says the size of a video's f
 NAME = re.compile(r"[0-9a-f]{64}")
 LOOKS = 100  # the folder's size is looked at once in this part of its bound
 HOUR = 3600.0  # seconds: how exactly it is known when a file was read last; a dead process's file is as old
+
+
+class Published(Protocol):
+    """Pictures of clips that a dataset published. It can be sent to workers."""
+
+    dataset: str  # which published them
+    quality: int  # JPEG's
+
+    def has(self, clip: Mapping[str, Any]) -> bool: ...
+
+    def count(self, clip: Mapping[str, Any]) -> int: ...
+
+    def pictures(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> list[bytes]: ...
 
 
 class KeptFrames:

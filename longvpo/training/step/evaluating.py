@@ -1,5 +1,7 @@
 """Evaluation while a run trains: TRL's, in which each triplet counts once, and after which training goes on.
 
+(Where several processes cannot share the triplets evenly, accelerate fills up with the first ones, which count twice.)
+
 The log gains `eval_loss`; `eval_rewards/accuracies`, the share of triplets in which the policy has moved towards the
 chosen answer more than towards the rejected one; `eval_rewards/margins`, `eval_reference/margins`, and others.
 """
