@@ -41,7 +41,7 @@ def remembered(kind: str, path: Path, find: Callable[[Path], Any]) -> Any:
     state, known = _state(path), _known(kind)  # before it is read: what is written meanwhile changes the state
     if state not in known:
         known[state] = find(path)
-        with _lock, suppress(OSError):
+        with _lock, suppress(OSError, ValueError):
             append_lines(_own(_folder(kind)), [[state, known[state]]])
     return known[state]
 
@@ -103,7 +103,7 @@ def _own(folder: Path) -> Path:
 
 def _load(kind: str) -> dict[str, Any]:
     known: dict[str, Any] = {}
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # huggingface_hub's, of a folder that is a file
         folder = _folder(kind)
         files = list(folder.glob("*.jsonl"))
         lines = (line for line in read_lines(folder) if isinstance(line, list) and len(line) == 2)

@@ -42,7 +42,9 @@ NOT_OURS = {  # keys, or how they begin, and what does that instead
     ("resume_from_checkpoint", "save_only_model"): (
         "a run that was killed resumes from its last whole checkpoint with the same command"
     ),
-    ("train_sampling_strategy=group_by_length",): "how long a row is shows only when its frames are read",
+    ("train_sampling_strategy=group_by_length", "train_sampling_strategy=batch_rebalance"): (
+        "rows are dealt to processes and micro-batches by their cost as it is"
+    ),
     ("trust_remote_code",): "no code comes with a base",
 }
 HARMLESS = (None, False, "", "no", "none", "false")

@@ -8,6 +8,7 @@ the work: each takes the clips in an order of its own.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
     if recipe.video.frames is None:
         raise LongVPOError("this recipe keeps no frames: set video.frames to a folder for them")
     started = time.monotonic()
+    _check_writable(recipe.video.frames)
     arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
     rows = concatenate_datasets(train_and_eval_rows(recipe, arguments.seed))
     frames_of = frames_of_recipe(recipe)
@@ -54,13 +56,12 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
         """Whether it was not kept before."""
         clip, places = one
         try:
-            if frames_of.kept_bytes(clip, places):
-                return False
-            frames_of.keep(clip, places)
+            before = frames_of.kept_bytes(clip, places)
+            frames_of.keep(clip, places)  # it reads what is kept: a damaged file is written anew
+            return not before
         except VideoError as error:
             unreadable[f"{clip['source']}/{clip['video']}"] = str(error)
             return False
-        return True
 
     with ThreadPoolExecutor(recipe.video.workers) as pool:
         decoded = sum(tqdm(pool.map(keep, wanted), "frames", len(wanted), disable=None))
@@ -84,6 +85,18 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
         "unreadable": dict(sorted(unreadable.items())),
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises LongVPOError where frames cannot be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise LongVPOError(
+            f"no frames can be kept in {folder}: {error.strerror}; set video.frames to another folder"
+        ) from error
 
 
 def _distinct(rows: Any, frames_of: ClipFrames, budget: int | None) -> Iterator[Asked]:

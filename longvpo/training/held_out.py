@@ -34,8 +34,13 @@ def train_and_eval_rows(
     if data.eval is None:
         return rows, rows.select([])
     if isinstance(data.eval, str):
+        if data.eval == data.split:
+            raise LongVPOError(f"data.eval: {data.eval} is the split that is trained on: name another, or a share")
         split = data.model_copy(update={"split": data.eval, "mix": ()})
-        return rows, training_rows(recipe.model_copy(update={"data": split}), seed, Counter())
+        try:
+            return rows, training_rows(recipe.model_copy(update={"data": split}), seed, Counter())
+        except LongVPOError as error:
+            raise LongVPOError(f"data.eval: {data.eval}: {error}") from error
     aside = set(_drawn(rows["context"][:], data.eval, seed))
     kept = [place for place in range(len(rows)) if place not in aside]
     return rows.select(kept), rows.select(sorted(aside))

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
 from longvpo.release.provenance import hardware
 from longvpo.training.adapter import skeleton_of
-from longvpo.training.arguments import refusals, training_arguments
+from longvpo.training.arguments import refusals, steps_of, training_arguments
 from longvpo.training.arithmetic import Arithmetic, peak_of
 from longvpo.training.counting import RowLength
 from longvpo.training.held_out import train_and_eval_rows
@@ -32,9 +32,10 @@ from longvpo.training.rows import SCORES
 from longvpo.training.run import make_trainer
 from longvpo.training.start import frames_of_recipe, starting_adapter
 from longvpo.training.step.phases import Phases, phase, recording
-from longvpo.training.step.watching import peak_memory
+from longvpo.training.step.watching import Progress, peak_memory
 from longvpo.training.tokens import check_budget, row_lengths
 from longvpo.training.videos import check_videos
+from longvpo.training.workers import reading
 
 PHASES = ("data", "vision", "reference", "prompt", "answers", "backward", "optimizer")
 LEFT_OUT = (
@@ -110,6 +111,7 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
             raise LongVPOError("--profile times one process: leave `accelerate launch` out")
         start = starting_adapter(recipe)
         rows, _ = train_and_eval_rows(recipe, arguments.seed)
+        steps_of(arguments, len(rows))
         frames_of = frames_of_recipe(recipe)
         check_videos(rows, frames_of, recipe.frame_budget)
         processor = load_processor(recipe.base)
@@ -118,7 +120,7 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
         if recipe.reference_log_probs == "precomputed":  # a run scores before its first step; any number does here
             for name in SCORES:
                 rows = rows.add_column(name, [0.0] * len(rows))
-        with refusals(section), redirect_stdout(sys.stderr), recording() as phases:
+        with refusals(section), redirect_stdout(sys.stderr), reading(), recording() as phases:
             trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths)
             watch, compute, backward = Watch(phases), trainer.compute_loss, trainer.accelerator.backward
 
@@ -132,6 +134,8 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
 
             trainer.compute_loss, trainer.accelerator.backward = noted, timed  # type: ignore[method-assign]
             trainer.remove_callback(PrinterCallback)
+            trainer.remove_callback(ProgressCallback)
+            trainer.add_callback(Progress())
             trainer.add_callback(watch)
             trainer.train()
             seconds = time.perf_counter() - watch.began

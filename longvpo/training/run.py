@@ -66,7 +66,7 @@ from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
 from longvpo.training.tokens import check_budget, check_targets, longest, rehearsed, row_lengths
 from longvpo.training.videos import check_videos
-from longvpo.training.workers import set_workers
+from longvpo.training.workers import reading, set_workers
 from longvpo.video.frames import ClipFrames
 
 
@@ -152,6 +152,7 @@ def _train(
         together(arguments),
         closing(bar),
         redirect_stdout(sys.stderr),
+        reading(),
     ):
         held = evals if len(evals) else None
         trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths, held)

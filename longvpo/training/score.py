@@ -35,6 +35,7 @@ from longvpo.training.run import make_trainer
 from longvpo.training.start import frames_of_recipe, starting_adapter
 from longvpo.training.tokens import row_lengths
 from longvpo.training.videos import check_videos
+from longvpo.training.workers import reading
 
 
 def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
@@ -66,7 +67,8 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
             check_videos(rows, frames_of, recipe.frame_budget)
             lengths = row_lengths(recipe, rows, processor, frames_of)
             trainer = make_trainer(recipe, arguments, rows, start, processor, frames_of, lengths)
-            scores = score_reference(trainer, rows)
+            with reading():
+                scores = score_reference(trainer, rows)
             said = reference_identity(recipe, reference, adapter, pictures_of(rows, frames_of))
             new = {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
             _add(copy, config, new)

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.clips.published import NAMES
-from longvpo.errors import LongVPOError, VideoError
+from longvpo.errors import LongVPOError, VideoError, say
 from longvpo.io.names import video_file
 from longvpo.training.collator import places_of
 from longvpo.training.rows import SCORES
@@ -58,6 +58,13 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
             frames_of.check(clips)
         except LongVPOError as error:
             faults[named] = error
+    if frames_of.kept:
+        others = [clips[0]["video"] for named, clips in videos.items() if frames_of.is_another(clips[0])]
+        if others:
+            say(
+                f"warning: {len(others)} of {len(videos)} videos, such as {others[0]}, are other files than those that "
+                "the dataset was written from: their frames are kept apart"
+            )
     if faults and frames_of.kept:
         faults = _not_kept(faults, rows, frames_of, budget)
     for fault in faults.values():

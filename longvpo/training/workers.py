@@ -8,17 +8,41 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from trl import DPOConfig
 
-from longvpo.errors import say
+from longvpo.errors import LongVPOError, say
 from longvpo.training.counting import RowLength
 from longvpo.video.extent import cores
 
 MOST = 16  # workers of one process: a step takes a second or more, and they read some hundred frames in that time
 AHEAD = 2  # micro-batches that each worker has ready; torch's own default
 SHARED = "/dev/shm"  # where processes on Linux hand tensors over
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """What becomes of a worker in one line: torch gives its whole traceback.
+
+    Raises:
+        LongVPOError: a worker met it, or was ended.
+    """
+    try:
+        yield
+    except LongVPOError as error:
+        if not str(error).startswith("Caught "):
+            raise
+        raise LongVPOError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise LongVPOError(
+            "a process that reads videos was ended, most often for want of memory: set video.cache_gb or "
+            "training.dataloader_num_workers lower; the same command resumes"
+        ) from error
 
 
 def set_workers(arguments: DPOConfig, section: dict[str, Any], longest: RowLength) -> None:

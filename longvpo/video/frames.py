@@ -7,6 +7,7 @@ screen at that time, or says why it cannot.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,8 @@ class ClipFrames:
 
     Args:
         folders: of the videos of each source.
-        hashes: sha256 of videos by source and video, as far as a dataset says them: by it is found what is kept of
-            one, and the video need not be there.
+        hashes: sha256 of videos by source and video, as far as a dataset says them: of a video that is not there, by
+            it is found what is kept.
         published: pictures of the clips of sources that have no folder.
     """
 
@@ -173,7 +174,7 @@ class ClipFrames:
         published = self._published(clip)
         if published:
             return size_of(published.pictures(clip, np.array([0]))[0])
-        sha256 = self._said(clip)
+        sha256 = self._hash(clip) if self.kept else None
         found = self.kept.size(sha256, self._times(clip)) if self.kept and sha256 else None
         if found is not None:
             return found
@@ -206,7 +207,7 @@ class ClipFrames:
         """
         if self.kept is None:
             return 0
-        return self.kept.held(self._said(clip) or hash_of(self._file(clip)), self._times(clip), places)
+        return self.kept.held(self._hash(clip) or hash_of(self._file(clip)), self._times(clip), places)
 
     def keep(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> None:
         """Keep frames of a clip, where that is wanted, and no more. Raises what reading them would."""
@@ -222,11 +223,11 @@ class ClipFrames:
 
     def content(self, clip: Mapping[str, Any]) -> list[Any]:
         """What tells the content of a clip's frames apart, without reading them: it changes with the video."""
-        origin, said = self.origin(clip), self._said(clip)
-        file = None if origin["from"] == "published" or (self.kept and said) else self._file(clip).stat()
-        nameless = self.published.dataset if self.published else None
-        about = [said or nameless] if file is None else [file.st_size, file.st_mtime_ns]
-        return about if origin["from"] == "videos" else [*about, origin["quality"]]
+        origin = self.origin(clip)
+        if origin["from"] == "videos":
+            file = self._file(clip).stat()
+            return [file.st_size, file.st_mtime_ns]
+        return [self._hash(clip) or (self.published.dataset if self.published else None), origin["quality"]]
 
     def __call__(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> np.ndarray:
         """Frames of one clip: uint8 RGB of shape (frames, height, width, 3).
@@ -260,9 +261,16 @@ class ClipFrames:
         one = None if clip["source"] in self.folders else self.published
         return one if one is not None and one.has(clip) else None
 
-    def _said(self, clip: Mapping[str, Any]) -> str | None:
-        """sha256 of a clip's video, where the dataset says it."""
+    def _hash(self, clip: Mapping[str, Any]) -> str | None:
+        """sha256 of a clip's video: of its file, where it is there; else as the dataset says it, if it does."""
+        with suppress(LongVPOError):
+            return hash_of(self._file(clip))
         return self.hashes.get(_video(clip)) or None
+
+    def is_another(self, clip: Mapping[str, Any]) -> bool:
+        """Whether a clip's video is there, but is another file than the dataset says."""
+        said = self.hashes.get(_video(clip))
+        return bool(said) and self._hash(clip) != said
 
     def _times(self, clip: Mapping[str, Any]) -> np.ndarray:
         return sample_times(clip["start"], clip["end"], self.section.fps, self.section.max_frames)
@@ -270,14 +278,14 @@ class ClipFrames:
     def _read(self, clip: Mapping[str, Any], places: np.ndarray | None) -> np.ndarray:
         published = self._published(clip)
         if published:
-            return decoded(published.pictures(clip, places))
+            return decoded(published.pictures(clip, places), clip["video"])
         if self.kept:
-            return decoded(self._kept(self.kept, clip, places))
+            return decoded(self._kept(self.kept, clip, places), clip["video"])
         times = self._times(clip)
         return self._decode(self._file(clip), times if places is None else times[places])
 
     def _kept(self, kept: KeptFrames, clip: Mapping[str, Any], places: np.ndarray | None) -> list[bytes]:
-        return kept.pictures(self._said(clip), lambda: self._file(clip), self._times(clip), places, self._decode)
+        return kept.pictures(self._hash(clip), lambda: self._file(clip), self._times(clip), places, self._decode)
 
     def _file(self, clip: Mapping[str, Any]) -> Path:
         return existing_file(self.folder_of(clip["source"]), clip["video"])

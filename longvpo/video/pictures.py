@@ -32,20 +32,22 @@ def encoded(frames: np.ndarray, quality: int | None) -> list[bytes]:
     return pictures
 
 
-def decoded(pictures: Sequence[bytes]) -> np.ndarray:
+def decoded(pictures: Sequence[bytes], video: str = "") -> np.ndarray:
     """Pictures of one size as uint8 RGB frames of shape (frames, height, width, 3).
+
+    Args:
+        video: which they are of, for errors.
 
     Raises:
         VideoError: one is damaged.
     """
-    height, width = size_of(pictures[0])
-    frames = np.empty((len(pictures), height, width, 3), np.uint8)
+    frames = np.empty((len(pictures), *size_of(pictures[0], video), 3), np.uint8)
     for place, picture in enumerate(pictures):
         try:
             with Image.open(io.BytesIO(picture)) as image:
                 frames[place] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
-            raise VideoError(f"a kept or published picture is damaged: {error}") from None
+            raise _damaged(video) from error
     return frames
 
 
@@ -54,10 +56,14 @@ def as_column(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
     return [{"bytes": picture, "path": None} for picture in pictures]
 
 
-def size_of(picture: bytes) -> tuple[int, int]:
+def size_of(picture: bytes, video: str = "") -> tuple[int, int]:
     """(height, width) of a picture, from its first bytes. Raises VideoError where it is none."""
     try:
         with Image.open(io.BytesIO(picture)) as image:
             return image.height, image.width
     except (OSError, ValueError, SyntaxError) as error:
-        raise VideoError(f"a kept or published picture is damaged: {error}") from None
+        raise _damaged(video) from error
+
+
+def _damaged(video: str) -> VideoError:
+    return VideoError(f"a kept or published picture{f' of {video}' if video else ''} is damaged")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from accelerate.data_loader import BatchSamplerShard
+from support.trainers import make_trainer
 from support.world import GOLDEN
 from torch.utils.data import BatchSampler
 
 from longvpo.clips.stored import load_rows
+from longvpo.training.collator import AnchoredCollator
 from longvpo.training.dealing import Dealer, dealt, efficiency
 
 MIX = np.random.default_rng(0).integers(2, 129, 8 * 8 * 50).astype(float).tolist()  # rows of 2 to 128 frames
@@ -72,3 +76,31 @@ def test_each_process_gets_its_rows_of_the_same_steps(rows: int) -> None:
         seen = {row for some in shares for one in some for row in one}
         assert seen == set(range(rows))
     assert drawn[0] != drawn[1]
+
+
+def test_a_run_that_resumes_in_a_later_epoch_deals_that_epochs_rows(
+    batch: list[dict[str, Any]], world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row | {"prompt": f"{row['prompt']} {copy}"} for copy in range(3) for row in batch]
+    section = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
+    collate, found = AnchoredCollator.__call__, []
+
+    def noted(self: AnchoredCollator, some: list[dict[str, Any]]) -> dict[str, Any]:
+        found.append([row["prompt"] for row in some])
+        return collate(self, some)
+
+    monkeypatch.setattr(AnchoredCollator, "__call__", noted)
+
+    def seen(resumed: Path | None, **more: Any) -> list[list[str]]:
+        """Prompts of the micro-batches, in turn."""
+        found.clear()
+        trainer = make_trainer("internvl", rows, world, tmp_path, **section, **more)
+        trainer.costs = [float(place % 4) for place in range(len(rows))]
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        return list(found)
+
+    whole = seen(None, save_strategy="steps", save_steps=1)
+    second = -(-len(rows) // 4) + 1  # a step of the second epoch
+    rest = seen(tmp_path / "run" / f"checkpoint-{second}")
+    assert 0 < len(rest) < len(whole) - 2
+    assert rest == whole[-len(rest) :]

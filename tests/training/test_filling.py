@@ -100,3 +100,43 @@ def test_bad_videos_are_counted_with_their_reasons(dataset: Path, world: Path, t
 def test_without_a_folder_it_says_what_to_set(dataset: Path, world: Path) -> None:
     with pytest.raises(LongVPOError, match=r"set video\.frames to a folder"):
         fill_frames(train_recipe(dataset, world))
+
+
+def test_frames_are_those_of_the_videos_that_are_there(
+    dataset: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not of those that the dataset was written from, where one was replaced since: whatever is kept already."""
+    shutil.copytree(world, tmp_path / "world")
+    fill_frames(recipe_of(dataset, tmp_path / "world", tmp_path / "full"))
+    clip = training_rows(recipe_of(dataset, world, tmp_path), 0)[0]["context"][0]
+    replaced = tmp_path / "world" / clip["video"]
+    other = next(path for path in sorted(replaced.parent.glob("*.mp4")) if path.name != replaced.name)
+    shutil.copy(other, replaced)
+    found = []
+    for folder in ("full", "empty"):
+        recipe = recipe_of(dataset, tmp_path / "world", tmp_path / folder)
+        frames_of = frames_of_recipe(recipe)
+        assert frames_of.is_another(clip)
+        check_videos(training_rows(recipe, 0), frames_of)
+        assert f"videos, such as {clip['video']}, are other files" in capsys.readouterr().err
+        found.append((frames_of(clip), frames_of.content(clip)))
+    assert np.array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1] != frames_of_recipe(recipe_of(dataset, world, tmp_path / "full")).content(clip)
+
+
+def test_damaged_files_are_written_anew(dataset: Path, world: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(dataset, world, tmp_path / "kept")
+    fill_frames(recipe)
+    damaged = max((tmp_path / "kept").glob("??/*"), key=lambda path: path.stat().st_size)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    fill_frames(recipe)
+    assert damaged.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_first(dataset: Path, world: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        LongVPOError, match=r"no frames can be kept in .*file: .*; set video\.frames to another folder"
+    ):
+        fill_frames(recipe_of(dataset, world, tmp_path / "file"))

@@ -10,10 +10,11 @@ import pytest
 import torch
 from support.trainers import make_trainer
 
+from longvpo.errors import LongVPOError, VideoError
 from longvpo.training import workers
 from longvpo.training.arguments import training_arguments
 from longvpo.training.counting import RowLength
-from longvpo.training.workers import set_workers, workers_of
+from longvpo.training.workers import reading, set_workers, workers_of
 
 ROW = RowLength(128, (796, 448), 128 * 3 * 448 * 448, 32_000, 33_000)
 
@@ -80,3 +81,20 @@ def test_workers_need_room_to_hand_rows_over(monkeypatch: pytest.MonkeyPatch, ca
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert said[0].startswith("warning: 0 processes read videos where 15 could: /dev/shm has room for 0.1 GB")
+
+
+def test_what_a_worker_met_is_one_line() -> None:
+    said = "Caught VideoError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File x\n"
+    for error, told in (
+        (VideoError(said + "longvpo.errors.VideoError: no such video: videos/1.mp4\n"), "no such video: videos/1.mp4"),
+        (VideoError("no such video: videos/1.mp4"), "no such video: videos/1.mp4"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "a process that reads videos was ended",
+        ),
+    ):
+        with pytest.raises(LongVPOError, match=f"^{told}") as found, reading():
+            raise error
+        assert "\n" not in str(found.value)
+    with pytest.raises(RuntimeError, match="CUDA"), reading():
+        raise RuntimeError("CUDA error")

@@ -1,7 +1,5 @@
 """Evaluation while a run trains: TRL's, in which each triplet counts once, and after which training goes on.
 
-(Where several processes cannot share the triplets evenly, accelerate fills up with the first ones, which count twice.)
-
 The log gains `eval_loss`; `eval_rewards/accuracies`, the share of triplets in which the policy has moved towards the
 chosen answer more than towards the rejected one; `eval_rewards/margins`, `eval_reference/margins`, and others.
 """
@@ -9,6 +7,8 @@ chosen answer more than towards the rejected one; `eval_rewards/margins`, `eval_
 from __future__ import annotations
 
 from typing import Any
+
+import torch
 
 from longvpo.training.step.watching import WatchedDPOTrainer
 
@@ -22,10 +22,23 @@ class EvaluatingDPOTrainer(WatchedDPOTrainer):
                 module.train()
         metrics = self._metrics["eval"]
         before = {name: len(values) for name, values in metrics.items()}
-        found = super().prediction_step(model, inputs, *args, **kwargs)
         triplets = len(inputs["input_ids"]) // 2
+        state, gather = self.accelerator.gradient_state, self.accelerator.gather
+        # accelerate fills up the last batches, so that all processes have as many: those triplets were there before
+        short = state.remainder if state.end_of_dataloader and state.remainder > 0 else None
+        together = triplets * self.accelerator.num_processes if short is None else short
+
+        def without_fillers(values: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = gather(values)
+            return found if len(values.shape) == 0 or len(values) != triplets else found[:together]
+
+        self.accelerator.gather = without_fillers
+        try:
+            found = super().prediction_step(model, inputs, *args, **kwargs)
+        finally:
+            self.accelerator.gather = gather
         for name, values in metrics.items():  # TRL takes their mean: each counts as often as it has triplets
-            values += values[before.get(name, 0) :] * (triplets - 1)
+            values += values[before.get(name, 0) :] * (together - 1)
         return found
 
     def _load_best_model(self) -> None:

@@ -54,6 +54,7 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     """
 
     _total_train_tokens: int  # TRL's
+    _dealer: Dealer | None = None
 
     def __init__(
         self,
@@ -112,15 +113,18 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
         if self.costs is None or not self.deals:
             return super()._get_train_sampler(train_dataset)
         sizes = self.args.world_size, self.args.train_batch_size, self.args.gradient_accumulation_steps
-        return Dealer(self.train_dataset, self.costs, *sizes, self.args.data_seed)
+        self._dealer = Dealer(self.train_dataset, self.costs, *sizes, self.args.data_seed)
+        return self._dealer
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """One writer of the README: not TRL."""
 
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+    def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> None:
         """Trainer would take one step more where a run was killed after the checkpoint of its last step."""
+        if self._dealer is not None:  # where steps are skipped, accelerate and Trainer do not reach it
+            self._dealer.set_epoch(epoch)
         if self.state.global_step < self.state.max_steps:
-            super()._run_epoch(*args, **kwargs)
+            super()._run_epoch(model, epoch, *args, **kwargs)
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         # not under DeepSpeed, whose backward pass counts as a step
@@ -191,10 +195,10 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     def _nll(self, log_probs: torch.Tensor, completion_mask: torch.Tensor) -> torch.Tensor:
         """Mean over triplets of -log pi(chosen) / tokens of chosen."""
         tokens = completion_mask.chunk(2)[0].sum(1)
-        nll = (-log_probs.chunk(2)[0].sum(1) / tokens).mean()
+        each = -log_probs.chunk(2)[0].sum(1) / tokens
         mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["nll_loss"].append(self.accelerator.gather(nll.detach()).mean().item())
-        return nll
+        self._metrics[mode]["nll_loss"].append(self.accelerator.gather(each.detach()).mean().item())
+        return each.mean()
 
     def with_features(
         self, batch: dict[str, Any], known_clips: Sequence[Any] = (), known: Sequence[Encoded] = ()
