@@ -62,8 +62,8 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
         others = [clips[0]["video"] for named, clips in videos.items() if frames_of.is_another(clips[0])]
         if others:
             say(
-                f"warning: {len(others)} of {len(videos)} videos, such as {others[0]}, are other files than those that "
-                "the dataset was written from: their frames are kept apart"
+                f"warning: {len(others)} of {len(videos)} videos, such as {others[0]}, are other files than those "
+                "that the dataset was written from: their frames are kept apart"
             )
     if faults and frames_of.kept:
         faults = _not_kept(faults, rows, frames_of, budget)
