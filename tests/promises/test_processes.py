@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from support.forked import Forge
 from support.trainings import command, facts_of, launched, logged
+from support.triplets import add_validation, rows_of
 from support.world import TESTS
 
 from longvpo.recipe.file import find_recipe
@@ -114,16 +116,25 @@ def test_triplets_that_two_processes_cannot_share_evenly(
     Only the first looks at the videos and counts tokens.
     """
     patch = str(TESTS / "support/patches/first_looks.py")
-    losses = {}
+    shutil.copytree(data, tmp_path / "data")
+    add_validation(tmp_path / "data", rows_of("stage1", 3, 4))
+    losses, evaluated = {}, {}
     for processes in (1, 2):
         output = tmp_path / str(processes)
-        section = (f"per_device_train_batch_size={2 // processes}", "num_train_epochs=1")
-        made = forged(command(data, world, output, *section), tmp_path / "log", processes=processes, patch=patch)
+        section = [f"per_device_train_batch_size={2 // processes}", "num_train_epochs=1", "eval_strategy=steps"]
+        section += ["eval_steps=5", "per_device_eval_batch_size=1"]
+        asked = [*command(tmp_path / "data", world, output, *section), "data.eval=validation"]
+        made = forged(asked, tmp_path / "log", processes=processes, patch=patch)
         assert made["codes"] == [0] * processes
         assert facts_of(output)["steps"] == 6
         losses[processes] = [entry["loss"] for entry in logged(output)]
+        history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+        evaluated[processes] = next(entry for entry in history if "eval_loss" in entry)
     assert losses[2][:5] == pytest.approx(losses[1][:5], rel=1e-6)
     assert losses[2][5] != pytest.approx(losses[1][5], rel=1e-3)
+    # three triplets to evaluate on: the one that fills up the last batch counts once
+    for name in ("eval_loss", "eval_nll_loss", "eval_rewards/margins", "eval_reference/margins"):
+        assert evaluated[2][name] == pytest.approx(evaluated[1][name], rel=1e-4), name
 
 
 def test_a_video_that_is_missing_ends_both(data: Path, forged: Forge, tmp_path: Path) -> None:

@@ -80,3 +80,10 @@ class SameFrames:
 
     def __call__(self, clip: Any, places: np.ndarray | None = None) -> np.ndarray:
         return self.frames if places is None else self.frames[places]
+
+
+def add_validation(folder: Path, rows: Dataset) -> None:
+    """A split `validation` of the config stage1, beside `train`."""
+    rows.to_parquet(folder / "stage1" / "validation.parquet")
+    files = "".join(f"\n  - split: {name}\n    path: stage1/{name}.parquet" for name in ("train", "validation"))
+    (folder / "README.md").write_text(f"---\nconfigs:\n- config_name: stage1\n  data_files:{files}\n---\n")

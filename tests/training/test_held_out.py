@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 from support.trainers import make_trainer
-from support.triplets import rows_of, triplets, write_dataset
+from support.triplets import add_validation, rows_of, triplets, write_dataset
 
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
@@ -29,9 +29,7 @@ from longvpo.training.start import frames_of_recipe
 def loose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty-four rows over sixty clips, of one or two each; and a split of six others."""
     folder = write_dataset(tmp_path_factory.mktemp("loose") / "triplets", stage1=rows_of("stage1", 24, 2))
-    rows_of("stage1", 6, 3).to_parquet(folder / "stage1" / "validation.parquet")
-    files = "".join(f"\n  - split: {name}\n    path: stage1/{name}.parquet" for name in ("train", "validation"))
-    (folder / "README.md").write_text(f"---\nconfigs:\n- config_name: stage1\n  data_files:{files}\n---\n")
+    add_validation(folder, rows_of("stage1", 6, 3))
     return folder
 
 
