@@ -114,7 +114,7 @@ def test_a_build_from_hours_takes_the_memory_of_one_from_ten_minutes(
     for seconds in (600, hours * 3600):
         folder = table(tmp_path / str(seconds), [{"file_name": "long.mp4"}])
         (folder / "long.mp4").symlink_to(film(seconds))
-        said, errors = run(HOURS, folder).communicate(timeout=300)
+        said, errors = run(HOURS, folder).communicate(timeout=900)
         assert said, errors[-2000:]
         result = json.loads(said)
         # scenes of 20 seconds, each in parts of at most 8
