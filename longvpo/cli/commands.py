@@ -17,8 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
-from longvpo.cli import options
-from longvpo.cli.printing import one_voice, print_funnel, print_profile, print_tables, print_values, say_where
+from longvpo.cli import options, printing
+from longvpo.cli.printing import one_voice, print_values, say_next, say_where
 from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import not_written
 from longvpo.io.home import path
@@ -68,7 +68,7 @@ def build_dataset(
     folder = output or Path(loaded.name)
     facts = build(loaded, folder, journal=journal)
     published = _publish(folder, target)
-    print_funnel(facts | published, as_json)
+    printing.print_funnel(facts | published, as_json)
     say(f"seconds: {time.monotonic() - started:.0f}")
     config = "stage1" if facts["stage1"] else "stage2"
     say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
@@ -106,7 +106,7 @@ def train(
     if profile is not None:
         from longvpo.training.profile import profile_training
 
-        return print_profile(profile_training(loaded, profile), as_json)
+        return printing.print_profile(profile_training(loaded, profile), as_json)
     folder = output or Path(loaded.name)
     facts = run(loaded, folder)
     first = os.environ.get("RANK", "0") == "0"  # one of several processes publishes
@@ -127,7 +127,7 @@ def frames(recipe: options.RecipeName, overrides: options.Overrides = None, as_j
     from longvpo.training.filling import fill_frames
 
     print_values(fill_frames(loaded), as_json, keys=("files", "frames", "bytes", "decoded", "seconds"))
-    say(f"next:    longvpo train {shlex.join([recipe, *(overrides or [])])}")
+    say_next("train", recipe, *(overrides or []))
 
 
 @app.command()
@@ -148,7 +148,8 @@ def score(
 
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
     print_values(score_dataset(loaded, folder), as_json)
-    say(f"next:    longvpo train {recipe} data.dataset={shlex.quote(str(folder))} reference_log_probs=dataset")
+    kept = [one for one in overrides or [] if not one.startswith(("data.dataset=", "reference_log_probs="))]
+    say_next("train", recipe, *kept, f"data.dataset={folder}", "reference_log_probs=dataset")
 
 
 @app.command()
@@ -171,7 +172,7 @@ def evaluate(
 
     folder = output or Path(loaded.name)
     results = run(loaded, folder, {path.name: path for path in adapter or []})
-    print_tables(results, as_json)
+    printing.print_tables(results, as_json)
     say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
 
 
@@ -234,7 +235,7 @@ def demo(
     from longvpo.cli.demo import run_demo
 
     result = run_demo(output, seed)
-    print_tables(result, as_json)
+    printing.print_tables(result, as_json)
     for name, made in result["paths"].items():
         say(f"{name + ':':16} {made}")
     say(f"{'seconds:':16} {result['seconds']:.0f}")

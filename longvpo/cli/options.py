@@ -14,7 +14,8 @@ RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file or a built-in name; see `longvpo recipes`.")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as stage1.triplets=100.")
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Values of the recipe, as section.key=value."),
 ]
 Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
 Output = Annotated[

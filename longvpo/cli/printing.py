@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -64,6 +65,11 @@ def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> No
     print(f"{column:{width}}" + "".join(f"{group:>8}" for group in groups))
     for name, row in accuracy.items():
         print(f"{name:{width}}" + "".join(f"{row[group]:8.1f}" for group in groups))
+
+
+def say_next(*words: str) -> None:
+    """The command that goes on from here, as it can be pasted."""
+    say(f"next:    longvpo {shlex.join(words)}")
 
 
 def say_where(published: dict[str, Any]) -> None:

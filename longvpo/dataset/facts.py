@@ -66,8 +66,21 @@ def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozense
         clips = {clip.clip_id: clip for clip in outcome.clips}
         blind = facts["text_only"][stage] = text_only(session.of_stage(outcome.stage), outcome.triplets, clips)
         made["shortcuts"] = shortcuts(outcome.triplets, outcome.pool.sizes_by_id, as_rules(blind))
-        facts["warnings"] += warnings(stage, made["shortcuts"])
+        facts["warnings"] += [*short_of(recipe, stage, outcome), *warnings(stage, made["shortcuts"])]
     return facts
+
+
+def short_of(recipe: DatasetRecipe, stage: str, outcome: Outcome) -> list[str]:
+    """What is said where a stage has fewer triplets than the recipe asks for."""
+    section, found = getattr(recipe, stage), len(outcome.triplets)
+    if found >= section.triplets:
+        return []
+    (often, count), *_ = Counter(item.filter for item in outcome.dropped).most_common(1) or [("", 0)]
+    most = f", most by {often} ({count})" if often else ""
+    return [
+        f"{stage} has {found} of the {section.triplets} triplets that were asked for: {len(outcome.dropped)} rows and "
+        f"drafts were dropped{most}. Give more clips, raise {stage}.attempts, or see the config dropped"
+    ]
 
 
 def models(recipe: DatasetRecipe, session: Session) -> list[dict[str, str]]:

@@ -95,7 +95,7 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     Returns:
         recipe, hardware; steps, seconds_a_step, and seconds a step by phase (PHASES, and `other`); data_wait_share;
         tokens_per_second; tflop_a_step, and mfu where the device's peak is known, which is the data sheet's;
-        memory_gb, on a CPU that of the whole process, and memory_gb_estimate, of what lies on a device; workers.
+        memory_gb, on a CPU that of the whole process; memory_gb_estimate, null there; workers.
 
     Raises:
         LongVPOError: as train.
@@ -155,6 +155,6 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
         "tflop_a_step": flop / steps / 1e12,
         "mfu": flop / seconds / peak if peak else None,
         "memory_gb": peak_memory(),
-        "memory_gb_estimate": known.get("memory_gb_estimate", {}).get("total"),
+        "memory_gb_estimate": None if arguments.use_cpu else known.get("memory_gb_estimate", {}).get("total"),
         "workers": arguments.dataloader_num_workers,
     }

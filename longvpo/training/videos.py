@@ -75,10 +75,10 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
         shown = "; ".join(map(str, list(faults.values())[:3]))
         source, _ = next(iter(faults))
         raise LongVPOError(
-            f"{hit} of {len(rows)} triplets need videos that cannot be used, {len(faults)} of {len(videos)}"
+            f"{hit} of {len(rows)} triplets need videos that cannot be used, {len(faults)} of {len(videos)} in "
+            f"{frames_of.folders.get(source)}"
             f"{', such as' if len(faults) > 3 else ''}: {shown}. Set data.videos.{source} to the folder that holds "
-            "them, or build the dataset again without them; one that was built with `embed: frames` has its frames: "
-            "data.videos={} trains on those"
+            "them, or build the dataset again without them, or set data.videos={} where it has its frames (embed)"
         )
 
 

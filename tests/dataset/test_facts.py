@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from longvpo.clips.rows import Triplet
-from longvpo.dataset.facts import anchor_depth, rejected_depth
+from longvpo.clips.rows import Dropped, Triplet
+from longvpo.dataset.facts import anchor_depth, rejected_depth, short_of
+from longvpo.dataset.outcome import Outcome
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
 
 
 def row(rejection: str, anchors: list[int], rejected: list[int], count: int) -> Triplet:
@@ -22,3 +25,16 @@ def test_depths_by_kind() -> None:
     assert found["distractor"] == {"observed": [1, 0, 0, 0, 1], "expected": [0.25, 0.5, 0.5, 0.5, 0.25]}
     assert found["partial"] == {"observed": [0, 0, 1, 0, 0], "expected": [0.33, 0, 0.33, 0, 0.33]}
     assert found["irrelevant"] == {"observed": [0, 0, 0, 1, 1], "expected": [0, 0, 0.67, 0.67, 0.67]}
+
+
+def test_fewer_triplets_than_were_asked_for_are_told() -> None:
+    recipe = load_recipe(DatasetRecipe, "tiny/dataset", ["stage1.triplets=3"])
+    made = Outcome(1, triplets=[row("distractor", [0], [4], 5)] * 2)
+    made.dropped = [Dropped(str(number), name, "why") for number, name in enumerate(("judge", "cut", "judge"))]
+    (said,) = short_of(recipe, "stage1", made)
+    assert said.startswith(
+        "stage1 has 2 of the 3 triplets that were asked for: 3 rows and drafts were dropped, most by"
+    )
+    assert "judge (2). Give more clips, raise stage1.attempts" in said
+    made.triplets *= 2
+    assert short_of(recipe, "stage1", made) == []

@@ -215,11 +215,12 @@ def test_videos_are_held_against_the_spans_of_the_rows(world: Path, tmp_path: Pa
 
     check_videos(Dataset.from_list([{"context": [clips["whole"]] * 2}]), frames_of)
     late = said(("whole",), ("whole", "late"))
-    assert "2 of 2 triplets need videos that cannot be used, 1 of 1: the pictures of whole.mp4 end at 4.0 s" in late
+    assert "2 of 2 triplets need videos that cannot be used, 1 of 1 in " in late
+    assert f"{tmp_path}: the pictures of whole.mp4 end at 4.0 s" in late
     assert "was asked for. Set data.videos.drawn to the folder that holds them" in late
     all_bad = said(("whole", "text"), ("empty",), ("gone", "whole"), ("whole",))
-    assert "3 of 4 triplets need videos that cannot be used, 3 of 4: " in all_bad
+    assert "3 of 4 triplets need videos that cannot be used, 3 of 4 in " in all_bad
     assert "empty.mp4: the file is empty; no such video: " in all_bad
     clips["away"] = CLIP | {"video": "away.mp4"}
-    assert "4 of 5, such as: " in said(("whole", "text", "empty", "gone", "away"))
+    assert ", such as: " in said(("whole", "text", "empty", "gone", "away"))
     assert Counter(said(("whole", "text", "empty", "gone", "away")))[";"] == 2, "three are named"
