@@ -35,6 +35,6 @@ def test_fewer_triplets_than_were_asked_for_are_told() -> None:
     assert said.startswith(
         "stage1 has 2 of the 3 triplets that were asked for: 3 rows and drafts were dropped, most by"
     )
-    assert "judge (2). Give more clips, raise stage1.attempts" in said
+    assert "by judge (2). Give more clips, raise stage1.attempts" in said
     made.triplets *= 2
     assert short_of(recipe, "stage1", made) == []
