@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from longvpo.errors import LongVPOError, first_line, say
 from longvpo.io.disk import OTHERWISE, not_written, writing
-from longvpo.io.files import write_text
+from longvpo.io.files import open_to_others, write_text
 from longvpo.io.records import read_record
 
 WORK, LOCK, KEY, FINAL = "work", "lock", "key.json", "final"
@@ -238,6 +238,7 @@ def whole_folder(place: Place) -> Iterator[Path]:
     final.mkdir()
     try:
         yield final
+        open_to_others(final)
         if place.inside:
             for item in sorted(final.iterdir(), key=lambda item: item.name in LAST):
                 target = place.path / item.name

@@ -74,6 +74,17 @@ def test_a_result_goes_into_a_mount(tmp_path: Path) -> None:
         subprocess.run(["umount", at], check=True)
 
 
+def test_others_may_read_a_result_as_far_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with whole_output(tmp_path / "out") as folder:
+            (folder / "weights").touch(0o600)
+            (folder / "program").touch(0o700)
+    finally:
+        os.umask(before)
+    assert [(tmp_path / "out" / name).stat().st_mode & 0o777 for name in ("weights", "program")] == [0o640, 0o740]
+
+
 @pytest.mark.parametrize("where", [new, empty])
 def test_a_failure_leaves_nothing(where: Callable[[Path], Path], tmp_path: Path) -> None:
     at = where(tmp_path)
