@@ -1,6 +1,6 @@
 """A Hugging Face Hub on this machine, for the real clients: it keeps commits on disk, and fails as it is told.
 
-    PYTHONPATH=tests python -m support.hub.server FOLDER [PORT]
+    python tests/support/hub/server.py FOLDER [PORT]
 
 prints its address; `with hub(folder) as address` does the same for a test. Clients get HF_ENDPOINT=address,
 HF_HUB_DISABLE_XET=1 and a token `hf_<user>_<write|read|fine>_<run>`, which makes the user; the run is any word. A
@@ -37,6 +37,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+if __name__ == "__main__":  # as a program it finds the other helpers by itself
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 from support.hub.api import answer
 from support.hub.calls import TOKEN, Call, Run, user_of
 from support.hub.store import HubError, Reply
