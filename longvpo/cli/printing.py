@@ -68,7 +68,7 @@ def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> No
 
 
 def say_next(*words: str) -> None:
-    """The command that goes on from here, as it can be pasted."""
+    """The next command, quoted for a shell."""
     say(f"next:    longvpo {shlex.join(words)}")
 
 

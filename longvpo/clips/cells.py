@@ -20,7 +20,7 @@ NOTHING = {"none", "null", "nan", "nat", "<na>", "n/a", "na", "#n/a", r"\n", "un
 
 
 def cell(row: dict[str, Any], column: str) -> Any:
-    """A row's value; a dot in the name goes into what the cell holds. None where there is no such place.
+    """A row's value; a dot in the name goes into what the cell holds. None where the row lacks it.
 
     Several cells make one value where the name has them in braces, as in `{id}/{part.name}.mp4`.
     """

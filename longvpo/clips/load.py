@@ -83,7 +83,7 @@ def load_triplets(
         videos: folder of the videos of each source; a source that is not named takes the frames in the dataset.
 
     Raises:
-        LongVPOError: there is no such dataset or config, or longvpo did not build it.
+        LongVPOError: the dataset or its config is missing, or longvpo did not build it.
     """
     dataset = at_home(dataset)
     if config not in ABOUT:

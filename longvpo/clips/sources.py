@@ -248,7 +248,7 @@ def _hash(path: Path, size: int, modified: int) -> str:
 
 
 def read_overlap(path: Path | None) -> frozenset[str]:
-    """The entries of an overlap list. Raises LongVPOError when there is no such file."""
+    """The entries of an overlap list. Raises LongVPOError when it is missing."""
     if path is None:
         return frozenset()
     try:

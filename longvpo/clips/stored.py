@@ -29,7 +29,7 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
         revision: the revision of the Hub id.
 
     Raises:
-        LongVPOError: there is no such dataset, config or split, it cannot be read, or it has no rows.
+        LongVPOError: the dataset, its config or its split is missing, cannot be read, or has no rows.
     """
     from datasets import load_dataset
 

@@ -45,7 +45,7 @@ def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str
         columns: it must have these beside video and caption.
 
     Raises:
-        LongVPOError: there is no table, it cannot be read, it is empty, or a column is missing.
+        LongVPOError: the table is missing, cannot be read or is empty, or lacks a column.
     """
     path = find_table(source)
     columns = needed(source, columns)

@@ -95,26 +95,6 @@ def _alike(places: Sequence[int], costs: Sequence[float], parts: int) -> list[li
     return found
 
 
-def efficiency(costs: Sequence[float], processes: int, batch: int, accumulated: int, deal: bool = True) -> float:
-    """Share of the time that processes work, when each waits for the slowest at the end of each step.
-
-    Args:
-        costs: of rows in the order in which they are drawn.
-        deal: whether they are dealt by their costs.
-    """
-    step = processes * batch * accumulated
-    worked = waited = 0.0
-    for first in range(0, len(costs) - step + 1, step):
-        some = costs[first : first + step]
-        order = dealt(some, processes, batch) if deal else range(step)
-        totals = [0.0] * processes
-        for number, place in enumerate(order):
-            totals[number // batch % processes] += some[place]
-        worked += sum(totals)
-        waited += processes * max(totals)
-    return worked / waited if waited else 1.0
-
-
 def row_costs(
     recipe: TrainRecipe, rows: Dataset, lengths: Sequence[RowLength], arguments: DPOConfig, frames_of: ClipFrames
 ) -> list[float] | None:

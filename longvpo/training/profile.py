@@ -72,8 +72,8 @@ class Work(list[tuple[RowLength, int]]):
     """The rows that were computed, each with the tokens of what its reference saw; 0: it was scored before."""
 
     def add(self, batch: dict[str, Any]) -> None:
-        shown = batch if "ref_chosen_logps" in batch else batch.get("reference", batch)
-        scored = [0] * len(batch["clips"]) if "ref_chosen_logps" in batch else _tokens(shown)
+        before = "ref_chosen_logps" in batch
+        scored = [0] * len(batch["clips"]) if before else _tokens(batch.get("reference", batch))
         for tokens, reference, clips, pixels in zip(
             _tokens(batch), scored, batch["clips"], batch["vision"], strict=True
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -59,7 +60,10 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
         except LongVPOError as error:
             faults[named] = error
     if frames_of.kept:
-        others = [clips[0]["video"] for named, clips in videos.items() if frames_of.is_another(clips[0])]
+        firsts = [clips[0] for clips in videos.values()]
+        with ThreadPoolExecutor(frames_of.section.workers) as pool:  # the first time each is read whole
+            found = tqdm(pool.map(frames_of.is_another, firsts), "hashes", len(firsts), leave=False, disable=None)
+            others = [clip["video"] for clip, another in zip(firsts, found, strict=True) if another]
         if others:
             say(
                 f"warning: {len(others)} of {len(videos)} videos, such as {others[0]}, are other files than those "

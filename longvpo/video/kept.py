@@ -206,11 +206,6 @@ def shrink(folder: Path, limit: float) -> None:
             total -= size
 
 
-def usage(folder: Path) -> int:
-    """Bytes of the frames in a folder."""
-    return sum(size for _, size, _ in _files(folder))
-
-
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
     """When a file of ours was read last, its bytes, and where it is."""
     for part in range(256):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import BatchSampler
 
 from longvpo.clips.stored import load_rows
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.dealing import Dealer, dealt, efficiency
+from longvpo.training.dealing import Dealer, dealt
 
 MIX = np.random.default_rng(0).integers(2, 129, 8 * 8 * 50).astype(float).tolist()  # rows of 2 to 128 frames
 
@@ -25,6 +25,26 @@ def golden_frames() -> list[float]:
     rows = load_rows(str(GOLDEN / "dataset"), "stage1", "train", None)
     frames = [sum(clip["end"] - clip["start"] for clip in context) for context in rows["context"]]
     return np.random.default_rng(0).choice(frames, 8 * 8 * 50).tolist()
+
+
+def efficiency(costs: Sequence[float], processes: int, batch: int, accumulated: int, deal: bool = True) -> float:
+    """Share of the time that processes work, when each waits for the slowest at the end of each step.
+
+    Args:
+        costs: of rows in the order in which they are drawn.
+        deal: whether they are dealt by their costs.
+    """
+    step = processes * batch * accumulated
+    worked = waited = 0.0
+    for first in range(0, len(costs) - step + 1, step):
+        some = costs[first : first + step]
+        order = dealt(some, processes, batch) if deal else range(step)
+        totals = [0.0] * processes
+        for number, place in enumerate(order):
+            totals[number // batch % processes] += some[place]
+        worked += sum(totals)
+        waited += processes * max(totals)
+    return worked / waited if waited else 1.0
 
 
 @pytest.mark.parametrize("costs_of", [lambda: MIX, golden_frames], ids=["2 to 128 frames", "demo"])

@@ -20,11 +20,16 @@ from longvpo.io.files import file_hash
 from longvpo.recipe.sections import VideoSection
 from longvpo.video import frames as video
 from longvpo.video.frames import ClipFrames, sample_times
-from longvpo.video.kept import KeptFrames, shrink, usage
+from longvpo.video.kept import KeptFrames, shrink
 from longvpo.video.pictures import decoded, encoded
 
 CLIPS = [{"source": "drawn", "video": f"videos/{i:05d}.mp4", "start": 0.0, "end": 4.0} for i in range(4)]
 SOME = np.array([1, 3])
+
+
+def usage(folder: Path) -> int:
+    """Bytes of the files in a folder of frames."""
+    return sum(path.stat().st_size for path in folder.glob("??/*"))
 
 
 @pytest.fixture

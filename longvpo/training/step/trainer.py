@@ -104,10 +104,9 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
 
     @property
     def deals(self) -> bool:
-        """Whether rows are dealt: not where nobody waits for another, and no row shares a micro-batch."""
+        """Whether rows are dealt: not where they have no costs, or one micro-batch is all of a step."""
         batches = self.args.world_size * self.args.gradient_accumulation_steps
-        alone = self.args.world_size == self.args.train_batch_size == 1
-        return self.costs is not None and batches > 1 and not alone and self.args.train_sampling_strategy == "random"
+        return self.costs is not None and batches > 1 and self.args.train_sampling_strategy == "random"
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.costs is None or not self.deals:
