@@ -41,7 +41,7 @@ print(json.dumps(killed(start, output, asked, kills, at_the_end=max(kills // 5, 
 def test_killed_at_random_moments_and_still_the_same(
     stage: str, soak: bool, world: Path, stories: Path, tmp_path: Path
 ) -> None:
-    videos, whole, kills = world if stage == "stage1" else stories, tmp_path / "whole", 25 if soak else 5
+    videos, whole, kills = world if stage == "stage1" else stories, tmp_path / "whole", 25 if soak else 3
     made = recipe(videos, stage)
     scribe = Scribe(tmp_path / "asked-whole")
     facts = build(made, whole, writer=scribe, question_writer=scribe)

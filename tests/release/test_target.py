@@ -26,8 +26,8 @@ def test_visibility_is_what_was_asked_for(pushes: Pushes, first: Path, tmp_path:
         assert code == 0, said
         assert pushes.state()["datasets/alice/seen"]["private"] == private
     pushes.run("push", first, "--repo-id", "open", "--public", token=ALICE + "open")
-    read = stranger(pushes, tmp_path, LOAD, "alice/open", "v0.1.0", False, "stage1", token=None)
-    assert len(read["stage1"]) == 40
+    read = stranger(pushes, tmp_path, LOAD, "alice/open", '{"v0.1.0": ["stage1"]}', False, token=None)
+    assert len(read["v0.1.0"]["stage1"]) == 40
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,14 @@ def stranger(pushes: Pushes, home: Path, program: str, *arguments: object, token
 
 LOAD = """
 from datasets import load_dataset
-repo, revision, streaming, *configs = sys.argv[1:]
+repo, wanted, streaming = sys.argv[1:]
 read = {}
-for config in configs:
-    rows = load_dataset(repo, config, split="train", revision=revision, streaming=streaming == "True")
-    names = [name for name in rows.features if name != "frames"]
-    read[config] = [{name: row[name] for name in names} for row in rows]
+for revision, configs in json.loads(wanted).items():
+    read[revision] = {}
+    for config in configs:
+        rows = load_dataset(repo, config, split="train", revision=revision, streaming=streaming == "True")
+        names = [name for name in rows.features if name != "frames"]
+        read[revision][config] = [{name: row[name] for name in names} for row in rows]
 print(json.dumps(read))
 """
 
