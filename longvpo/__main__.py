@@ -1,5 +1,5 @@
 """python -m longvpo, and accelerate launch -m longvpo."""
 
-from longvpo.cli.commands import main
+from longvpo.cli.main import main
 
 main()

@@ -1,5 +1,5 @@
 """The command line: each command parses, calls one function and prints one result. Nobody imports this room."""
 
-from longvpo.cli.commands import main
+from longvpo.cli.main import main
 
 __all__ = ["main"]

@@ -1,26 +1,21 @@
 """The command line: each command parses, calls one function and prints one result.
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 a mistake that the user can mend (one `error:`
-line), 2 usage, 130 interrupted. Imports stand inside the commands, so that `--help` answers at once.
+Imports stand inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from longvpo.cli import options, printing
-from longvpo.cli.printing import one_voice, print_values, say_next, say_where
+from longvpo.cli.printing import print_values, say_next, say_where
 from longvpo.errors import LongVPOError, say
-from longvpo.io.disk import not_written
 from longvpo.io.home import path
 
 app = typer.Typer(
@@ -267,34 +262,3 @@ def _publish(folder: Path, target: Any) -> dict[str, Any]:
     from longvpo.release.push import push
 
     return {"published": push(folder, target)}
-
-
-def main() -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and ends no run
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    debug = bool(os.environ.get("LONGVPO_DEBUG"))
-    if not debug:
-        # what the libraries below will rename, and which of their kernels is not installed
-        warnings.simplefilter("ignore", FutureWarning)
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    try:
-        with one_voice():
-            app()
-    except LongVPOError as error:
-        if debug:
-            raise
-        say(f"error: {' '.join(str(error).split())}")
-        sys.exit(1)
-    except Exception as error:  # such as a full disk, or a folder that may not be written
-        said = f"{error.strerror or error}" if isinstance(error, OSError) else not_written(error, Path(), False)
-        if debug or said is None:
-            raise
-        name = getattr(error, "filename", None)
-        where = f"{name}: " if name else ""
-        said = f"{where}{said}; when that is mended, the same command resumes"
-        say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
-        sys.exit(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import longvpo
-from longvpo.cli.commands import main
+from longvpo.cli.main import main
 from longvpo.errors import LongVPOError
 from longvpo.io.files import read_json, read_text, read_yaml, write_text
 from longvpo.release import card_file

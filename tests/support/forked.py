@@ -94,7 +94,7 @@ def _run(arguments: list[str], log: str, patch: str) -> None:
     try:
         if patch:
             runpy.run_path(patch)
-        from longvpo.cli.commands import main
+        from longvpo.cli.main import main
 
         sys.argv = ["longvpo", *arguments]
         main()

@@ -24,7 +24,7 @@ SHORTER = 20  # times, of every wait
 LOADED = [
     *("datasets.iterable_dataset", "datasets.packaged_modules.parquet.parquet", "huggingface_hub.hf_api", "jinja2"),
     *(
-        "longvpo.cli.commands",
+        "longvpo.cli.main",
         "longvpo.recipe.file",
         "longvpo.release.push",
         "pyarrow.parquet",

@@ -176,7 +176,7 @@ def local(self, address):
     return connect(self, address)
 
 socket.socket.connect = local
-from longvpo.cli.commands import main
+from longvpo.cli.main import main
 main()
 """
 

@@ -1,0 +1,49 @@
+"""The program `longvpo`: the commands, and how they end.
+
+Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 a mistake that the user can mend (one `error:`
+line), 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from longvpo.cli.commands import app
+from longvpo.cli.printing import one_voice
+from longvpo.errors import LongVPOError, say
+from longvpo.io.disk import not_written
+
+
+def main() -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and ends no run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    debug = bool(os.environ.get("LONGVPO_DEBUG"))
+    if not debug:
+        # what the libraries below will rename, and which of their kernels is not installed
+        warnings.simplefilter("ignore", FutureWarning)
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        with one_voice():
+            app()
+    except LongVPOError as error:
+        if debug:
+            raise
+        say(f"error: {' '.join(str(error).split())}")
+        sys.exit(1)
+    except Exception as error:  # such as a full disk, or a folder that may not be written
+        said = f"{error.strerror or error}" if isinstance(error, OSError) else not_written(error, Path(), False)
+        if debug or said is None:
+            raise
+        name = getattr(error, "filename", None)
+        where = f"{name}: " if name else ""
+        said = f"{where}{said}; when that is mended, the same command resumes"
+        say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
+        sys.exit(1)
