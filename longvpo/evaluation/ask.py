@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
+from longvpo.evaluation.scoring import ExamQuestion
+from longvpo.models.batches import alike, core_of
 from longvpo.models.features import takes_features
-from longvpo.models.local import alike, answer, core_of
-from longvpo.models.text import normalise
+from longvpo.models.local import answer
 from longvpo.models.writer import Request
 from longvpo.recipe.evaluation import EvaluateRecipe
 
 FAILURES = 5  # wrong answers of a model that are kept
-
-
-@dataclass(frozen=True)
-class ExamQuestion:
-    """A question with its right answers, each of which is right by itself."""
-
-    question: str
-    answers: tuple[str, ...]
 
 
 def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Request], bar: tqdm) -> list[str]:
@@ -33,11 +25,6 @@ def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Reque
             said[i] = one.text
         bar.update(len(batch))
     return said
-
-
-def is_right(said: str, true: tuple[str, ...]) -> bool:
-    """Whether an answer equals a right one after case and punctuation are taken away."""
-    return normalise(said) in [normalise(one) for one in true]
 
 
 def gallery(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:

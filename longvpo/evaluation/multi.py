@@ -19,7 +19,8 @@ from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import ExamQuestion, ask, failure, is_right
+from longvpo.evaluation.ask import ask, failure
+from longvpo.evaluation.scoring import ExamQuestion, is_right
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
 from longvpo.models.writer import Request
@@ -127,7 +128,7 @@ def run_multi(
     requests = [_request(one, frames_of) for one in questions]
     with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
         said = ask(model, processor, recipe, requests, bar)
-    right = [is_right(text, one.answers) for text, one in zip(said, questions, strict=True)]
+    right = [is_right(one, text) for text, one in zip(said, questions, strict=True)]
     wrong += [
         failure(one, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
         for text, one, good in zip(said, questions, right, strict=True)

@@ -12,7 +12,8 @@ from longvpo.clips.cells import question_of
 from longvpo.clips.pool import Pool, choose_context, evenly
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import ExamQuestion, ask, failure, is_right
+from longvpo.evaluation.ask import ask, failure
+from longvpo.evaluation.scoring import ExamQuestion, is_right
 from longvpo.models.embed import Embedder
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import ContextSection
@@ -108,7 +109,7 @@ def run_grid(
             for cell in row:
                 requests = [_request(pool, needle, frames_of) for needle in cell]
                 said = ask(model, processor, recipe, requests, bar)
-                right = [is_right(one, needle.answers) for one, needle in zip(said, cell, strict=True)]
+                right = [is_right(needle, one) for one, needle in zip(said, cell, strict=True)]
                 grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
                 wrong += [
                     failure(needle, one, number, f"{number} clips, it is number {needle.place + 1}")

@@ -15,9 +15,9 @@ from longvpo.clips.sources import list_candidates
 from longvpo.errors import VideoError
 from longvpo.evaluation import ask
 from longvpo.evaluation import run as module
-from longvpo.evaluation.ask import is_right
 from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.run import evaluate
+from longvpo.evaluation.words import exact
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
@@ -84,9 +84,9 @@ def test_a_question_without_an_answer_is_dropped(row: dict[str, Any], reason: st
 
 
 def test_any_of_the_answers_is_right() -> None:
-    assert is_right(" Crimson. ", ("red", "crimson"))
-    assert not is_right("red crimson", ("red", "crimson"))
-    assert not is_right("", ("red",))
+    assert exact(" Crimson. ", ("red", "crimson"))
+    assert not exact("red crimson", ("red", "crimson"))
+    assert not exact("", ("red",))
 
 
 def write_films(folder: Path, rows: list[dict[str, Any]]) -> Path:

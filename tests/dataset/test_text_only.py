@@ -11,7 +11,6 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-import torch
 from support.servers import serve
 
 from longvpo.clips.rows import Clip, Triplet
@@ -19,34 +18,12 @@ from longvpo.clips.stored import load_rows
 from longvpo.dataset.session import Session, clip_request
 from longvpo.dataset.shortcuts import gives_away
 from longvpo.dataset.text_only import as_rules, classifier, text_only
-from longvpo.models.encode import encode_texts
 from longvpo.models.endpoint import EndpointWriter
-from longvpo.models.load import load_model, load_processor
-from longvpo.models.local import LocalWriter, mean_log_probs
-from longvpo.models.plain_text import answer_ids
+from longvpo.models.local import LocalWriter
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import EndpointSection, ModelSection, WriterSection
+from longvpo.recipe.sections import EndpointSection, WriterSection
 from longvpo.video.frames import ClipFrames
-
-QUESTIONS = ["what color is the ring?", "who is it?", "where are the ring and the bar, and what color are they?"]
-ANSWERS = ["red", "a ring that moves to the left", "in the fog and in the sea"]
-
-
-def test_of_every_family_the_log_probabilities_are_those_of_a_row_alone(base: Path) -> None:
-    """Batches are padded on both sides; a row of its own is not."""
-    section = ModelSection(model=str(base), dtype="float32")
-    model, processor = load_model(section), load_processor(section)
-    expected = []
-    for question, answer in zip(QUESTIONS, ANSWERS, strict=True):
-        prompt = encode_texts(processor, [question])["input_ids"]
-        ids = torch.tensor([answer_ids(processor, answer)])
-        with torch.no_grad():
-            logits = model(input_ids=torch.cat([prompt, ids], dim=1)).logits[0, prompt.shape[1] - 1 : -1]
-        expected.append(float(logits.log_softmax(-1).gather(1, ids[0][:, None]).mean()))
-    for batch_size in (1, 2, 3):
-        found = mean_log_probs(model, processor, QUESTIONS, ANSWERS, batch_size)
-        assert found == pytest.approx(expected, abs=1e-5)
 
 
 def triplets(count: int, chosen: str, rejected: str) -> list[Triplet]:

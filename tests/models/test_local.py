@@ -20,9 +20,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from longvpo.errors import LongVPOError
 from longvpo.io.remembered import remembered_hash
+from longvpo.models.batches import alike
 from longvpo.models.features import VideoEncoder, takes_features
+from longvpo.models.likelihood import answer_log_probs
 from longvpo.models.load import load_processor, writers_adapter
-from longvpo.models.local import LocalWriter, alike, answer, mean_log_probs, sampler
+from longvpo.models.local import LocalWriter, answer, sampler
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import ModelSection, WriterSection
 from longvpo.tiny.tasks import ASK
@@ -65,24 +67,6 @@ def test_gumbel_noise_draws_from_the_softmax() -> None:
     picks = [int(sampler([Request("", seed, 0.7)])(None, scores).argmax()) for seed in range(4000)]
     expected = torch.softmax(scores[0] / 0.7, 0).numpy().astype(float)
     assert chisquare(np.bincount(picks, minlength=4), 4000 * expected / expected.sum()).pvalue > 0.01
-
-
-def asked(*counts: int, temperature: float = 0.0) -> list[Request]:
-    return [Request("", temperature=temperature, times=(1.0,) * frames) for frames in counts]
-
-
-def test_batches_hold_requests_that_are_alike() -> None:
-    assert alike(asked(4, 8, 4, 4, 8), 2, ragged=False) == [[0, 2], [3], [1, 4]]
-    assert alike(asked(4, 8, 4, 5, 8), 2, ragged=True) == [[1, 4], [3, 0], [2]], "the longest first"
-    mixed = [*asked(4, 5), *asked(3, temperature=0.7), *asked(0)]
-    assert alike(mixed, 8, ragged=True) == [[3], [1, 0], [2]], "one temperature, and videos or none"
-    assert alike([Request(text) for text in ("a", "aaa", "aa")], 2, ragged=True) == [[1, 2], [0]]
-
-
-def test_long_videos_make_smaller_batches() -> None:
-    """Eight of 64 frames are the most of a batch of eight; one that is longer stands alone."""
-    batches = alike(asked(*[64] * 16, 1000, *[128] * 5, *[4] * 9), 8, ragged=True)
-    assert [len(batch) for batch in batches] == [1, 4, 4, 8, 8, 6]
 
 
 @pytest.mark.parametrize("ragged", [True, False])
@@ -155,8 +139,8 @@ def test_a_writer_with_an_adapter(trained: Path, world: Path, tmp_path: Path) ->
         writer = LocalWriter(WriterSection.model_validate(values))
         said[name] = [one.text for one in ask(writer, [about(world, number, 0, 0.0) for number in range(6)])]
         names[name] = writer.name
-        pair = [["where is the ring?"], ["in the sea"]]
-        likelier[name] = float(mean_log_probs(writer.model, writer.processor, *pair, 1)[0])
+        pair = [[Request("where is the ring?")], ["in the sea"]]
+        likelier[name] = float(answer_log_probs(writer.model, writer.processor, *pair, 1)[0][0])
     assert names["base"] == "tiny@main"
     hashed = remembered_hash(trained / "adapter_model.safetensors")[:8]
     assert names["trained"] == f"tiny@main+{trained.name}@{hashed}"

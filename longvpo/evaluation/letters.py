@@ -1,0 +1,72 @@
+"""The option that a reply names: by its letter, or by its text.
+
+The rule: one, or none. A reply that names two letters is wrong, whatever it says of them, but for those that it rules
+out (`B, not A`, `A is wrong`). After `the answer is` only what follows counts: a reply may list all options before. A
+letter that stands before the text of another option is no answer. Where no letter is named, the only option whose text
+stands in the reply is meant, as `contains` reads it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from longvpo.evaluation.words import contains, stands_in
+from longvpo.models.text import normalise
+from longvpo.recipe.evaluation import LETTERS
+
+CAPITAL = rf"(?<![A-Za-z0-9'’])[{LETTERS}](?![A-Za-z0-9'’])"
+ANY = rf"[{LETTERS}{LETTERS.lower()}]"
+AROUND = r"[\s(\[{*\"'“`$]*"  # what may stand before a letter
+DECLARED = re.compile(
+    r"\b(?:answer|option|choice|letter)\b(?:\s+(?:to|for)\s[^.\n]*?)?[\s*\"'”`]*"
+    r"(?::|=|(?:is|was|would\s+be|should\s+be|must\s+be|could\s+be)(?=[\s:*(\[]))",
+    re.IGNORECASE,
+)
+NOT = (
+    r"(?:\b(?:not|never|neither|nor|than|instead\s+of|except|unlike|(?:rul|eliminat|exclud)(?:e|es|ed|ing)(?:\s+out)?)"
+    r"|n['’]t)"
+)
+RULED_OUT = re.compile(
+    rf"{NOT}\s+(?:(?:be|option|answer|choice|letter)\s+)?{AROUND}{CAPITAL}"
+    rf"|{CAPITAL}[)\]*\"'”`]*\s+(?:is|are|was|can|would|does)\s*(?:n['’]t|not\b|wrong\b|incorrect\b|false\b|ruled\b)"
+)
+# A before a small letter or a digit is an article, but before these words and after `option`
+LETTER = re.compile(
+    rf"\b(?i:option|choice|letter)\s+(?P<named>{ANY})(?![A-Za-z0-9'’])|[(\[{{]\s*(?P<framed>{ANY})\s*[)\]}}]"
+    rf"|(?P<capital>{CAPITAL})(?!(?<=A)\s+(?!(?:is|was|or|and|because|since|as)\b)[a-z0-9])"
+)
+ALONE = re.compile(rf"\W*(?P<small>{ANY})(?:\W*|[.):,]\s.*)", re.DOTALL)
+
+
+def option_of(said: str, options: Sequence[str]) -> int | None:
+    """The place of the option that a reply names; None where it names none, or more than one."""
+    text = unicodedata.normalize("NFKC", said)
+    equal = [place for place, option in enumerate(options) if normalise(option) == normalise(text)]
+    if equal and not ALONE.fullmatch(text):
+        return equal[0]
+    for option in options:  # the letter of `vitamin C` is none
+        if LETTER.search(option) and not ALONE.fullmatch(option):
+            text = re.sub(re.escape(option), " ", text, flags=re.IGNORECASE)
+    declared = DECLARED.search(text)
+    text = RULED_OUT.sub(" ", text[declared.end() :] if declared else text)
+    found = [*LETTER.finditer(text)] or [one for one in [ALONE.fullmatch(text)] if one]
+    named = {str(one[one.lastgroup or 0]).upper() for one in found} & set(LETTERS[: len(options)])
+    if len(named) > 1:
+        return None
+    if named:
+        place = LETTERS.index(named.pop())
+        rest = normalise(LETTER.sub(" ", text) if LETTER.search(text) else text.strip(" ([*\"'")[1:])
+        others = {normalise(option) for number, option in enumerate(options) if number != place}
+        return None if rest and rest in others else place
+    return _by_text(said, options)
+
+
+def _by_text(said: str, options: Sequence[str]) -> int | None:
+    """The only option whose text a reply has; one that stands within another's text is not meant."""
+    found = [place for place, option in enumerate(options) if contains(said, (option,))]
+    whole = [
+        place for place in found if not any(stands_in(options[place], options[one]) for one in found if one != place)
+    ]
+    return whole[0] if len(whole) == 1 else None

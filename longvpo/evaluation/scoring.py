@@ -1,0 +1,121 @@
+"""What a model is asked about a video, and whether its reply is right.
+
+`exact` and `contains` are rules about words (words.py), `choice` is one about letters (letters.py). With `judge`, a
+model says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from longvpo.errors import VideoError
+from longvpo.evaluation.letters import option_of
+from longvpo.evaluation.words import contains, exact, overlap
+from longvpo.models.text import normalise
+from longvpo.recipe.evaluation import LETTERS, Scoring, ScoringSection
+
+CHOOSE = "Answer with the option's letter from the given choices directly."
+LOOKED_AT = 500  # other questions among whose answers options are searched
+
+
+@dataclass(frozen=True)
+class ExamQuestion:
+    """A question with its right answers, each of which is right by itself.
+
+    Attributes:
+        scoring: when a reply is right.
+        options: with `choice`, what there is to choose from, in its order; the right answers among them.
+        task: accuracy is counted for each; empty where the table says none.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    scoring: Scoring = field(default="exact", kw_only=True)
+    options: tuple[str, ...] = field(default=(), kw_only=True)
+    task: str = field(default="", kw_only=True)
+
+
+def prompt_of(asked: ExamQuestion, section: ScoringSection) -> str:
+    """What the model is asked: the question, and on lines of their own its options, or the recipe's suffix."""
+    if asked.options:
+        lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, asked.options, strict=False)]
+        return "\n".join([asked.question, *lines, CHOOSE])
+    return "\n".join(filter(None, [asked.question, section.suffix]))
+
+
+def is_right(asked: ExamQuestion, said: str) -> bool:
+    """Whether a reply is right by a rule; that a judge decides is nothing to ask here."""
+    if asked.scoring == "choice":
+        place = option_of(said, asked.options)
+        return place is not None and exact(asked.options[place], asked.answers)
+    return (contains if asked.scoring == "contains" else exact)(said, asked.answers)
+
+
+def chance(asked: ExamQuestion) -> float | None:
+    """How often a model is right that draws an option; None of a question without options."""
+    right = sum(exact(option, asked.answers) for option in asked.options)
+    return right / len(asked.options) if asked.options else None
+
+
+def given_options(options: Sequence[str], answers: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The options of a table's row, and its right answers by their texts: a row may name them by their letters.
+
+    Raises:
+        VideoError: there are too few or too many options, two are the same, or an answer is none of them.
+    """
+    options = tuple(dict.fromkeys(one.strip() for one in options))
+    if not 2 <= len(options) <= len(LETTERS):
+        raise VideoError(f"it has {len(options)} different options: give 2 to {len(LETTERS)}")
+    if len({normalise(one) for one in options}) < len(options):
+        raise VideoError("two of its options are the same but for case and punctuation")
+    texts = []
+    for answer in answers:
+        same = [one for one in options if exact(one, (answer,))]
+        letter = answer.strip().strip("().").upper()
+        if not same and len(letter) == 1 and letter in LETTERS[: len(options)]:
+            same = [options[LETTERS.index(letter)]]
+        if not same:
+            raise VideoError(f"its answer {answer[:60]!r} is none of its options, and no letter of one")
+        texts += same
+    return options, tuple(dict.fromkeys(texts))
+
+
+def with_options(asked: Sequence[ExamQuestion], about: Sequence[str], number: int, seed: int) -> list[ExamQuestion]:
+    """The questions, those that are scored by `choice` with as many options as `number`, where they have none.
+
+    The others than the true one are answers to questions of the same task about other videos, those first whose
+    questions share most words with it. None has a right answer among its words, or is among theirs. A question whose
+    answer is yes or no has these two. The true option stands equally often at each place. Where a table has too few
+    answers, fewer options are given; where it has none, the question keeps none.
+
+    Args:
+        about: the video of each question.
+        seed: all is drawn by it.
+    """
+    rng = np.random.default_rng([seed, number])
+    without = [index for index, one in enumerate(asked) if one.scoring == "choice" and not one.options]
+    places = rng.permutation(len(without))
+    texts = [set(normalise(one.question).split()) for one in asked]
+    found = list(asked)
+    for index, place in zip(without, places, strict=True):
+        one = asked[index]
+        true = one.answers[int(rng.integers(len(one.answers)))]
+        others: list[str] = []
+        if normalise(true) in ("yes", "no"):
+            others = ["no" if normalise(true) == "yes" else "yes"]
+        else:
+            drawn = rng.permutation(len(asked))[:LOOKED_AT]
+            alike = [len(texts[index] & texts[other]) / max(len(texts[index] | texts[other]), 1) for other in drawn]
+            for other in drawn[np.argsort(alike, kind="stable")[::-1]]:
+                if about[other] == about[index] or asked[other].task != one.task or len(others) == number - 1:
+                    continue
+                option = asked[other].answers[0]
+                if not any(overlap(option, known) for known in (*one.answers, *others)):
+                    others.append(option)
+        if others:
+            others.insert(int(place) % (len(others) + 1), true)
+            found[index] = replace(one, options=tuple(others))
+    return found
