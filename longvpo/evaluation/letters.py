@@ -16,7 +16,7 @@ from longvpo.evaluation.words import contains, stands_in
 from longvpo.models.text import normalise
 from longvpo.recipe.evaluation import LETTERS
 
-CAPITAL = rf"(?<![A-Za-z0-9'’])[{LETTERS}](?![A-Za-z0-9'’])"
+CAPITAL = rf"(?<![A-Za-z0-9'’])[{LETTERS}](?![A-Za-z0-9'’]|-\w)"
 ANY = rf"[{LETTERS}{LETTERS.lower()}]"
 AROUND = r"[\s(\[{*\"'“`$]*"  # what may stand before a letter
 DECLARED = re.compile(

@@ -6,8 +6,8 @@ of two things is so:
 - The answer is ruled out: `not red`, `isn't red`, `rather than red`, `no longer red`, `whether it is red`, `red is
   wrong`; the word that does so stands at most three words before it, with no comma or `but` between. One such place
   makes the whole reply wrong.
-- The answer is one of a list: `red or blue`, `red and blue`, `red, blue, green`, `red/blue`. It has to stand alone
-  somewhere. `The ring is red and the bar is blue` is no list.
+- The answer is one of a list: `red or blue`, `red and blue`, `red, blue, green`, `red/blue`, lines with bullets. It
+  has to stand alone somewhere. `The ring is red and the bar is blue` is no list.
 
 Case, punctuation and articles mean nothing. `three` is 3 and `twenty-one` is 21, `third` is 3rd, `none` is 0, `twice`
 is 2. To a number no reply is right that names another one (`of 5 people, 3 wear hats`), times such as 0:15 apart.
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import NamedTuple
 
 from num2words import num2words
@@ -44,6 +45,7 @@ PART = re.compile(
     r"(?P<number>(?:(?<!\w)-)?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.:]\d+)*)(?!\w))"
     r"|(?P<word>[^\W_]+(?:['’][^\W_]+)*)|(?P<end>[.!?\n;:()—…]|\s[-–]+\s|--)|(?P<other>[,/&+])"
 )
+BULLET = re.compile(r"^\s*(?:[-*•]|\(?\w{1,2}[.)])\s+", re.MULTILINE)
 HYPHENS = "-‐‑–"
 ARTICLES = {"a", "an", "the"}
 END, COMMA = ".", ","
@@ -56,7 +58,10 @@ REACH = 3  # words from a negation to what it rules out
 WRONG = {"not", "wrong", "incorrect", "false"}
 BEING = {"is", "was", "are", "were"}
 JOINING = {"and", "or", "nor"}
-ASIDES = {"yes", "no", "well", "sure", "okay", "ok", "so", "indeed", "right", "too", "also", "then", "here", "again"}
+ASIDES = {
+    *("yes", "no", "well", "sure", "okay", "ok", "so", "indeed", "right", "too", "also", "then", "here", "again"),
+    "respectively",
+}
 NOT_ONE = {"no", "this", "that", "which", "each", "every", "any", "some", "another"}  # `one` after these is no number
 
 
@@ -99,6 +104,8 @@ def words(text: str) -> list[Word]:
     """The words of a text without articles, with the ends of its clauses."""
     found: list[Word] = []
     text = unicodedata.normalize("NFKC", text).lower()
+    if len(BULLET.findall(text)) > 1:  # a list over several lines
+        text = BULLET.sub(" / ", text)
     for part in PART.finditer(text):
         written = part[0].replace("’", "'")
         joined = part.start() > 1 and text[part.start() - 1] in HYPHENS and (text[part.start() - 2].isalnum())
@@ -149,11 +156,8 @@ def _has(said: list[Word], answer: list[Word]) -> bool:
 
 def _stands(said: list[Word], word: str) -> bool:
     """Whether `yes` or `no` is an answer: the first word, or the last of a clause."""
-    ends = [*said[1:], Word(END, "")]
-    return any(
-        one.text == word and (place == 0 or after.text in BREAKS)
-        for place, (one, after) in enumerate(zip(said, ends, strict=True))
-    )
+    texts = [*(one.text for one in said), END]
+    return texts[0] == word or any(one == word and after in BREAKS for one, after in pairwise(texts))
 
 
 def _other_number(said: list[Word], number: str) -> bool:

@@ -1,0 +1,74 @@
+"""Which option a reply names."""
+
+from __future__ import annotations
+
+import pytest
+from support.replies import CASES, Case
+
+from longvpo.evaluation.letters import option_of
+
+OPTIONS = ("red", "blue", "sand", "green")
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if one.options], ids=lambda case: case.reply[:60])
+def test_the_table(case: Case) -> None:
+    place = option_of(case.reply, case.options)
+    assert (place is not None and case.options[place] in case.answers) is case.choice
+
+
+FORMS = r"""
+{} | {}. | ({}) | [{}] | **{}** | **{}.** | `{}` | "{}" | {}) | {}: | Option {} | option {}. | The answer is {}
+Answer: {} | **Answer:** {} | The correct choice is: **{}** | The best answer is ({}). | My answer would be {}.
+I would choose {}. | So it must be {}! | Final answer\n{} | {}\n\nBecause it is so. | The correct option is\n\n{}
+答案：{} | $\boxed{{{}}}$ | The answer to this question is {}. | It's {}, I think. | I'd go with {}, as the ring is there. | {} is correct.
+"""
+SMALL = "{} | {}. | ({}) | {}) | {}) because | Answer: {} | the answer is {}. | option {} | (answer: {})"
+
+
+def forms(text: str) -> list[str]:
+    return [one.strip().replace(r"\n", "\n") for line in text.strip().splitlines() for one in line.split("|")]
+
+
+@pytest.mark.parametrize("form", forms(FORMS))
+def test_a_letter_in_many_forms(form: str) -> None:
+    for place, letter in enumerate("ABCD"):
+        assert option_of(form.format(letter), OPTIONS) == place
+        assert option_of(form.format(letter) + f" {'BCDA'[place]}", OPTIONS) is None, "two letters"
+
+
+@pytest.mark.parametrize("form", forms(SMALL))
+def test_a_small_letter(form: str) -> None:
+    for place, letter in enumerate("abcd"):
+        assert option_of(form.format(letter), OPTIONS) == place
+
+
+@pytest.mark.parametrize(
+    ("reply", "place"),
+    [
+        ("a man walks a dog", None),
+        ("A man walks", None),
+        ("A 3-year-old", None),
+        ("The answer is a man.", None),
+        ("I think that it is sand", 2),
+        ("Vitamin D", 3),
+        ("DNA", None),
+        ("E", None),
+        ("the letter is E", None),
+        ("It's a D-shaped ring", None),
+        ("e.g. c", None),
+        ("I ruled out A, B and D.", None),
+        ("C. The ring is green in the first frames, and sand at the end.", 2),
+        ("C. green", None),
+        ("(C) sand", 2),
+        ("Sand.", 2),
+        ("sand or green", None),
+    ],
+)
+def test_letters_and_words(reply: str, place: int | None) -> None:
+    assert option_of(reply, OPTIONS) == place
+
+
+def test_letters_end_where_options_do() -> None:
+    assert option_of("C", ("red", "blue")) is None
+    assert option_of("H", tuple("stuvwxyz")) == 7
+    assert option_of("B", ("B", "A")) == 1, "a lone letter is the letter, also where an option says it"

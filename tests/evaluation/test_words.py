@@ -1,0 +1,37 @@
+"""What `exact` and `contains` say of replies: the table in replies.md, and what it has no room for."""
+
+from __future__ import annotations
+
+import pytest
+from support.replies import CASES, Case
+
+from longvpo.evaluation.words import contains, exact, overlap
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.answers[0]}: {case.reply[:40]}")
+def test_the_table(case: Case) -> None:
+    assert exact(case.reply, case.answers) is case.exact
+    assert contains(case.reply, case.answers) is case.contains
+
+
+def test_the_table_is_long() -> None:
+    assert len(CASES) >= 60
+    assert len([case for case in CASES if len(case.reply.split()) > 5]) >= 20, "sentences, as real models write"
+
+
+def test_what_is_exact_is_contained() -> None:
+    for text in ("red", "red or blue", "not red", "the", "3-4", "red, blue and green", "A", "…"):
+        assert exact(text, (text,)) == contains(text, (text,)) is True
+
+
+@pytest.mark.parametrize("reply", ["", " ", "...", "\n", "a", "the", "and", ",", "-", "0", "💡", "of" * 10_000])
+def test_odd_replies_hold_no_answer(reply: str) -> None:
+    assert not contains(reply, ("red", "3", "yes", "no", "red and blue"))
+
+
+def test_an_answer_that_stands_in_another_may_be_right_with_it() -> None:
+    assert overlap("red", "dark red")
+    assert overlap("3", "three people")
+    assert overlap("The Sea", "a sea")
+    assert not overlap("red", "blue")
+    assert not overlap("red and blue", "blue and red")
