@@ -20,7 +20,8 @@ FORMS = r"""
 {} | {}. | ({}) | [{}] | **{}** | **{}.** | `{}` | "{}" | {}) | {}: | Option {} | option {}. | The answer is {}
 Answer: {} | **Answer:** {} | The correct choice is: **{}** | The best answer is ({}). | My answer would be {}.
 I would choose {}. | So it must be {}! | Final answer\n{} | {}\n\nBecause it is so. | The correct option is\n\n{}
-答案：{} | $\boxed{{{}}}$ | The answer to this question is {}. | It's {}, I think. | I'd go with {}, as the ring is there. | {} is correct.
+答案：{} | $\boxed{{{}}}$ | The answer to this question is {}.
+It's {}, I think. | I'd go with {}, as the ring is there. | {} is correct.
 """
 SMALL = "{} | {}. | ({}) | {}) | {}) because | Answer: {} | the answer is {}. | option {} | (answer: {})"
 
