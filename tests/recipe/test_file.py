@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SerializeAsAny, create_model
 
-from longvpo.cli import commands as cli
+from longvpo import cli
 from longvpo.errors import LongVPOError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe

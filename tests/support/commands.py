@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longvpo.cli import commands as cli
+from longvpo import cli
 
 Capture = pytest.CaptureFixture[str]
 

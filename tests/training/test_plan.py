@@ -10,7 +10,7 @@ import pytest
 import yaml
 from support.trainers import lora, train_recipe
 
-from longvpo.cli import commands as cli
+from longvpo import cli
 from longvpo.models.load import load_processor
 from longvpo.training.counting import video_row
 from longvpo.training.plan import estimate, plan_training

@@ -45,7 +45,7 @@ def environment(address: str, token: str | None, home: Path) -> dict[str, str]:
 
 def _command(arguments: list[str], token: str, output: Path, settings: dict[str, Any]) -> None:
     """One command, as the process that runs it."""
-    from longvpo.cli import commands as cli
+    from longvpo import cli
     from longvpo.release import contents, hub
 
     os.environ["HF_TOKEN"] = token
