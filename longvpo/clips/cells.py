@@ -89,10 +89,21 @@ def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
         raise VideoError(f"{video} has no answer")
     if isinstance(question, list | dict | bytes):
         raise VideoError(f"{video}: its question is not a text: {shown(question)}")
-    said, answers = _text(question), tuple(dict.fromkeys(_answers(answer, video)))
+    said = _text(question)
+    answers = texts_of(row, "answer", video)
     check_whole("question", said)
-    check_whole("answer", "".join(answers))
     return said, answers
+
+
+def texts_of(row: dict[str, Any], column: str, video: str) -> tuple[str, ...]:
+    """The different texts in a cell, one or a list of them; none where it says nothing.
+
+    Raises:
+        VideoError: one is not a text, or is damaged.
+    """
+    found = tuple(dict.fromkeys(_texts(cell(row, column), column, video)))
+    check_whole(column, "".join(found))
+    return found
 
 
 def check_whole(column: str, text: str) -> None:
@@ -106,11 +117,13 @@ def writable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _answers(value: Any, video: str) -> list[str]:
+def _texts(value: Any, column: str, video: str) -> list[str]:
+    if is_empty(value):
+        return []
     if isinstance(value, list):
-        return [text for item in value if not is_empty(item) for text in _answers(item, video)]
+        return [text for item in value for text in _texts(item, column, video)]
     if isinstance(value, dict | bytes):
-        raise VideoError(f"{video}: its answer is not a text: {shown(value)}")
+        raise VideoError(f"{video}: its {column} is not a text: {shown(value)}")
     return [_text(value)]
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from longvpo.clips.rows import Refusal
 from longvpo.models.replies import plain
-from longvpo.models.text import Expected, find_json, normalise
+from longvpo.models.text import AnswerVerdict, Aside, Expected, find_json, normalise
 from longvpo.recipe.prompts import ANSWER_TYPES
-
-Aside = Annotated[str, BeforeValidator(lambda value: str(value or ""))]  # read whatever stands there
 
 
 class Question(Expected):  # about one clip
@@ -30,11 +28,6 @@ class ScenesQuestion(Expected):  # about a long video
 class Verdict(Expected):  # on a question; in this order: first think, then say
     reason: Aside = ""
     specific: bool
-
-
-class PairVerdict(Expected):  # on a rejected answer
-    reason: Aside = ""
-    right: bool
 
 
 def parse_question(text: str) -> tuple[str, str] | Refusal:
@@ -79,7 +72,7 @@ def parse_scenes_question(text: str, count: int, check_trace: bool) -> ScenesQue
 
 def parse_right(text: str) -> Refusal | None:
     """The judge's verdict on a rejected answer; one that is right after all is refused."""
-    said = PairVerdict.read(text)
+    said = AnswerVerdict.read(text)
     if said and said.right:
         return Refusal("judge", f"the rejected answer is right: {said.reason}", 1.0)
     return None if said else _no_verdict(text)

@@ -11,10 +11,9 @@ import numpy as np
 
 from longvpo.clips.rows import Clip, Refusal
 from longvpo.models.embed import Embedder
-from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.journal import Journal
 from longvpo.models.load import check_model, writers_adapter
-from longvpo.models.local import LocalWriter
+from longvpo.models.named import writer_of
 from longvpo.models.text import Expected
 from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
@@ -158,7 +157,7 @@ def make_writer(section: WriterSection) -> Writer:
         from longvpo.tiny.questions import StoryQuestions
 
         return StoryQuestions()
-    return LocalWriter(section) if section.endpoint is None else EndpointWriter(section, section.endpoint)
+    return writer_of(section)
 
 
 def question_section(recipe: DatasetRecipe, section: Stage2Section) -> WriterSection:

@@ -5,10 +5,10 @@ pairs. Its interval is Newcombe's for paired proportions (Statistics in Medicine
 accuracy is Wilson's. Both hold with few questions, and with none or all of them right.
 
 Questions about one video are not independent. Counts are divided by the design effect: how much more the results of
-whole videos vary than those of single questions would, and at least 1. In simulations with 60, 15 and 8 videos
-that covers the truth in 92 % of cases and more. Questions taken as independent reach 86 to 89 % at middling accuracies, a
-bootstrap over videos 90 to 94 %: it is too narrow where videos or changes are few. McNemar's p takes every question for
-independent; it stands beside the interval, and marks nothing.
+whole videos vary than those of single questions would, and at least 1. In simulations with 60, 15 and 8 videos that
+covers the truth in 92 % of cases and more. Questions taken as independent reach 86 to 89 % at middling accuracies, and
+a bootstrap over videos 90 to 94 %: it is too narrow where videos or changes are few. McNemar's p takes every question
+for independent; it stands beside the interval, and marks nothing.
 """
 
 from __future__ import annotations

@@ -6,16 +6,19 @@ model says it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from longvpo.clips.cells import question_of, shown, texts_of
 from longvpo.errors import VideoError
 from longvpo.evaluation.letters import option_of
 from longvpo.evaluation.words import contains, exact, overlap
 from longvpo.models.text import normalise
-from longvpo.recipe.evaluation import LETTERS, Scoring, ScoringSection
+from longvpo.recipe.evaluation import LETTERS, SCORINGS, Scoring, ScoringSection
 
 CHOOSE = "Answer with the option's letter from the given choices directly."
 LOOKED_AT = 500  # other questions among whose answers options are searched
@@ -60,17 +63,53 @@ def chance(asked: ExamQuestion) -> float | None:
     return right / len(asked.options) if asked.options else None
 
 
-def given_options(options: Sequence[str], answers: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> ExamQuestion:
+    """The question in a table's row. Its columns `scoring`, `options` and `task` may say more than the recipe does.
+
+    A row with options is scored by `choice`, unless it says otherwise.
+
+    Args:
+        video: the video that the row is about.
+
+    Raises:
+        VideoError: question or answer is missing, or a column says what cannot be.
+    """
+    question, answers = question_of(row, video)
+    options, said = _listed(row, video), " ".join(texts_of(row, "scoring", video)).lower()
+    scoring = said or ("choice" if options else section.by)
+    if scoring not in SCORINGS:
+        raise VideoError(f"{video}: its scoring is {shown(said)}: give {', '.join(SCORINGS)}, or leave it empty")
+    if scoring == "judge" and section.judge is None:
+        raise VideoError(f"{video} asks for a judge, and the recipe names none: set scoring.judge.model")
+    if scoring == "choice" and options:
+        options, answers = given_options(options, answers, video)
+    task = " ".join(texts_of(row, "task", video))
+    return ExamQuestion(question, answers, scoring=scoring, options=options if scoring == "choice" else (), task=task)
+
+
+def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
+    """A row's options; in a csv table the cell is a list in JSON."""
+    found = texts_of(row, "options", video)
+    if len(found) == 1 and found[0].startswith("["):
+        try:
+            return texts_of({"options": json.loads(found[0])}, "options", video)
+        except ValueError:
+            raise VideoError(f"{video}: its options are no list in JSON: {shown(found[0])}") from None
+    return found
+
+
+def given_options(
+    options: tuple[str, ...], answers: tuple[str, ...], video: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The options of a table's row, and its right answers by their texts: a row may name them by their letters.
 
     Raises:
         VideoError: there are too few or too many options, two are the same, or an answer is none of them.
     """
-    options = tuple(dict.fromkeys(one.strip() for one in options))
     if not 2 <= len(options) <= len(LETTERS):
-        raise VideoError(f"it has {len(options)} different options: give 2 to {len(LETTERS)}")
+        raise VideoError(f"{video} has {len(options)} different options: give 2 to {len(LETTERS)}, as a list")
     if len({normalise(one) for one in options}) < len(options):
-        raise VideoError("two of its options are the same but for case and punctuation")
+        raise VideoError(f"{video}: two of its options are the same but for case and punctuation")
     texts = []
     for answer in answers:
         same = [one for one in options if exact(one, (answer,))]
@@ -78,7 +117,7 @@ def given_options(options: Sequence[str], answers: tuple[str, ...]) -> tuple[tup
         if not same and len(letter) == 1 and letter in LETTERS[: len(options)]:
             same = [options[LETTERS.index(letter)]]
         if not same:
-            raise VideoError(f"its answer {answer[:60]!r} is none of its options, and no letter of one")
+            raise VideoError(f"{video}: its answer {shown(answer)} is none of its options, and no letter of one")
         texts += same
     return options, tuple(dict.fromkeys(texts))
 

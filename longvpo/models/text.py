@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import string
 from functools import cache
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from longvpo.models.replies import objects, plain
 
@@ -44,6 +44,16 @@ class Expected(BaseModel):
             and read is not None
             and all(name in found and found[name] == said for name, said in read)
         )
+
+
+Aside = Annotated[str, BeforeValidator(lambda value: str(value or ""))]  # read whatever stands there
+
+
+class AnswerVerdict(Expected):
+    """A judge's verdict on an answer; in this order: first think, then say."""
+
+    reason: Aside = ""
+    right: bool
 
 
 def find_json(text: str) -> dict[str, Any] | None:

@@ -99,6 +99,20 @@ Answer B: {second}
 
 Which is more likely to be right? Reply with a JSON object and nothing else: {{"right": "A" or "B"}}"""
 
+# asked by `longvpo evaluate` of a recipe's `scoring.judge`; not the recipe's to replace, likewise
+GRADE = """\
+A question about a video, its true answer, and the reply of someone who watched the video.
+
+Question: {question}
+
+True answer: {answers}
+
+Reply: {said}
+
+Does the reply give the true answer? Other words for the same are right, and so are more details. It is wrong where \
+it leaves a part of the true answer out, contradicts it, names several answers, or does not commit itself. Reply with \
+a JSON object and nothing else: {{"reason": "...", "right": true or false}}"""
+
 TASKS = {
     "order": "about the order in which events of different scenes happen",
     "before_after": "about what happens before or after an event that another scene shows",

@@ -15,9 +15,10 @@ from support.scribe import recipe as small_blocks
 
 from longvpo.clips.rows import features
 from longvpo.dataset.plan import plan_build
-from longvpo.dataset.replies import PairVerdict, Verdict
+from longvpo.dataset.replies import Verdict
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
+from longvpo.models.text import AnswerVerdict
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe, recipe_hash
@@ -157,7 +158,7 @@ class Judge(Scribe):
     def answer(self, request: Request) -> str:
         if request.expects is Verdict:
             return json.dumps({"reason": "so", "specific": True})
-        assert request.expects is PairVerdict
+        assert request.expects is AnswerVerdict
         return json.dumps({"reason": "it fits", "right": request.seed % 3 == 0})
 
 

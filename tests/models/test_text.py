@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from longvpo.dataset.replies import PairVerdict, Question, ScenesQuestion, Verdict
+from longvpo.dataset.replies import Question, ScenesQuestion, Verdict
 from longvpo.models.endpoint import Choice
-from longvpo.models.text import find_json, normalise
+from longvpo.models.text import AnswerVerdict, find_json, normalise
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_object_fits_a_schema(found: dict[str, Any], good: bool) -> None:
 
 def test_schemas_are_those_of_old_journals() -> None:
     """A key of the journal has the schema in it: another one would ask everything again."""
-    schemas = [one.as_schema() for one in (Question, Verdict, ScenesQuestion, PairVerdict, Choice)]
+    schemas = [one.as_schema() for one in (Question, Verdict, ScenesQuestion, AnswerVerdict, Choice)]
     digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()
     assert digest == "a6c70323bbab48919a2aab86261f7c1f7be03e5a8d94d07d2eaf304265f3a7bd"
     assert [list(schema["properties"]) for schema in schemas[1:4:2]] == [["reason", "specific"], ["reason", "right"]]

@@ -14,9 +14,10 @@ import numpy as np
 from longvpo.clips.pool import Context, choose_context
 from longvpo.clips.rows import Clip, Refusal
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.replies import PairVerdict, Verdict, parse_right, parse_verdict
+from longvpo.dataset.replies import Verdict, parse_right, parse_verdict
 from longvpo.dataset.session import Session, failed
 from longvpo.dataset.stage1.blocks import Block, Cue, block_context, writes_from_all
+from longvpo.models.text import AnswerVerdict
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import PromptSection
 
@@ -97,4 +98,4 @@ def _question_request(item: Placed, prompts: PromptSection) -> Request:
 def _answer_request(item: Placed, prompts: PromptSection) -> Request:
     draft, caption = item.draft, item.clips[item.context.place].caption
     said = {"question": draft.question, "chosen": draft.chosen, "rejected": draft.rejected}
-    return Request(prompts.clip_pair.format(caption=caption, **said), draft.seed, expects=PairVerdict)
+    return Request(prompts.clip_pair.format(caption=caption, **said), draft.seed, expects=AnswerVerdict)

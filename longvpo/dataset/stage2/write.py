@@ -14,11 +14,11 @@ import numpy as np
 
 from longvpo.clips.rows import Refusal, Scene, Triplet
 from longvpo.dataset.drafts import Asked, Draft, alive, check_pairs
-from longvpo.dataset.replies import PairVerdict, ScenesQuestion, parse_right, parse_scenes_question
+from longvpo.dataset.replies import ScenesQuestion, parse_right, parse_scenes_question
 from longvpo.dataset.sameness import say_the_same
 from longvpo.dataset.session import Session, clip_request, failed, question_section
 from longvpo.dataset.stage2.captions import scene_line
-from longvpo.models.text import normalise
+from longvpo.models.text import AnswerVerdict, normalise
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.dataset import Stage2Section
 from longvpo.recipe.prompts import ANSWER_TYPES
@@ -161,7 +161,7 @@ def _same(said: list[tuple[Reasoning, Answer, float]], session: Session, counts:
     ]
     requests = [_pair_request(said[place][0], said[place][1].text, session) for place in near]
     for place, verdict in zip(near, session.ask(requests, "verdicts", counts, "judge"), strict=True):
-        found = PairVerdict.read(verdict.text)
+        found = AnswerVerdict.read(verdict.text)
         same[place] = found.right if found else same[place]
     return same
 
@@ -210,7 +210,7 @@ def _pair_request(draft: Reasoning, other: str, session: Session) -> Request:
         rejected=other,
         scenes="\n".join(scene_line(draft.part[place], place + 1) for place in draft.relevant),
     )
-    return Request(text, draft.seed, expects=PairVerdict)
+    return Request(text, draft.seed, expects=AnswerVerdict)
 
 
 def _answers(

@@ -1,0 +1,153 @@
+"""What is asked, what stands to choose from, and what a table's columns say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from support.replies import CASES, Case
+
+from longvpo.errors import VideoError
+from longvpo.evaluation.scoring import ExamQuestion, chance, is_right, prompt_of, read_question, with_options
+from longvpo.recipe.evaluation import EvaluateRecipe, ScoringSection
+from longvpo.recipe.file import load_recipe, recipe_hash
+
+PLAIN = ScoringSection()
+JUDGED = ScoringSection.model_validate({"by": "judge", "judge": {"model": "someone/judge"}})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.answers[0]}: {case.reply[:40]}")
+def test_the_table(case: Case) -> None:
+    ways = {"exact": case.exact, "contains": case.contains} | ({"choice": case.choice} if case.options else {})
+    for way, right in ways.items():
+        asked = ExamQuestion(case.question, case.answers, scoring=way, options=case.options)  # type: ignore[arg-type]
+        assert is_right(asked, case.reply) is right, way
+
+
+def test_what_is_asked() -> None:
+    plain = ExamQuestion("What color is it?", ("red",))
+    assert prompt_of(plain, PLAIN) == "What color is it?"
+    short = ScoringSection(suffix="Answer with one word.")
+    assert prompt_of(plain, short) == "What color is it?\nAnswer with one word."
+    chosen = ExamQuestion("What color is it?", ("red",), scoring="choice", options=("blue", "red"))
+    for section in (PLAIN, short):
+        assert prompt_of(chosen, section) == (
+            "What color is it?\nA. blue\nB. red\nAnswer with the option's letter from the given choices directly."
+        )
+    assert (chance(chosen), chance(plain)) == (0.5, None)
+
+
+def test_a_recipe_that_does_not_say_it_is_the_one_that_it_was() -> None:
+    recipe = load_recipe(EvaluateRecipe, "tiny/evaluate")
+    same = load_recipe(EvaluateRecipe, "tiny/evaluate", ["scoring.by=exact", "scoring.suffix=''"])
+    other = load_recipe(EvaluateRecipe, "tiny/evaluate", ["scoring.by=contains"])
+    assert recipe_hash(recipe) == recipe_hash(same) != recipe_hash(other)
+    assert recipe_hash(recipe.model_copy(update={"scoring": None})) != recipe_hash(recipe)
+    with pytest.raises(ValidationError, match="needs a model that judges: set `judge.model`"):
+        ScoringSection(by="judge")
+
+
+COLORS = ("red", "blue", "sand", "green", "black", "white")
+
+
+def exam(count: int, **more: Any) -> tuple[list[ExamQuestion], list[str]]:
+    """Questions about colors and about places, each about a video of its own."""
+    questions = [
+        ExamQuestion(f"what color is the ring number {n}?", (COLORS[n % 6],), scoring="choice", **more)
+        if n % 2
+        else ExamQuestion(f"where is the ring number {n}?", (f"in room {n % 12}",), scoring="choice", **more)
+        for n in range(count)
+    ]
+    return questions, [f"{n}.mp4" for n in range(count)]
+
+
+def test_options_are_answers_to_questions_alike() -> None:
+    asked, about = exam(120)
+    found = with_options(asked, about, 3, seed=1)
+    for before, one in zip(asked, found, strict=True):
+        assert one.options.count(one.answers[0]) == 1
+        assert (one.question, one.answers, len(set(one.options))) == (before.question, before.answers, 3)
+        kinds = {option in COLORS for option in one.options}
+        assert len(kinds) == 1, "colors among colors, rooms among rooms"
+    assert found == with_options(asked, about, 3, seed=1), "drawn by the seed"
+    assert found != with_options(asked, about, 3, seed=2)
+    places = Counter(one.options.index(one.answers[0]) for one in found)
+    assert set(places.values()) == {40}, "who always says A is right by chance"
+    assert len({one.options for one in found}) > 40
+
+
+def test_options_leave_out_what_may_be_right_too() -> None:
+    asked, about = exam(30)
+    asked[1] = ExamQuestion("what color is it?", ("red", "dark red"), scoring="choice")
+    asked[3] = ExamQuestion("what color is it?", ("Red!",), scoring="choice")
+    asked[5] = ExamQuestion("what color is it?", ("blue",), scoring="choice")
+    found = with_options(asked, [*about[:5], about[1], *about[6:]], 4, seed=0)
+    assert not {"red", "Red!"} <= set(found[1].options)
+    mine = with_options([asked[1], asked[5], asked[7]], ["a", "a", "b"], 4, seed=0)
+    assert "blue" not in mine[0].options, "no answer about the same video"
+    tasks = with_options([one for task in "xy" for one in exam(6, task=task)[0]], [str(n) for n in range(12)], 4, 0)
+    assert all(len(one.options) <= 4 and one.options for one in tasks)
+
+
+def test_few_answers_make_few_options() -> None:
+    asked = [ExamQuestion("is it open?", (said,), scoring="choice") for said in ("yes", "No.", "yes")]
+    assert [set(one.options) for one in with_options(asked, list("abc"), 4, 0)] == [{"yes", "no"}, {"yes", "No."}] + [
+        {"yes", "no"}
+    ]
+    alone = [ExamQuestion("who?", ("Ann",), scoring="choice"), ExamQuestion("who?", ("Ann",), scoring="choice")]
+    assert [one.options for one in with_options(alone, list("ab"), 4, 0)] == [(), ()]
+    given = ExamQuestion("who?", ("Ann",), scoring="choice", options=("Ann", "Bob"))
+    exact = ExamQuestion("who?", ("Bob",))
+    assert with_options([given, exact], list("ab"), 4, 0) == [given, exact]
+
+
+@pytest.mark.parametrize(
+    ("row", "section", "expected"),
+    [
+        ({}, PLAIN, {}),
+        ({"task": " order ", "scoring": None, "options": []}, PLAIN, {"task": "order"}),
+        ({"scoring": "Contains"}, PLAIN, {"scoring": "contains"}),
+        ({"scoring": "judge"}, JUDGED, {"scoring": "judge"}),
+        ({}, JUDGED, {"scoring": "judge"}),
+        ({"scoring": "exact"}, JUDGED, {}),
+        ({"options": ["blue", "red"]}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
+        (
+            {"options": '["blue", "Red"]'},
+            PLAIN,
+            {"scoring": "choice", "options": ("blue", "Red"), "answers": ("Red",)},
+        ),
+        ({"options": ["blue", "red"], "answer": "B"}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
+        ({"options": ["blue", "red"], "answer": "(b)"}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
+        ({"options": [3, 4.0, "5"], "answer": 4}, PLAIN, {"scoring": "choice", "options": ("3", "4", "5")}),
+        ({"options": ["blue", "red"], "scoring": "contains"}, PLAIN, {"scoring": "contains"}),
+        ({"scoring": "choice"}, PLAIN, {"scoring": "choice"}),
+    ],
+)
+def test_columns_say_more(row: dict[str, Any], section: ScoringSection, expected: dict[str, Any]) -> None:
+    found = read_question({"question": "what color?", "answer": "red"} | row, "v.mp4", section)
+    default = {"answers": ("4",) if row.get("answer") == 4 else ("red",)}
+    assert found == ExamQuestion(**{"question": "what color?"} | default | expected)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"scoring": "bleu"}, "v.mp4: its scoring is 'bleu': give exact, contains, choice, judge, or leave it empty"),
+        ({"scoring": "judge"}, "v.mp4 asks for a judge, and the recipe names none: set scoring.judge.model"),
+        ({"options": ["red"]}, "v.mp4 has 1 different options: give 2 to 8, as a list"),
+        ({"options": list("abcdefghi")}, "v.mp4 has 9 different options"),
+        ({"options": ["red", "Red."]}, "two of its options are the same but for case and punctuation"),
+        ({"options": ["blue", "green"]}, "v.mp4: its answer 'red' is none of its options, and no letter of one"),
+        ({"options": ["blue", "red"], "answer": "C"}, "its answer 'C' is none of its options"),
+        ({"options": "[blue, red]"}, "its options are no list in JSON: '[blue, red]'"),
+        ({"options": [{"a": 1}, "b"]}, "its options is not a text"),
+        ({"task": {"a": 1}}, "its task is not a text"),
+        ({"task": "half \ud800"}, "its task holds half a character"),
+    ],
+)
+def test_columns_that_say_what_cannot_be(row: dict[str, Any], said: str) -> None:
+    with pytest.raises(VideoError) as caught:
+        read_question({"question": "what color?", "answer": "red"} | row, "v.mp4", PLAIN)
+    assert said in str(caught.value)
