@@ -45,7 +45,7 @@ def test_a_recipe_that_does_not_say_it_is_the_one_that_it_was() -> None:
     other = load_recipe(EvaluateRecipe, "tiny/evaluate", ["scoring.by=contains"])
     assert recipe_hash(recipe) == recipe_hash(same) != recipe_hash(other)
     assert recipe_hash(recipe.model_copy(update={"scoring": None})) != recipe_hash(recipe)
-    with pytest.raises(ValidationError, match="needs a model that judges: set `judge.model`"):
+    with pytest.raises(ValidationError, match="needs a model that judges"):
         ScoringSection(by="judge")
 
 
@@ -85,7 +85,7 @@ def test_options_leave_out_what_may_be_right_too() -> None:
     asked[5] = ExamQuestion("what color is it?", ("blue",), scoring="choice")
     found = with_options(asked, [*about[:5], about[1], *about[6:]], 4, seed=0)
     assert not {"red", "Red!"} <= set(found[1].options)
-    mine = with_options([asked[1], asked[5], asked[7]], ["a", "a", "b"], 4, seed=0)
+    mine = with_options([asked[1], asked[5], asked[9]], ["a", "a", "b"], 4, seed=0)
     assert "blue" not in mine[0].options, "no answer about the same video"
     tasks = with_options([one for task in "xy" for one in exam(6, task=task)[0]], [str(n) for n in range(12)], 4, 0)
     assert all(len(one.options) <= 4 and one.options for one in tasks)
@@ -93,9 +93,8 @@ def test_options_leave_out_what_may_be_right_too() -> None:
 
 def test_few_answers_make_few_options() -> None:
     asked = [ExamQuestion("is it open?", (said,), scoring="choice") for said in ("yes", "No.", "yes")]
-    assert [set(one.options) for one in with_options(asked, list("abc"), 4, 0)] == [{"yes", "no"}, {"yes", "No."}] + [
-        {"yes", "no"}
-    ]
+    found = [set(one.options) for one in with_options(asked, list("abc"), 4, 0)]
+    assert found == [{"yes", "no"}, {"yes", "No."}, {"yes", "no"}]
     alone = [ExamQuestion("who?", ("Ann",), scoring="choice"), ExamQuestion("who?", ("Ann",), scoring="choice")]
     assert [one.options for one in with_options(alone, list("ab"), 4, 0)] == [(), ()]
     given = ExamQuestion("who?", ("Ann",), scoring="choice", options=("Ann", "Bob"))
