@@ -12,6 +12,9 @@ import pytest
 from support.commands import Capture
 from support.world import ROOT
 
+from longvpo.clips.stored import load_rows
+from longvpo.tiny.stories import QUESTIONS, random_story, story_rng, write_stories
+
 BENCHMARKS = ROOT / "benchmarks"
 
 
@@ -48,3 +51,89 @@ def test_what_jpeg_costs(world: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "argv", ["jpeg.py", str(tmp_path), "--json"])
     runpy.run_path(str(BENCHMARKS / "jpeg.py"), run_name="__main__")
     assert json.loads(capsys.readouterr().out)["rows"] == 2
+
+
+def test_the_miniature_study_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import miniature
+    import miniature_work
+    from miniature_arms import SIZES
+    from miniature_table import read_lines, table
+
+    begun = []
+
+    def note(name: str) -> None:
+        real = getattr(miniature_work, name)
+
+        def noted(*given: Any) -> Any:
+            begun.append(name)
+            if begun == ["train", "evaluate"]:
+                raise KeyboardInterrupt
+            return real(*given)
+
+        monkeypatch.setattr(miniature_work, name, noted)
+
+    for name in ("train", "evaluate"):
+        note(name)
+    with pytest.raises(KeyboardInterrupt):
+        miniature.run(tmp_path, SIZES["smoke"], [0], [], processes=1)
+    weights = tmp_path / "0/adapters/stage1/adapter_model.safetensors"
+    before = weights.stat().st_mtime_ns
+    for _ in range(2):
+        assert miniature.run(tmp_path, SIZES["smoke"], [0], [], processes=1)
+    assert begun == ["train", "evaluate", "train", "evaluate"], "what is kept is not made again"
+    assert weights.stat().st_mtime_ns == before, "nor what was trained before the kill"
+
+    kept = read_lines(path.read_text() for path in (tmp_path / "kept").iterdir())
+    assert sorted(kept) == ["base", "stage1"]
+    assert kept["stage1"][0]["cpu_seconds"] > 0
+    assert table(kept).count("not run") < table({}).count("not run")
+    with pytest.raises(SystemExit, match="another size"):
+        miniature.run(tmp_path, SIZES["study"], [0], [])
+
+
+def test_the_studys_anchors_are_put_first(dataset: Path, tmp_path: Path) -> None:
+    from miniature_work import put_anchor_first
+
+    put_anchor_first(dataset, tmp_path)
+    rows, moved = (load_rows(str(folder), "stage1", "train", None).to_list() for folder in (dataset, tmp_path))
+    for row, other in zip(rows, moved, strict=True):
+        anchor = row["anchors"][0]
+        assert other["anchors"] == [0]
+        for name in ("context", "similarity", "specificity"):
+            assert other[name] == [row[name][anchor], *row[name][:anchor], *row[name][anchor + 1 :]]
+        same = set(row) - {"anchors", "context", "similarity", "specificity"}
+        assert {name: row[name] for name in same} == {name: other[name] for name in same}
+
+
+def test_the_studys_order_questions_are_right(tmp_path: Path) -> None:
+    from miniature_work import ask_order
+
+    write_stories(tmp_path / "drawn", [2, 6], seed=3, split="test")
+    ask_order(tmp_path / "drawn", tmp_path / "asked")
+    lines = [json.loads(line) for line in (tmp_path / "asked/metadata.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 + QUESTIONS
+    for line in lines:
+        story = random_story(line["scenes"], story_rng(3, "test", int(Path(line["file_name"]).stem)), "test")
+        named = [thing.shape for thing in story if f"the {thing.shape}" in line["question"]]
+        assert (len(named), named[0]) == (2, line["answer"])
+        assert (tmp_path / "asked" / line["file_name"]).is_file()
+
+
+def test_the_studys_table_is_of_its_results() -> None:
+    """It is written by `--table`, never by hand."""
+    from miniature_table import BEGIN, END, KEPT, PAGE, read_kept, table
+
+    page = PAGE.read_text()
+    assert page.partition(BEGIN)[2].partition(END)[0] == table(read_kept(KEPT))
+
+
+def test_a_difference_is_bold_only_beyond_chance() -> None:
+    from miniature_table import difference
+
+    def runs(*shares: float) -> list[dict[str, Any]]:
+        return [{"seed": n, "needle": {"32": share}, "questions": {"32": 100}} for n, share in enumerate(shares)]
+
+    assert difference(runs(90, 92), runs(40, 41), "needle") == "**+50 (+50 to +51)**"
+    assert difference(runs(50, 52), runs(48, 51), "needle") == "+2 (+1 to +2)", "within two standard errors"
+    assert difference(runs(90, 30), runs(40, 41), "needle") == "+20 (-11 to +50)", "of two signs"
+    assert difference(runs(90), [], "needle") == "not run"
