@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -48,6 +49,12 @@ def parse(text: str) -> Any:
     Raises:
         ValueError: it is not YAML, a key is there twice, or it holds more than a recipe could need; says where.
     """
+    return _own(_parsed(text))
+
+
+@lru_cache(64)
+def _parsed(text: str) -> Any:
+    """Recipes are read again and again, and PyYAML is slow."""
     with _one_line():
         loader = _Loader(text)
         return _values(loader, loader.get_single_node())
@@ -72,7 +79,7 @@ def parse_value(text: str) -> Any:
             return whole or None
         # an anchor, a tag or a mark of a document would be cut off
         plain = isinstance(node, yaml.ScalarNode) and node.style is None and not whole.startswith("!!")
-        return whole if plain and node.value != whole else _values(loader, node)
+        return whole if plain and node.value != whole else _own(_values(loader, node))
 
 
 @contextmanager
@@ -96,7 +103,7 @@ def _values(loader: yaml.SafeLoader, node: yaml.Node | None) -> Any:
     if node is None:
         return None
     _check(node, (), [MOST])
-    return _own(loader.construct_document(node))
+    return loader.construct_document(node)
 
 
 def _check(node: yaml.Node, path: tuple[str, ...], left: list[int]) -> None:

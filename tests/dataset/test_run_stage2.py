@@ -79,6 +79,7 @@ def test_the_built_folder(built: Path) -> None:
     assert not (built / "contact_sheet.png").exists()
 
 
+@pytest.mark.soak
 def test_both_stages_in_one_build_are_what_each_is_alone(
     built: Path, stories: Path, dataset: Path, world: Path, tmp_path: Path
 ) -> None:

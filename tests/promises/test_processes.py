@@ -74,6 +74,7 @@ def test_two_processes_of_accelerate_launch_train_the_adapter_that_one_trains(
     assert [path.name for path in tmp_path.iterdir()] == ["two"], "checkpoints and unfinished folders are gone"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["fsdp", "deepspeed_zero2"])
 def test_the_configs_train_the_adapter_that_one_process_trains(
     name: str, data: Path, world: Path, one: Path, forged: Forge, tmp_path: Path
@@ -108,6 +109,7 @@ def test_two_processes_score_the_reference_beforehand(
     assert sorted(kept[0]) == sorted(kept[1])
 
 
+@pytest.mark.soak
 def test_triplets_that_two_processes_cannot_share_evenly(
     data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:

@@ -256,19 +256,13 @@ def test_the_programs_in_a_dataset_card_run(dataset: Path, world: Path, tmp_path
     assert {tuple(size) for clip in sizes for size in clip} == {(96, 96)}
 
 
-def test_the_program_in_an_adapters_card_runs(dataset: Path, world: Path, tmp_path: Path) -> None:
-    from longvpo.recipe.file import load_recipe
-    from longvpo.recipe.training import TrainRecipe
-    from longvpo.training.run import train
-
-    data = [f"data.dataset={dataset}", f"data.videos.drawn={world}", "training.max_steps=1"]
-    train(load_recipe(TrainRecipe, "tiny", data), tmp_path / "adapter")
-    body = check_complete(tmp_path / "adapter")
+def test_the_program_in_an_adapters_card_runs(trained: Path, tmp_path: Path) -> None:
+    body = check_complete(trained)
     assert "**Results**: not run with this file" in body
-    (program,) = snippets(card_of(tmp_path / "adapter"))
+    (program,) = snippets(card_of(trained))
     assert len(program.splitlines()) <= 15
     given = "import numpy\nquestion, frames = 'what color is the ring?', numpy.zeros((4, 96, 96, 3), numpy.uint8)\n"
-    said = run(given + program.replace('"longvpo-tiny-stage1"', f'"{tmp_path / "adapter"}"'), tmp_path)
+    said = run(given + program.replace('"longvpo-tiny-stage1"', f'"{trained}"'), tmp_path)
     assert "what color is the ring?" in said
 
 

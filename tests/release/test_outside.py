@@ -136,6 +136,7 @@ def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
     ]
 
 
+@pytest.mark.soak
 def test_what_was_published_is_found_again(pushes: Pushes, first: Path, world: Path, tmp_path: Path) -> None:
     """Card, recipe and adapter name data that lie in a folder still or come from the Hub, and a base on the Hub."""
     folder = Path(shutil.copytree(first, tmp_path / "data"))

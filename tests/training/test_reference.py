@@ -179,6 +179,7 @@ def test_a_dataset_that_brings_its_scores(dataset: Path, world: Path, tmp_path: 
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.soak
 def test_scores_of_stage_2_are_its_adapters(
     dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,7 @@ def test_vision_side_and_lm_head_stay_out_of_nf4() -> None:
     assert (state.quant_type, state.nested) == ("nf4", True)
 
 
+@pytest.mark.soak
 def test_the_saved_adapter_gives_the_same_logits_in_a_fresh_process(
     dataset: Path, rows: list[dict[str, Any]], world: Path, tmp_path: Path
 ) -> None:
