@@ -15,7 +15,7 @@ import typer
 
 from longvpo.cli import options, printing
 from longvpo.cli.printing import print_values, say_next, say_where
-from longvpo.errors import LongVPOError, say
+from longvpo.errors import say
 from longvpo.io.home import path
 
 app = typer.Typer(
@@ -151,22 +151,30 @@ def score(
 def evaluate(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,
-    adapter: Annotated[list[Path] | None, typer.Option(parser=path, help="An adapter's folder; repeatable.")] = None,
+    adapter: options.Adapters = None,
     output: options.Output = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure a base and its adapters: a clip hidden among others, and questions about several scenes."""
+    """Measure a base and its adapters: a clip hidden among others, long videos, held-out triplets.
+
+    The same command again resumes after a kill.
+    """
     from longvpo.recipe.evaluation import EvaluateRecipe
     from longvpo.recipe.file import load_recipe
 
     loaded = load_recipe(EvaluateRecipe, recipe, overrides)
-    names = [path.name for path in adapter or []]
-    if len(set(names)) < len(names):
-        raise LongVPOError("two adapters have the same folder name: results could not tell them apart; rename one")
+    from longvpo.evaluation.adapters import by_name
+
+    adapters = by_name(adapter or [])
+    if dry_run:
+        from longvpo.evaluation.plan import plan_evaluation
+
+        return print_values(plan_evaluation(loaded, adapters), as_json)
     from longvpo.evaluation.run import evaluate as run
 
     folder = output or Path(loaded.name)
-    results = run(loaded, folder, {path.name: path for path in adapter or []})
+    results = run(loaded, folder, adapters)
     printing.print_tables(results, as_json)
     say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
 

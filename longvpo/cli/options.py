@@ -21,6 +21,10 @@ Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, t
 Output = Annotated[
     Path | None, typer.Option(parser=path, help="Folder for the result.", show_default="the recipe's name")
 ]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", help="An adapter's folder, or its id on the Hub as ID[@REVISION]; repeatable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]

@@ -48,23 +48,47 @@ def _short(value: Any) -> Any:
 
 
 def print_tables(results: dict[str, Any], as_json: bool) -> None:
-    """All results as one JSON object, or accuracy by number of clips, and by number of scenes where that was asked."""
+    """All results as one JSON object, or tables: accuracy by number of clips, and all else that was asked."""
     if as_json:
         return print(json.dumps(results))
     _table("needle accuracy, %", "clips", results["needle"])
     if "multi" in results:
         print()
         _table("accuracy of questions about several scenes, %", "scenes", results["multi"])
+    for title, column, name in (
+        ("needle accuracy by place, from the first clip to the last, %", "place", "places"),
+        ("accuracy by task, %", "task", "tasks"),
+    ):
+        if results.get(name, {}).get("questions"):
+            print()
+            _table(title, column, results[name]["accuracy"])
+    if results.get("retention"):
+        print()
+        kept = {name: {part: row[part] for part in ("base", "adapter")} for name, row in results["retention"].items()}
+        _table("what an adapter keeps on one clip, %", "model", kept)
+    if "preference" in results:
+        print()
+        _table("held-out triplets, chosen likelier than rejected, %", "clips", _preference(results["preference"]))
+
+
+def _preference(found: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Accuracy by number of clips, of each model and of the same without the video."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, told in found["models"].items():
+        groups = {"all": told, **told["clips"]}
+        for row, prefix in ((name, ""), (f"{name}, no video", "text_only_")):
+            rows[row] = {group: values[f"{prefix}accuracy"] for group, values in groups.items()}
+    return rows
 
 
 def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> None:
     """A line a model."""
     groups = list(next(iter(accuracy.values())))
-    width = max(len(column), *map(len, accuracy))
+    width, wide = max(len(column), *map(len, accuracy)), max(8, *(len(group) + 1 for group in groups))
     print(title)
-    print(f"{column:{width}}" + "".join(f"{group:>8}" for group in groups))
+    print(f"{column:{width}}" + "".join(f"{group:>{wide}}" for group in groups))
     for name, row in accuracy.items():
-        print(f"{name:{width}}" + "".join(f"{row[group]:8.1f}" for group in groups))
+        print(f"{name:{width}}" + "".join(f"{row[group]:{wide}.1f}" for group in groups))
 
 
 def say_next(*words: str) -> None:

@@ -20,6 +20,7 @@ from longvpo.video.frames import ClipFrames
 
 ABOUT = {"stage1": "clips", "stage2": "scenes"}  # where the clips of a config's contexts are described
 NAMES = ("source", "video", "start", "end")  # what names a clip
+NOT_SEEN = ("backend", "cache_gb", "workers", "frames", "frames_gb")  # keys of `video` that change no frame
 SAMPLED = ("fps", "max_frames", "short_side")  # keys of `video` that frames were published by
 
 
@@ -103,6 +104,29 @@ def frames_of_dataset(
     if section.frames and section.frames_quality != quality:
         otherwise["frames_quality"] = quality
     return ClipFrames(section, folders, hashes, PublishedFrames(dataset, tables, quality, otherwise))
+
+
+def differing(dataset: str, revision: str | None, video: VideoSection, ours: str) -> dict[str, dict[str, Any]]:
+    """The keys of `video` in which a dataset's recipe and this section differ: other frames are shown then than those
+    that the answers were written from. None where the dataset is not longvpo's.
+
+    Args:
+        ours: the name for this section's values; those of the dataset are called `dataset`.
+    """
+    theirs = sampling_of(dataset, revision)
+    if theirs is None:
+        return {}
+    both = {name: {"dataset": getattr(theirs, name), ours: value} for name, value in video}
+    both["frames_quality"] = {"dataset": theirs.jpeg_quality, ours: video.jpeg_quality}
+    return {name: said for name, said in both.items() if name not in NOT_SEEN and said["dataset"] != said[ours]}
+
+
+def told_differing(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The warning about keys that are `differing`."""
+    told = {name: ["null" if value is None else value for value in said.values()] for name, said in found.items()}
+    both = ", ".join(f"video.{name} {theirs}, not {ours}" for name, (theirs, ours) in told.items())
+    mend = " ".join(f"video.{name}={theirs}" for name, (theirs, _) in told.items())
+    return f"the dataset's answers were written from other frames, at {both}: unless that is meant, set {mend}"
 
 
 def sampling_of(dataset: str, revision: str | None) -> VideoSection | None:

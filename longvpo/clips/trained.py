@@ -23,6 +23,12 @@ def videos_of(dataset: str, revision: str, config: str, rows: Dataset) -> set[st
     Args:
         rows: triplets of `config`, with the column `context`.
     """
+    found = videos_of_rows(dataset, revision, config, rows)
+    return None if found is None else set().union(*found)
+
+
+def videos_of_rows(dataset: str, revision: str, config: str, rows: Dataset) -> list[set[str]] | None:
+    """The same, row by row."""
     try:
         clips = load_rows(dataset, ABOUT.get(config, config), "train", revision)
     except LongVPOError:  # it was not built by longvpo
@@ -30,8 +36,8 @@ def videos_of(dataset: str, revision: str, config: str, rows: Dataset) -> set[st
     if not {"clip_id", "sha256"} <= set(clips.column_names):
         return None
     known = dict(zip(clips["clip_id"][:], clips["sha256"][:], strict=True))
-    found = {known.get(clip.get("clip_id")) or "" for context in rows["context"][:] for clip in context}
-    return None if "" in found else found
+    found = [{known.get(clip.get("clip_id")) or "" for clip in context} for context in rows["context"][:]]
+    return None if any("" in videos for videos in found) else found
 
 
 def write_trained(folder: Path, videos: set[str] | None) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
+from longvpo.clips import request
 from longvpo.clips.rows import Clip, Refusal
 from longvpo.models.embed import Embedder
 from longvpo.models.journal import Journal
@@ -18,8 +17,7 @@ from longvpo.models.text import Expected
 from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
 from longvpo.recipe.sections import WriterSection
-from longvpo.video.frames import ClipFrames, sample_times
-from longvpo.video.joined import join, read, shown
+from longvpo.video.frames import ClipFrames
 
 Role = Literal["writer", "judge", "question_writer"]
 
@@ -67,30 +65,8 @@ def clip_request(
     expects: type[Expected] | None = None,
 ) -> Request:
     """A request about clips that are shown one after the other; more frames than the frame budget are thinned."""
-    video, budget = session.recipe.video, session.recipe.context.frame_budget
-    spans = [(clip.start, clip.end) for clip in clips]
-    counts = [len(sample_times(*span, video.fps, video.max_frames)) for span in spans]
-    told = shown(spans, counts, budget if len(clips) > 1 else None)
-
-    # letterboxes go by the names that earlier versions gave to clips of one size
-    seen = " crop" if video.fit == "crop" and len(clips) > 1 else ""
-    seen += f" jpeg {video.jpeg_quality}" if video.jpeg_quality is not None else ""
-
-    def frames() -> np.ndarray:
-        if len(clips) == 1:
-            return session.frames_of(clips[0].reference)
-        return join(read(session.frames_of, [clip.reference for clip in clips], budget), video.fit)
-
-    return Request(
-        text=text,
-        seed=seed,
-        temperature=temperature,
-        expects=expects,
-        times=told.times,
-        seconds=told.seconds,
-        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + seen,
-        frames=frames,
-    )
+    budget = session.recipe.context.frame_budget
+    return request.clip_request(clips, session.frames_of, text, budget, seed, temperature, expects)
 
 
 def failed(answer: Answer) -> Refusal | None:

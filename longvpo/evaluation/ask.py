@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
 from longvpo.evaluation.scoring import ExamQuestion
-from longvpo.models.batches import alike, core_of
-from longvpo.models.features import takes_features
-from longvpo.models.local import answer
-from longvpo.models.writer import Request
-from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.models.journal import Journal
+from longvpo.models.writer import Answer, Request, Writer
 
 FAILURES = 5  # wrong answers of a model that are kept
+COUNT = ("cut", "empty")  # flaws with which an answer counts here as it is
 
 
-def ask(model: Any, processor: Any, recipe: EvaluateRecipe, requests: list[Request], bar: tqdm) -> list[str]:
-    """The model's answer to each request."""
-    said = [""] * len(requests)
-    for batch in alike(requests, recipe.batch_size, takes_features(core_of(model), processor)):
-        answers = answer(model, processor, [requests[i] for i in batch], recipe.max_new_tokens)
-        for i, one in zip(batch, answers, strict=True):
-            said[i] = one.text
-        bar.update(len(batch))
+@dataclass(frozen=True)
+class Asked:
+    """A question as every model is asked it, and where its answer counts."""
+
+    exam: ExamQuestion
+    request: Request
+    table: str  # needle or multi
+    group: str  # a column of that table: how many clips there are, or what `multi.group` says
+    where: str  # the same for people
+    video: str  # sha256 of the one that holds the answer
+    size: int  # clips of the context; of a long video, frames
+    depth: float = 0  # of the needle among several clips: from 0, the first place, to 1
+
+
+Exam = list[list[Asked]]  # those of a part, such as a cell of the grid, are asked together
+
+
+def ask(writer: Writer, journal: Journal, exam: Exam, name: str) -> list[list[Answer]]:
+    """A model's answers, part by part.
+
+    Args:
+        name: the model's, for the bar.
+    """
+    said = []
+    with tqdm(total=sum(map(len, exam)), desc=f"ask {name}") as bar:
+        for part in exam:
+            said.append(journal.ask(writer, [one.request for one in part], f"{part[0].table} {part[0].group}"))
+            bar.update(len(part))
     return said
 
 
-def gallery(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def gallery(wrong: list[tuple[Asked, Answer]]) -> list[dict[str, Any]]:
     """Some wrong answers for a card: the shortest context of each kind that failed, then longer ones."""
-    ordered = sorted(wrong, key=lambda one: one["size"])
-    kinds = {one["where"].split(",")[0]: one for one in reversed(ordered)}  # the shortest of each stays
+    ordered = sorted(wrong, key=lambda one: one[0].size)
+    kinds = {asked.where.split(",")[0]: (asked, answer) for asked, answer in reversed(ordered)}  # the shortest stays
     picked = list(kinds.values())[-FAILURES:]
-    return [{name: value for name, value in one.items() if name != "size"} for one in reversed(picked)]
-
-
-def failure(asked: ExamQuestion, said: str, size: int, where: str) -> dict[str, Any]:
-    true = " or ".join(asked.answers)
-    return {"question": asked.question, "answer": true, "said": said, "where": where, "size": size}
+    return [
+        {
+            "question": asked.exam.question,
+            "answer": " or ".join(asked.exam.answers),
+            "said": answer.text,
+            "where": asked.where,
+        }
+        for asked, answer in reversed(picked)
+    ]

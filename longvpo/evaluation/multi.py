@@ -6,27 +6,23 @@ number of scenes.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from tqdm import tqdm
 
 from longvpo.clips.cells import cell, check_whole, is_empty, question_of
+from longvpo.clips.request import clip_request
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import ask, failure
-from longvpo.evaluation.scoring import ExamQuestion, is_right
+from longvpo.evaluation.ask import Asked, Exam
+from longvpo.evaluation.scoring import ExamQuestion
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
-from longvpo.models.writer import Request
-from longvpo.recipe.evaluation import EvaluateRecipe, MultiSection
+from longvpo.recipe.evaluation import MultiSection
 from longvpo.video.frames import ClipFrames
-from longvpo.video.joined import shown
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,13 @@ class LongQuestion(ExamQuestion):
     frames: int  # how many are sampled from it
 
 
-def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[LongQuestion], list[Dropped]]:
+def read_questions(
+    section: MultiSection, frames_of: ClipFrames, decode: bool = True
+) -> tuple[list[LongQuestion], list[Dropped]]:
     """The questions of a table, and the rows that say too little or whose video cannot be read.
 
-    Every video is opened and decoded once.
+    Args:
+        decode: every video is decoded, once; else only opened.
 
     Raises:
         LongVPOError: the source is not a folder of whole videos, its table cannot be read or lacks a column, or no row
@@ -58,7 +57,7 @@ def read_questions(section: MultiSection, frames_of: ClipFrames) -> tuple[list[L
             video, group = _texts(section, row)
             question, answers = question_of(row, video)
             if video not in videos:
-                videos[video] = _open(section, video, frames_of)
+                videos[video] = _open(section, video, frames_of, decode)
             opened = videos[video]
             if isinstance(opened, VideoError):
                 raise opened
@@ -85,53 +84,24 @@ def _texts(section: MultiSection, row: dict[str, Any]) -> tuple[str, str]:
     return video, group
 
 
-def _open(section: MultiSection, video: str, frames_of: ClipFrames) -> tuple[Clip, int] | VideoError:
+def _open(section: MultiSection, video: str, frames_of: ClipFrames, decode: bool) -> tuple[Clip, int] | VideoError:
     """A whole video and the number of its frames, or why it cannot be read."""
     try:
         clip = open_clip(section.source, Candidate(video, ""))
-        return clip, len(frames_of(clip.reference))
+        if decode:
+            return clip, len(frames_of(clip.reference))
+        frames_of.check([clip.reference])
+        return clip, frames_of.count(clip.reference)
     except VideoError as error:
         return error
 
 
-def accuracy(questions: list[LongQuestion], right: list[bool]) -> dict[str, float]:
-    """Percent of right answers in each group; groups that are numbers come in their order."""
-    groups: dict[str, list[bool]] = defaultdict(list)
-    for question, good in zip(questions, right, strict=True):
-        groups[question.group].append(good)
-    return {group: round(100 * sum(groups[group]) / len(groups[group]), 1) for group in sorted(groups, key=_order)}
+def long_questions(section: MultiSection, questions: list[LongQuestion], frames_of: ClipFrames) -> Exam:
+    """The questions as they are asked, all in one part."""
 
+    def asked(one: LongQuestion) -> Asked:
+        request = clip_request([one.clip], frames_of, one.question)
+        where = f"a long video, {section.group} {one.group}"
+        return Asked(one, request, "multi", one.group, where, one.clip.sha256, one.frames)
 
-def _order(group: str) -> tuple[float, str]:
-    try:
-        return float(group), group
-    except ValueError:
-        return math.inf, group
-
-
-def _request(asked: LongQuestion, frames_of: ClipFrames) -> Request:
-    told = shown([(asked.clip.start, asked.clip.end)], [asked.frames])
-    frames = partial(frames_of, asked.clip.reference)
-    return Request(asked.question, times=told.times, seconds=told.seconds, frames=frames)
-
-
-def run_multi(
-    model: Any,
-    processor: Any,
-    recipe: EvaluateRecipe,
-    questions: list[LongQuestion],
-    frames_of: ClipFrames,
-    name: str,
-    wrong: list[dict[str, Any]],
-) -> dict[str, float]:
-    """Accuracy of one model, in percent, about the long videos of every group; wrong answers are added to `wrong`."""
-    requests = [_request(one, frames_of) for one in questions]
-    with tqdm(total=len(requests), desc=f"long videos, {name}") as bar:
-        said = ask(model, processor, recipe, requests, bar)
-    right = [is_right(one, text) for text, one in zip(said, questions, strict=True)]
-    wrong += [
-        failure(one, text, one.frames, f"a long video, {recipe.multi.group} {one.group}")
-        for text, one, good in zip(said, questions, right, strict=True)
-        if not good and recipe.multi
-    ]
-    return accuracy(questions, right)
+    return [[asked(one) for one in questions]]

@@ -6,22 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from longvpo.clips.cells import question_of
 from longvpo.clips.pool import Pool, choose_context, evenly
+from longvpo.clips.request import clip_request
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.evaluation.ask import ask, failure
-from longvpo.evaluation.scoring import ExamQuestion, is_right
+from longvpo.evaluation.ask import Asked, Exam
+from longvpo.evaluation.scoring import ExamQuestion
 from longvpo.models.embed import Embedder
-from longvpo.models.writer import Request
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.video.frames import ClipFrames
-from longvpo.video.joined import join, shown
-
-Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
 
 
 @dataclass(frozen=True)
@@ -82,38 +78,17 @@ def make_cells(
     return cells
 
 
-def _request(pool: Pool, needle: Needle, frames_of: ClipFrames) -> Request:
-    def video() -> np.ndarray:
-        return join([frames_of(pool.clips[clip].reference) for clip in needle.clips], frames_of.section.fit)
+def needles(pool: Pool, cells: dict[int, list[list[Needle]]], frames_of: ClipFrames) -> Exam:
+    """The questions of the grid as they are asked, cell by cell."""
 
-    spans = [(pool.clips[clip].start, pool.clips[clip].end) for clip in needle.clips]
-    told = shown(spans, pool.frames[needle.clips].tolist())
-    return Request(needle.question, times=told.times, seconds=told.seconds, frames=video)
+    def asked(needle: Needle, number: int, depth: float) -> Asked:
+        request = clip_request([pool.clips[clip] for clip in needle.clips], frames_of, needle.question)
+        where = f"{number} clips, it is number {needle.place + 1}"
+        video = pool.clips[needle.clips[needle.place]].sha256
+        return Asked(needle, request, "needle", str(number), where, video, number, depth)
 
-
-def run_grid(
-    model: Any,
-    processor: Any,
-    recipe: EvaluateRecipe,
-    pool: Pool,
-    cells: dict[int, list[list[Needle]]],
-    frames_of: ClipFrames,
-    name: str,
-    wrong: list[dict[str, Any]],
-) -> Grid:
-    """Accuracy of one model, in percent, in every cell; its wrong answers are added to `wrong`."""
-    grid: Grid = {}
-    with tqdm(total=sum(len(cell) for row in cells.values() for cell in row), desc=f"needles, {name}") as bar:
-        for number, row in cells.items():
-            grid[str(number)] = []
-            for cell in row:
-                requests = [_request(pool, needle, frames_of) for needle in cell]
-                said = ask(model, processor, recipe, requests, bar)
-                right = [is_right(needle, one) for one, needle in zip(said, cell, strict=True)]
-                grid[str(number)].append(round(100 * sum(right) / len(cell), 1))
-                wrong += [
-                    failure(needle, one, number, f"{number} clips, it is number {needle.place + 1}")
-                    for one, needle, good in zip(said, cell, right, strict=True)
-                    if not good
-                ]
-    return grid
+    return [
+        [asked(needle, number, depth / max(len(row) - 1, 1)) for needle in cell]
+        for number, row in cells.items()
+        for depth, cell in enumerate(row)
+    ]

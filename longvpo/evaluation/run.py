@@ -5,148 +5,157 @@
 Beside it, where a recipe has `multi`, questions about whole long videos that need several scenes (multi.py).
 
 Every model answers the same questions over the same contexts, greedily; an answer counts when it equals the true one
-after case and punctuation are taken away. Where a table has a list of answers, each of them is true.
+after case and punctuation are taken away. Where a table has a list of answers, each of them is true. An answer that
+was cut counts by what there is of it. Every answer is kept at once: an evaluation that was killed resumes, and ends
+with the same results.
 """
 
 from __future__ import annotations
 
+import gc
+import json
+import shutil
 import time
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from longvpo.clips.pool import make_pool
-from longvpo.clips.sources import fingerprint, read_clips
+from longvpo.clips.sources import fingerprint
 from longvpo.clips.trained import read_trained
-from longvpo.errors import LongVPOError, say
-from longvpo.evaluation.ask import gallery
-from longvpo.evaluation.multi import read_questions, run_multi
-from longvpo.evaluation.needle import Grid, make_cells, questions_of, run_grid
-from longvpo.io.files import as_json, file_hash, write_text
+from longvpo.errors import say
+from longvpo.evaluation.adapters import Adapter, find_adapters
+from longvpo.evaluation.ask import COUNT, Exam, ask
+from longvpo.evaluation.exam import check_sources, read_exam, sources_of
+from longvpo.evaluation.likelihoods import Likelihoods
+from longvpo.evaluation.preference import HeldOut, Margins, margins, preference, read_held_out
+from longvpo.evaluation.results import failures, lines, tables
+from longvpo.evaluation.scoring import is_right
+from longvpo.io.files import as_json, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
-from longvpo.io.weights import ADAPTER_WEIGHTS
-from longvpo.models.embed import Embedder
-from longvpo.models.load import check_adapter, load_model, load_processor
+from longvpo.models.journal import Journal
+from longvpo.models.local import LocalWriter
+from longvpo.models.revision import model_name
+from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
+from longvpo.recipe.sections import WriterSection
 from longvpo.release.figures import heat_map
-from longvpo.video.frames import ClipFrames
 
 
-def evaluate(recipe: EvaluateRecipe, output: Path, adapters: dict[str, Path] | None = None) -> dict[str, Any]:
+def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
     """Ask the base and every adapter, write the results into the folder `output`, and return them.
 
     Args:
-        adapters: folders by the names under which results are shown.
+        adapters: folders, or repositories of the Hub as `ID` or `ID@REVISION`, by the names under which results are
+            shown.
 
     Returns:
         Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
         and group. How many questions they count: questions, multi_questions. frames: those of the longest context, by
-        number of clips. failures: some wrong answers of each model. test_videos: how many videos were asked about, and
-        trained_on, how many of them each adapter was trained on, null where it does not say. Also dropped: reasons by
-        clip or row.
+        number of clips. cut: how many answers of each model were cut. failures: some wrong answers of each model.
+        preference: with `triplets`, as preference.py says. test_videos: how many videos were asked about, and
+        trained_on, how many of them each adapter was trained on, null where it does not say. adapters: the sha256 of
+        each one's weights; from_hub: where those come from that are no folders. Also dropped: reasons by clip or row.
 
     Raises:
-        LongVPOError: the source has too few clips, no long video can be asked about, or an adapter is of another base.
+        LongVPOError: the source has too few clips, no long video can be asked about, no triplet can be scored, or an
+            adapter cannot be had or is of another base.
     """
-    adapters = adapters or {}
-    if "base" in adapters:
-        raise LongVPOError("an adapter cannot go by the name of base: rename its folder")
-    for path in adapters.values():
-        check_adapter(recipe.base, path)
-    weights = {name: file_hash(path / ADAPTER_WEIGHTS) for name, path in adapters.items()}
-    sources = [recipe.source, *([recipe.multi.source] if recipe.multi else [])]
-    if len({source.name for source in sources}) < len(sources):
-        raise LongVPOError(f"source and multi.source are both named {recipe.source.name}: rename one")
-    key = ",".join(
-        [recipe_hash(recipe), *map(fingerprint, sources), *(f"{name}={said}" for name, said in weights.items())]
-    )
+    check_sources(recipe)
+    found = find_adapters(recipe.base, adapters or {})
+    held = read_held_out(recipe, recipe.triplets) if recipe.triplets else None
+    said = [*map(fingerprint, sources_of(recipe)), *(f"{name}={one.weights}" for name, one in found.items())]
+    key = ",".join([recipe_hash(recipe), *said, *([text_hash(json.dumps(held.rows))[:12]] if held else [])])
     place = place_of(output)
     done = finished(place, "results.json", key)
     if done:
         return done
-    with claimed(place, key, recipe_hash(recipe)):
-        return _evaluate(recipe, place, adapters, weights, key)
+    with claimed(place, key, recipe_hash(recipe)) as working:
+        return _evaluate(recipe, place, working, found, held, key)
 
 
 def _evaluate(
-    recipe: EvaluateRecipe, place: Place, adapters: dict[str, Path], weights: dict[str, str], key: str
+    recipe: EvaluateRecipe, place: Place, working: Path, adapters: dict[str, Adapter], held: HeldOut | None, key: str
 ) -> dict[str, Any]:
     """Ask, in a place that is claimed."""
-    sources = [recipe.source, *([recipe.multi.source] if recipe.multi else [])]
     started = time.monotonic()
-    clips, rows, dropped = read_clips(recipe.source, ("question", "answer"))
-    by_id = questions_of(clips, rows, dropped)
-    clips = [clip for clip in clips if clip.clip_id in by_id]
-    if len(clips) < max(recipe.grid.clips):
-        raise LongVPOError(
-            f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
-            f"{max(recipe.grid.clips)}: add clips, or lower grid.clips"
-        )
-    frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources})
-    questions, unusable = read_questions(recipe.multi, frames_of) if recipe.multi else ([], [])
-    embedder = Embedder(recipe.filters)
-    pool, unreadable = make_pool(clips, frames_of, embedder)
-    texts = [by_id[clip.clip_id] for clip in pool.clips]
-    cells = make_cells(recipe, pool, texts, embedder)
-    del embedder
-    tested = {clip.sha256 for clip in pool.clips} | {one.clip.sha256 for one in questions}
-    models = {"base": Path(recipe.base.model)} if read_trained(Path(recipe.base.model)) else {}  # a merged one says it
-    trained_on = {name: _trained_on(name, path, tested) for name, path in (models | adapters).items()}
+    exam, tested, dropped = read_exam(recipe)
+    base = Path(recipe.base.model)
+    folders = ({"base": base} if read_trained(base) else {}) | {name: one.folder for name, one in adapters.items()}
+    trained = {name: read_trained(folder) for name, folder in folders.items()}  # a merged base says it too
+    trained_on = {name: _trained_on(name, videos, tested) for name, videos in trained.items()}
 
-    processor = load_processor(recipe.base)
-    grids: dict[str, Grid] = {}
-    multi: dict[str, dict[str, float]] = {}
-    failures: dict[str, list[dict[str, Any]]] = {}
-    for name, adapter in {"base": None, **adapters}.items():
-        model = load_model(recipe.base, adapter)
-        wrong: list[dict[str, Any]] = []
-        grids[name] = run_grid(model, processor, recipe, pool, cells, frames_of, name, wrong)
-        if recipe.multi:
-            multi[name] = run_multi(model, processor, recipe, questions, frames_of, name, wrong)
-        failures[name] = gallery(wrong)
-        del model
-    counts = Counter(one.group for one in questions)
+    kept = Journal(working / "journal", flaws=COUNT), Likelihoods(working / "likelihoods")
+    models = {"base": None} | {name: one.folder for name, one in adapters.items()}
+    said: dict[str, list[Answer]] = {}
+    likelier: dict[str, Margins] = {}
+    for name, folder in models.items():
+        said[name], likelier[name] = _examined(recipe, folder, exam, held, kept, name, len(models) > 1)
+    asked = [one for part in exam for one in part]
+    right = {
+        name: [is_right(one.exam, answer.text) for one, answer in zip(asked, answers, strict=True)]
+        for name, answers in said.items()
+    }
+    cut = {name: sum(not answer.whole for answer in answers) for name, answers in said.items()}
+    for name, count in cut.items():
+        if count:
+            say(f"warning: {count} of {len(asked)} answers of {name} were cut at max_new_tokens: what there is counts")
     results = {
         "key": key,
         "recipe": recipe_hash(recipe),
-        "base": f"{recipe.base.model}@{recipe.base.revision}",
+        "base": model_name(recipe.base),
         "quantization": recipe.base.quantization,
-        "adapters": weights,  # sha256 of each one's weights
-        "needle": {
-            name: {n: round(float(np.mean(row)), 1) for n, row in grid.items()} for name, grid in grids.items()
-        },
-        "grid": grids,
-        "questions": {str(n): [len(cell) for cell in row] for n, row in cells.items()},
-        **({"multi": multi, "multi_questions": {group: counts[group] for group in multi["base"]}} if multi else {}),
+        "adapters": {name: one.weights for name, one in adapters.items()},
+        "from_hub": {name: one.origin for name, one in adapters.items() if one.origin},
+        **tables(asked, right),
+        **({"preference": preference(held, likelier, trained)} if held else {}),
+        "cut": cut,
         "test_videos": len(tested),
         "trained_on": trained_on,
-        "frames": {
-            str(n): max(int(pool.frames[one.clips].sum()) for cell in row for one in cell) for n, row in cells.items()
-        },
-        "failures": failures,
-        "dropped": {item.id: item.reason for item in dropped + unreadable + unusable},
+        "failures": {name: failures(asked, answers, right[name]) for name, answers in said.items()},
+        "dropped": {item.id: item.reason for item in dropped},
         "seconds": round(time.monotonic() - started, 1),
     }
 
     def write(folder: Path) -> None:
         write_text(folder / "results.json", as_json(results))
+        told = (json.dumps(line, ensure_ascii=False) for line in lines(asked, said, right))
+        write_text(folder / "answers.jsonl", "".join(f"{line}\n" for line in told))
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
-        heat_map(folder / "heat_map.png", grids)
+        heat_map(folder / "heat_map.png", results["grid"])
 
-    try:
-        write_whole(place, write)
-    except Exception:  # whatever it is: hours of answers are not lost
-        print(as_json(results))
-        raise
+    write_whole(place, write, resumes=True)
+    for one in kept:
+        shutil.rmtree(one.folder, ignore_errors=True)
     return results
 
 
-def _trained_on(name: str, adapter: Path, tested: set[str]) -> int | None:
+def _examined(
+    recipe: EvaluateRecipe,
+    adapter: Path | None,
+    exam: Exam,
+    held: HeldOut | None,
+    kept: tuple[Journal, Likelihoods],
+    name: str,
+    several: bool,
+) -> tuple[list[Answer], Margins]:
+    """All answers of one model, and how it finds triplets. It is in memory only meanwhile: the next one needs room.
+
+    Args:
+        kept: answers and likelihoods of this and of earlier runs.
+        several: there are adapters.
+    """
+    gc.collect()  # modules refer to each other in circles
+    settings = recipe.model_dump(include={"batch_size", "max_new_tokens"})
+    section = WriterSection(**recipe.base.model_dump(), **settings, adapter=str(adapter) if adapter else None)
+    writer, (journal, likelihoods) = LocalWriter(section), kept
+    said = [answer for part in ask(writer, journal, exam, name) for answer in part]
+    scored = margins(writer, held, likelihoods, name, several and adapter is None) if held else {}
+    return said, scored
+
+
+def _trained_on(name: str, videos: set[str] | None, tested: set[str]) -> int | None:
     """How many test videos, by their sha256, an adapter was trained on; None where it does not say."""
-    videos = read_trained(adapter)
     if videos is None:
         return None
     count = len(tested & videos)

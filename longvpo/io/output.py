@@ -87,8 +87,9 @@ def finished(place: Place, name: str, key: str) -> dict[str, Any] | None:
     values: dict[str, Any] = read_record(place.path / name)
     if values.get("key") == key:
         say(f"{place.output} is finished already: nothing to do")
-        if (place.beside / KEY).is_file():  # a kill just at the end left it
-            shutil.rmtree(place.beside, ignore_errors=True)
+        for left in (place.beside, place.work):
+            if (left / KEY).is_file():  # a kill just at the end left it
+                shutil.rmtree(left, ignore_errors=True)
         return values
     raise LongVPOError(
         f"{place.output} holds the result of another recipe or of other input: {OTHERWISE}, or delete it"

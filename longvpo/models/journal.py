@@ -1,8 +1,9 @@
 """What was asked and what was answered, kept at once, so that nothing is asked twice and no answer is lost.
 
 The rule: an answer is found by the content of its question (model, settings, text, schema, frames with their times,
-temperature, seed), never by its place in a build. Only whole, usable answers are kept: what has a flaw is data for the
-run that got it, and a later run asks again. What an earlier version kept is read as a reply of today.
+temperature, seed), never by its place in a build. The first answer to a question stands. A build keeps only whole,
+usable answers: what has a flaw is data for the run that got it, and a later run asks again. An evaluation keeps cut
+and empty ones too: they count. What an earlier version kept is read as a reply of today.
 """
 
 from __future__ import annotations
@@ -21,23 +22,27 @@ from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.replies import read_reply
 from longvpo.models.writer import Answer, Request, Writer
 
-KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # the fields of an answer
+KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # the fields of an answer without a flaw
 
 
 class Journal:
-    """The answers of a folder. `asked` counts those that this run had to ask for."""
+    """The answers of a folder. `asked` counts those that this run had to ask for.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        flaws: an answer with one of them is kept as well.
+    """
+
+    def __init__(self, folder: Path, flaws: tuple[str, ...] = ()) -> None:
         if folder.exists() and not folder.is_dir():
             raise LongVPOError(f"the journal {folder} is a file: give --journal a folder, there or not")
-        self.folder = folder
+        self.folder, self._flaws = folder, ("", *flaws)
         self.asked = 0
         self._answers: dict[str, Answer] = {}
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
         for record in read_lines(folder):
             key, answer = _read(record)
-            if answer is not None and not answer.flaw:
-                self._answers[key] = answer
+            if answer is not None and answer.flaw in self._flaws:
+                self._answers.setdefault(key, answer)
 
     def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
         """Answers in the order of the requests; only those that no run had before are asked for.
@@ -67,16 +72,22 @@ class Journal:
         return request_key(writer, request) in self._answers
 
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
+        new = {key: answer for key, answer in answers.items() if key not in self._answers}
         append_lines(
             self._file,
             (
-                {"key": key, "writer": writer.name, "answer": {name: getattr(answer, name) for name in KEPT}}
-                for key, answer in answers.items()
-                if not answer.flaw
+                {"key": key, "writer": writer.name, "answer": _kept(answer)}
+                for key, answer in new.items()
+                if answer.flaw in self._flaws
             ),
         )
-        self._answers.update(answers)
+        self._answers |= new
         self.asked += len(answers)
+
+
+def _kept(answer: Answer) -> dict[str, Any]:
+    """The fields of an answer that a line has."""
+    return {name: getattr(answer, name) for name in (*KEPT, *(("error", "whole") if answer.flaw else ()))}
 
 
 def _read(record: Any) -> tuple[str, Answer | None]:
@@ -88,6 +99,8 @@ def _read(record: Any) -> tuple[str, Answer | None]:
     counts = (answer.prompt_tokens, answer.completion_tokens)
     texts = (key, answer.text, answer.form, answer.error)
     if not all(isinstance(one, str) for one in texts) or not all(one is None or type(one) is int for one in counts):
+        return "", None
+    if not isinstance(answer.whole, bool):
         return "", None
     read = read_reply(answer.text).text
     return key, answer if read == answer.text.strip() else replace(answer, text=read)

@@ -6,7 +6,17 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from longvpo.recipe.sections import FilterSection, ModelSection, Section, SourceSection, VideoSection, WriterSection
+from longvpo.recipe.sections import (
+    FilterSection,
+    FolderPath,
+    IdOrFolder,
+    ModelSection,
+    Section,
+    SourceSection,
+    VideoSection,
+    WriterSection,
+)
+from longvpo.recipe.training import Reference
 
 Scoring = Literal["exact", "contains", "choice", "judge"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
@@ -59,9 +69,31 @@ class GridSection(Section):
     questions: int = Field(60, gt=0, description="questions a cell")
 
 
+class TripletSection(Section):
+    """Held-out triplets: how often a model finds the chosen answer likelier than the rejected one, and by how much."""
+
+    speaking: ClassVar = {"dataset": ("revision",)}
+    dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
+    configs: dict[str, Reference] = Field(
+        {"stage1": "anchor"},
+        min_length=1,
+        description="the configs that are read, each with what the base sees as the reference of an adapter's "
+        "implicit reward: the first clip of `anchors`, all of them (relevant), or the context (full)",
+    )
+    split: str = "train"
+    revision: str = "main"
+    videos: dict[str, FolderPath] = Field(
+        {}, description="folder of the videos of each source; of others the frames that the dataset published are read"
+    )
+    frame_budget: int | None = Field(
+        None, gt=0, description="frames a context; one with more is thinned evenly; null: all"
+    )
+    rows: int | None = Field(None, gt=0, description="rows of each config, drawn at random; null: all")
+
+
 class EvaluateRecipe(Section):
     builtin = "evaluate"
-    later: ClassVar = ("scoring",)
+    later: ClassVar = ("scoring", "triplets")
     name: str
     seed: int = 0
     base: ModelSection
@@ -71,5 +103,6 @@ class EvaluateRecipe(Section):
     grid: GridSection = GridSection()
     multi: MultiSection | None = Field(None, description="null: only the grid")
     scoring: ScoringSection = ScoringSection()
+    triplets: TripletSection | None = Field(None, description="null: none")
     batch_size: int = Field(8, gt=0)
     max_new_tokens: int = Field(32, gt=0)

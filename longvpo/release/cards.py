@@ -208,7 +208,8 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         this: the name of this adapter in the results; tables: title, column, groups, questions, rows of (name,
-        values, changes); recommended: clips and frames; and the results themselves, as `all`.
+        values, changes); triplets: what held-out ones gave; recommended: clips and frames; and the results themselves,
+        as `all`.
 
     Raises:
         LongVPOError: it is damaged, or of other adapters.
@@ -223,11 +224,16 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
         if "multi" in results:
             asked = results["multi_questions"]
             tables.append(_table("Questions about several scenes", "scenes", results["multi"], asked))
+        for name, title, column in (("places", "By place in the context, %", "place"), ("tasks", "By task", "task")):
+            part = results.get(name) or {}
+            if part.get("questions"):
+                tables.append(_table(title, column, part["accuracy"], part["questions"]))
         needle = results["needle"][this]
         alone = needle[next(iter(needle))]
         long = [n for n, value in needle.items() if value >= 0.9 * alone]
         recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
-        return {"this": this, "tables": tables, "recommended": recommended, "all": results}
+        triplets = _preference(results["preference"]) if "preference" in results else None
+        return {"this": this, "tables": tables, "recommended": recommended, "triplets": triplets, "all": results}
 
 
 def _table(title: str, column: str, table: dict[str, Any], questions: dict[str, int]) -> dict[str, Any]:
@@ -235,3 +241,22 @@ def _table(title: str, column: str, table: dict[str, Any], questions: dict[str, 
     base = table["base"]
     rows = {name: {n: (value, value - base[n]) for n, value in row.items()} for name, row in table.items()}
     return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}
+
+
+def _preference(found: dict[str, Any]) -> dict[str, Any]:
+    """How often each model finds chosen likelier, with and without the video, by number of clips."""
+    rows: dict[str, dict[str, float]] = {}
+    counts: dict[str, int] = {}
+    for name, told in found["models"].items():
+        groups = {"all": told, **told["clips"]}
+        counts = {group: values["triplets"] for group, values in groups.items()}
+        rows[name] = {group: values["accuracy"] for group, values in groups.items()}
+        rows[f"{name}, without the video"] = {group: values["text_only_accuracy"] for group, values in groups.items()}
+    names = ("accuracy", "margin")
+    rewards = {
+        name: {part: {one: values[f"reward_{one}"] for one in names} for part, values in told["stages"].items()}
+        for name, told in found["models"].items()
+        if name != "base"
+    }
+    about = {name: found[name] for name in ("dataset", "revision", "split", "configs", "trained_on")}
+    return {"groups": list(counts), "counts": counts, "rows": rows, "rewards": rewards, **about}

@@ -17,13 +17,13 @@ Rows that bring `ref_chosen_logps` and `ref_rejected_logps` give these, (n,) eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from longvpo.clips.published import NAMES
+from longvpo.clips.triplets import on_canvas, places_of, told_of
 from longvpo.errors import LongVPOError
 from longvpo.models.pixels import prompt_and_pixels
 from longvpo.models.plain_text import TEXT, answer_ids
@@ -31,7 +31,7 @@ from longvpo.recipe.sections import Fit
 from longvpo.recipe.training import Reference
 from longvpo.training.rows import SCORES
 from longvpo.video.frames import ClipFrames
-from longvpo.video.joined import Shown, canvas, join, read, shown
+from longvpo.video.joined import Shown, join
 
 ClipKey = tuple[tuple[Any, ...], int]  # what names its frames, and how many they are
 
@@ -42,12 +42,6 @@ class Video(NamedTuple):
     frames: np.ndarray  # (frames, height, width, 3)
     shown: Shown
     clips: list[ClipKey]
-
-
-def places_of(row: Mapping[str, Any], kind: Reference) -> list[int]:
-    """Places of the clips that a side sees, in the context of its row."""
-    anchors = row["anchors"]
-    return {"anchor": anchors[:1], "relevant": sorted(anchors), "full": list(range(len(row["context"])))}[kind]
 
 
 @dataclass
@@ -103,11 +97,8 @@ class AnchoredCollator:
     def _video(self, context: list[dict[str, Any]], places: list[int]) -> Video:
         """The clips at these places as one video, on the canvas of the whole context."""
         named = [context[place] for place in places]
-        kept = read(self.frames_of, named, self.frame_budget)
-        others = [clip for place, clip in enumerate(context) if place not in places]
-        size = canvas([*(clip.shape[1:3] for clip in kept), *(self.frames_of.size(clip) for clip in others)])
-        counts = [self.frames_of.count(clip) for clip in named]
-        told = shown([(clip["start"], clip["end"]) for clip in named], counts, self.frame_budget)
+        kept, size = on_canvas(context, places, self.frames_of, self.frame_budget)
+        told = told_of(named, self.frames_of, self.frame_budget)
         # how many of a clip's frames are left, and how they fit into which size, decides which pixels they have
         shape = (*size, self.fit)
         names = [(*(clip[part] for part in NAMES), len(some), *shape) for clip, some in zip(named, kept, strict=True)]

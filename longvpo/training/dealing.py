@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Sampler
 
+from longvpo.clips.triplets import places_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import skeleton_of
 from longvpo.training.arithmetic import Arithmetic
-from longvpo.training.collator import places_of
 from longvpo.video.frames import ClipFrames
 
 if TYPE_CHECKING:

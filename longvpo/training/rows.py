@@ -1,8 +1,4 @@
-"""The triplets that a run trains on: those of one config, and others mixed in, held against what training reads.
-
-The rule: a row that cannot be trained on is a mistake that names the row and its column; one that would teach nothing
-is left out and counted.
-"""
+"""The triplets that a run trains on: those of one config, and others mixed in, held against what training reads."""
 
 from __future__ import annotations
 
@@ -13,15 +9,12 @@ from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
-from longvpo.clips.stored import load_rows
+from longvpo.clips.triplets import check_context, load_config, teaching
 from longvpo.errors import LongVPOError
 from longvpo.models.revision import model_name
 from longvpo.recipe.training import DataSection, Reference, TrainRecipe
 from longvpo.video.frames import ClipFrames
 
-TEXTS = ("prompt", "chosen", "rejected")
-COLUMNS = [*TEXTS, "context", "anchors"]  # the columns that are trained on
-CLIP = "an object with source, video, start and end"
 SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
 SCORED_BY = "ref_scored_by"  # says what the log-probabilities of a published dataset are of
 OTHERWISE = "Set reference_log_probs=precomputed to score it before training"
@@ -63,26 +56,16 @@ def training_rows(recipe: TrainRecipe, seed: int, left_out: Counter[str] | None 
 
 def _load_config(recipe: TrainRecipe, config: str, reference: Reference, left_out: Counter[str] | None) -> Dataset:
     data = recipe.data
-    rows = load_rows(data.dataset, config, data.split, data.revision)
-    missing = [name for name in COLUMNS if name not in rows.column_names]
-    if missing:
-        raise LongVPOError(f"{data.dataset} holds no triplets: it has no column {missing[0]}")
     brought = [name for name in (*SCORES, SCORED_BY) if recipe.reference_log_probs == "dataset"]
+    rows = load_config(data.dataset, config, data.split, data.revision, brought)
     missing = [name for name in brought if name not in rows.column_names]
     if missing:
         raise LongVPOError(
             f"{data.dataset}, config {config}, brings no log-probabilities of a reference: it has no column "
             f"{missing[0]}. {OTHERWISE}, or add them with `longvpo score`"
         )
-    rows = rows.select_columns(COLUMNS + brought)  # those of configs differ, and one may be named as ours
-    check_rows(rows, config)
-    budget = recipe.frame_budget
     for number, context in enumerate(rows["context"][:]):
-        if budget is not None and len(context) > budget:
-            raise LongVPOError(
-                f"row {number} of config {config} has {len(context)} clips, which do not fit into a frame_budget of "
-                f"{budget}: set it to {len(context)} or more, or build the dataset with smaller contexts"
-            )
+        check_context(context, number, config, recipe.frame_budget)
     if left_out is not None:
         rows, others = teaching(rows)
         left_out.update(others)
@@ -90,69 +73,6 @@ def _load_config(recipe: TrainRecipe, config: str, reference: Reference, left_ou
             said = ", ".join(f"{reason} ({count})" for reason, count in others.items())
             raise LongVPOError(f"config {config} of {data.dataset} has no row that teaches anything: {said}")
     return rows.add_column("config", [config] * len(rows)).add_column("reference", [reference] * len(rows))
-
-
-def check_rows(rows: Dataset, where: str) -> None:
-    """Raises LongVPOError at the first row that is not a triplet.
-
-    Args:
-        rows: a dataset with COLUMNS.
-        where: the config's name.
-    """
-    for number, row in enumerate(rows.select_columns(COLUMNS).to_list()):
-        fault = _fault(row)
-        if fault:
-            raise LongVPOError(f"row {number} of config {where}: {fault}; build the dataset again")
-
-
-def _fault(row: dict[str, Any]) -> str | None:
-    for name in TEXTS:
-        if not isinstance(row[name], str):
-            return f"its {name} is {_told(row[name])}, and a text is expected"
-    context, anchors = row["context"], row["anchors"]
-    if not isinstance(context, list) or not context:
-        return f"its context is {_told(context)}, and a list of clips is expected, each {CLIP}"
-    for place, clip in enumerate(context):
-        if not isinstance(clip, dict):
-            return f"clip {place} of its context is {_told(clip)}, and {CLIP} is expected"
-        for name in ("source", "video"):
-            if not isinstance(clip.get(name), str):
-                return f"the {name} of clip {place} of its context is {_told(clip.get(name))}, and a text is expected"
-        start, end = clip.get("start"), clip.get("end")
-        if not _is_span(start, end):
-            return f"clip {place} of its context goes from {_told(start)} to {_told(end)}, and seconds are expected"
-    known = range(len(context))
-    if not anchors or not isinstance(anchors, list) or any(type(at) is not int or at not in known for at in anchors):
-        return f"its anchors {_told(anchors)} are not places in its context of {len(context)} clips"
-    return None
-
-
-def teaching(rows: Dataset) -> tuple[Dataset, Counter[str]]:
-    """The rows that teach something, and how many others there are, by reason."""
-    reasons = [_taught_nothing(*answers) for answers in zip(rows["chosen"][:], rows["rejected"][:], strict=True)]
-    left_out = Counter(reason for reason in reasons if reason)
-    kept = [number for number, reason in enumerate(reasons) if not reason]
-    return rows.select(kept) if left_out else rows, left_out
-
-
-def _taught_nothing(chosen: str, rejected: str) -> str:
-    chosen, rejected = chosen.strip(), rejected.strip()
-    if not chosen or not rejected:
-        return f"{'rejected' if chosen else 'chosen'} is empty"
-    return "chosen equals rejected" if chosen == rejected else ""
-
-
-def _is_span(start: Any, end: Any) -> bool:
-    numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (start, end))
-    return numbers and 0 <= start < end
-
-
-def _told(value: Any) -> str:
-    """A value in a line: what it says, or at least its beginning."""
-    text = "null" if value is None else repr(value)
-    text = text if len(text) <= 80 else text[:77] + "..."
-    messages = isinstance(value, list) and value and isinstance(value[0], dict) and "role" in value[0]
-    return f"a list of messages ({text})" if messages else text
 
 
 def check_mix(data: DataSection) -> None:

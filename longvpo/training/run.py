@@ -23,6 +23,7 @@ from datasets import Dataset, concatenate_datasets
 from transformers import PrinterCallback, ProgressCallback
 from trl import DPOConfig
 
+from longvpo.clips.published import told_differing
 from longvpo.clips.trained import write_trained
 from longvpo.errors import say
 from longvpo.io.disk import writing
@@ -58,7 +59,6 @@ from longvpo.training.start import (
     frames_of_recipe,
     sampled_otherwise,
     starting_adapter,
-    told_otherwise,
     videos_trained_on,
 )
 from longvpo.training.step import tiles
@@ -105,7 +105,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         say(f"warning: {count} rows that teach nothing are left out: {reason}")
     otherwise = sampled_otherwise(recipe)
     if otherwise and processes.is_main_process:
-        say(f"warning: {told_otherwise(otherwise)}")
+        say(f"warning: {told_differing(otherwise)}")
     if len(evals) and processes.is_main_process:
         say(told(rows, evals))
     check_targets(recipe)

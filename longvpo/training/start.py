@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longvpo.clips.published import frames_of_dataset, sampling_of
+from longvpo.clips.published import differing, frames_of_dataset
 from longvpo.clips.trained import read_trained, videos_of
 from longvpo.errors import LongVPOError
 from longvpo.io.weights import ADAPTER_WEIGHTS, read_header
@@ -17,8 +17,6 @@ from longvpo.video.frames import ClipFrames
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-NOT_SEEN = ("backend", "cache_gb", "workers", "frames", "frames_gb")  # keys of `video` that change no frame
 
 
 def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
@@ -50,24 +48,8 @@ def frames_of_recipe(recipe: TrainRecipe) -> ClipFrames:
 
 
 def sampled_otherwise(recipe: TrainRecipe) -> dict[str, dict[str, Any]]:
-    """The keys of `video` that differ between the dataset's recipe and this one, each with both values: training then
-    shows other frames than those that the answers were written from."""
-    theirs = sampling_of(recipe.data.dataset, recipe.data.revision)
-    if theirs is None:
-        return {}
-    both = {name: {"dataset": getattr(theirs, name), "training": value} for name, value in recipe.video}
-    both["frames_quality"] = {"dataset": theirs.jpeg_quality, "training": recipe.video.jpeg_quality}
-    return {name: said for name, said in both.items() if name not in NOT_SEEN and said["dataset"] != said["training"]}
-
-
-def told_otherwise(found: dict[str, dict[str, Any]]) -> str:
-    """The warning about `sampled_otherwise`."""
-    told = {
-        name: {who: "null" if value is None else value for who, value in said.items()} for name, said in found.items()
-    }
-    both = ", ".join(f"video.{name} {said['dataset']}, not {said['training']}" for name, said in told.items())
-    mend = " ".join(f"video.{name}={said['dataset']}" for name, said in told.items())
-    return f"the dataset's answers were written from other frames, at {both}: unless that is meant, set {mend}"
+    """The keys of `video` in which the recipe and its dataset's differ, each with both values."""
+    return differing(recipe.data.dataset, recipe.data.revision, recipe.video, "training")
 
 
 def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) -> set[str] | None:

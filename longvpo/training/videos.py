@@ -11,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.clips.published import NAMES
+from longvpo.clips.triplets import places_of
 from longvpo.errors import LongVPOError, VideoError, say
 from longvpo.io.names import video_file
-from longvpo.training.collator import places_of
 from longvpo.training.rows import SCORES
 from longvpo.video.extent import look_at
 from longvpo.video.frames import ClipFrames

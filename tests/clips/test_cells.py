@@ -13,11 +13,10 @@ import pytest
 from longvpo.clips.cells import cell, question_of
 from longvpo.clips.sources import list_candidates
 from longvpo.errors import VideoError
-from longvpo.evaluation import ask
-from longvpo.evaluation import run as module
 from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.run import evaluate
 from longvpo.evaluation.words import exact
+from longvpo.models import local
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
@@ -107,14 +106,12 @@ def test_an_evaluation_counts_any_answer_of_a_list(tmp_path: Path, monkeypatch: 
     films = write_films(tmp_path / "films", good + bad)
     overrides = ["grid.clips=[1]", "grid.questions=1", "grid.depths=3", f"source.folder={clips}"]
     recipe = load_recipe(EvaluateRecipe, "tiny/evaluate", [*overrides, f"multi.source.folder={films}"])
-    monkeypatch.setattr(module, "load_model", lambda *_: None)
 
     def answer(model: Any, processor: Any, batch: list[Any], *_: Any) -> list[Answer]:
         assert "what?" not in {request.text for request in batch}
         return [Answer({"what is 0?": "Number 0!", "what is 1?": "red"}.get(one.text, "blue")) for one in batch]
 
-    monkeypatch.setattr(ask, "takes_features", lambda *_: False)
-    monkeypatch.setattr(ask, "answer", answer)
+    monkeypatch.setattr(local, "answer", answer)
     results = evaluate(recipe, tmp_path / "out")
     assert results["needle"]["base"]["1"] == 66.7
     assert results["multi"]["base"] == {"2": 66.7}

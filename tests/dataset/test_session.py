@@ -10,12 +10,14 @@ from longvpo.clips.rows import Clip
 from longvpo.dataset.session import clip_request
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
+from longvpo.video.frames import ClipFrames
 
 CLIP = Clip("c", "drawn", "videos/00000.mp4", 0.0, 4.0, "a ring", sha256="ab" * 32)
 
 
 def media(*overrides: str) -> str:
-    session: Any = SimpleNamespace(recipe=load_recipe(DatasetRecipe, "tiny", [*overrides]))
+    recipe = load_recipe(DatasetRecipe, "tiny", [*overrides])
+    session: Any = SimpleNamespace(recipe=recipe, frames_of=ClipFrames(recipe.video, {}))
     return clip_request([CLIP], session, "what is it?").media
 
 

@@ -12,10 +12,12 @@ import pytest
 
 from longvpo.clips.rows import Clip
 from longvpo.errors import LongVPOError
-from longvpo.evaluation import ask
+from longvpo.evaluation import exam
 from longvpo.evaluation import run as module
-from longvpo.evaluation.multi import LongQuestion, accuracy, read_questions
+from longvpo.evaluation.multi import LongQuestion, long_questions, read_questions
+from longvpo.evaluation.results import multi
 from longvpo.evaluation.run import evaluate
+from longvpo.models import local
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
@@ -77,7 +79,7 @@ def test_the_base_answers_about_two_scenes(
     assert results["needle"]["base"]["1"] >= 80, "the grid is measured as well"
     assert results["dropped"] == {}
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
-    monkeypatch.setattr(module, "load_model", lambda *_: pytest.fail("nothing is to be done"))
+    monkeypatch.setattr(module, "LocalWriter", lambda *_: pytest.fail("nothing is to be done"))
     assert evaluate(recipe, tmp_path / "out") == results
 
 
@@ -100,8 +102,9 @@ def test_the_models_see_whole_videos(
             for one, text in zip(batch, said, strict=True)
         ]
 
-    monkeypatch.setattr(ask, "answer", parrot)
-    monkeypatch.setattr(module, "run_grid", lambda *_: {"1": [0.0]})
+    monkeypatch.setattr(local, "answer", parrot)
+    monkeypatch.setattr(exam, "needles", lambda *_: [])
+    monkeypatch.setattr(module, "heat_map", lambda *_: None)
     results = evaluate(multi_recipe(test_world, copied), tmp_path / "out")
     assert {text for text, _, _ in seen} == set(truth)
     assert sorted(count for _, count, _ in seen) == [2 * 4] * QUESTIONS + [12 * 4] * QUESTIONS
@@ -145,7 +148,7 @@ def test_dropped_rows_stand_in_the_results(
 ) -> None:
     rows = read_rows(copied)
     write_rows(copied, [*rows, rows[0] | {"answer": ""}])
-    monkeypatch.setattr(ask, "answer", lambda *inputs: [Answer("red")] * len(inputs[2]))
+    monkeypatch.setattr(local, "answer", lambda *inputs: [Answer("red")] * len(inputs[2]))
     recipe = multi_recipe(test_world, copied)
     results = evaluate(recipe, tmp_path / "out")
     assert results["dropped"] == {f"stories row {len(rows)}": "videos/00003.mp4 has no answer"}
@@ -186,16 +189,19 @@ def test_long_videos_that_cannot_be_asked_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     damage(copied)
-    monkeypatch.setattr(module, "load_model", lambda *_: pytest.fail("it must be told before"))
+    monkeypatch.setattr(module, "LocalWriter", lambda *_: pytest.fail("it must be told before"))
     with pytest.raises(LongVPOError) as caught:
         evaluate(multi_recipe(test_world, copied, *overrides), tmp_path / "out")
     assert said in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_groups_come_in_the_order_of_numbers() -> None:
+def test_groups_come_in_the_order_of_numbers(test_world: Path, long_videos: Path) -> None:
+    recipe = multi_recipe(test_world, long_videos)
     clip = Clip("s/v", "s", "v", 0, 1, "")
     groups = ["films", "10", "2", "10", "2.5", "10"]
     questions = [LongQuestion("?", ("!",), group, clip, 4) for group in groups]
-    said = accuracy(questions, [True, True, False, False, True, False])
+    assert recipe.multi
+    (asked,) = long_questions(recipe.multi, questions, ClipFrames(recipe.video, {}))
+    said = multi(asked, [True, True, False, False, True, False])
     assert list(said.items()) == [("2", 0.0), ("2.5", 100.0), ("10", 33.3), ("films", 100.0)]

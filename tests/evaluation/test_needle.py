@@ -11,10 +11,11 @@ import pytest
 
 from longvpo import TINY
 from longvpo.clips.trained import write_trained
-from longvpo.evaluation import ask
+from longvpo.evaluation import exam
 from longvpo.evaluation import run as module
 from longvpo.evaluation.run import evaluate
 from longvpo.io.files import TRAINED, file_hash
+from longvpo.models import local
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
@@ -35,13 +36,13 @@ def test_the_grid_of_the_base(
         for row in map(json.loads, (test_world / "metadata.jsonl").read_text().splitlines())
     }
     seen = {}
-    run_grid = module.run_grid
+    needles = exam.needles
 
-    def spy(model, processor, recipe, pool, cells, frames_of, name, wrong):  # type: ignore[no-untyped-def]
+    def spy(pool, cells, frames_of):  # type: ignore[no-untyped-def]
         seen["pool"], seen["cells"] = pool, cells
-        return run_grid(model, processor, recipe, pool, cells, frames_of, name, wrong)
+        return needles(pool, cells, frames_of)
 
-    monkeypatch.setattr(module, "run_grid", spy)
+    monkeypatch.setattr(exam, "needles", spy)
     results = evaluate(recipe, tmp_path / "out")
     assert list(results["grid"]["base"]) == ["1", "2", "8"]
     assert [len(row) for row in results["grid"]["base"].values()] == [1, 5, 5]
@@ -74,7 +75,7 @@ def test_what_the_model_writes_decides(
 ) -> None:
     for word, output in ((" SAND. ", "sand"), ("sand and red", "both")):
         said = [Answer(word)]
-        monkeypatch.setattr(ask, "answer", lambda *inputs, said=said: said * len(inputs[2]))
+        monkeypatch.setattr(local, "answer", lambda *inputs, said=said: said * len(inputs[2]))
         results = evaluate(recipe, tmp_path / output)
         if output == "both":
             assert set(results["needle"]["base"].values()) == {0.0}, "a right word among others is not an answer"
@@ -90,7 +91,7 @@ def test_test_videos_that_an_adapter_was_trained_on_are_marked(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(module, "run_grid", lambda *_: {"1": [100.0], "2": [50.0], "8": [50.0]})
+    monkeypatch.setattr(module, "ask", lambda writer, journal, exam, name: [[Answer("red")] * len(p) for p in exam])
     videos = sorted(file_hash(path) for path in (test_world / "videos").iterdir())
     adapters = {name: shutil.copytree(trained, tmp_path / name) for name in ("other", "leaky", "silent")}
     write_trained(adapters["leaky"], {*videos[:3], "a" * 64})

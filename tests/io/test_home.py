@@ -78,7 +78,7 @@ def test_every_path_of_the_command_line(
         (["push", "~/d", "--results", "~/r"], f"{home}/d holds a dataset: --results"),
         (["build-dataset", "tiny", "stage2=null", "sources.0.folder=~/none"], f"in {home}/none"),
         (["build-dataset", "~/none.yaml"], "no recipe ~/none.yaml"),
-        (["evaluate", "tiny", "--adapter", "~/a"], f"{home}/a holds no adapter"),
+        (["evaluate", "tiny", "--adapter", "~/a"], f"no such folder: {home}/a. Give the folder of an adapter"),
         (["train", *training, "--output=~/f"], here),
         (["train", *training, "--output=~nobody-here/f"], "there is no user nobody-here"),
     ):

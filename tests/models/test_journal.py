@@ -14,7 +14,7 @@ from support.servers import serve
 
 from longvpo.dataset.replies import Verdict
 from longvpo.models.journal import Journal, request_key
-from longvpo.models.writer import Request
+from longvpo.models.writer import Answer, Keep, Request
 
 
 def test_a_journal_with_a_truncated_line(tmp_path: Path) -> None:
@@ -52,6 +52,42 @@ def test_an_answer_to_another_length_is_another_where_a_model_is_told_it(tmp_pat
     assert request_key(scribe, long) == request_key(scribe, short), "an answer that an earlier version kept is found"
     scribe.settings = scribe.settings | {"times": True}
     assert request_key(scribe, long) != request_key(scribe, short)
+
+
+class Terse(Scribe):
+    """Its answers are cut, empty, or none; its second answer to a question is another one."""
+
+    def write(self, batches: list[list[Request]], keep: Keep) -> None:
+        kinds = {"cut": {"error": "it was cut", "whole": False}, "": {}, "whole": {}, "refused": {"error": "no"}}
+        self.seconds += 1
+        for number, batch in enumerate(batches):
+            said = [(one.text, kinds[one.text]) for one in batch]
+            keep(number, [Answer(f"{text} {self.seconds:g}" if text else "", **flaw) for text, flaw in said])  # type: ignore[arg-type]
+
+
+def test_where_they_count_cut_and_empty_answers_are_kept_too(tmp_path: Path) -> None:
+    requests = [Request(text) for text in ("cut", "", "whole", "refused")]
+    for flaws, kept in ((("cut", "empty"), 3), ((), 1)):
+        folder, terse = tmp_path / f"journal{kept}", Terse(tmp_path / "asked")
+        journal = Journal(folder, flaws)
+        said = journal.ask(terse, requests, "")
+        assert [one.flaw for one in said] == ["cut", "empty", "", "writer"]
+        again = Journal(folder, flaws)
+        assert [again.has(terse, one) for one in requests] == [kept == 3, kept == 3, True, False]
+        assert again.ask(terse, requests[2:3], "") == said[2:3]
+        assert again.asked == 0
+    assert Journal(tmp_path / "journal3").ask(terse, requests[:1], "")[0].text == "cut 2", "a build asks again"
+
+
+def test_the_first_answer_to_a_question_stands(tmp_path: Path) -> None:
+    """Also where it stands in another batch, which is asked as a whole: a run that was killed sees what it saw."""
+    terse, journal = Terse(tmp_path / "asked"), Journal(tmp_path / "journal")
+    (first,) = journal.ask(terse, [Request("whole")], "")
+    assert journal.ask(terse, [Request("whole"), Request("whole", seed=1)], "") == [first, Answer("whole 2")]
+    assert Journal(tmp_path / "journal").ask(terse, [Request("whole"), Request("whole", seed=1)], "") == [
+        first,
+        Answer("whole 2"),
+    ]
 
 
 @pytest.mark.parametrize("count", [math.nan, "12", [1], None])

@@ -16,8 +16,7 @@ from support.trainers import train_recipe
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip
 from longvpo.dataset.session import clip_request
-from longvpo.evaluation.needle import Needle
-from longvpo.evaluation.needle import _request as needle_request
+from longvpo.evaluation.needle import Needle, needles
 from longvpo.models.encode import encode
 from longvpo.recipe.sections import Fit, VideoSection
 from longvpo.training.collator import AnchoredCollator
@@ -92,7 +91,8 @@ def test_a_build_and_an_evaluation_fit_alike(films: Path) -> None:
         session: Any = SimpleNamespace(recipe=recipe, frames_of=frames_of)
         built = clip_request(clips, session, "what is white?")
         pool = Pool(clips, np.array([4, 4, 4]))
-        asked = needle_request(pool, Needle("what is white?", ("a circle",), [0, 1, 2], 0), frames_of)
+        ((one,),) = needles(pool, {3: [[Needle("what is white?", ("a circle",), [0, 1, 2], 0)]]}, frames_of)
+        asked = one.request
         assert built.frames
         assert asked.frames
         assert (built.frames() == join([frames_of(clip.reference) for clip in clips], fit)).all()

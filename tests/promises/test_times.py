@@ -16,12 +16,12 @@ from support.families import FAMILIES
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip
 from longvpo.dataset.session import clip_request
-from longvpo.evaluation.multi import LongQuestion, run_multi
-from longvpo.evaluation.needle import Needle, run_grid
+from longvpo.evaluation.multi import LongQuestion, long_questions
+from longvpo.evaluation.needle import Needle, needles
 from longvpo.models.encode import tells_times
 from longvpo.models.local import answer
-from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.sections import VideoSection
+from longvpo.recipe.evaluation import MultiSection
+from longvpo.recipe.sections import SourceSection, VideoSection
 from longvpo.training.collator import AnchoredCollator
 from longvpo.video.frames import ClipFrames, write_video
 
@@ -75,17 +75,16 @@ def written(processor: Any, frames_of: ClipFrames, names: list[str]) -> Inputs:
 
 
 def evaluated(processor: Any, frames_of: ClipFrames, names: list[str]) -> Inputs:
-    recipe = EvaluateRecipe.model_validate(
-        {"name": "x", "base": {"model": "x"}, "source": {"name": "films", "folder": "x"}, "video": VIDEO}
-    )
     model = Listener(processor.tokenizer.eos_token_id)
     clips = [film(name) for name in names]
     counts = [len(frames_of(clip.reference)) for clip in clips]
-    if len(clips) == 1:
-        asked = LongQuestion(QUESTION, ("red",), "2", clips[0], counts[0])
-        run_multi(model, processor, recipe, [asked], frames_of, "base", [])
     needle = Needle(QUESTION, ("red",), list(range(len(clips))), 0)
-    run_grid(model, processor, recipe, Pool(clips, np.array(counts)), {1: [[needle]]}, frames_of, "base", [])
+    exam = needles(Pool(clips, np.array(counts)), {1: [[needle]]}, frames_of)
+    if len(clips) == 1:
+        section = MultiSection(source=SourceSection(name="films", folder="x"))
+        exam += long_questions(section, [LongQuestion(QUESTION, ("red",), "2", clips[0], counts[0])], frames_of)
+    for part in exam:
+        answer(model, processor, [one.request for one in part], 4)
     assert all(said_of(one) == said_of(model.heard[0]) for one in model.heard)
     return model.heard[0]
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
+from longvpo.clips.triplets import check_rows, teaching
 from longvpo.errors import LongVPOError
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sections import VideoSection
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import refusals, steps_of, training_arguments
 from longvpo.training.plan import plan_training
-from longvpo.training.rows import check_rows, check_scores, teaching, training_rows
+from longvpo.training.rows import check_scores, training_rows
 from longvpo.training.run import train
 from longvpo.training.tokens import check_targets
 from longvpo.training.videos import check_videos

@@ -10,11 +10,12 @@ import pytest
 from datasets import load_dataset
 from support.trainers import train_recipe
 
+from longvpo.clips.published import told_differing
 from longvpo.clips.trained import read_trained, write_trained
 from longvpo.io.files import file_hash
 from longvpo.training.plan import plan_training
 from longvpo.training.run import train
-from longvpo.training.start import sampled_otherwise, told_otherwise, videos_trained_on
+from longvpo.training.start import sampled_otherwise, videos_trained_on
 
 
 def test_frames_that_the_answers_were_not_written_from(
@@ -39,7 +40,7 @@ def test_frames_that_the_answers_were_written_from_without_loss(dataset: Path, w
     assert sampled_otherwise(train_recipe(dataset, world, *kept, "video.frames_quality=null")) == {}
     found = sampled_otherwise(train_recipe(dataset, world, *kept))
     assert found == {"frames_quality": {"dataset": None, "training": 90}}
-    assert told_otherwise(found).endswith("unless that is meant, set video.frames_quality=null")
+    assert told_differing(found).endswith("unless that is meant, set video.frames_quality=null")
 
 
 def test_an_adapter_says_which_videos_it_was_trained_on(

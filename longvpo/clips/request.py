@@ -1,0 +1,56 @@
+"""What a model is asked about clips: their frames one after the other, told when each is on screen.
+
+The rule: a request goes by what is seen, and not by where it is kept. A build and an evaluation ask alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from longvpo.clips.rows import Clip
+from longvpo.models.text import Expected
+from longvpo.models.writer import Request
+from longvpo.video.frames import ClipFrames, sample_times
+from longvpo.video.joined import join, read, shown
+
+
+def clip_request(
+    clips: Sequence[Clip],
+    frames_of: ClipFrames,
+    text: str,
+    budget: int | None = None,
+    seed: int = 0,
+    temperature: float = 0.0,
+    expects: type[Expected] | None = None,
+) -> Request:
+    """A request about clips that are shown one after the other.
+
+    Args:
+        budget: frames of several clips; more are thinned. None: all are shown.
+    """
+    video = frames_of.section
+    spans = [(clip.start, clip.end) for clip in clips]
+    counts = [len(sample_times(*span, video.fps, video.max_frames)) for span in spans]
+    told = shown(spans, counts, budget if len(clips) > 1 else None)
+
+    # letterboxes go by the names that earlier versions gave to clips of one size
+    seen = " crop" if video.fit == "crop" and len(clips) > 1 else ""
+    seen += f" jpeg {video.jpeg_quality}" if video.jpeg_quality is not None else ""
+
+    def frames() -> np.ndarray:
+        if len(clips) == 1:
+            return frames_of(clips[0].reference)
+        return join(read(frames_of, [clip.reference for clip in clips], budget), video.fit)
+
+    return Request(
+        text=text,
+        seed=seed,
+        temperature=temperature,
+        expects=expects,
+        times=told.times,
+        seconds=told.seconds,
+        media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + seen,
+        frames=frames,
+    )

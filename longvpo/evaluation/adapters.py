@@ -1,0 +1,93 @@
+"""The adapters that are measured: folders, or repositories of the Hub at a revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from longvpo.errors import LongVPOError
+from longvpo.io.files import file_hash
+from longvpo.io.home import at_home
+from longvpo.io.weights import ADAPTER_WEIGHTS
+from longvpo.models.load import adapter_folder, check_adapter
+from longvpo.recipe.sections import ModelSection
+
+
+@dataclass(frozen=True)
+class Adapter:
+    folder: Path
+    weights: str  # sha256
+    repository: str = ""  # of the Hub
+    revision: str = ""
+    commit: str = ""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where on the Hub it comes from; empty for a folder, whose path is nobody's business."""
+        if not self.repository:
+            return {}
+        return {"repo_id": self.repository, "revision": self.revision, "commit": self.commit}
+
+
+def by_name(given: Sequence[str]) -> dict[str, str]:
+    """Adapters as the command line has them, by the names under which results are shown.
+
+    That of a folder is its last name, that of a repository its id, with the revision where one is given.
+
+    Raises:
+        LongVPOError: two have one name.
+    """
+    names = [_name(one) for one in given]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise LongVPOError(f"two adapters go by the name of {twice[0]}: results could not tell them apart; rename one")
+    return dict(zip(names, given, strict=True))
+
+
+def _name(given: str) -> str:
+    path = Path(at_home(given))
+    if not path.is_dir():
+        return given
+    return path.name if path.name.strip(".") else path.resolve().name  # `.` has no name of its own
+
+
+def split(given: str | Path) -> tuple[str, str]:
+    """Folder or repository, and the revision of a repository; `main`, where none is given.
+
+    Raises:
+        LongVPOError: a folder is given with a revision.
+    """
+    whole = at_home(str(given))
+    name, at, revision = whole.rpartition("@")
+    if not at or not name or Path(whole).exists():
+        return whole, "main"
+    if Path(name).is_dir():
+        raise LongVPOError(
+            f"{whole}: a folder has no revisions; leave @{revision} out, or give the id of a repository"
+        )
+    if not revision:
+        raise LongVPOError(f"{whole}: no revision follows the @; name a tag, a branch or a commit, or leave it out")
+    return name, revision
+
+
+def find_adapters(base: ModelSection, given: Mapping[str, str | Path]) -> dict[str, Adapter]:
+    """The adapters in folders, those of the Hub fetched.
+
+    Args:
+        given: folders, or repositories as `ID` or `ID@REVISION`, by the names under which results are shown.
+
+    Raises:
+        LongVPOError: one cannot be had, is none of this base, or is called `base`.
+    """
+    if "base" in given:
+        raise LongVPOError("an adapter cannot go by the name of base: rename its folder")
+    found = {}
+    for name, one in given.items():
+        where, revision = split(one)
+        folder = adapter_folder(where, revision)
+        check_adapter(base, folder)
+        # the Hub's client names the folder of what it fetched after the commit
+        origin = () if Path(where).is_dir() else (where, revision, folder.name)
+        found[name] = Adapter(folder, file_hash(folder / ADAPTER_WEIGHTS), *origin)
+    return found

@@ -1,0 +1,65 @@
+"""What is asked: the questions of a recipe's sources as each model is asked them."""
+
+from __future__ import annotations
+
+from longvpo.clips.pool import make_pool
+from longvpo.clips.rows import Clip, Dropped
+from longvpo.clips.sources import read_clips
+from longvpo.errors import LongVPOError
+from longvpo.evaluation.ask import Exam
+from longvpo.evaluation.multi import long_questions, read_questions
+from longvpo.evaluation.needle import make_cells, needles, questions_of
+from longvpo.models.embed import Embedder
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.sections import SourceSection
+from longvpo.video.frames import ClipFrames
+
+
+def sources_of(recipe: EvaluateRecipe) -> list[SourceSection]:
+    """The sources of a recipe."""
+    return [recipe.source, *([recipe.multi.source] if recipe.multi else [])]
+
+
+def check_sources(recipe: EvaluateRecipe) -> None:
+    """Raises LongVPOError when two sources have one name."""
+    sources = sources_of(recipe)
+    if len({source.name for source in sources}) < len(sources):
+        raise LongVPOError(f"source and multi.source are both named {recipe.source.name}: rename one")
+
+
+def read_questions_of_clips(
+    recipe: EvaluateRecipe,
+) -> tuple[list[Clip], dict[str, tuple[str, tuple[str, ...]]], list[Dropped]]:
+    """The clips that have a question, their questions and right answers by their ids, and what cannot be used.
+
+    Raises:
+        LongVPOError: there are fewer than the grid needs.
+    """
+    clips, rows, dropped = read_clips(recipe.source, ("question", "answer"))
+    by_id = questions_of(clips, rows, dropped)
+    clips = [clip for clip in clips if clip.clip_id in by_id]
+    if len(clips) < max(recipe.grid.clips):
+        raise LongVPOError(
+            f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
+            f"{max(recipe.grid.clips)}: add clips, or lower grid.clips"
+        )
+    return clips, by_id, dropped
+
+
+def read_exam(recipe: EvaluateRecipe) -> tuple[Exam, set[str], list[Dropped]]:
+    """All questions, the sha256 of the videos that they are about, and what cannot be used.
+
+    Raises:
+        LongVPOError: the source has too few clips, or no long video can be asked about.
+    """
+    clips, by_id, dropped = read_questions_of_clips(recipe)
+    frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources_of(recipe)})
+    questions, unusable = read_questions(recipe.multi, frames_of) if recipe.multi else ([], [])
+    embedder = Embedder(recipe.filters)
+    pool, unreadable = make_pool(clips, frames_of, embedder)
+    cells = make_cells(recipe, pool, [by_id[clip.clip_id] for clip in pool.clips], embedder)
+    exam = needles(pool, cells, frames_of)
+    if recipe.multi:
+        exam += long_questions(recipe.multi, questions, frames_of)
+    tested = {clip.sha256 for clip in pool.clips} | {one.clip.sha256 for one in questions}
+    return exam, tested, [*dropped, *unreadable, *unusable]

@@ -1,0 +1,81 @@
+"""How likely models find given answers, kept at once, so that nothing is computed twice.
+
+The rule is that of models/journal.py: a likelihood is found by all that decides it, and the first one stands.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from longvpo.io.files import text_hash
+from longvpo.io.lines import append_lines, read_lines
+from longvpo.models.journal import request_key
+from longvpo.models.likelihood import answer_log_probs
+from longvpo.models.local import LocalWriter
+from longvpo.models.writer import Request
+
+Pair = tuple[Request, str]  # what is asked, and an answer to it
+Likelihood = tuple[float, int]  # log-probability of an answer's tokens, in nats, and how many they are
+
+
+class Likelihoods:
+    """Those of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
+        self._known: dict[str, Likelihood] = {}
+        for line in read_lines(folder):
+            if isinstance(line, list) and len(line) == 3:  # no others are ours
+                self._known.setdefault(line[0], (line[1], line[2]))
+
+    def of(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[Likelihood]:
+        """Those of all pairs, in order; a batch of which one is missing is computed as a whole."""
+        keys = [text_hash(f"{request_key(writer, request)} {answer}") for request, answer in pairs]
+        batches = writer.batches([request for request, _ in pairs])
+        missing = [batch for batch in batches if any(keys[place] not in self._known for place in batch)]
+        with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # decodes for the next batch meanwhile
+            coming = [_decoded(ahead, [pairs[place] for place in batch]) for batch in missing[:1]]
+            for batch, after in zip(tqdm(missing, progress, leave=False), [*missing[1:], None], strict=False):
+                some = coming.pop()()
+                if after:
+                    coming.append(_decoded(ahead, [pairs[place] for place in after]))
+                requests, answers = [request for request, _ in some], [answer for _, answer in some]
+                sums, counts = answer_log_probs(writer.model, writer.processor, requests, answers, len(some))
+                found = zip(sums.tolist(), counts.tolist(), strict=True)
+                self._add({keys[place]: one for place, one in zip(batch, found, strict=True)})
+        return [self._known[key] for key in keys]
+
+    def _add(self, found: dict[str, Likelihood]) -> None:
+        new = {key: one for key, one in found.items() if key not in self._known}
+        append_lines(self._file, ([key, *one] for key, one in new.items()))
+        self._known |= new
+
+
+def _decoded(ahead: ThreadPoolExecutor, pairs: list[Pair]) -> Callable[[], list[Pair]]:
+    """What gives the same pairs, their frames read: once, where several are about the same."""
+    reading: dict[int, Future[np.ndarray]] = {
+        id(request.frames): ahead.submit(request.frames) for request, _ in pairs if request.frames
+    }
+
+    def wait() -> list[Pair]:
+        frames = {name: future.result() for name, future in reading.items()}
+        return [
+            (
+                replace(request, frames=partial(frames.__getitem__, id(request.frames)))
+                if request.frames
+                else request,
+                answer,
+            )
+            for request, answer in pairs
+        ]
+
+    return wait

@@ -1,0 +1,78 @@
+"""What an evaluation would ask, without decoding a frame or loading a model; nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from longvpo.clips.rows import Dropped
+from longvpo.errors import LongVPOError
+from longvpo.evaluation.adapters import find_adapters, split
+from longvpo.evaluation.exam import check_sources, read_questions_of_clips, sources_of
+from longvpo.evaluation.multi import read_questions
+from longvpo.evaluation.preference import read_held_out
+from longvpo.io.home import at_home
+from longvpo.models.load import check_model
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import recipe_hash
+from longvpo.video.frames import ClipFrames
+
+
+def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What would be asked of whom.
+
+    Args:
+        adapters: as evaluate takes them. Those on the Hub are not fetched.
+
+    Raises:
+        LongVPOError: a table, a dataset of triplets or an adapter in a folder cannot be used, or too few clips are
+            there.
+    """
+    check_sources(recipe)
+    given = adapters or {}
+    here = {name: one for name, one in given.items() if Path(at_home(one)).is_dir()}
+    found = find_adapters(recipe.base, here)
+    for name in given.keys() - here.keys():
+        split(given[name])
+    try:
+        check_model(recipe.base)
+        base = "can be loaded"
+    except LongVPOError as error:  # a plan may be made where the model is not
+        base = str(error)
+    frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources_of(recipe)})
+    grid, dropped = recipe.grid, list[Dropped]()
+    questions: dict[str, Any] = {"needle": {str(number): grid.depths * grid.questions for number in grid.clips}}
+    longest = [recipe.video.max_frames] * max(grid.clips)
+    if recipe.source.dataset is None:  # else its videos would be fetched
+        clips, _, dropped = read_questions_of_clips(recipe)
+        longest = sorted((frames_of.count(clip.reference) for clip in clips), reverse=True)
+    frames: dict[str, Any] = {"needle": {str(number): sum(longest[:number]) for number in grid.clips}}
+    if recipe.multi:
+        asked, unusable = read_questions(recipe.multi, frames_of, decode=False)
+        questions["multi"] = dict(Counter(one.group for one in asked))
+        frames["multi"] = max(one.frames for one in asked)
+        dropped = [*dropped, *unusable]
+    if recipe.triplets and not Path(recipe.triplets.dataset).is_dir():
+        questions["triplets"] = "on the Hub, not fetched"
+    elif recipe.triplets:
+        held = read_held_out(recipe, recipe.triplets)
+        counts = [sum(held.frames_of.count(clip) for clip in row["context"]) for row in held.rows]
+        questions["triplets"] = dict(Counter(held.configs))
+        frames["triplets"] = min(max(counts), recipe.triplets.frame_budget or max(counts))
+    return {
+        "recipe": recipe.name,
+        "hash": recipe_hash(recipe),
+        "base": f"{recipe.base.model}@{recipe.base.revision}",
+        "base_is": base,
+        "quantization": recipe.base.quantization,
+        "adapters": {name: found[name].weights[:12] if name in found else "on the Hub, not fetched" for name in given},
+        "models": 1 + len(given),
+        "questions": questions,  # of each model
+        "frames_longest": frames,  # at most
+        "dropped": len(dropped),
+        "batch_size": recipe.batch_size,
+        "max_new_tokens": recipe.max_new_tokens,
+        "memory": "not estimated: a training step on such contexts takes more; `longvpo train --dry-run` estimates it",
+    }

@@ -1,0 +1,134 @@
+"""What the answers of an exam come to: accuracy by table and group, and each answer as a line."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from longvpo.evaluation.ask import Asked, gallery
+from longvpo.models.writer import Answer
+
+Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
+
+
+def tables(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
+    """Accuracies in percent, and how many questions they count.
+
+    Args:
+        right: whether each of the questions was answered right, by model.
+    """
+    grids = {name: grid(asked, marks) for name, marks in right.items()}
+    needle = {
+        name: {number: round(float(np.mean(row)), 1) for number, row in one.items()} for name, one in grids.items()
+    }
+    cells = Counter((one.group, one.depth) for one in asked if one.table == "needle")
+    questions: dict[str, list[int]] = defaultdict(list)
+    for (number, _), count in cells.items():
+        questions[number].append(count)
+    frames: dict[str, int] = defaultdict(int)  # of the longest context
+    for one in asked:
+        if one.table == "needle":
+            frames[one.group] = max(frames[one.group], one.request.count)
+    found = {"needle": needle, "grid": grids, "questions": dict(questions), "frames": dict(frames)}
+    groups = Counter(one.group for one in asked if one.table == "multi")
+    if groups:
+        found["multi"] = {name: multi(asked, marks) for name, marks in right.items()}
+        found["multi_questions"] = {group: groups[group] for group in sorted(groups, key=_order)}
+    found["places"] = _counted(asked, right, _place)
+    found["tasks"] = _counted(asked, right, lambda one: one.exam.task)
+    return found | ({"retention": retention(needle, sum(questions["1"]))} if "1" in questions else {})
+
+
+def retention(needle: dict[str, dict[str, float]], questions: int) -> dict[str, dict[str, float]]:
+    """What is left of the base's accuracy on one clip, the cell of the grid that needs no long video, by adapter."""
+    base = needle["base"]["1"]
+    return {
+        name: {
+            "base": base,
+            "adapter": row["1"],
+            "change": round(row["1"] - base, 1),
+            "questions": questions,
+        }
+        for name, row in needle.items()
+        if name != "base"
+    }
+
+
+def _place(one: Asked) -> str:
+    """Where in a context of several clips the answer lies, in percent of the way from its first clip to its last."""
+    return str(round(100 * one.depth)) if one.table == "needle" and one.group != "1" else ""
+
+
+def _counted(asked: list[Asked], right: dict[str, list[bool]], name_of: Callable[[Asked], str]) -> dict[str, Any]:
+    """Accuracy by what a question is named so, over all tables; those without a name are left out."""
+    names = [name_of(one) for one in asked]
+    groups = sorted({name for name in names if name}, key=_order)
+    return {
+        "questions": {group: names.count(group) for group in groups},
+        "accuracy": {
+            name: {
+                group: percent([mark for mark, one in zip(marks, names, strict=True) if one == group])
+                for group in groups
+            }
+            for name, marks in right.items()
+        },
+    }
+
+
+def grid(asked: list[Asked], right: list[bool]) -> Grid:
+    """Accuracy in every cell of the needle grid."""
+    found: Grid = defaultdict(list)
+    for (number, _), marks in _by(lambda one: (one.group, one.depth), "needle", asked, right).items():
+        found[number].append(percent(marks))
+    return dict(found)
+
+
+def multi(asked: list[Asked], right: list[bool]) -> dict[str, float]:
+    """Accuracy about long videos in each group; groups that are numbers come in their order."""
+    groups = _by(lambda one: one.group, "multi", asked, right)
+    return {group: percent(groups[group]) for group in sorted(groups, key=_order)}
+
+
+def percent(marks: list[bool]) -> float:
+    return round(100 * sum(marks) / len(marks), 1)
+
+
+def _by(key: Any, table: str, asked: list[Asked], right: list[bool]) -> dict[Any, list[bool]]:
+    found: dict[Any, list[bool]] = defaultdict(list)
+    for one, mark in zip(asked, right, strict=True):
+        if one.table == table:
+            found[key(one)].append(mark)
+    return found
+
+
+def _order(group: str) -> tuple[float, str]:
+    try:
+        return float(group), group
+    except ValueError:
+        return math.inf, group
+
+
+def failures(asked: list[Asked], said: list[Answer], right: list[bool]) -> list[dict[str, Any]]:
+    """Some wrong answers of a model."""
+    return gallery([(one, answer) for one, answer, good in zip(asked, said, right, strict=True) if not good])
+
+
+def lines(asked: list[Asked], said: dict[str, list[Answer]], right: dict[str, list[bool]]) -> Iterator[dict[str, Any]]:
+    """Every answer of every model, for people to read."""
+    for place, one in enumerate(asked):
+        for name, answers in said.items():
+            yield {
+                "table": one.table,
+                "group": one.group,
+                "where": one.where,
+                "model": name,
+                "question": one.exam.question,
+                "answers": list(one.exam.answers),
+                "reply": answers[place].text,
+                "right": right[name][place],
+                "cut": not answers[place].whole,
+            }

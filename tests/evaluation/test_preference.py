@@ -1,0 +1,146 @@
+"""Held-out triplets: log-probabilities are those of training, and what they come to is counted right."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from longvpo.errors import LongVPOError
+from longvpo.evaluation.likelihoods import Likelihoods
+from longvpo.evaluation.preference import HeldOut, margins, preference, read_held_out
+from longvpo.evaluation.run import evaluate
+from longvpo.models.local import LocalWriter
+from longvpo.recipe.evaluation import EvaluateRecipe, TripletSection
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.sections import WriterSection
+from longvpo.training.collator import AnchoredCollator
+from longvpo.video.frames import ClipFrames
+
+
+def recipe_of(dataset: Path, test_world: Path, *more: str) -> EvaluateRecipe:
+    small = ["grid.clips=[1]", "grid.depths=2", "grid.questions=1", "multi=null", "batch_size=4"]
+    seen = ["video.short_side=96", "video.max_frames=64"]  # as the dataset's
+    where = [f"source.folder={test_world}", f"triplets.dataset={dataset}"]
+    return load_recipe(EvaluateRecipe, "tiny", [*small, *seen, *where, *more])
+
+
+def held_out(recipe: EvaluateRecipe) -> HeldOut:
+    assert recipe.triplets
+    return read_held_out(recipe, recipe.triplets)
+
+
+@pytest.fixture(scope="module")
+def writer() -> LocalWriter:
+    return LocalWriter(WriterSection(model="tiny", dtype="float32", batch_size=4))
+
+
+def trained_margins(writer: LocalWriter, held: HeldOut, reference: str) -> list[float]:
+    """How far chosen is above rejected, as training computes it: each answer in a row of its own."""
+    collate = AnchoredCollator(writer.processor, held.frames_of, held.section.frame_budget)
+    found = []
+    for row in held.rows:
+        batch = collate.reference([row | {"reference": reference}])
+        (video,) = batch["vision"]
+        pixels = {name: torch.cat([value] * 2) for name, value in video.made.items()}
+        texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            logits = writer.model(**texts, **pixels).logits[:, :-1].log_softmax(-1)
+        taken = logits.gather(2, batch["input_ids"][:, 1:, None])[:, :, 0] * batch["completion_mask"][:, 1:]
+        chosen, rejected = taken.sum(1).tolist()
+        found.append(chosen - rejected)
+    return found
+
+
+def test_log_probabilities_are_those_of_training(
+    writer: LocalWriter, dataset: Path, world: Path, test_world: Path, tmp_path: Path
+) -> None:
+    more = [f"triplets.videos={{drawn: {world}}}", "triplets.rows=6", "triplets.frame_budget=9"]
+    held = held_out(recipe_of(dataset, test_world, *more))
+    known = Likelihoods(tmp_path / "kept")
+    found = margins(writer, held, known, "base", reference=True)
+    assert found["context"] == pytest.approx(trained_margins(writer, held, "full"), abs=1e-3)
+    assert found["reference"] == pytest.approx(trained_margins(writer, held, "anchor"), abs=1e-3)
+    assert np.abs(found["context"] - found["text"]).max() > 0.1, "the video counts"
+    # all of them were kept, and are found again without the model
+    blind = LocalWriter.__new__(LocalWriter)
+    blind.__dict__ = writer.__dict__ | {"model": None}
+    again = margins(blind, held, Likelihoods(tmp_path / "kept"), "base", reference=True)
+    assert all((again[view] == found[view]).all() for view in found)
+
+
+def test_an_evaluation_scores_triplets_and_says_which_were_trained_on(
+    second: Path, trained: Path, test_world: Path, tmp_path: Path
+) -> None:
+    """Both stages of a dataset with its frames: no video is needed. The adapter was trained on clips of the same name,
+    which are the same files."""
+    configs = "triplets.configs={stage1: anchor, stage2: full}"
+    results = evaluate(recipe_of(second, test_world, configs, "triplets.rows=4"), tmp_path / "out", {"it": trained})
+    found = results["preference"]
+    assert (found["triplets"], found["left_out"]) == (8, {})
+    base, it = found["models"]["base"], found["models"]["it"]
+    assert base["stages"].keys() == {"stage1", "stage2"}
+    assert sum(one["triplets"] for one in it["clips"].values()) == 8
+    assert {"accuracy", "margin", "text_only_accuracy", "text_only_margin"} <= base.keys()
+    assert "reward_accuracy" not in base
+    assert it["reward_margin"] != 0
+    assert it["stages"]["stage2"]["reward_margin"] == pytest.approx(
+        it["stages"]["stage2"]["margin"] - base["stages"]["stage2"]["margin"], abs=2e-4
+    ), "the base saw the same"
+    assert 0 < found["trained_on"]["it"] <= 4, "stories were not trained on"
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["preference"] == found
+
+
+def made(rows: list[dict[str, Any]], **more: Any) -> HeldOut:
+    section = TripletSection(dataset="x", configs={"stage1": "anchor", "stage2": "full"})
+    configs = ["stage1"] * (len(rows) - 1) + ["stage2"]
+    return HeldOut(section, ClipFrames(EvaluateRecipe.model_fields["video"].default, {}), rows, configs, **more)
+
+
+def test_what_margins_come_to() -> None:
+    rows = [{"context": [{}] * clips} for clips in (4, 1, 4, 12)]
+    held = made(rows, videos=[{"a"}, {"b"}, {"a", "c"}, {"d"}], left_out=Counter({"chosen equals rejected": 2}))
+    base = {"context": np.array([1.0, -1, 0, 3]), "text": np.array([1.0, 1, 1, -1]), "reference": np.ones(4)}
+    it = {"context": np.array([3.0, 2, 0.5, -1]), "text": np.zeros(4)}
+    found = preference(held, {"base": base, "it": it}, {"it": {"a", "d", "z"}, "silent": None})
+    assert found["trained_on"] == {"it": 3, "silent": None}
+    assert found["left_out"] == {"chosen equals rejected": 2}
+    assert found["models"]["base"]["accuracy"] == 62.5, "a tie is half of one"
+    assert found["models"]["base"]["margin"] == 0.75
+    assert found["models"]["base"]["text_only_accuracy"] == 75.0
+    told = found["models"]["it"]
+    assert (told["accuracy"], told["reward_accuracy"], told["reward_margin"]) == (75.0, 50.0, 0.125)
+    assert list(told["clips"]) == ["1", "4", "12"]
+    assert told["clips"]["4"]["triplets"] == 2
+    assert told["stages"]["stage2"] == {
+        "triplets": 1,
+        **{"accuracy": 0.0, "margin": -1.0, "text_only_accuracy": 50.0, "text_only_margin": 0.0},
+        **{"reward_accuracy": 0.0, "reward_margin": -2.0},
+    }
+
+
+def test_rows_that_cannot_be_scored(dataset: Path, world: Path, test_world: Path, tmp_path: Path) -> None:
+    for name in ("videos", "metadata.jsonl"):
+        (tmp_path / name).symlink_to(world / name)
+    videos = [f"triplets.videos={{drawn: {tmp_path}}}"]
+    whole = held_out(recipe_of(dataset, test_world, *videos))
+    used = Counter(clip["video"] for row in whole.rows for clip in row["context"])
+    missing, rows = used.most_common(1)[0][0], len(whole.rows)
+    (tmp_path / "videos").unlink()
+    (tmp_path / "videos").mkdir()
+    for path in (world / "videos").iterdir():
+        if path.name not in missing:
+            (tmp_path / "videos" / path.name).symlink_to(path)
+    held = held_out(recipe_of(dataset, test_world, *videos))
+    assert len(held.rows) == rows - held.left_out["a video of it cannot be read"] < rows
+    with pytest.raises(LongVPOError, match="no folder is given for the videos of source drawn"):
+        held_out(recipe_of(dataset, test_world))
+    with pytest.raises(LongVPOError, match="do not fit into a frame_budget of 1: set it to"):
+        held_out(recipe_of(dataset, test_world, *videos, "triplets.frame_budget=1"))
+    with pytest.raises(LongVPOError, match="cannot load"):
+        held_out(recipe_of(dataset, test_world, "triplets.split=test"))

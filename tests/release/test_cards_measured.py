@@ -1,0 +1,74 @@
+"""A card shows all that an evaluation measured: by task and place, on one clip, on held-out triplets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from support.world import GOLDEN
+
+from longvpo.release.cards import card_of
+
+
+def told(accuracy: float, rewards: bool = False) -> dict[str, Any]:
+    values = {"triplets": 40, "accuracy": accuracy, "margin": 1.5, "text_only_accuracy": 51.2, "text_only_margin": 0.0}
+    return values | ({"reward_accuracy": 97.5, "reward_margin": 2.25} if rewards else {})
+
+
+def preference() -> dict[str, Any]:
+    models = {
+        name: told(accuracy, name != "base")
+        | {"stages": {"stage1": told(accuracy, name != "base")}, "clips": {"4": told(accuracy - 3)}}
+        for name, accuracy in {"base": 61.0, "stage1": 88.0, "stage2": 93.5}.items()
+    }
+    return {
+        **{"dataset": "my-test-triplets", "revision": "main", "split": "train", "configs": {"stage1": "anchor"}},
+        **{"triplets": 40, "left_out": {}, "trained_on": {"stage1": 0, "stage2": 3}, "models": models},
+    }
+
+
+def card(tmp_path: Path, **more: Any) -> str:
+    folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "adapter", dirs_exist_ok=True))
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(results | more))
+    return card_of(folder)
+
+
+def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
+    models = {"base": {"color": 50.0}, "stage1": {"color": 60.0}, "stage2": {"color": 45.5}}
+    text = card(
+        tmp_path,
+        tasks={"questions": {"color": 70}, "accuracy": models},
+        places={"questions": {"100": 71}, "accuracy": {name: {"100": row["color"]} for name, row in models.items()}},
+        retention={"stage2": {"base": 100.0, "adapter": 98.5, "change": -1.5, "questions": 300}},
+        preference=preference(),
+        cut={"base": 0, "stage1": 0, "stage2": 12},
+        from_hub={"stage1": {"repo_id": "me/stage1", "revision": "v1", "commit": "c0ffee"}},
+    )
+    for line in (
+        "| task | color |",
+        "| **stage2** (this one) | 45.5 (-4.5",
+        "| questions | 70 |",
+        "| place | 100 |",
+        "where no long video is needed: 98.5 % of 300 questions; the base 100.0 % (-1.5).",
+        "| clips | all | 4 |",
+        "| **stage2** (this one) | 93.5 | 90.5 |",
+        "| base, without the video | 51.2 | 51.2 |",
+        "| triplets | 40 | 40 |",
+        "its implicit reward prefers chosen in 97.5 %, by 2.25 nats on average, against the base, which saw the",
+        "**Warning: 3 of them show videos that were trained on**",
+        "`stage1` is commit `c0ffee` of `me/stage1`.",
+        "12 of its answers were cut",
+    ):
+        assert line in text, line
+    assert "\n\n\n\n" not in text
+
+
+def test_what_was_not_measured_is_not_in_it(tmp_path: Path) -> None:
+    empty = {"questions": {}, "accuracy": {}}
+    assert card(tmp_path, tasks=empty, places=empty) == card_of(GOLDEN / "adapter")
+    silent = preference()
+    silent["trained_on"]["stage2"] = None
+    assert "Whether these triplets show videos that were trained on: not checked." in card(tmp_path, preference=silent)
