@@ -66,6 +66,11 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     Raises:
         LongVPOError: every problem, each with its dotted key.
     """
+    return check_recipe(kind, name, read_recipe(kind, name), overrides)
+
+
+def read_recipe(kind: type[Section], name: str) -> dict[str, Any]:
+    """The values in a recipe's file, as they stand there. Raises LongVPOError when it holds none."""
     path = find_recipe(_of_kind(kind, name))
     try:
         values = parse(path.read_text(encoding="utf-8"))
@@ -74,6 +79,13 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
         raise LongVPOError(f"{path} is not YAML: {why}") from None
     if not isinstance(values, dict):
         raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
+    return values
+
+
+def check_recipe(
+    kind: type[RecipeType], name: str, values: dict[str, Any], overrides: list[str] | None = None
+) -> RecipeType:
+    """The recipe of these values, which are changed; `name` is for errors, and the rest as in `load_recipe`."""
     before = deepcopy(values)
     overridden = {_override(values, override) for override in overrides or []}
     dropped = drop_stale(kind, before, values, overridden)

@@ -1,0 +1,70 @@
+"""With which model and which frames benchmarks are asked: those of a recipe, and what is said beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import check_recipe, read_recipe
+from longvpo.recipe.sections import ModelSection, Section, VideoSection
+
+SECTIONS = ("base.", "video.")
+SHORT = {  # names for values of a recipe
+    "base": "base.model",
+    "revision": "base.revision",
+    "dtype": "base.dtype",
+    "quantization": "base.quantization",
+    "frames": "video.max_frames",
+    "fps": "video.fps",
+    "short_side": "video.short_side",
+}
+
+
+class Asked(Section):
+    """What of a recipe decides an answer on a benchmark. A video is a context: it may have as many frames as one."""
+
+    name: str = "lmms-eval"
+    base: ModelSection
+    video: VideoSection = VideoSection()
+    batch_size: int = Field(1, gt=0)
+
+
+def as_asked(recipe: str, said: Sequence[str]) -> Asked:
+    """How a recipe's base is asked.
+
+    Args:
+        recipe: a file or a built-in name, of an evaluation or a training; empty: all is said.
+        said: values of `base` and `video`, as section.key=value.
+
+    Raises:
+        LongVPOError: the recipe names no base, or a value is unknown or wrong.
+    """
+    values: dict[str, Any] = {"base": {}}
+    if recipe:
+        read = read_recipe(EvaluateRecipe, recipe)
+        if not isinstance(read.get("base"), dict):
+            raise LongVPOError(f"recipe {recipe} names no base: give the recipe of a training or of an evaluation")
+        values = {name: value for name, value in read.items() if name in Asked.model_fields}
+        if read.get("frame_budget"):  # a training's, for a context
+            values["video"] = {**(read.get("video") or {}), "max_frames": read["frame_budget"]}
+    return check_recipe(Asked, recipe or "of model arguments", values, list(said))
+
+
+def overrides_of(arguments: Mapping[str, Any]) -> list[str]:
+    """Model arguments of lmms-eval as overrides of a recipe. Raises LongVPOError when one is unknown."""
+    unknown = [key for key in arguments if key not in SHORT and not key.startswith(SECTIONS)]
+    if unknown:
+        known = [*SHORT, "recipe", "adapter", "adapter_revision", "journal"]
+        raise LongVPOError(
+            f"unknown model argument {unknown[0]}{did_you_mean(unknown[0], known)}: there are {', '.join(known)}, and "
+            "base.KEY and video.KEY as in a recipe"
+        )
+    return [f"{SHORT.get(key, key)}={_yaml(value)}" for key, value in arguments.items()]
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
