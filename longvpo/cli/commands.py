@@ -153,6 +153,7 @@ def evaluate(
     overrides: options.Overrides = None,
     adapter: options.Adapters = None,
     output: options.Output = None,
+    benchmarks: options.Benchmarks = None,
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -160,13 +161,16 @@ def evaluate(
 
     The same command again resumes after a kill.
     """
+    from longvpo.evaluation.adapters import by_name
     from longvpo.recipe.evaluation import EvaluateRecipe
     from longvpo.recipe.file import load_recipe
 
-    loaded = load_recipe(EvaluateRecipe, recipe, overrides)
-    from longvpo.evaluation.adapters import by_name
-
     adapters = by_name(adapter or [])
+    if benchmarks:
+        from longvpo.evaluation.benchmarks import measure
+
+        return printing.print_commands(measure(recipe, overrides or [], benchmarks, adapters, output), as_json)
+    loaded = load_recipe(EvaluateRecipe, recipe, overrides)
     if dry_run:
         from longvpo.evaluation.plan import plan_evaluation
 
@@ -200,7 +204,8 @@ def merge(
 def push(
     folder: options.Result,
     results: Annotated[
-        Path | None, typer.Option(parser=path, help="What evaluate found for an adapter, to be published too.")
+        list[Path] | None,
+        typer.Option(parser=path, help="What evaluate, or lmms-eval, found for an adapter; repeatable."),
     ] = None,
     repo_id: options.RepoId = None,
     tag: options.Tag = options.FIRST_TAG,
@@ -213,7 +218,7 @@ def push(
     """Publish a dataset or an adapter. The same command again does what is left to do."""
     from longvpo.release.push import push_folder
 
-    published = push_folder(folder, repo_id, tag, private, collection, results, license, overwrite_card)
+    published = push_folder(folder, repo_id, tag, private, collection, results or (), license, overwrite_card)
     print_values(published, as_json)
     say_where({"published": published})
 

@@ -25,6 +25,14 @@ Adapters = Annotated[
     list[str] | None,
     typer.Option("--adapter", help="An adapter's folder, or its id on the Hub as ID[@REVISION]; repeatable."),
 ]
+Benchmarks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|NAME,...",
+        help="Only print the commands that measure public benchmarks with lmms-eval, such as lvbench,mvbench.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.")]
 Push = Annotated[bool, typer.Option("--push/--no-push", help="Publish the result to the Hub, under a tag.")]

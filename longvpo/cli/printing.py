@@ -91,6 +91,15 @@ def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> No
         print(f"{name:{width}}" + "".join(f"{row[group]:{wide}.1f}" for group in groups))
 
 
+def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:
+    """Lines of a shell as one JSON object, or as they are to be typed, with a word on each group of them."""
+    if as_json:
+        return print(json.dumps(lines))
+    for about, group in lines.items():
+        say(f"# {about}")
+        print("\n".join(group), flush=True)
+
+
 def say_next(*words: str) -> None:
     """The next command, quoted for a shell."""
     say(f"next:    longvpo {shlex.join(words)}")

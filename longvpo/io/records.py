@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.io.files import RELEASE, read_json, read_yaml
+from longvpo.io.files import BENCHMARKS, RELEASE, read_json, read_yaml
 
 REMEDIES = {
     "results.json": "evaluate again, with another --output",
+    BENCHMARKS: "delete it, and give lmms-eval's results to `longvpo push --results` again",
     "adapter_config.json": "train again with another --output, or fetch the adapter again",
     "trainer_state.json": "delete it, or train again with another --output",
     RELEASE: "delete it: the next `longvpo push` writes it again",
@@ -58,6 +59,8 @@ def remedy(file: Path) -> str:
     """What makes a file beside a result again."""
     if file.parent.parent.name == "work":
         return "delete it: it is made again"
+    if file.name.endswith("_results.json"):
+        return "run lmms-eval again"
     answers = file.parent / "work" / "journal"
     kept = f", and --journal {answers} for its answers" if answers.is_dir() else ""
     return REMEDIES.get(file.name, f"make {file.parent} again with another --output{kept}")

@@ -16,8 +16,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, UndefinedError
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.io.files import PROVENANCE, as_yaml, shipped
+from longvpo.io.files import BENCHMARKS, PROVENANCE, as_yaml, shipped
 from longvpo.io.records import Record, read_record, remedy, understood
+from longvpo.release.benchmarks import table
 from longvpo.release.licenses import UNKNOWN
 from longvpo.release.parquet import column_types, dataset_info, shards
 
@@ -132,7 +133,8 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
         **more,
         merged=merged,
         seen=SEEN,
-        benchmarks=(folder / ".eval_results").is_dir(),
+        benchmarks=_benchmarks(folder / BENCHMARKS, recipe["base"]["model"]),
+        scores=(folder / ".eval_results").is_dir(),
         curves=(folder / "curves.png").is_file(),
         results=read_results(results, facts) if results.is_file() else None,
     )
@@ -234,6 +236,15 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
         recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
         triplets = _preference(results["preference"]) if "preference" in results else None
         return {"this": this, "tables": tables, "recommended": recommended, "triplets": triplets, "all": results}
+
+
+def _benchmarks(file: Path, model: str) -> list[list[str]] | None:
+    """The table of scores on public benchmarks; None where lmms-eval measured nothing."""
+    if not file.is_file():
+        return None
+    benchmarks = read_record(file)
+    with understood(file):
+        return table(benchmarks, model)
 
 
 def _table(title: str, column: str, table: dict[str, Any], questions: dict[str, int]) -> dict[str, Any]:

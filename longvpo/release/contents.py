@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError, say
-from longvpo.io.files import CARD, PROVENANCE, RELEASE, TRAINED
+from longvpo.io.files import BENCHMARKS, CARD, PROVENANCE, RELEASE, TRAINED
 from longvpo.io.records import reading_parquet
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.release.cards import CONFIGS, SHEETS
@@ -20,7 +20,10 @@ from longvpo.release.manifest import signature
 from longvpo.release.parquet import SHARD, shards
 
 ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
-MEASURED = ("trainer_state.json", "curves.png", "results.json", "heat_map.png", TRAINED, ".eval_results/longvpo.yaml")
+MEASURED = (
+    *("trainer_state.json", "curves.png", "results.json", "heat_map.png", TRAINED),
+    *(BENCHMARKS, ".eval_results/longvpo.yaml"),
+)
 PROCESSOR = (
     *("processor_config.json", "preprocessor_config.json", "image_processor_config.json"),
     *("video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),

@@ -6,6 +6,7 @@ no folder of this machine and no key: values are cut (private.py), and then all 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ def before_work(
     return check_push(target, recipe_hash(recipe))
 
 
-def push(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> dict[str, Any]:
+def push(folder: Path, target: Target, results: Sequence[Path] = (), license: str | None = None) -> dict[str, Any]:
     """Publish a finished dataset or adapter at target.tag.
 
     Args:
-        results: folder that `longvpo evaluate` made, of an adapter.
+        results: of an adapter: folders that `longvpo evaluate` made, and folders or files of lmms-eval's results.
         license: as `licensed` takes it.
 
     Returns:
@@ -80,7 +81,7 @@ def push_folder(
     tag: str,
     private: bool | None,
     collection: str | None,
-    results: Path | None,
+    results: Sequence[Path] = (),
     license: str | None = None,
     overwrite_card: bool = False,
 ) -> dict[str, Any]:

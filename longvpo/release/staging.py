@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -13,10 +13,21 @@ from typing import Any
 import yaml
 
 from longvpo.errors import LongVPOError, say
-from longvpo.io.files import CARD, PROVENANCE, as_json, as_yaml, read_json, read_text, read_yaml, write_text
+from longvpo.io.files import (
+    BENCHMARKS,
+    CARD,
+    PROVENANCE,
+    as_json,
+    as_yaml,
+    read_json,
+    read_text,
+    read_yaml,
+    write_text,
+)
 from longvpo.io.private import local_folders, public
 from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
+from longvpo.release.benchmarks import FOUND, entries, found_in, read_benchmarks
 from longvpo.release.card_file import check_own_card, write_card
 from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
 from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
@@ -32,17 +43,19 @@ CUT = (  # JSON files beside ours in which libraries write where something was l
     *("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json", "tokenizer_config.json"),
 )
 RESULTS = ("results.json", "heat_map.png")
-BENCHMARKS = "benchmarks.yaml"  # in a folder of results: scores in the form of the Hub's .eval_results
+SCORES = "benchmarks.yaml"  # in a folder of results: scores in the form of the Hub's .eval_results
 
 
-def check_files(folder: Path, facts: dict[str, Any], results: Path | None) -> None:
+def check_files(folder: Path, facts: dict[str, Any], results: Sequence[Path] = ()) -> None:
     """Before the Hub is asked for anything: whether a release can be made of what lies in a folder.
 
     Raises:
         LongVPOError: a file is damaged, or of another program; it is named as the user knows it.
     """
-    if results is not None and (results / "results.json").is_file():
-        read_results(results / "results.json", facts)
+    for path in results:
+        if (path / "results.json").is_file():
+            read_results(path / "results.json", facts)
+    _measured(results, facts, folder)
     for name in STATES:
         if (folder / name).is_file():
             read_record(folder / name)
@@ -63,7 +76,9 @@ def _keep_pictures(copy: Path, facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def staged(folder: Path, target: Target, results: Path | None = None, license: str | None = None) -> Iterator[Release]:
+def staged(
+    folder: Path, target: Target, results: Sequence[Path] = (), license: str | None = None
+) -> Iterator[Release]:
     """Everything that the release will hold, as files.
 
     Raises:
@@ -78,8 +93,7 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
             check_own_card(folder)
         check_dataset_files(folder, copy, facts) if kind == "dataset" else check_model_files(folder, copy)
         _keep_pictures(copy, facts)
-        if results is not None:
-            _add_results(copy, results)
+        _add_results(copy, results, facts)
         write_text(copy / "facts.json", as_json(public(facts)))
         for name in CUT:
             values = read_json(copy / name) if (copy / name).exists() else None
@@ -97,7 +111,7 @@ def staged(folder: Path, target: Target, results: Path | None = None, license: s
         write_text(copy / PROVENANCE, as_json(provenance))
         write_card(copy)
         files |= {path: File(copy / path) for path in (CARD, PROVENANCE)}
-        private = [str(folder), *([str(results)] if results else []), *local_folders(recipe)]
+        private = [str(folder), *map(str, results), *local_folders(recipe)]
         check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), check_from_outside)
 
@@ -137,18 +151,38 @@ def changelog(old: str, tag: str, facts: dict[str, Any]) -> str:
     return f"{title}\n\n{entry}" + (f"\n{before.lstrip()}" if before.strip() else "")
 
 
-def _add_results(copy: Path, results: Path) -> None:
-    for name in RESULTS:
-        if not (results / name).is_file():
-            raise LongVPOError(f"{results} holds no results: it has no {name}. Give a folder of `longvpo evaluate`")
-        (copy / name).unlink(missing_ok=True)
-        shutil.copy(results / name, copy / name)
-    if (results / BENCHMARKS).is_file():
+def _add_results(copy: Path, results: Sequence[Path], facts: dict[str, Any]) -> None:
+    """What was measured: of `longvpo evaluate`, of lmms-eval, and scores for the Hub."""
+    scores: list[dict[str, Any]] = []
+    measured = _measured(results, facts, copy)
+    if measured:
+        write_text(copy / BENCHMARKS, as_json(measured))
+        scores += entries(measured)
+    for path in results:
+        ours = [name for name in RESULTS if (path / name).is_file()]
+        if not found_in(path) and len(ours) < len(RESULTS):
+            missing = next(name for name in RESULTS if name not in ours)
+            raise LongVPOError(
+                f"{path} holds no results: it has no {missing}, and no {FOUND} of lmms-eval. Give a folder of "
+                "`longvpo evaluate`, or the --output_path of lmms-eval"
+            )
+        for name in ours:
+            (copy / name).unlink(missing_ok=True)
+            shutil.copy(path / name, copy / name)
+        if (path / SCORES).is_file():
+            scores += read_scores(path / SCORES)
+    if scores:
         (copy / ".eval_results").mkdir(exist_ok=True)
-        write_text(copy / ".eval_results" / "longvpo.yaml", benchmarks(results / BENCHMARKS))
+        write_text(copy / ".eval_results" / "longvpo.yaml", yaml.safe_dump(scores, sort_keys=False))
 
 
-def benchmarks(file: Path) -> str:
+def _measured(results: Sequence[Path], facts: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """What lmms-eval measured of the adapter in `folder`; None where none of the results is its."""
+    files = [file for path in results for file in found_in(path)]
+    return read_benchmarks(files, facts, read_record(folder / "recipe.yaml")) if files else None
+
+
+def read_scores(file: Path) -> list[dict[str, Any]]:
     """Scores on benchmarks that the Hub registers, as it wants them under .eval_results.
 
     Args:
@@ -160,10 +194,10 @@ def benchmarks(file: Path) -> str:
     from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
 
     try:
-        entries = parse_eval_result_entries(yaml.safe_load(read_text(file)))
+        found = parse_eval_result_entries(yaml.safe_load(read_text(file)))
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LongVPOError(
             f"{file} is not a list of benchmark scores ({type(error).__name__}: {error}): give entries with "
             "`dataset: {id: ..., task_id: ...}` and `value`"
         ) from None
-    return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+    return eval_result_entries_to_yaml(found)

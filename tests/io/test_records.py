@@ -64,7 +64,7 @@ def refusal(call: Callable[[], Any]) -> str | None:
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_files(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    for call in (lambda: write_card(folder), lambda: push_folder(folder, "x", "v1", None, None, None, False)):
+    for call in (lambda: write_card(folder), lambda: push_folder(folder, "x", "v1", None, None, (), None)):
         assert f"make {folder} again with another --output" in one_line(folder / name, call)
     assert "--journal" not in one_line(folder / name, lambda: write_card(folder))
     (folder / "work" / "journal").mkdir(parents=True)
@@ -110,7 +110,7 @@ def test_results_of_another_program_and_of_another_adapter(tmp_path: Path) -> No
         refused += said is not None
     assert refused > len(contents) / 3
     file.write_text("{}")
-    said = one_line(file, lambda: push_folder(folder, "x", "v1", None, None, given, False))
+    said = one_line(file, lambda: push_folder(folder, "x", "v1", None, None, [given], None))
     assert "has no adapters: it is another program's, or another version's; evaluate again" in said
 
 
@@ -119,9 +119,7 @@ def test_files_that_a_release_takes_along(tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "adapter"))
     for content in (b"", b"[]", b"\xff"):
         (folder / name).write_bytes(content)
-        assert "train again" in one_line(
-            folder / name, lambda: push_folder(folder, "x", "v1", None, None, None, False)
-        )
+        assert "train again" in one_line(folder / name, lambda: push_folder(folder, "x", "v1", None, None, (), None))
 
 
 def test_parquet_files(tmp_path: Path) -> None:
@@ -132,7 +130,7 @@ def test_parquet_files(tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
     for content in (b"", whole[:-100], whole[100:], pointer, b"PAR1" + b"\0" * 40 + b"PAR1"):
         file.write_bytes(content)
-        for call in (lambda: write_card(folder), lambda: push_folder(folder, "x", "v1", None, None, None, False)):
+        for call in (lambda: write_card(folder), lambda: push_folder(folder, "x", "v1", None, None, (), None)):
             said = one_line(file, call)
             assert "is damaged: it is not parquet" in said
             assert f"make {folder} again" in said

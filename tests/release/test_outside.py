@@ -12,6 +12,8 @@ import pytest
 import yaml
 from support.hub.looks import ALICE, LOAD, stranger
 from support.hub.pushes import Pushes
+from support.lmms_results import results as lmms_results
+from support.lmms_results import write_results
 
 from longvpo import TINY as TINY_FOLDER
 from longvpo.io.files import RELEASE
@@ -198,10 +200,14 @@ def test_results_and_scores_on_benchmarks_are_published(
     score = {"dataset": {"id": "someone/bench", "task_id": "mcq"}, "value": 61.5, "notes": "64 frames"}
     (found / "benchmarks.yaml").write_text(yaml.safe_dump([score]))
     command = ["push", adapter, "--repo-id", "evaluated"]
-    code, said = pushes.run(*command, "--results", found, token=ALICE + "results")
+    weights = json.loads((adapter / "facts.json").read_text())["weights_sha256"]
+    write_results(tmp_path / "lmms" / "base", lmms_results({"lvbench": 0.45}, None))
+    write_results(tmp_path / "lmms" / "adapter", lmms_results({"lvbench": 0.50}, weights))
+    code, said = pushes.run(*command, "--results", found, "--results", tmp_path / "lmms", token=ALICE + "results")
     assert code == 0, said
     state = pushes.state()["models/alice/evaluated"]
-    assert {"results.json", "heat_map.png", ".eval_results/longvpo.yaml"} < set(state["trees"][state["commits"][0]])
+    made = {"results.json", "heat_map.png", "benchmarks.json", ".eval_results/longvpo.yaml"}
+    assert made < set(state["trees"][state["commits"][0]])
     read = """
 from huggingface_hub import hf_hub_download, parse_eval_result_entries
 import yaml
@@ -213,7 +219,8 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
     *entry, card = stranger(pushes, tmp_path / "home", read)
     assert entry == ["someone/bench", "mcq", 61.5, "64 frames"]
     assert f"| **adapter** (this one) | {results['needle']['adapter']['1']:.1f} (" in card
-    assert "see [.eval_results](.eval_results/longvpo.yaml)" in card
+    assert "[.eval_results](.eval_results/longvpo.yaml) has what the Hub registers." in card
+    assert "| LVBench | 45.0 | 50.0 | +5.0 ± 3.6 ▲ | 1,500 |" in card
 
     broken = Path(shutil.copytree(found, tmp_path / "broken"))
     (broken / "benchmarks.yaml").write_text("- dataset: {id: someone/bench}\n  value: 3\n")
@@ -223,6 +230,11 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
         ([adapter, "--results", broken], "is not a list of benchmark scores (KeyError: 'task_id'): give entries with"),
         ([adapter, "--results", other], "results.json is of other adapters: evaluate this one"),
         ([adapter, "--results", adapter], "holds no results: it has no results.json"),
+        (
+            [adapter, "--results", tmp_path / "lmms" / "base"],
+            "nothing there is of this adapter; run lmms-eval with it",
+        ),
+        ([adapter, "--results", found / "results.json"], "is not of lmms-eval: give its DATE_results.json, or the"),
         ([first, "--results", found], "holds a dataset: --results is for adapters"),
         ([found], "holds no finished dataset or adapter: it has no facts.json"),
         ([tmp_path / "nothing"], "holds no finished dataset or adapter: it has no facts.json"),

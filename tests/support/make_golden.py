@@ -28,7 +28,7 @@ def make(folder: Path) -> None:
     from longvpo.release.push import push_folder
 
     def publish(path: Path, results: Path | None = None) -> dict[str, Any]:
-        return push_folder(path, None, "v0.1.0", None, None, results)
+        return push_folder(path, None, "v0.1.0", None, None, [results] if results else ())
 
     def published(step: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(recipe: Any, output: Path) -> None:

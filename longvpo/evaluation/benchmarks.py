@@ -1,0 +1,81 @@
+"""The commands that measure a base and its adapters on public benchmarks; they are printed, and nothing is run.
+
+lmms-eval wants older versions of some packages than longvpo, so it has an environment of its own.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.evaluation.adapters import split
+from longvpo.evaluation.asked import SECTIONS, as_asked
+from longvpo.io.files import PACKAGE
+from longvpo.release.benchmarks import BENCHMARKS
+
+HARNESS = "lmms-eval==0.7.3"
+ALL = "all"
+
+
+def measure(
+    recipe: str, overrides: Sequence[str], names: str, adapters: Mapping[str, str], output: Path | None
+) -> dict[str, list[str]]:
+    """The lines that install lmms-eval, measure the base of a recipe and each adapter, and publish what they find.
+
+    Args:
+        recipe: of an evaluation or a training.
+        overrides: values of the recipe; those of its base and its frames are passed on.
+        names: of benchmarks as lmms-eval has them, with commas between them; `all` for the six of the cards.
+        adapters: folders, or repositories of the Hub as ID or ID@REVISION, by name.
+        output: folder for all that lmms-eval writes; None: one with the recipe's name.
+
+    Raises:
+        LongVPOError: there is no such benchmark, or lmms-eval could not read a value.
+    """
+    known = [one.task for one in BENCHMARKS]
+    tasks = known if names == ALL else [name.strip() for name in names.split(",")]
+    unknown = [name for name in tasks if name not in known]
+    if unknown:
+        raise LongVPOError(
+            f"no benchmark {unknown[0]}{did_you_mean(unknown[0], known)}: give {ALL}, or some of {', '.join(known)}"
+        )
+    said = [one for one in overrides if one.startswith(SECTIONS)]
+    asked = as_asked(recipe, said)
+    folder = output or Path(f"{asked.name}-benchmarks")
+    models: dict[str, list[str]] = {"base": []} | {name: _adapter(one) for name, one in adapters.items()}
+    here = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else "longvpo"
+    return {
+        # in the other order lmms-eval would put older versions in the place of longvpo's
+        "in an environment of its own": [
+            _line("pip", "install", HARNESS, "filelock<4"),
+            _line("pip", "install", here),
+        ],
+        "there; again, it resumes; on several GPUs: accelerate launch --num_processes N -m lmms_eval ...": [
+            _lmms_eval([f"recipe={recipe}", *said, *more], tasks, asked.batch_size, folder, name)
+            for name, more in models.items()
+        ],
+    }
+
+
+def _adapter(given: str) -> list[str]:
+    where, revision = split(given)
+    return [f"adapter={where}", *([f"adapter_revision={revision}"] if revision != "main" else [])]
+
+
+def _lmms_eval(said: list[str], tasks: list[str], batch_size: int, folder: Path, name: str) -> str:
+    said = [*said, f"journal={folder / 'journal'}"]
+    wrong = next((one for one in said if set(one) & set(",'\"")), None)
+    if wrong:
+        raise LongVPOError(
+            f"lmms-eval cuts its model arguments at commas and quotes, and {wrong} has one: write it into a recipe of "
+            "your own, or give that folder another name"
+        )
+    model = ("--model", "longvpo", "--model_args", ",".join(said), "--batch_size", batch_size)
+    kept = ("--log_samples", "--timezone", "UTC", "--output_path", folder / name)
+    return _line("python", "-m", "lmms_eval", *model, "--tasks", ",".join(tasks), *kept)
+
+
+def _line(*words: object) -> str:
+    return shlex.join(map(str, words))

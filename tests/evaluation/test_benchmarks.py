@@ -1,0 +1,78 @@
+"""`longvpo evaluate --benchmarks`: whole commands, which a shell and lmms-eval read as they are meant."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from support.commands import Capture, check_mistake, run
+from support.world import ROOT
+
+SIX = "lvbench,longvideobench_val_v,mlvu_dev,videomme,videomme_w_subtitle,mvbench"
+
+
+def options_of(line: str) -> dict[str, str]:
+    """The options of a command of lmms-eval, as a shell hands them over."""
+    program, *words = shlex.split(line)
+    assert [program, *words[:2]] == ["python", "-m", "lmms_eval"]
+    assert "--log_samples" in words
+    words.remove("--log_samples")
+    return dict(zip(words[2::2], words[3::2], strict=True))
+
+
+def test_the_commands_are_complete_and_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here" / "stage 1").mkdir(parents=True)
+    adapters = ["--adapter", "here/stage 1", "--adapter", "alice/stage2@v0.1.0"]
+    code = run(monkeypatch, "evaluate", "internvl3-8b/stage1", "--benchmarks", "all", *adapters)
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    first, second, *lines = printed.out.splitlines()
+    assert first == "pip install lmms-eval==0.7.3 'filelock<4'"
+    assert shlex.split(second) == ["pip", "install", str(ROOT)]
+    recipe, journal = "recipe=internvl3-8b/stage1", "journal=internvl3-8b-stage1-benchmarks/journal"
+    hub = "alice/stage2@v0.1.0"
+    wanted = {"base": "", "stage 1": "adapter=here/stage 1,", hub: "adapter=alice/stage2,adapter_revision=v0.1.0,"}
+    assert [options_of(line) for line in lines] == [
+        {
+            "--model": "longvpo",
+            "--model_args": f"{recipe},{said}{journal}",
+            "--batch_size": "1",
+            "--tasks": SIX,
+            "--timezone": "UTC",
+            "--output_path": f"internvl3-8b-stage1-benchmarks/{name}",
+        }
+        for name, said in wanted.items()
+    ]
+    assert list(tmp_path.iterdir()) == [tmp_path / "here"]
+
+
+def test_values_of_base_and_frames_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    said = ["base.dtype=bfloat16", "video.max_frames=512", "source.folder=clips", "--output", "found", "--json"]
+    assert run(monkeypatch, "evaluate", "tiny", "--benchmarks", "mvbench, lvbench", *said) == 0
+    _, (line,) = json.loads(capsys.readouterr().out).values()
+    found = options_of(line)
+    assert found["--model_args"] == "recipe=tiny,base.dtype=bfloat16,video.max_frames=512,journal=found/journal"
+    assert (found["--tasks"], found["--batch_size"], found["--output_path"]) == ("mvbench,lvbench", "20", "found/base")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--benchmarks", "lvbench,mlvu"],
+            "no benchmark mlvu (did you mean mlvu_dev?): give all, or some of lvbench,",
+        ),
+        (["--benchmarks", "all", "--adapter", "a,b"], "lmms-eval cuts its model arguments at commas and quotes, and"),
+        (["--benchmarks", "all", "video.fpss=2"], "unknown key video.fpss (did you mean fps?)"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: list[str], says: str
+) -> None:
+    code = run(monkeypatch, "evaluate", "tiny", *arguments)
+    check_mistake(code, capsys, [says])
