@@ -42,8 +42,8 @@ print(json.dumps(killed(start, output, asked, kills, at_the_end=max(kills // 5, 
 def test_killed_at_random_moments_and_still_the_same(
     soak: bool, test_world: Path, dataset: Path, world: Path, adapter: Path, tmp_path: Path
 ) -> None:
-    kills, questions = (25, 40) if soak else (4, 8)
-    sections = [f"source.folder={test_world}", "source.clips=20", "multi=null", "batch_size=4"]
+    kills, questions = (25, 40) if soak else (3, 6)
+    sections = [f"source.folder={test_world}", "source.clips=12", "multi=null", "batch_size=4"]
     sections += ["grid.clips=[1, 4]", "grid.depths=2", f"grid.questions={questions}", "max_new_tokens=1"]
     sections += [f"triplets.dataset={dataset}", f"triplets.videos={{drawn: {world}}}", "triplets.rows=6"]
     killed = run(PROGRAM, tmp_path / "output", adapter, tmp_path / "asked", kills, *sections)
