@@ -14,7 +14,7 @@ from longvpo.evaluation.exam import check_sources, read_questions_of_clips, sour
 from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.preference import read_held_out
 from longvpo.io.home import at_home
-from longvpo.models.load import check_model
+from longvpo.models.load import check_id, check_model
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import recipe_hash
 from longvpo.video.frames import ClipFrames
@@ -35,7 +35,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
     here = {name: one for name, one in given.items() if Path(at_home(one)).is_dir()}
     found = find_adapters(recipe.base, here)
     for name in given.keys() - here.keys():
-        split(given[name])
+        check_id(split(given[name])[0])
     try:
         check_model(recipe.base)
         base = "can be loaded"

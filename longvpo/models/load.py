@@ -161,16 +161,25 @@ def adapter_folder(adapter: str, revision: str) -> Path:
 
     if Path(adapter).is_dir():
         return Path(adapter)
+    check_id(adapter)
     try:
         files = ["adapter_config.json", ADAPTER_WEIGHTS, TRAINED]
         return Path(snapshot_download(adapter, revision=revision, allow_patterns=files))
-    except HFValidationError:  # it was meant as a path
-        raise LongVPOError(f"no such folder: {adapter}. Give the folder of an adapter, or a Hub id") from None
     except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         raise LongVPOError(
             f"there is no folder {adapter}, and no adapter {adapter}@{revision} on the Hub that can be reached: "
             f"{first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
         ) from error
+
+
+def check_id(adapter: str) -> None:
+    """Raises LongVPOError when a text that is no folder cannot be a repository either: it was meant as a path."""
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(adapter)
+    except HFValidationError:
+        raise LongVPOError(f"no such folder: {adapter}. Give the folder of an adapter, or a Hub id") from None
 
 
 def writers_adapter(section: WriterSection) -> Path | None:

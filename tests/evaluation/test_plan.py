@@ -41,3 +41,5 @@ def test_a_dry_run_says_what_would_be_asked(
     assert len(plan["adapters"]["mine"]) == 12
     with pytest.raises(LongVPOError, match="holds no adapter"):
         plan_evaluation(recipe, {"mine": str(tmp_path)})
+    with pytest.raises(LongVPOError, match="no such folder: /no/where"):
+        plan_evaluation(recipe, {"mine": "/no/where"})
