@@ -19,6 +19,7 @@ from longvpo.clips.sources import drawn
 from longvpo.clips.trained import videos_of_rows
 from longvpo.clips.triplets import check_context, load_config, on_canvas, places_of, teaching, told_of
 from longvpo.errors import LongVPOError, VideoError, say
+from longvpo.evaluation.intervals import accuracy_interval
 from longvpo.evaluation.likelihoods import Likelihoods
 from longvpo.io.private import cut
 from longvpo.models.local import LocalWriter
@@ -139,9 +140,9 @@ def preference(held: HeldOut, found: dict[str, Margins], trained: dict[str, set[
         trained: sha256 of the videos that each adapter was trained on; None where it does not say.
 
     Returns:
-        Percent and nats of each: accuracy, how often chosen is likelier, a tie being half of one; margin, the mean;
-        the same of the text alone, and, of an adapter, of its rewards. trained_on: rows that show a video which an
-        adapter was trained on, null where that is not known.
+        Percent and nats of each: accuracy, how often chosen is likelier, a tie being half of one, with its interval;
+        margin, the mean; the same of the text alone, and, of an adapter, of its rewards. trained_on: rows that show a
+        video which an adapter was trained on, null where that is not known.
     """
     parts: dict[str, dict[str, list[int]]] = {"all": {"all": list(range(len(held.rows)))}, "stages": {}, "clips": {}}
     lengths = [len(row["context"]) for row in held.rows]
@@ -149,13 +150,17 @@ def preference(held: HeldOut, found: dict[str, Margins], trained: dict[str, set[
         parts["clips"].setdefault(str(lengths[place]), []).append(place)
     for place, config in enumerate(held.configs):
         parts["stages"].setdefault(config, []).append(place)
+    about = [row["context"][row["anchors"][0]]["video"] for row in held.rows]
     seen = {"": "context", "text_only_": "text"}
     models: dict[str, Any] = {}
     for name, views in found.items():
         told = {prefix: views[view] for prefix, view in seen.items()}
         if name != "base":
             told["reward_"] = views["context"] - found["base"]["reference"]
-        groups = {part: {group: _told(told, places) for group, places in some.items()} for part, some in parts.items()}
+        groups = {
+            part: {group: _told(told, places, anchors) for group, places in some.items()}
+            for part, some in parts.items()
+        }
         models[name] = {**groups.pop("all")["all"], **groups}
     return {
         "dataset": cut(held.section.dataset),
@@ -169,11 +174,12 @@ def preference(held: HeldOut, found: dict[str, Margins], trained: dict[str, set[
     }
 
 
-def _told(margins: dict[str, np.ndarray], places: list[int]) -> dict[str, float]:
-    found: dict[str, float] = {"triplets": len(places)}
+def _told(margins: dict[str, np.ndarray], places: list[int], about: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"triplets": len(places)}
     for prefix, values in margins.items():
         some = values[places]
         found[f"{prefix}accuracy"] = round(100 * float(np.mean((some > 0) + 0.5 * (some == 0))), 1)
+        found[f"{prefix}interval"] = accuracy_interval((some > 0).tolist(), [about[place] for place in places])
         found[f"{prefix}margin"] = round(float(some.mean()), 4)
     return found
 

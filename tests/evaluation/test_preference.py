@@ -103,7 +103,8 @@ def made(rows: list[dict[str, Any]], **more: Any) -> HeldOut:
 
 
 def test_what_margins_come_to() -> None:
-    rows = [{"context": [{}] * clips} for clips in (4, 1, 4, 12)]
+    lengths = {"a": 4, "b": 1, "c": 4, "d": 12}
+    rows = [{"context": [{"video": name}] * clips, "anchors": [0]} for name, clips in lengths.items()]
     held = made(rows, videos=[{"a"}, {"b"}, {"a", "c"}, {"d"}], left_out=Counter({"chosen equals rejected": 2}))
     base = {"context": np.array([1.0, -1, 0, 3]), "text": np.array([1.0, 1, 1, -1]), "reference": np.ones(4)}
     it = {"context": np.array([3.0, 2, 0.5, -1]), "text": np.zeros(4)}
@@ -121,7 +122,10 @@ def test_what_margins_come_to() -> None:
         "triplets": 1,
         **{"accuracy": 0.0, "margin": -1.0, "text_only_accuracy": 50.0, "text_only_margin": 0.0},
         **{"reward_accuracy": 0.0, "reward_margin": -2.0},
+        **{"interval": None, "text_only_interval": None, "reward_interval": None},  # all about one video
     }
+    low, high = told["interval"]
+    assert low < 75 < high
 
 
 def test_rows_that_cannot_be_scored(dataset: Path, world: Path, test_world: Path, tmp_path: Path) -> None:
