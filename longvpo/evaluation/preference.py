@@ -158,8 +158,7 @@ def preference(held: HeldOut, found: dict[str, Margins], trained: dict[str, set[
         if name != "base":
             told["reward_"] = views["context"] - found["base"]["reference"]
         groups = {
-            part: {group: _told(told, places, anchors) for group, places in some.items()}
-            for part, some in parts.items()
+            part: {group: _told(told, places, about) for group, places in some.items()} for part, some in parts.items()
         }
         models[name] = {**groups.pop("all")["all"], **groups}
     return {
