@@ -41,7 +41,7 @@ def run_demo(output: Path, seed: int = 0) -> dict[str, Any]:
     Returns:
         needle: accuracy in percent by model and number of clips; depth32: by model, at 32 clips, first place to last;
         multi: accuracy in percent of questions about two scenes, both answers right, by model and number of scenes,
-        with multi_questions; seconds; paths.
+        with multi_questions; intervals and against_base, of both, in percent; seconds; paths.
     """
     started = time.monotonic()
     output = output.resolve()
@@ -70,6 +70,8 @@ def run_demo(output: Path, seed: int = 0) -> dict[str, Any]:
         "depth32": {name: grid["32"] for name, grid in results["grid"].items()},
         "multi": results["multi"],
         "multi_questions": results["multi_questions"],
+        "intervals": results["intervals"],
+        "against_base": results["against_base"],
         "seconds": round(time.monotonic() - started, 1),
         "paths": {
             "dataset": str(dataset),

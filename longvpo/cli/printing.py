@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -12,6 +13,7 @@ from typing import Any
 
 from longvpo.errors import say
 from longvpo.io.files import as_yaml
+from longvpo.release.measured import intervals_said, mark, scoring_said, spread
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
@@ -51,17 +53,17 @@ def print_tables(results: dict[str, Any], as_json: bool) -> None:
     """All results as one JSON object, or tables: accuracy by number of clips, and all else that was asked."""
     if as_json:
         return print(json.dumps(results))
-    _table("needle accuracy, %", "clips", results["needle"])
+    _table("needle accuracy, %", "clips", results["needle"], results, "needle")
     if "multi" in results:
         print()
-        _table("accuracy of questions about several scenes, %", "scenes", results["multi"])
+        _table("accuracy of questions about several scenes, %", "scenes", results["multi"], results, "multi")
     for title, column, name in (
         ("needle accuracy by place, from the first clip to the last, %", "place", "places"),
         ("accuracy by task, %", "task", "tasks"),
     ):
         if results.get(name, {}).get("questions"):
             print()
-            _table(title, column, results[name]["accuracy"])
+            _table(title, column, results[name]["accuracy"], results, name)
     if results.get("retention"):
         print()
         kept = {name: {part: row[part] for part in ("base", "adapter")} for name, row in results["retention"].items()}
@@ -69,6 +71,10 @@ def print_tables(results: dict[str, Any], as_json: bool) -> None:
     if "preference" in results:
         print()
         _table("held-out triplets, chosen likelier than rejected, %", "clips", _preference(results["preference"]))
+    scored = results.get("scoring", {}).get("by", {}).keys() - {"exact"}
+    said = " ".join(filter(None, [scoring_said(results) if scored else "", intervals_said(results)]))
+    if said:
+        print(f"\n{textwrap.fill(said, 100)}")
 
 
 def _preference(found: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -81,14 +87,33 @@ def _preference(found: dict[str, Any]) -> dict[str, dict[str, float]]:
     return rows
 
 
-def _table(title: str, column: str, accuracy: dict[str, dict[str, float]]) -> None:
-    """A line a model."""
+def _table(
+    title: str,
+    column: str,
+    accuracy: dict[str, dict[str, float]],
+    results: dict[str, Any] | None = None,
+    table: str = "",
+) -> None:
+    """A line a model.
+
+    Args:
+        results: where those of the table of this name have intervals, these stand beside the accuracies.
+    """
     groups = list(next(iter(accuracy.values())))
-    width, wide = max(len(column), *map(len, accuracy)), max(8, *(len(group) + 1 for group in groups))
+    cells = {
+        (name, group): f"{value:.1f}{spread(results or {}, table, name, group)}"
+        for name, row in accuracy.items()
+        for group, value in row.items()
+    }
+    marks = {cell: mark(results or {}, table, *cell) for cell in cells}
+    room = 2 * any(marks.values())  # of a mark
+    width = max(len(column), *map(len, accuracy))
+    wide = max(8, *(len(group) + 1 for group in groups), *(len(text) + 2 for text in cells.values()))
     print(title)
-    print(f"{column:{width}}" + "".join(f"{group:>{wide}}" for group in groups))
-    for name, row in accuracy.items():
-        print(f"{name:{width}}" + "".join(f"{row[group]:{wide}.1f}" for group in groups))
+    print(f"{column:{width}}" + "".join(f"{group:>{wide}}{'':{room}}" for group in groups).rstrip())
+    for name in accuracy:
+        texts = (f"{cells[name, group]:>{wide}}{marks[name, group]:{room}}" for group in groups)
+        print(f"{name:{width}}{''.join(texts)}".rstrip())
 
 
 def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:

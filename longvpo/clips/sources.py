@@ -52,7 +52,11 @@ class Candidate:
 
 
 def list_candidates(
-    source: SourceSection, seed: int = 0, columns: tuple[str, ...] = (), limit: int | None = None
+    source: SourceSection,
+    seed: int = 0,
+    columns: tuple[str, ...] = (),
+    limit: int | None = None,
+    optional: tuple[str, ...] = (),
 ) -> tuple[list[Candidate], list[Dropped]]:
     """The rows of a source that may become clips, and those that cannot.
 
@@ -60,19 +64,20 @@ def list_candidates(
         seed: draws the rows where the recipe uses a part of them.
         columns: read beside video and caption; a row without one of them is dropped.
         limit: read no more rows than this; for a look at the source.
+        optional: read too, where they are there.
 
     Raises:
         LongVPOError: the table or the dataset cannot be read, or a column is missing.
     """
     if source.dataset is None:
-        rows: Iterable[dict[str, Any]] = read_table(source, columns)[:limit]
+        rows: Iterable[dict[str, Any]] = read_table(source, columns, optional)[:limit]
     else:
         rows = stream_rows(source, seed, columns, limit)
     candidates: dict[str, Candidate] = {}
     dropped: list[Dropped] = []
     for number, row in enumerate(tqdm(rows, desc=f"source {source.name}", leave=False)):
         try:
-            candidate = _candidate(source, row, number, columns)
+            candidate = _candidate(source, row, number, columns, optional)
             if candidate.clip_id(source.name) in candidates:
                 raise VideoError(f"{candidate.video} is in the table twice")
             candidates[candidate.clip_id(source.name)] = candidate
@@ -102,7 +107,9 @@ def _name(source: SourceSection, row: dict[str, Any], number: int) -> str:
     return private.last_name(told) if told.strip().startswith("\\") else told  # with the separators of Windows
 
 
-def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...]) -> Candidate:
+def _candidate(
+    source: SourceSection, row: dict[str, Any], number: int, columns: tuple[str, ...], optional: tuple[str, ...]
+) -> Candidate:
     """Raises VideoError when the row says too little."""
     named = source.columns
     value = cell(row, named.video)
@@ -127,7 +134,8 @@ def _candidate(source: SourceSection, row: dict[str, Any], number: int, columns:
         raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
     start, end = (_seconds(row, column, video) for column in (named.start, named.end))
-    return Candidate(video, caption, start, end, address, {column: cell(row, column) for column in columns})
+    asked = {column: cell(row, column) for column in (*columns, *optional)}
+    return Candidate(video, caption, start, end, address, asked)
 
 
 def video_path(source: SourceSection, value: Any, row: str) -> str:
@@ -263,10 +271,14 @@ def read_overlap(path: Path | None) -> frozenset[str]:
 
 
 def read_clips(
-    source: SourceSection, columns: tuple[str, ...] = ()
+    source: SourceSection, columns: tuple[str, ...] = (), optional: tuple[str, ...] = ()
 ) -> tuple[list[Clip], list[dict[str, Any]], list[Dropped]]:
-    """All clips of a source, opened; the columns asked for, clip by clip; and what cannot be used."""
-    candidates, dropped = list_candidates(source, columns=columns)
+    """All clips of a source, opened; the columns asked for, clip by clip; and what cannot be used.
+
+    Args:
+        optional: columns that a table may lack.
+    """
+    candidates, dropped = list_candidates(source, columns=columns, optional=optional)
     clips, rows = [], []
     for candidate in tqdm(candidates, desc=f"open {source.name}", leave=False):
         try:

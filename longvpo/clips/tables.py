@@ -38,11 +38,14 @@ def find_table(source: SourceSection) -> Path:
     return found[0]
 
 
-def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+def read_table(
+    source: SourceSection, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """The rows of a source's table.
 
     Args:
         columns: it must have these beside video and caption.
+        optional: it may have these.
 
     Raises:
         LongVPOError: the table is missing, cannot be read or is empty, or lacks a column.
@@ -50,7 +53,7 @@ def read_table(source: SourceSection, columns: tuple[str, ...]) -> list[dict[str
     path = find_table(source)
     columns = needed(source, columns)
     try:
-        table = READERS[path.name.lower()](path, columns, (source.columns.start, source.columns.end))
+        table = READERS[path.name.lower()](path, columns, (source.columns.start, source.columns.end, *optional))
     except (ValueError, OSError) as error:
         raise LongVPOError(f"source {source.name}: cannot read {path}: {first_line(error)}") from error
     missing = [name for name in columns if not _has(table.rows, table.names, name)]

@@ -7,8 +7,9 @@ from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import read_clips
 from longvpo.errors import LongVPOError
 from longvpo.evaluation.ask import Exam
-from longvpo.evaluation.multi import long_questions, read_questions
+from longvpo.evaluation.multi import LongQuestion, long_questions, read_questions
 from longvpo.evaluation.needle import make_cells, needles, questions_of
+from longvpo.evaluation.scoring import COLUMNS, ExamQuestion
 from longvpo.models.embed import Embedder
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.sections import SourceSection
@@ -29,14 +30,14 @@ def check_sources(recipe: EvaluateRecipe) -> None:
 
 def read_questions_of_clips(
     recipe: EvaluateRecipe,
-) -> tuple[list[Clip], dict[str, tuple[str, tuple[str, ...]]], list[Dropped]]:
-    """The clips that have a question, their questions and right answers by their ids, and what cannot be used.
+) -> tuple[list[Clip], dict[str, ExamQuestion], list[Dropped]]:
+    """The clips that have a question, their questions by their ids, and what cannot be used.
 
     Raises:
         LongVPOError: there are fewer than the grid needs.
     """
-    clips, rows, dropped = read_clips(recipe.source, ("question", "answer"))
-    by_id = questions_of(clips, rows, dropped)
+    clips, rows, dropped = read_clips(recipe.source, ("question", "answer"), COLUMNS)
+    by_id = questions_of(clips, rows, dropped, recipe.scoring, recipe.seed)
     clips = [clip for clip in clips if clip.clip_id in by_id]
     if len(clips) < max(recipe.grid.clips):
         raise LongVPOError(
@@ -54,7 +55,10 @@ def read_exam(recipe: EvaluateRecipe) -> tuple[Exam, set[str], list[Dropped]]:
     """
     clips, by_id, dropped = read_questions_of_clips(recipe)
     frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources_of(recipe)})
-    questions, unusable = read_questions(recipe.multi, frames_of) if recipe.multi else ([], [])
+    questions: list[LongQuestion] = []
+    unusable: list[Dropped] = []
+    if recipe.multi:
+        questions, unusable = read_questions(recipe.multi, frames_of, recipe.scoring, recipe.seed)
     embedder = Embedder(recipe.filters)
     pool, unreadable = make_pool(clips, frames_of, embedder)
     cells = make_cells(recipe, pool, [by_id[clip.clip_id] for clip in pool.clips], embedder)

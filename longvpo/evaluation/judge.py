@@ -5,13 +5,16 @@ The rule: doubt is no. A reply counts as wrong where its verdict cannot be read,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from longvpo.evaluation.scoring import ExamQuestion
+from longvpo.errors import say
+from longvpo.evaluation.scoring import ExamQuestion, is_right
 from longvpo.models.journal import Journal
+from longvpo.models.named import writer_of
 from longvpo.models.text import AnswerVerdict
 from longvpo.models.writer import Request, Writer
+from longvpo.recipe.evaluation import ScoringSection
 from longvpo.recipe.prompts import GRADE
 
 
@@ -22,6 +25,34 @@ class Mark:
     right: bool
     reason: str = ""
     readable: bool = True
+
+
+Marks = dict[str, list[Mark]]  # by model, of each question
+
+
+def marks_of(
+    asked: Sequence[ExamQuestion], said: Mapping[str, Sequence[str]], section: ScoringSection, journal: Journal
+) -> tuple[Marks, str | None]:
+    """Which replies are right, by model, each question scored in its own way; and the judge's name, if one was asked.
+
+    Its verdicts that cannot be read are told on the terminal.
+    """
+    marks = {
+        name: [Mark(is_right(one, reply)) for one, reply in zip(asked, replies, strict=True)]
+        for name, replies in said.items()
+    }
+    places = [place for place, one in enumerate(asked) if one.scoring == "judge"]
+    if not places or section.judge is None:
+        return marks, None
+    writer = writer_of(section.judge)
+    for name, replies in said.items():
+        verdicts = judged([asked[place] for place in places], [replies[place] for place in places], writer, journal)
+        for place, verdict in zip(places, verdicts, strict=True):
+            marks[name][place] = verdict
+        unread = sum(not verdict.readable for verdict in verdicts)
+        if unread:
+            say(f"warning: {unread} of {len(verdicts)} verdicts on {name} cannot be read: they count as wrong")
+    return marks, writer.name
 
 
 def judged(asked: Sequence[ExamQuestion], said: Sequence[str], writer: Writer, journal: Journal) -> list[Mark]:

@@ -10,17 +10,21 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.evaluation.ask import Asked
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.journal import request_key
 from longvpo.models.likelihood import answer_log_probs
 from longvpo.models.local import LocalWriter
-from longvpo.models.writer import Request
+from longvpo.models.writer import Answer, Request
+from longvpo.recipe.evaluation import LETTERS
 
 Pair = tuple[Request, str]  # what is asked, and an answer to it
 Likelihood = tuple[float, int]  # log-probability of an answer's tokens, in nats, and how many they are
@@ -58,6 +62,14 @@ class Likelihoods:
         new = {key: one for key, one in found.items() if key not in self._known}
         append_lines(self._file, ([key, *one] for key, one in new.items()))
         self._known |= new
+
+
+def likeliest(writer: LocalWriter, known: Likelihoods, asked: list[Asked], name: str) -> list[Answer]:
+    """The letter of its options that a model finds likeliest after each question; of equal ones, the first."""
+    letters = [LETTERS[: len(one.exam.options)] for one in asked]
+    pairs = [(one.request, letter) for one, some in zip(asked, letters, strict=True) for letter in some]
+    sums = iter([total for total, _ in known.of(writer, pairs, f"letters, {name}")])
+    return [Answer(max(zip(some, islice(sums, len(some)), strict=True), key=itemgetter(1))[0]) for some in letters]
 
 
 def _decoded(ahead: ThreadPoolExecutor, pairs: list[Pair]) -> Callable[[], list[Pair]]:

@@ -11,18 +11,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from longvpo.clips.cells import cell, check_whole, is_empty, question_of
+from longvpo.clips.cells import cell, check_whole, is_empty
 from longvpo.clips.request import clip_request
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.evaluation.ask import Asked, Exam
-from longvpo.evaluation.scoring import ExamQuestion
+from longvpo.evaluation.scoring import COLUMNS, NOTHING_TO_CHOOSE, ExamQuestion, read_question, with_options
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
-from longvpo.recipe.evaluation import MultiSection
+from longvpo.recipe.evaluation import MultiSection, ScoringSection
 from longvpo.video.frames import ClipFrames
+
+PLAIN = ScoringSection()
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ class LongQuestion(ExamQuestion):
 
 
 def read_questions(
-    section: MultiSection, frames_of: ClipFrames, decode: bool = True
+    section: MultiSection, frames_of: ClipFrames, scoring: ScoringSection = PLAIN, seed: int = 0, decode: bool = True
 ) -> tuple[list[LongQuestion], list[Dropped]]:
     """The questions of a table, and the rows that say too little or whose video cannot be read.
 
     Args:
+        seed: options are drawn by it.
         decode: every video is decoded, once; else only opened.
 
     Raises:
@@ -49,21 +52,31 @@ def read_questions(
         if getattr(source, name) is not None:
             raise LongVPOError(f"multi.source.{name} is not built: multi.source is a folder of whole videos, all used")
     # nobody reads captions here
-    rows = read_table(source.model_copy(update={"captions": "writer"}), ("question", "answer", section.group))
+    columns = ("question", "answer", section.group)
+    rows = read_table(source.model_copy(update={"captions": "writer"}), columns, COLUMNS)
     videos: dict[str, tuple[Clip, int] | VideoError] = {}
-    questions, dropped = [], []
+    questions: list[LongQuestion] = []
+    dropped: list[Dropped] = []
+    numbers: list[int] = []  # of the rows with a question
     for number, row in enumerate(tqdm(rows, desc=f"open {source.name}", leave=False)):
         try:
             video, group = _texts(section, row)
-            question, answers = question_of(row, video)
+            asked = read_question(row, video, scoring)
             if video not in videos:
                 videos[video] = _open(section, video, frames_of, decode)
             opened = videos[video]
             if isinstance(opened, VideoError):
                 raise opened
-            questions.append(LongQuestion(question, answers, group, *opened))
+            clip, frames = opened
+            questions.append(LongQuestion(**vars(asked), group=group, clip=clip, frames=frames))
+            numbers.append(number)
         except VideoError as error:
             dropped.append(Dropped(f"{source.name} row {number}", "multi", str(error)))
+    questions = with_options(questions, [one.clip.video for one in questions], scoring.options, seed)
+    for number, one in zip(numbers, questions, strict=True):
+        if one.lacks_options:
+            dropped.append(Dropped(f"{source.name} row {number}", "multi", f"{one.clip.video}: {NOTHING_TO_CHOOSE}"))
+    questions = [one for one in questions if not one.lacks_options]
     if not questions:
         raise LongVPOError(
             f"source {source.name}: none of its {len(rows)} questions can be used, the first: {dropped[0].reason}"
@@ -100,7 +113,7 @@ def long_questions(section: MultiSection, questions: list[LongQuestion], frames_
     """The questions as they are asked, all in one part."""
 
     def asked(one: LongQuestion) -> Asked:
-        request = clip_request([one.clip], frames_of, one.question)
+        request = clip_request([one.clip], frames_of, one.prompt)
         where = f"a long video, {section.group} {one.group}"
         return Asked(one, request, "multi", one.group, where, one.clip.sha256, one.frames)
 

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.cells import question_of
 from longvpo.clips.pool import Pool, choose_context, evenly
 from longvpo.clips.request import clip_request
 from longvpo.clips.rows import Clip, Dropped, Refusal
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.evaluation.ask import Asked, Exam
-from longvpo.evaluation.scoring import ExamQuestion
+from longvpo.evaluation.scoring import NOTHING_TO_CHOOSE, ExamQuestion, read_question, with_options
 from longvpo.models.embed import Embedder
 from longvpo.recipe.dataset import ContextSection
-from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.evaluation import EvaluateRecipe, ScoringSection
 from longvpo.video.frames import ClipFrames
 
 
@@ -27,27 +26,32 @@ class Needle(ExamQuestion):
 
 
 def questions_of(
-    clips: list[Clip], rows: list[dict[str, Any]], dropped: list[Dropped]
-) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Question and right answers of each clip, by its id; `dropped` gains the clips without."""
-    found = {}
+    clips: list[Clip], rows: list[dict[str, Any]], dropped: list[Dropped], scoring: ScoringSection, seed: int
+) -> dict[str, ExamQuestion]:
+    """The question about each clip, by its id; `dropped` gains the clips without."""
+    read: dict[str, ExamQuestion] = {}
+    videos = {clip.clip_id: clip.video for clip in clips}
     for clip, row in zip(clips, rows, strict=True):
         try:
-            found[clip.clip_id] = question_of(row, clip.video)
+            read[clip.clip_id] = read_question(row, clip.video, scoring)
         except VideoError as error:
             dropped.append(Dropped(clip.video, "table", str(error)))
-    return found
+    asked = with_options([*read.values()], [videos[one] for one in read], scoring.options, seed)
+    found = dict(zip(read, asked, strict=True))
+    without = [one for one, question in found.items() if question.lacks_options]
+    dropped += [Dropped(videos[one], "table", f"{videos[one]}: {NOTHING_TO_CHOOSE}") for one in without]
+    return {one: question for one, question in found.items() if one not in without}
 
 
 def make_cells(
-    recipe: EvaluateRecipe, pool: Pool, texts: list[tuple[str, tuple[str, ...]]], embedder: Embedder
+    recipe: EvaluateRecipe, pool: Pool, questions: list[ExamQuestion], embedder: Embedder
 ) -> dict[int, list[list[Needle]]]:
     """Questions and contexts of every cell: number of clips -> depths -> needles.
 
     Distractors pass the recipe's filters, as in a build. With one clip there is one cell, with as many questions as
     the other numbers have in all their depths.
     """
-    vectors = embedder.texts([question for question, _ in texts])
+    vectors = embedder.texts([one.question for one in questions])
     budget = int(pool.frames.sum())
     cells: dict[int, list[list[Needle]]] = {}
     for number in recipe.grid.clips:
@@ -66,7 +70,8 @@ def make_cells(
                     continue
                 others = [clip for clip in context.clips if clip != anchor]
                 place = round(depth * (number - 1))
-                cell.append(Needle(*texts[anchor], [*others[:place], anchor, *others[place:]], place))
+                clips = [*others[:place], anchor, *others[place:]]
+                cell.append(Needle(**vars(questions[anchor]), clips=clips, place=place))
                 if len(cell) == wanted:
                     break
             if len(cell) < wanted:
@@ -82,7 +87,7 @@ def needles(pool: Pool, cells: dict[int, list[list[Needle]]], frames_of: ClipFra
     """The questions of the grid as they are asked, cell by cell."""
 
     def asked(needle: Needle, number: int, depth: float) -> Asked:
-        request = clip_request([pool.clips[clip] for clip in needle.clips], frames_of, needle.question)
+        request = clip_request([pool.clips[clip] for clip in needle.clips], frames_of, needle.prompt)
         where = f"{number} clips, it is number {needle.place + 1}"
         video = pool.clips[needle.clips[needle.place]].sha256
         return Asked(needle, request, "needle", str(number), where, video, number, depth)

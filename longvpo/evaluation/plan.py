@@ -50,7 +50,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         longest = sorted((frames_of.count(clip.reference) for clip in clips), reverse=True)
     frames: dict[str, Any] = {"needle": {str(number): sum(longest[:number]) for number in grid.clips}}
     if recipe.multi:
-        asked, unusable = read_questions(recipe.multi, frames_of, decode=False)
+        asked, unusable = read_questions(recipe.multi, frames_of, recipe.scoring, decode=False)
         questions["multi"] = dict(Counter(one.group for one in asked))
         frames["multi"] = max(one.frames for one in asked)
         dropped = [*dropped, *unusable]

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from longvpo.evaluation.ask import Asked, gallery
+from longvpo.evaluation.intervals import accuracy_interval, against
+from longvpo.evaluation.judge import Marks
+from longvpo.evaluation.scoring import CHOOSE, chance
 from longvpo.models.writer import Answer
+from longvpo.recipe.evaluation import SCORINGS, ScoringSection
+from longvpo.recipe.prompts import GRADE
 
 Grid = dict[str, list[float]]  # accuracy in percent: clips -> depths, first place to last; one value for one clip
 
@@ -41,6 +46,67 @@ def tables(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
     found["places"] = _counted(asked, right, _place)
     found["tasks"] = _counted(asked, right, lambda one: one.exam.task)
     return found | ({"retention": retention(needle, sum(questions["1"]))} if "1" in questions else {})
+
+
+# the name of a question's group in each table; none where it is not in that
+GROUPS: dict[str, Callable[[Asked], str]] = {
+    "needle": lambda one: one.group if one.table == "needle" else "",
+    "multi": lambda one: one.group if one.table == "multi" else "",
+    "places": lambda one: _place(one),
+    "tasks": lambda one: one.exam.task,
+}
+
+
+def evidence(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
+    """How far accuracies may be off, and what changed against the base, by table, model and group (intervals.py)."""
+    intervals: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    for table, name_of in GROUPS.items():
+        groups: dict[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(asked):
+            groups[name_of(one)].append(place)
+        groups.pop("", None)
+        ordered = [
+            (group, groups[group], [asked[n].video for n in groups[group]]) for group in sorted(groups, key=_order)
+        ]
+        if not ordered:
+            continue
+        intervals[table] = {
+            name: {group: accuracy_interval([marks[n] for n in places], about) for group, places, about in ordered}
+            for name, marks in right.items()
+        }
+        changes[table] = {
+            name: {
+                group: against([right["base"][n] for n in places], [marks[n] for n in places], about)
+                for group, places, about in ordered
+            }
+            for name, marks in right.items()
+            if name != "base"
+        }
+    return {"intervals": intervals, "against_base": changes}
+
+
+def scored(asked: list[Asked], marks: Marks, section: ScoringSection, judge: str | None) -> dict[str, Any]:
+    """How answers were scored.
+
+    Args:
+        judge: the judge's name, where one was asked.
+
+    Returns:
+        scoring: by, the number of questions scored in each way, suffix, letters; judge: model, prompt, and how many of
+        its verdicts on each model could not be read, which count as wrong. chance: the accuracy of guessing, in
+        percent, where all questions have options.
+    """
+    ways = Counter(one.exam.scoring for one in asked)
+    found: dict[str, Any] = {"by": {way: ways[way] for way in SCORINGS if ways[way]}, "suffix": section.suffix}
+    if ways["choice"]:
+        found |= {"letters": section.letters, "choose": CHOOSE}
+    if judge:
+        unreadable = {name: sum(not mark.readable for mark in some) for name, some in marks.items()}
+        found["judge"] = {"model": judge, "prompt": GRADE, "unreadable": unreadable}
+    known = [share for one in asked if (share := chance(one.exam)) is not None]
+    guessed = {"chance": round(100 * sum(known) / len(known), 1)} if len(known) == len(asked) else {}
+    return {"scoring": found, **guessed}
 
 
 def retention(needle: dict[str, dict[str, float]], questions: int) -> dict[str, dict[str, float]]:
@@ -117,18 +183,23 @@ def failures(asked: list[Asked], said: list[Answer], right: list[bool]) -> list[
     return gallery([(one, answer) for one, answer, good in zip(asked, said, right, strict=True) if not good])
 
 
-def lines(asked: list[Asked], said: dict[str, list[Answer]], right: dict[str, list[bool]]) -> Iterator[dict[str, Any]]:
+def lines(asked: list[Asked], said: dict[str, list[Answer]], marks: Marks) -> Iterator[dict[str, Any]]:
     """Every answer of every model, for people to read."""
     for place, one in enumerate(asked):
         for name, answers in said.items():
+            mark, exam = marks[name][place], one.exam
             yield {
                 "table": one.table,
                 "group": one.group,
                 "where": one.where,
                 "model": name,
-                "question": one.exam.question,
-                "answers": list(one.exam.answers),
+                "question": exam.question,
+                **({"task": exam.task} if exam.task else {}),
+                **({"options": list(exam.options)} if exam.options else {}),
+                "answers": list(exam.answers),
+                "scoring": exam.scoring,
                 "reply": answers[place].text,
-                "right": right[name][place],
+                "right": mark.right,
+                **({"reason": mark.reason} if mark.reason else {}),
                 "cut": not answers[place].whole,
             }

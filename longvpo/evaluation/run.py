@@ -17,6 +17,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from longvpo.errors import say
 from longvpo.evaluation.adapters import Adapter, find_adapters
 from longvpo.evaluation.ask import COUNT, Exam, ask
 from longvpo.evaluation.exam import check_sources, read_exam, sources_of
-from longvpo.evaluation.likelihoods import Likelihoods
+from longvpo.evaluation.judge import marks_of
+from longvpo.evaluation.likelihoods import Likelihoods, likeliest
 from longvpo.evaluation.preference import HeldOut, Margins, margins, preference, read_held_out
-from longvpo.evaluation.results import failures, lines, tables
-from longvpo.evaluation.scoring import is_right
+from longvpo.evaluation.results import evidence, failures, lines, scored, tables
 from longvpo.io.files import as_json, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.models.journal import Journal
@@ -92,10 +93,9 @@ def _evaluate(
     for name, folder in models.items():
         said[name], likelier[name] = _examined(recipe, folder, exam, held, kept, name, len(models) > 1)
     asked = [one for part in exam for one in part]
-    right = {
-        name: [is_right(one.exam, answer.text) for one, answer in zip(asked, answers, strict=True)]
-        for name, answers in said.items()
-    }
+    replies = {name: [answer.text for answer in answers] for name, answers in said.items()}
+    marks, judge = marks_of([one.exam for one in asked], replies, recipe.scoring, kept[0])
+    right = {name: [mark.right for mark in some] for name, some in marks.items()}
     cut = {name: sum(not answer.whole for answer in answers) for name, answers in said.items()}
     for name, count in cut.items():
         if count:
@@ -108,6 +108,8 @@ def _evaluate(
         "adapters": {name: one.weights for name, one in adapters.items()},
         "from_hub": {name: one.origin for name, one in adapters.items() if one.origin},
         **tables(asked, right),
+        **evidence(asked, right),
+        **scored(asked, marks, recipe.scoring, judge),
         **({"preference": preference(held, likelier, trained)} if held else {}),
         "cut": cut,
         "test_videos": len(tested),
@@ -119,7 +121,7 @@ def _evaluate(
 
     def write(folder: Path) -> None:
         write_text(folder / "results.json", as_json(results))
-        told = (json.dumps(line, ensure_ascii=False) for line in lines(asked, said, right))
+        told = (json.dumps(line, ensure_ascii=False) for line in lines(asked, said, marks))
         write_text(folder / "answers.jsonl", "".join(f"{line}\n" for line in told))
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
         heat_map(folder / "heat_map.png", results["grid"])
@@ -149,7 +151,12 @@ def _examined(
     settings = recipe.model_dump(include={"batch_size", "max_new_tokens"})
     section = WriterSection(**recipe.base.model_dump(), **settings, adapter=str(adapter) if adapter else None)
     writer, (journal, likelihoods) = LocalWriter(section), kept
-    said = [answer for part in ask(writer, journal, exam, name) for answer in part]
+    likely = recipe.scoring.letters == "likelihood"
+    read = [[one for one in part if not (likely and one.exam.options)] for part in exam]
+    replies = chain.from_iterable(ask(writer, journal, [part for part in read if part], name))
+    chosen = [one for part in exam for one in part if likely and one.exam.options]
+    letters = iter(likeliest(writer, likelihoods, chosen, name))
+    said = [next(letters if likely and one.exam.options else replies) for part in exam for one in part]
     scored = margins(writer, held, likelihoods, name, several and adapter is None) if held else {}
     return said, scored
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from longvpo.models.text import normalise
 from longvpo.recipe.evaluation import LETTERS, SCORINGS, Scoring, ScoringSection
 
 CHOOSE = "Answer with the option's letter from the given choices directly."
+COLUMNS = ("scoring", "options", "task")  # a table may have these beside question and answer
+NOTHING_TO_CHOOSE = "no other video of its task has another answer: give it `options`"
 LOOKED_AT = 500  # other questions among whose answers options are searched
 
 
@@ -32,6 +34,7 @@ class ExamQuestion:
         scoring: when a reply is right.
         options: with `choice`, what there is to choose from, in its order; the right answers among them.
         task: accuracy is counted for each; empty where the table says none.
+        suffix: a line after it, where it has no options.
     """
 
     question: str
@@ -39,14 +42,20 @@ class ExamQuestion:
     scoring: Scoring = field(default="exact", kw_only=True)
     options: tuple[str, ...] = field(default=(), kw_only=True)
     task: str = field(default="", kw_only=True)
+    suffix: str = field(default="", kw_only=True)
 
+    @property
+    def lacks_options(self) -> bool:
+        """Whether there should be something to choose from, and is not."""
+        return self.scoring == "choice" and not self.options
 
-def prompt_of(asked: ExamQuestion, section: ScoringSection) -> str:
-    """What the model is asked: the question, and on lines of their own its options, or the recipe's suffix."""
-    if asked.options:
-        lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, asked.options, strict=False)]
-        return "\n".join([asked.question, *lines, CHOOSE])
-    return "\n".join(filter(None, [asked.question, section.suffix]))
+    @property
+    def prompt(self) -> str:
+        """What a model is asked: the question, and on lines of their own its options, or the suffix."""
+        if self.options:
+            lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, self.options, strict=False)]
+            return "\n".join([self.question, *lines, CHOOSE])
+        return "\n".join(filter(None, [self.question, self.suffix]))
 
 
 def is_right(asked: ExamQuestion, said: str) -> bool:
@@ -61,6 +70,9 @@ def chance(asked: ExamQuestion) -> float | None:
     """How often a model is right that draws an option; None of a question without options."""
     right = sum(exact(option, asked.answers) for option in asked.options)
     return right / len(asked.options) if asked.options else None
+
+
+Question = TypeVar("Question", bound=ExamQuestion)
 
 
 def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> ExamQuestion:
@@ -84,7 +96,8 @@ def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> E
     if scoring == "choice" and options:
         options, answers = given_options(options, answers, video)
     task = " ".join(texts_of(row, "task", video))
-    return ExamQuestion(question, answers, scoring=scoring, options=options if scoring == "choice" else (), task=task)
+    options = options if scoring == "choice" else ()
+    return ExamQuestion(question, answers, scoring=scoring, options=options, task=task, suffix=section.suffix)
 
 
 def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
@@ -122,7 +135,7 @@ def given_options(
     return options, tuple(dict.fromkeys(texts))
 
 
-def with_options(asked: Sequence[ExamQuestion], about: Sequence[str], number: int, seed: int) -> list[ExamQuestion]:
+def with_options(asked: Sequence[Question], about: Sequence[str], number: int, seed: int) -> list[Question]:
     """The questions, those that are scored by `choice` with as many options as `number`, where they have none.
 
     The others than the true one are answers to questions of the same task about other videos, those first whose

@@ -20,6 +20,7 @@ from longvpo.io.files import BENCHMARKS, PROVENANCE, as_yaml, shipped
 from longvpo.io.records import Record, read_record, remedy, understood
 from longvpo.release.benchmarks import table
 from longvpo.release.licenses import UNKNOWN
+from longvpo.release.measured import intervals_said, mark, scoring_said, spread
 from longvpo.release.parquet import column_types, dataset_info, shards
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
@@ -209,9 +210,9 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """A results.json as the model card of these facts shows it: tables with this adapter's change against the base.
 
     Returns:
-        this: the name of this adapter in the results; tables: title, column, groups, questions, rows of (name,
-        values, changes); triplets: what held-out ones gave; recommended: clips and frames; and the results themselves,
-        as `all`.
+        this: the name of this adapter in the results; tables: title, column, groups, questions, and rows, by model
+        and group as texts; scoring and intervals: how answers were scored, and what ± and marks mean; triplets: what
+        held-out ones gave; recommended: clips and frames; and the results themselves, as `all`.
 
     Raises:
         LongVPOError: it is damaged, or of other adapters.
@@ -222,20 +223,30 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
         if this is None:
             raise LongVPOError(f"{file} is of other adapters: evaluate this one, and give that folder as --results")
         asked = {n: sum(questions) for n, questions in results["questions"].items()}
-        tables = [_table("One clip hidden among others", "clips", results["needle"], asked)]
+        tables = [_table(results, "needle", "One clip hidden among others", "clips", results["needle"], asked)]
         if "multi" in results:
             asked = results["multi_questions"]
-            tables.append(_table("Questions about several scenes", "scenes", results["multi"], asked))
+            title = "Questions about several scenes"
+            tables.append(_table(results, "multi", title, "scenes", results["multi"], asked))
         for name, title, column in (("places", "By place in the context, %", "place"), ("tasks", "By task", "task")):
             part = results.get(name) or {}
             if part.get("questions"):
-                tables.append(_table(title, column, part["accuracy"], part["questions"]))
+                table, counts = part["accuracy"], part["questions"]
+                tables.append(_table(results, name, title, column, table, counts))
         needle = results["needle"][this]
         alone = needle[next(iter(needle))]
         long = [n for n, value in needle.items() if value >= 0.9 * alone]
         recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
         triplets = _preference(results["preference"]) if "preference" in results else None
-        return {"this": this, "tables": tables, "recommended": recommended, "triplets": triplets, "all": results}
+        return {
+            "this": this,
+            "tables": tables,
+            "recommended": recommended,
+            "triplets": triplets,
+            "all": results,
+            "scoring": scoring_said(results),
+            "intervals": intervals_said(results),
+        }
 
 
 def _benchmarks(file: Path, model: str) -> list[list[str]] | None:
@@ -247,10 +258,19 @@ def _benchmarks(file: Path, model: str) -> list[list[str]] | None:
         return table(benchmarks, model)
 
 
-def _table(title: str, column: str, table: dict[str, Any], questions: dict[str, int]) -> dict[str, Any]:
-    """What each model reached, and its change against the base."""
+def _table(
+    results: dict[str, Any], name: str, title: str, column: str, table: dict[str, Any], questions: dict[str, int]
+) -> dict[str, Any]:
+    """What each model reached, and its change against the base, as texts."""
     base = table["base"]
-    rows = {name: {n: (value, value - base[n]) for n, value in row.items()} for name, row in table.items()}
+
+    def cell(model: str, group: str, value: float) -> str:
+        text = f"{value:.1f}{spread(results, name, model, group)}"
+        if model == "base":
+            return text
+        return f"{text} ({value - base[group]:+.1f}{mark(results, name, model, group)})"
+
+    rows = {model: {group: cell(model, group, value) for group, value in row.items()} for model, row in table.items()}
     return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from support.replies import CASES, Case
 
 from longvpo.errors import VideoError
-from longvpo.evaluation.scoring import ExamQuestion, chance, is_right, prompt_of, read_question, with_options
+from longvpo.evaluation.scoring import ExamQuestion, chance, is_right, read_question, with_options
 from longvpo.recipe.evaluation import EvaluateRecipe, ScoringSection
 from longvpo.recipe.file import load_recipe, recipe_hash
 
@@ -28,14 +28,14 @@ def test_the_table(case: Case) -> None:
 
 def test_what_is_asked() -> None:
     plain = ExamQuestion("What color is it?", ("red",))
-    assert prompt_of(plain, PLAIN) == "What color is it?"
+    assert plain.prompt == "What color is it?"
     short = ScoringSection(suffix="Answer with one word.")
-    assert prompt_of(plain, short) == "What color is it?\nAnswer with one word."
-    chosen = ExamQuestion("What color is it?", ("red",), scoring="choice", options=("blue", "red"))
-    for section in (PLAIN, short):
-        assert prompt_of(chosen, section) == (
-            "What color is it?\nA. blue\nB. red\nAnswer with the option's letter from the given choices directly."
-        )
+    row = {"question": "What color is it?", "answer": "red"}
+    assert read_question(row, "v.mp4", short).prompt == "What color is it?\nAnswer with one word."
+    chosen = read_question(row | {"options": ["blue", "red"]}, "v.mp4", short)
+    assert chosen.prompt == (
+        "What color is it?\nA. blue\nB. red\nAnswer with the option's letter from the given choices directly."
+    )
     assert (chance(chosen), chance(plain)) == (0.5, None)
 
 

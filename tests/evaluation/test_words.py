@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.replies import CASES, Case
+from support.world import ROOT
 
 from longvpo.evaluation.words import contains, exact, overlap
 
@@ -16,6 +17,7 @@ def test_the_table(case: Case) -> None:
 
 def test_the_table_is_long() -> None:
     assert len(CASES) >= 60
+    assert f"[A table of {len(CASES)}\nreplies](tests/evaluation/replies.md)" in (ROOT / "README.md").read_text()
     assert len([case for case in CASES if len(case.reply.split()) > 5]) >= 20, "sentences, as real models write"
 
 

@@ -1,0 +1,121 @@
+"""What results say of how answers were scored, and which changes are marked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.world import GOLDEN
+
+from longvpo.cli.printing import print_tables
+from longvpo.release.cards import card_of
+from longvpo.release.measured import intervals_said, mark, scoring_said, spread
+
+
+def change(low: float, high: float) -> dict[str, Any]:
+    return {"change": (low + high) / 2, "interval": [low, high], "gained": 1, "lost": 1, "p": 0.5}
+
+
+MEASURED = {
+    "needle": {"base": {"1": 90.0, "8": 50.0}, "it": {"1": 85.0, "8": 70.0}, "other": {"1": 91.0, "8": 49.0}},
+    "intervals": {
+        "needle": {name: {"1": [85.0, 93.0], "8": [44.0, 56.6]} for name in ("base", "it")}
+        | {"other": {"1": None, "8": [40.0, 60.0]}}
+    },
+    "against_base": {
+        "needle": {
+            "it": {"1": change(-9.0, -0.5), "8": change(12.0, 27.5)},
+            "other": {"1": change(0, 2) | {"interval": None}, "8": change(-4.5, 2.0)},
+        }
+    },
+}
+
+
+def test_only_what_is_more_than_chance_is_marked() -> None:
+    assert [mark(MEASURED, "needle", "it", group) for group in ("1", "8")] == [" ▼", " ▲"]
+    assert [mark(MEASURED, "needle", "other", group) for group in ("1", "8")] == ["", ""]
+    assert mark(MEASURED, "needle", "base", "1") == mark(MEASURED, "multi", "it", "1") == ""
+    assert mark({}, "needle", "it", "1") == "", "an earlier version's"
+    assert spread(MEASURED, "needle", "base", "8") == " ±6.3"
+    assert spread(MEASURED, "needle", "other", "1") == spread({}, "needle", "base", "1") == ""
+    for edge in (change(0.0, 4.0), change(-4.0, 0.0)):
+        assert mark({"against_base": {"needle": {"it": {"1": edge}}}}, "needle", "it", "1") == ""
+
+
+def test_tables_have_intervals_and_marks(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(MEASURED, as_json=False)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:5] == [
+        "needle accuracy, %",
+        "clips           1             8",
+        "base    90.0 ±4.0     50.0 ±6.3",
+        "it      85.0 ±4.0 ▼   70.0 ±6.3 ▲",
+        "other        91.0    49.0 ±10.0",
+    ]
+    assert " ".join(said[6:]) == intervals_said(MEASURED)
+    assert max(map(len, said)) <= 100
+    print_tables({"needle": MEASURED["needle"]}, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "needle accuracy, %",
+        "clips       1       8",
+        "base     90.0    50.0",
+        "it       85.0    70.0",
+        "other    91.0    49.0",
+    ]
+
+
+def test_how_answers_were_scored() -> None:
+    assert scoring_said({}) == (
+        "An answer counts when it equals the true one after case and punctuation are taken away."
+    )
+    one = {"by": {"choice": 40}, "suffix": "", "letters": "likelihood"}
+    said = scoring_said({"scoring": one, "chance": 25.0})
+    assert said == (
+        "An answer counts when it names the letter of the true one among the options of its question. "
+        "The letter is the likeliest after the prompt. Guessing reaches 25.0 %."
+    )
+    judge = {"model": "someone/judge@main", "prompt": "...", "unreadable": {"base": 1, "it": 2}}
+    several = {"by": {"contains": 30, "judge": 10}, "suffix": "Answer with one word.", "judge": judge}
+    said = scoring_said({"scoring": several})
+    for part in (
+        "An answer to 30 of the questions counts when it has the true one among its words",
+        "An answer to 10 of the questions counts when it gives the true one, as a model judges.",
+        "Questions without options end with `Answer with one word.`",
+        "The judge is `someone/judge@main`",
+        "3 of its verdicts could not be read: those answers count as wrong.",
+    ):
+        assert part in said
+
+
+def card(tmp_path: Path, **more: Any) -> str:
+    folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "adapter", dirs_exist_ok=True))
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(results | more))
+    return card_of(folder)
+
+
+def test_a_card_marks_what_is_more_than_chance(tmp_path: Path) -> None:
+    groups = json.loads((GOLDEN / "adapter" / "results.json").read_text())["needle"]["base"]
+    changes = {group: change(-1.0, 1.5) for group in groups} | {"32": change(58.0, 69.5), "2": change(-2.0, -0.1)}
+    text = card(
+        tmp_path,
+        intervals={"needle": {"stage2": {group: [96.0, 99.2] for group in groups}, "base": dict.fromkeys(groups)}},
+        against_base={"needle": {"stage2": changes}},
+        scoring={"by": {"contains": 2800}, "suffix": ""},
+    )
+    assert "| **stage2** (this one) | 100.0 ±1.6 (+0.0) | 99.7 ±1.6 (+0.4 ▼) | 100.0 ±1.6 (+2.0) | 99.7 ±1.6 " in text
+    assert "| 98.0 ±1.6 (+64.0 ▲) |" in text
+    assert "| base | 100.0 | 99.3 |" in text
+    assert "An answer counts when it has the true one among its words" in text
+    assert "mark a change whose 95 % interval leaves 0 out" in text
+
+
+def test_results_without_intervals_have_no_marks(tmp_path: Path) -> None:
+    """Those of earlier versions: losses stand there as numbers."""
+    text = card(tmp_path)
+    assert "| stage1 | 93.5 (-5.0) | 91.5 (-3.5) |" in text
+    assert not {"▲", "▼", "±"} & set(text)
+    assert "An answer counts when it equals the true one after case and punctuation are taken away." in text
