@@ -10,9 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import islice
-from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,13 +20,12 @@ from longvpo.evaluation.ask import Asked
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.journal import request_key
-from longvpo.models.likelihood import answer_log_probs
+from longvpo.models.likelihood import answer_log_probs, letter_log_probs
 from longvpo.models.local import LocalWriter
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.evaluation import LETTERS
 
-Pair = tuple[Request, str]  # what is asked, and an answer to it
-Likelihood = tuple[float, int]  # log-probability of an answer's tokens, in nats, and how many they are
+Pair = tuple[Request, str]  # what is asked, and an answer to it, or the letters among which it is
 
 
 class Likelihoods:
@@ -36,14 +34,34 @@ class Likelihoods:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
-        self._known: dict[str, Likelihood] = {}
+        self._known: dict[str, list[float]] = {}
         for line in read_lines(folder):
-            if isinstance(line, list) and len(line) == 3:  # no others are ours
-                self._known.setdefault(line[0], (line[1], line[2]))
+            if isinstance(line, list) and len(line) > 1:  # no others are ours
+                self._known.setdefault(line[0], line[1:])
 
-    def of(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[Likelihood]:
-        """Those of all pairs, in order; a batch of which one is missing is computed as a whole."""
-        keys = [text_hash(f"{request_key(writer, request)} {answer}") for request, answer in pairs]
+    def of(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[float]:
+        """Of each request's answer, the log-probability of all its tokens, in nats."""
+
+        def sums(*asked: Any) -> list[list[float]]:
+            return [[one] for one in answer_log_probs(writer.model, writer.processor, *asked)[0].tolist()]
+
+        return [one for (one,) in self._found(writer, pairs, "", sums, progress)]
+
+    def of_letters(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[list[float]]:
+        """Of each of a request's letters, the log-probability that it is the answer, in nats."""
+        letters = partial(letter_log_probs, writer.model, writer.processor)
+        return self._found(writer, pairs, "letters ", letters, progress)
+
+    def _found(
+        self,
+        writer: LocalWriter,
+        pairs: list[Pair],
+        kind: str,
+        compute: Callable[[list[Request], list[str], int], list[list[float]]],
+        progress: str,
+    ) -> list[list[float]]:
+        """The numbers of all pairs, in order; a batch of which one's are missing is computed as a whole."""
+        keys = [text_hash(f"{request_key(writer, request)} {kind}{answer}") for request, answer in pairs]
         batches = writer.batches([request for request, _ in pairs])
         missing = [batch for batch in batches if any(keys[place] not in self._known for place in batch)]
         with ThreadPoolExecutor(1, thread_name_prefix="frames") as ahead:  # decodes for the next batch meanwhile
@@ -52,13 +70,11 @@ class Likelihoods:
                 some = coming.pop()()
                 if after:
                     coming.append(_decoded(ahead, [pairs[place] for place in after]))
-                requests, answers = [request for request, _ in some], [answer for _, answer in some]
-                sums, counts = answer_log_probs(writer.model, writer.processor, requests, answers, len(some))
-                found = zip(sums.tolist(), counts.tolist(), strict=True)
-                self._add({keys[place]: one for place, one in zip(batch, found, strict=True)})
+                numbers = compute([request for request, _ in some], [answer for _, answer in some], len(some))
+                self._add({keys[place]: one for place, one in zip(batch, numbers, strict=True)})
         return [self._known[key] for key in keys]
 
-    def _add(self, found: dict[str, Likelihood]) -> None:
+    def _add(self, found: dict[str, list[float]]) -> None:
         new = {key: one for key, one in found.items() if key not in self._known}
         append_lines(self._file, ([key, *one] for key, one in new.items()))
         self._known |= new
@@ -66,10 +82,9 @@ class Likelihoods:
 
 def likeliest(writer: LocalWriter, known: Likelihoods, asked: list[Asked], name: str) -> list[Answer]:
     """The letter of its options that a model finds likeliest after each question; of equal ones, the first."""
-    letters = [LETTERS[: len(one.exam.options)] for one in asked]
-    pairs = [(one.request, letter) for one, some in zip(asked, letters, strict=True) for letter in some]
-    sums = iter([total for total, _ in known.of(writer, pairs, f"letters, {name}")])
-    return [Answer(max(zip(some, islice(sums, len(some)), strict=True), key=itemgetter(1))[0]) for some in letters]
+    pairs = [(one.request, LETTERS[: len(one.exam.options)]) for one in asked]
+    found = known.of_letters(writer, pairs, f"letters, {name}")
+    return [Answer(letters[int(np.argmax(numbers))]) for (_, letters), numbers in zip(pairs, found, strict=True)]
 
 
 def _decoded(ahead: ThreadPoolExecutor, pairs: list[Pair]) -> Callable[[], list[Pair]]:

@@ -111,7 +111,7 @@ def margins(writer: LocalWriter, held: HeldOut, known: Likelihoods, name: str, r
             for request, row in zip(requests, held.rows, strict=True)
             for answer in ("chosen", "rejected")
         ]
-        sums = np.array([one for one, _ in known.of(writer, pairs, f"triplets, {name}, {view}")])
+        sums = np.array(known.of(writer, pairs, f"triplets, {name}, {view}"))
         found[view] = sums[::2] - sums[1::2]
     return found
 

@@ -11,7 +11,7 @@ import torch
 
 from longvpo.models.batches import core_of
 from longvpo.models.encode import encode, encode_texts, to_model
-from longvpo.models.likelihood import answer_log_probs
+from longvpo.models.likelihood import answer_log_probs, letter_log_probs
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.plain_text import TEXT, answer_ids
 from longvpo.models.writer import Request
@@ -57,3 +57,26 @@ def test_of_every_family_the_log_probabilities_are_those_of_a_row_alone(base: Pa
         found, tokens = answer_log_probs(model, processor, requests, ANSWERS, batch_size)
         assert found == pytest.approx(expected, abs=1e-4)
         assert tokens.tolist() == counts
+
+
+def test_of_every_family_letters_are_as_likely_as_their_tokens_say(base: Path) -> None:
+    """Whole answers differ in their letters alone, so that their likelihoods differ as much but for the end tokens."""
+    section = ModelSection(model=str(base), dtype="float32")
+    model, processor = load_model(section), load_processor(section)
+    requests = [about(question, count) for question, count in zip(QUESTIONS, (4, 2, 4), strict=True)]
+    found = letter_log_probs(model, processor, requests, ["ABCD", "AB", "ABC"], 3)
+    assert [len(one) for one in found] == [4, 2, 3]
+    for request, numbers in zip(requests, found, strict=True):
+        for letter, number in zip("ABCD", numbers, strict=False):
+            ids = answer_ids(processor, letter)
+            others = answer_ids(processor, "E")
+            shared = next(place for place, (one, other) in enumerate(zip(ids, others, strict=False)) if one != other)
+            row = to_model(encode(processor, [request.text], [request.frames()], [request.shown]), model)
+            tail = torch.tensor([ids[:shared]], dtype=torch.long)
+            for name in TEXT:
+                if name in row:
+                    more = tail if name == "input_ids" else torch.full_like(tail, name == "attention_mask")
+                    row[name] = torch.cat([row[name], more], dim=1)
+            with torch.no_grad():
+                logits = core_of(model)(**row).logits[0, -1]
+            assert number == pytest.approx(float(logits.log_softmax(-1)[ids[shared]]), abs=1e-4)
