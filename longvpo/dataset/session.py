@@ -11,8 +11,7 @@ from longvpo.clips import request
 from longvpo.clips.rows import Clip, Refusal
 from longvpo.models.embed import Embedder
 from longvpo.models.journal import Journal
-from longvpo.models.load import check_model, writers_adapter
-from longvpo.models.named import writer_of
+from longvpo.models.named import check_writer, writer_of
 from longvpo.models.text import Expected
 from longvpo.models.writer import Answer, Request, Writer
 from longvpo.recipe.dataset import DatasetRecipe, Stage2Section
@@ -96,8 +95,7 @@ def check_writers(recipe: DatasetRecipe, given: dict[str, Writer | None]) -> Non
         there = given["writer" if name == "second" else name]
         if there or section is None or section.endpoint or section.model == STORY_QUESTIONS:
             continue
-        check_model(section, sees=name in ("writer", "second"))
-        writers_adapter(section)
+        check_writer(section, sees=name in ("writer", "second"))
 
 
 def open_session(

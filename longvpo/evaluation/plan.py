@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.preference import read_held_out
 from longvpo.io.home import at_home
 from longvpo.models.load import check_id, check_model
+from longvpo.models.named import check_writer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import recipe_hash
 from longvpo.video.frames import ClipFrames
@@ -36,11 +37,11 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
     found = find_adapters(recipe.base, here)
     for name in given.keys() - here.keys():
         check_id(split(given[name])[0])
-    try:
-        check_model(recipe.base)
-        base = "can be loaded"
-    except LongVPOError as error:  # a plan may be made where the model is not
-        base = str(error)
+    judge = recipe.scoring.judge
+    judged = {}
+    if judge:
+        judged = {"judge": f"{judge.model}@{judge.revision}", "judge_is": _told(check_writer, judge, False)}
+    base = _told(check_model, recipe.base)
     frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources_of(recipe)})
     grid, dropped = recipe.grid, list[Dropped]()
     questions: dict[str, Any] = {"needle": {str(number): grid.depths * grid.questions for number in grid.clips}}
@@ -67,6 +68,8 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         "base": f"{recipe.base.model}@{recipe.base.revision}",
         "base_is": base,
         "quantization": recipe.base.quantization,
+        "scoring": recipe.scoring.by,
+        **judged,
         "adapters": {name: found[name].weights[:12] if name in found else "on the Hub, not fetched" for name in given},
         "models": 1 + len(given),
         "questions": questions,  # of each model
@@ -76,3 +79,12 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         "max_new_tokens": recipe.max_new_tokens,
         "memory": "not estimated: a training step on such contexts takes more; `longvpo train --dry-run` estimates it",
     }
+
+
+def _told(check: Callable[..., None], *given: Any) -> str:
+    """What is found of a model; a plan may be made where it is not."""
+    try:
+        check(*given)
+    except LongVPOError as error:
+        return str(error)
+    return "can be loaded"

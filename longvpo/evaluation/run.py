@@ -35,6 +35,7 @@ from longvpo.io.files import as_json, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.models.journal import Journal
 from longvpo.models.local import LocalWriter
+from longvpo.models.named import check_writer
 from longvpo.models.revision import model_name
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
@@ -63,6 +64,8 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
             adapter cannot be had or is of another base.
     """
     check_sources(recipe)
+    if recipe.scoring.judge:
+        check_writer(recipe.scoring.judge, sees=False)
     found = find_adapters(recipe.base, adapters or {})
     held = read_held_out(recipe, recipe.triplets) if recipe.triplets else None
     said = [*map(fingerprint, sources_of(recipe)), *(f"{name}={one.weights}" for name, one in found.items())]

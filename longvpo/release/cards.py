@@ -211,8 +211,9 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         this: the name of this adapter in the results; tables: title, column, groups, questions, and rows, by model
-        and group as texts; scoring and intervals: how answers were scored, and what ± and marks mean; triplets: what
-        held-out ones gave; recommended: clips and frames; and the results themselves, as `all`.
+        and group as texts; kept: the mark of the change on one clip; scoring and intervals: how answers were scored,
+        and what ± and marks mean; triplets: what held-out ones gave; recommended: clips and frames; and the results
+        themselves, as `all`.
 
     Raises:
         LongVPOError: it is damaged, or of other adapters.
@@ -244,6 +245,7 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
             "recommended": recommended,
             "triplets": triplets,
             "all": results,
+            "kept": mark(results, "needle", this, "1"),  # of retention
             "scoring": scoring_said(results),
             "intervals": intervals_said(results),
         }

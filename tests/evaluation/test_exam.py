@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from longvpo.cli.printing import print_tables
-from longvpo.evaluation import judge
+from longvpo.errors import LongVPOError
+from longvpo.evaluation import judge, run
+from longvpo.evaluation.plan import plan_evaluation
 from longvpo.evaluation.run import evaluate
 from longvpo.models import local
 from longvpo.models.journal import Journal
@@ -42,7 +44,7 @@ def mixed(test_world: Path, tmp_path: Path) -> Path:
 
 
 def load(folder: Path, *more: str) -> EvaluateRecipe:
-    grid = ["grid.clips=[1]", "grid.depths=2", "grid.questions=60", "multi=null"]
+    grid = ["grid.clips=[1]", "grid.depths=2", "grid.questions=30", "multi=null"]
     return load_recipe(EvaluateRecipe, "tiny/evaluate", [f"source.folder={folder}", *grid, *more])
 
 
@@ -70,16 +72,14 @@ def test_each_row_in_its_own_way(
 ) -> None:
     monkeypatch.setattr(judge, "writer_of", Teacher)
     monkeypatch.setattr(local, "answer", lambda *inputs: [Answer("It is in the sand, I see.")] * len(inputs[2]))
-    results = evaluate(
-        load(mixed, "scoring.judge.model=someone/judge", "scoring.suffix='In one word.'"), tmp_path / "out"
-    )
+    results = evaluate(load(mixed, "scoring.judge.model=tiny", "scoring.suffix='In one word.'"), tmp_path / "out")
     said = capsys.readouterr().err
     bleu, none = results["dropped"].values()
     assert bleu.startswith("videos/00005.mp4: its scoring is 'bleu': give exact, contains, choice, judge")
     assert none.startswith("videos/00006.mp4: its answer")
     assert "is none of its options" in none
     scoring = results["scoring"]
-    assert sum(scoring["by"].values()) == 120
+    assert sum(scoring["by"].values()) == 60
     assert list(scoring["by"]) == ["exact", "contains", "choice", "judge"]
     assert (scoring["suffix"], scoring["letters"]) == ("In one word.", "greedy")
     lines = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
@@ -119,14 +119,15 @@ def test_the_letter_is_read_or_the_likeliest(
         return [Answer("A")] * len(batch)
 
     monkeypatch.setattr(local, "answer", always)
-    recipe = load(test_world, "scoring.by=choice", f"scoring.letters={letters}", "grid.clips=[1, 2]")
+    size = 60 if letters == "greedy" else 4
+    recipe = load(test_world, "scoring.by=choice", f"scoring.letters={letters}", f"grid.questions={size}")
     results = evaluate(recipe, tmp_path / "out", {"it": trained})
     assert (results["chance"], results["scoring"]["letters"]) == (25.0, letters)
     assert bool(prompts) is (letters == "greedy")
     replies = [json.loads(line)["reply"] for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
     assert set(replies) <= set("ABCD")
     if letters == "greedy":
-        assert results["needle"]["base"] == {"1": 25.0, "2": 25.0}
+        assert results["needle"]["base"] == {"1": 25.0}
         assert all(text.endswith("from the given choices directly.") for text in prompts)
         change = results["against_base"]["needle"]["it"]["1"]
         assert (change["change"], change["gained"], change["lost"], change["p"]) == (0.0, 0, 0, 1.0)
@@ -143,3 +144,17 @@ def test_a_suffix_is_asked_and_journalled(test_world: Path, tmp_path: Path, monk
     evaluate(load(test_world, "scoring.suffix='Answer with one word.'", "grid.questions=2"), tmp_path / "out")
     assert texts
     assert all(request.text.endswith("?\nAnswer with one word.") for request in texts)
+
+
+def test_a_judge_that_cannot_be_had_is_told_before_anything_is_asked(
+    test_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "read_exam", lambda *_: pytest.fail("it must be told before"))
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    server = ["scoring.judge.endpoint={url: 'http://localhost:1/v1', api_key_env: NO_SUCH_KEY}"]
+    for more, said in (([], "no/where"), (server, "NO_SUCH_KEY")):
+        recipe = load(test_world, "scoring.by=judge", "scoring.judge.model=no/where", *more)
+        with pytest.raises(LongVPOError, match=said):
+            evaluate(recipe, tmp_path / "out")
+        assert said in plan_evaluation(recipe)["judge_is"]
+    assert not (tmp_path / "out").exists()
