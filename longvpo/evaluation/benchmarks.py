@@ -52,7 +52,7 @@ def measure(
             _line("pip", "install", HARNESS, "filelock<4"),
             _line("pip", "install", here),
         ],
-        "there; again, it resumes; on several GPUs: accelerate launch --num_processes N -m lmms_eval ...": [
+        "there; again, it resumes; on several GPUs: accelerate launch --multi_gpu -m lmms_eval ...": [
             _lmms_eval([f"recipe={recipe}", *said, *more], tasks, asked.batch_size, folder, name)
             for name, more in models.items()
         ],

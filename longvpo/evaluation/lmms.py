@@ -83,9 +83,10 @@ class LongVPO(lmms):
                 "longvpo": version("longvpo"),
                 "lmms_eval": version("lmms-eval"),
                 "date": f"{datetime.now(UTC):%Y-%m-%d}",
-                "base": model_name(section),
+                "model": model_name(section),
                 "adapter": remembered_hash(folder / ADAPTER_WEIGHTS) if folder else None,  # sha256 of its weights
                 **section.model_dump(include={"dtype", "quantization"}),
+                "processes": self._world_size,
                 "frames": video.max_frames,
                 **video.model_dump(include={"fps", "short_side"}),
             }

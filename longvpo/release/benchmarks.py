@@ -19,7 +19,7 @@ from longvpo.io.records import Record, read_record, understood
 
 FOUND = "DATE_results.json"
 ASKED = ("offset", "gen_kwargs")  # by lmms-eval, beside `--limit`
-SETTINGS = ("lmms_eval", "base", "dtype", "quantization", "frames", "fps", "short_side")
+SETTINGS = ("lmms_eval", "model", "dtype", "quantization", "frames", "fps", "short_side")
 MVBENCH = (
     *("action_antonym", "action_count", "action_localization", "action_prediction", "action_sequence"),
     *("character_order", "counterfactual_inference", "egocentric_navigation", "episodic_reasoning"),
@@ -84,8 +84,8 @@ def read_benchmarks(files: Sequence[Path], facts: dict[str, Any], recipe: dict[s
         results = read_record(file)
         with understood(file):
             asked = _asked(file, results)
-            if asked["base"].rpartition("@")[0] != model:
-                raise LongVPOError(f"{file} is of {asked['base']}, and the adapter's base is {model}: leave it out")
+            if asked["model"].rpartition("@")[0] != model:
+                raise LongVPOError(f"{file} is of {asked['model']}, and the adapter's base is {model}: leave it out")
             if asked["adapter"] not in (None, facts["weights_sha256"]):
                 continue
             for benchmark in _benchmarks(results):
@@ -152,7 +152,7 @@ def _first_metric(scores: dict[str, Any]) -> str:
 
 def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
     """The rows of base and adapter as one. Raises LongVPOError when they were not asked the same in the same way."""
-    (file, row), (other, theirs) = models["adapter" if "adapter" in models else "base"], next(iter(models.values()))
+    (file, row), *_, (other, theirs) = [*models.values()] * 2  # of one, the same twice
     for name in ("questions", *ASKED, *SETTINGS):
         if row[name] != theirs[name]:
             raise LongVPOError(

@@ -20,7 +20,7 @@ from longvpo.evaluation.run import evaluate
 from longvpo.io.files import write_text
 from longvpo.io.records import read_record
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.file import dump_recipe, load_recipe
+from longvpo.recipe.file import dump_recipe, find_recipe, load_recipe
 from longvpo.release.benchmarks import found_in, read_benchmarks
 
 LMMS = os.environ.get("LONGVPO_LMMS_PYTHON")
@@ -100,7 +100,7 @@ def lmms_eval(line: str, questions: Path, *launcher: str) -> None:
     assert python == "python"
     words[words.index("--tasks") + 1] = ",".join(TASKS)
     here = ("--include_path", questions / "tasks", "--verbosity", "DEBUG")  # with others, an error ends with code 0
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    environment = os.environ | {"HF_DATASETS_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
     environment.pop("PYTHONPATH", None)
     command = [str(LMMS), *launcher, *words, *map(str, here)]
     done = subprocess.run(command, env=environment, cwd=questions, capture_output=True, text=True)
@@ -127,8 +127,11 @@ def test_scores_are_those_that_we_count(
     printed = measure(str(tmp_path / "recipe.yaml"), [], "lvbench", {"adapter": str(trained)}, found)
     _, (base, adapter) = printed.values()
     lmms_eval(base, questions)
-    two = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
-    lmms_eval(adapter, questions, *two, "--mixed_precision", "no", "--dynamo_backend", "no")
+    two = ("-m", "accelerate.commands.launch", "--config_file", str(find_recipe("accelerate/ddp")))
+    lmms_eval(adapter, questions, *two, "--main_process_port", "0")
+    (file,) = found_in(found / "adapter")
+    assert read_record(file)["config"]["batch_sizes"][0]["processes"] == 2
+    assert len(list((found / "journal").iterdir())) == 3, "each of the two, as the one before, has answered a part"
 
     facts, training = read_record(trained / "facts.json"), read_record(trained / "recipe.yaml")
     rows = {row["task"]: row for row in read_benchmarks(found_in(found), facts, training)["rows"]}

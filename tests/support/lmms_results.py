@@ -28,7 +28,7 @@ def results(scores: dict[str, float], adapter: str | None, **said: Any) -> dict[
         for part in parts or (task,):
             tasks[part] = {"alias": part, f"{metric},none": score, f"{metric}_stderr,none": 0.01}
     asked = {
-        **{"longvpo": "0.1.0", "lmms_eval": "0.7.3", "date": "2026-11-27", "base": "tiny@main", "adapter": adapter},
+        **{"longvpo": "0.1.0", "lmms_eval": "0.7.3", "date": "2026-11-27", "model": "tiny@main", "adapter": adapter},
         **{"dtype": "float32", "quantization": None, "frames": 128, "fps": 1.0, "short_side": 448},
     }
     limit = said.pop("limit", None)
