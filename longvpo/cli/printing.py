@@ -60,6 +60,7 @@ def print_tables(results: dict[str, Any], as_json: bool) -> None:
     for title, column, name in (
         ("needle accuracy by place, from the first clip to the last, %", "place", "places"),
         ("accuracy by task, %", "task", "tasks"),
+        ("held-out triplets by number of clips: chosen likelier than rejected, %", "clips", "preference"),
     ):
         if results.get(name, {}).get("questions"):
             print()
@@ -68,23 +69,10 @@ def print_tables(results: dict[str, Any], as_json: bool) -> None:
         print()
         kept = {name: {part: row[part] for part in ("base", "adapter")} for name, row in results["retention"].items()}
         _table("what an adapter keeps on one clip, %", "model", kept)
-    if "preference" in results:
-        print()
-        _table("held-out triplets, chosen likelier than rejected, %", "clips", _preference(results["preference"]))
     scored = results.get("scoring", {}).get("by", {}).keys() - {"exact"}
     said = " ".join(filter(None, [scoring_said(results) if scored else "", intervals_said(results)]))
     if said:
         print(f"\n{textwrap.fill(said, 100)}")
-
-
-def _preference(found: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Accuracy by number of clips, of each model and of the same without the video."""
-    rows: dict[str, dict[str, float]] = {}
-    for name, told in found["models"].items():
-        groups = {"all": told, **told["clips"]}
-        for row, prefix in ((name, ""), (f"{name}, no video", "text_only_")):
-            rows[row] = {group: values[f"{prefix}accuracy"] for group, values in groups.items()}
-    return rows
 
 
 def _table(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from longvpo.clips.sources import drawn
 from longvpo.clips.trained import videos_of_rows
 from longvpo.clips.triplets import check_context, load_config, on_canvas, places_of, teaching, told_of
 from longvpo.errors import LongVPOError, VideoError, say
-from longvpo.evaluation.intervals import accuracy_interval
+from longvpo.evaluation.intervals import accuracy_interval, against
 from longvpo.evaluation.likelihoods import Likelihoods
 from longvpo.io.private import cut
 from longvpo.models.local import LocalWriter
@@ -29,6 +30,7 @@ from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import join
 
+SEEN = {"": "context", ", no video": "text"}  # what follows a model's name, by what it saw
 Margins = dict[str, np.ndarray]  # how far chosen is above rejected, of shape (rows,), by what was seen
 
 
@@ -133,54 +135,84 @@ def _request(row: dict[str, Any], kind: Reference | None, held: HeldOut) -> Requ
     return Request(row["prompt"], times=told.times, seconds=told.seconds, media=media, frames=frames)
 
 
-def preference(held: HeldOut, found: dict[str, Margins], trained: dict[str, set[str] | None]) -> dict[str, Any]:
-    """What the margins come to: by model, of all rows, of each config, and of each number of clips.
+def preference(
+    held: HeldOut, found: dict[str, Margins], trained: dict[str, set[str] | None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the margins come to: of all rows, of each config where there are several, and by number of clips.
 
     Args:
         trained: sha256 of the videos that each adapter was trained on; None where it does not say.
 
     Returns:
-        Percent and nats of each: accuracy, how often chosen is likelier, a tie being half of one, with its interval;
-        margin, the mean; the same of the text alone, and, of an adapter, of its rewards. trained_on: rows that show a
-        video which an adapter was trained on, null where that is not known.
+        accuracy, how often chosen is likelier, in percent, a tie being half of one, and margin, the mean, in nats: by
+        model, with the video and without it, and group. rewards: the same of each adapter's implicit rewards.
+        questions: how many triplets a group has. trained_on: rows that show a video which an adapter was trained on,
+        null where that is not known. And beside that, as of other tables, intervals and against_base.
     """
-    parts: dict[str, dict[str, list[int]]] = {"all": {"all": list(range(len(held.rows)))}, "stages": {}, "clips": {}}
-    lengths = [len(row["context"]) for row in held.rows]
-    for place in sorted(parts["all"]["all"], key=lambda place: lengths[place]):
-        parts["clips"].setdefault(str(lengths[place]), []).append(place)
-    for place, config in enumerate(held.configs):
-        parts["stages"].setdefault(config, []).append(place)
+    groups = _groups(held)
     about = [row["context"][row["anchors"][0]]["video"] for row in held.rows]
-    seen = {"": "context", "text_only_": "text"}
-    models: dict[str, Any] = {}
-    for name, views in found.items():
-        told = {prefix: views[view] for prefix, view in seen.items()}
-        if name != "base":
-            told["reward_"] = views["context"] - found["base"]["reference"]
-        groups = {
-            part: {group: _told(told, places, about) for group, places in some.items()} for part, some in parts.items()
-        }
-        models[name] = {**groups.pop("all")["all"], **groups}
-    return {
+    videos = {group: [about[place] for place in places] for group, places in groups.items()}
+    rows = {f"{name}{said}": found[name][view] for name in found for said, view in SEEN.items()}
+    rewards = {name: views["context"] - found["base"]["reference"] for name, views in found.items() if name != "base"}
+    told = {
         "dataset": cut(held.section.dataset),
         "revision": held.section.revision,
         "split": held.section.split,
         "configs": dict(held.section.configs),
-        "triplets": len(held.rows),
         "left_out": dict(held.left_out),
         "trained_on": {name: _shown(held, videos) for name, videos in trained.items()},
-        "models": models,
+        "questions": {group: len(places) for group, places in groups.items()},
+        "accuracy": _by_group(rows, groups, _accuracy),
+        "margin": _by_group(rows, groups, _mean),
+        "rewards": {
+            "accuracy": _by_group(rewards, groups, _accuracy),
+            "margin": _by_group(rewards, groups, _mean),
+        },
+    }
+    likelier = {name: values > 0 for name, values in rows.items()}
+    evidence = {
+        "intervals": {
+            name: {group: accuracy_interval(marks[n].tolist(), videos[group]) for group, n in groups.items()}
+            for name, marks in likelier.items()
+        },
+        "against_base": {
+            name: {
+                group: against(likelier["base"][n].tolist(), likelier[name][n].tolist(), videos[group])
+                for group, n in groups.items()
+            }
+            for name in rewards
+        },
+    }
+    return told, evidence
+
+
+def _groups(held: HeldOut) -> dict[str, list[int]]:
+    """The places of the rows of each group."""
+    places = range(len(held.rows))
+    groups = {"all": list(places)}
+    if len(set(held.configs)) > 1:
+        for place in places:
+            groups.setdefault(held.configs[place], []).append(place)
+    clips: dict[int, list[int]] = {}
+    for place in places:
+        clips.setdefault(len(held.rows[place]["context"]), []).append(place)
+    return groups | {str(number): clips[number] for number in sorted(clips)}
+
+
+def _by_group(
+    rows: dict[str, np.ndarray], groups: dict[str, list[int]], measure: Callable[[np.ndarray], float]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {group: measure(values[places]) for group, places in groups.items()} for name, values in rows.items()
     }
 
 
-def _told(margins: dict[str, np.ndarray], places: list[int], about: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"triplets": len(places)}
-    for prefix, values in margins.items():
-        some = values[places]
-        found[f"{prefix}accuracy"] = round(100 * float(np.mean((some > 0) + 0.5 * (some == 0))), 1)
-        found[f"{prefix}interval"] = accuracy_interval((some > 0).tolist(), [about[place] for place in places])
-        found[f"{prefix}margin"] = round(float(some.mean()), 4)
-    return found
+def _accuracy(margins: np.ndarray) -> float:
+    return round(100 * float(np.mean((margins > 0) + 0.5 * (margins == 0))), 1)
+
+
+def _mean(margins: np.ndarray) -> float:
+    return round(float(margins.mean()), 4)
 
 
 def _shown(held: HeldOut, trained: set[str] | None) -> int | None:

@@ -103,6 +103,10 @@ def _evaluate(
     for name, count in cut.items():
         if count:
             say(f"warning: {count} of {len(asked)} answers of {name} were cut at max_new_tokens: what there is counts")
+    proof, told = evidence(asked, right), dict[str, Any]()
+    if held:
+        told["preference"], sure = preference(held, likelier, trained)
+        proof = {part: proof[part] | {"preference": sure[part]} for part in proof}
     results = {
         "key": key,
         "recipe": recipe_hash(recipe),
@@ -111,9 +115,9 @@ def _evaluate(
         "adapters": {name: one.weights for name, one in adapters.items()},
         "from_hub": {name: one.origin for name, one in adapters.items() if one.origin},
         **tables(asked, right),
-        **evidence(asked, right),
+        **proof,
         **scored(asked, marks, recipe.scoring, judge),
-        **({"preference": preference(held, likelier, trained)} if held else {}),
+        **told,
         "cut": cut,
         "test_videos": len(tested),
         "trained_on": trained_on,
@@ -124,8 +128,8 @@ def _evaluate(
 
     def write(folder: Path) -> None:
         write_text(folder / "results.json", as_json(results))
-        told = (json.dumps(line, ensure_ascii=False) for line in lines(asked, said, marks))
-        write_text(folder / "answers.jsonl", "".join(f"{line}\n" for line in told))
+        spoken = (json.dumps(line, ensure_ascii=False) for line in lines(asked, said, marks))
+        write_text(folder / "answers.jsonl", "".join(f"{line}\n" for line in spoken))
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
         heat_map(folder / "heat_map.png", results["grid"])
 

@@ -25,6 +25,14 @@ from longvpo.release.parquet import column_types, dataset_info, shards
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
+PARTS = {  # of results: titles of their tables, and of the first column
+    "places": ("By place in the context, %", "place"),
+    "tasks": ("By task", "task"),
+    "preference": (
+        "Held-out triplets: how often chosen is likelier than rejected, by number of clips",
+        "in a context",
+    ),
+}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
 BAR = 40  # characters of the longest bar of a histogram
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -211,9 +219,8 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         this: the name of this adapter in the results; tables: title, column, groups, questions, and rows, by model
-        and group as texts; kept: the mark of the change on one clip; scoring and intervals: how answers were scored,
-        and what ± and marks mean; triplets: what held-out ones gave; recommended: clips and frames; and the results
-        themselves, as `all`.
+        and group as texts; kept: what is left on one clip; scoring and intervals: how answers were scored, and what ±
+        and marks mean; recommended: clips and frames; and the results themselves, as `all`.
 
     Raises:
         LongVPOError: it is damaged, or of other adapters.
@@ -229,7 +236,7 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
             asked = results["multi_questions"]
             title = "Questions about several scenes"
             tables.append(_table(results, "multi", title, "scenes", results["multi"], asked))
-        for name, title, column in (("places", "By place in the context, %", "place"), ("tasks", "By task", "task")):
+        for name, (title, column) in PARTS.items():
             part = results.get(name) or {}
             if part.get("questions"):
                 table, counts = part["accuracy"], part["questions"]
@@ -238,14 +245,12 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
         alone = needle[next(iter(needle))]
         long = [n for n, value in needle.items() if value >= 0.9 * alone]
         recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
-        triplets = _preference(results["preference"]) if "preference" in results else None
         return {
             "this": this,
             "tables": tables,
             "recommended": recommended,
-            "triplets": triplets,
+            "kept": _kept(results, this),
             "all": results,
-            "kept": mark(results, "needle", this, "1"),  # of retention
             "scoring": scoring_said(results),
             "intervals": intervals_said(results),
         }
@@ -268,7 +273,7 @@ def _table(
 
     def cell(model: str, group: str, value: float) -> str:
         text = f"{value:.1f}{spread(results, name, model, group)}"
-        if model == "base":
+        if model not in results["adapters"]:  # the base, or a model that saw no video
             return text
         return f"{text} ({value - base[group]:+.1f}{mark(results, name, model, group)})"
 
@@ -276,20 +281,12 @@ def _table(
     return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}
 
 
-def _preference(found: dict[str, Any]) -> dict[str, Any]:
-    """How often each model finds chosen likelier, with and without the video, by number of clips."""
-    rows: dict[str, dict[str, float]] = {}
-    counts: dict[str, int] = {}
-    for name, told in found["models"].items():
-        groups = {"all": told, **told["clips"]}
-        counts = {group: values["triplets"] for group, values in groups.items()}
-        rows[name] = {group: values["accuracy"] for group, values in groups.items()}
-        rows[f"{name}, without the video"] = {group: values["text_only_accuracy"] for group, values in groups.items()}
-    names = ("accuracy", "margin")
-    rewards = {
-        name: {part: {one: values[f"reward_{one}"] for one in names} for part, values in told["stages"].items()}
-        for name, told in found["models"].items()
-        if name != "base"
-    }
-    about = {name: found[name] for name in ("dataset", "revision", "split", "configs", "trained_on")}
-    return {"groups": list(counts), "counts": counts, "rows": rows, "rewards": rewards, **about}
+def _kept(results: dict[str, Any], this: str) -> str:
+    """An adapter's accuracy on one clip, where no long video is needed, beside the base's; empty where not asked."""
+    kept = results.get("retention", {}).get(this)
+    if not kept:
+        return ""
+    adapter, base = (spread(results, "needle", name, "1") for name in (this, "base"))
+    change = f"{kept['change']:+.1f}{mark(results, 'needle', this, '1')}"
+    said = f"{kept['adapter']:.1f}{adapter} % of {kept['questions']} questions"
+    return f"{said}; the base {kept['base']:.1f}{base} % ({change})"

@@ -82,17 +82,17 @@ def test_an_evaluation_scores_triplets_and_says_which_were_trained_on(
     configs = "triplets.configs={stage1: anchor, stage2: full}"
     results = evaluate(recipe_of(second, test_world, configs, "triplets.rows=4"), tmp_path / "out", {"it": trained})
     found = results["preference"]
-    assert (found["triplets"], found["left_out"]) == (8, {})
-    base, it = found["models"]["base"], found["models"]["it"]
-    assert base["stages"].keys() == {"stage1", "stage2"}
-    assert sum(one["triplets"] for one in it["clips"].values()) == 8
-    assert {"accuracy", "margin", "text_only_accuracy", "text_only_margin"} <= base.keys()
-    assert "reward_accuracy" not in base
-    assert it["reward_margin"] != 0
-    assert it["stages"]["stage2"]["reward_margin"] == pytest.approx(
-        it["stages"]["stage2"]["margin"] - base["stages"]["stage2"]["margin"], abs=2e-4
-    ), "the base saw the same"
+    assert found["questions"]["all"] == 8
+    assert list(found["questions"])[:3] == ["all", "stage1", "stage2"]
+    assert found["left_out"] == {}
+    assert list(found["accuracy"]) == list(found["margin"]) == ["base", "base, no video", "it", "it, no video"]
+    margins, rewards = found["margin"], found["rewards"]["margin"]["it"]
+    assert rewards["stage1"] != 0
+    said = margins["it"]["stage2"] - margins["base"]["stage2"]
+    assert rewards["stage2"] == pytest.approx(said, abs=2e-4), "the base saw the same"
     assert 0 < found["trained_on"]["it"] <= 4, "stories were not trained on"
+    assert results["intervals"]["preference"].keys() == found["accuracy"].keys()
+    assert results["against_base"]["preference"]["it"].keys() == found["questions"].keys()
     assert json.loads((tmp_path / "out" / "results.json").read_text())["preference"] == found
 
 
@@ -108,24 +108,21 @@ def test_what_margins_come_to() -> None:
     held = made(rows, videos=[{"a"}, {"b"}, {"a", "c"}, {"d"}], left_out=Counter({"chosen equals rejected": 2}))
     base = {"context": np.array([1.0, -1, 0, 3]), "text": np.array([1.0, 1, 1, -1]), "reference": np.ones(4)}
     it = {"context": np.array([3.0, 2, 0.5, -1]), "text": np.zeros(4)}
-    found = preference(held, {"base": base, "it": it}, {"it": {"a", "d", "z"}, "silent": None})
+    found, evidence = preference(held, {"base": base, "it": it}, {"it": {"a", "d", "z"}, "silent": None})
     assert found["trained_on"] == {"it": 3, "silent": None}
     assert found["left_out"] == {"chosen equals rejected": 2}
-    assert found["models"]["base"]["accuracy"] == 62.5, "a tie is half of one"
-    assert found["models"]["base"]["margin"] == 0.75
-    assert found["models"]["base"]["text_only_accuracy"] == 75.0
-    told = found["models"]["it"]
-    assert (told["accuracy"], told["reward_accuracy"], told["reward_margin"]) == (75.0, 50.0, 0.125)
-    assert list(told["clips"]) == ["1", "4", "12"]
-    assert told["clips"]["4"]["triplets"] == 2
-    assert told["stages"]["stage2"] == {
-        "triplets": 1,
-        **{"accuracy": 0.0, "margin": -1.0, "text_only_accuracy": 50.0, "text_only_margin": 0.0},
-        **{"reward_accuracy": 0.0, "reward_margin": -2.0},
-        **{"interval": None, "text_only_interval": None, "reward_interval": None},  # all about one video
-    }
-    low, high = told["interval"]
+    assert found["questions"] == {"all": 4, "stage1": 3, "stage2": 1, "1": 1, "4": 2, "12": 1}
+    accuracy, rewards = found["accuracy"], found["rewards"]
+    assert (accuracy["base"]["all"], found["margin"]["base"]["all"]) == (62.5, 0.75), "a tie is half of one"
+    assert accuracy["base, no video"]["all"] == 75.0
+    assert accuracy["it"] == {"all": 75.0, "stage1": 100.0, "stage2": 0.0, "1": 100.0, "4": 100.0, "12": 0.0}
+    assert (rewards["accuracy"]["it"]["all"], rewards["margin"]["it"]["all"]) == (50.0, 0.125)
+    assert (rewards["accuracy"]["it"]["stage2"], rewards["margin"]["it"]["stage2"]) == (0.0, -2.0)
+    low, high = evidence["intervals"]["it"]["all"]
     assert low < 75 < high
+    assert evidence["intervals"]["it"]["stage2"] is None, "all about one video"
+    change = evidence["against_base"]["it"]["all"]
+    assert (change["gained"], change["lost"]) == (2, 1)
 
 
 def test_rows_that_cannot_be_scored(dataset: Path, world: Path, test_world: Path, tmp_path: Path) -> None:

@@ -12,20 +12,14 @@ from support.world import GOLDEN
 from longvpo.release.cards import card_of
 
 
-def told(accuracy: float, rewards: bool = False) -> dict[str, Any]:
-    values = {"triplets": 40, "accuracy": accuracy, "margin": 1.5, "text_only_accuracy": 51.2, "text_only_margin": 0.0}
-    return values | ({"reward_accuracy": 97.5, "reward_margin": 2.25} if rewards else {})
-
-
 def preference() -> dict[str, Any]:
-    models = {
-        name: told(accuracy, name != "base")
-        | {"stages": {"stage1": told(accuracy, name != "base")}, "clips": {"4": told(accuracy - 3)}}
-        for name, accuracy in {"base": 61.0, "stage1": 88.0, "stage2": 93.5}.items()
-    }
+    accuracy = {"base": 61.0, "base, no video": 51.2, "stage1": 88.0, "stage2": 93.5, "stage2, no video": 50.0}
+    rows = {name: {"all": value, "4": value - 3} for name, value in accuracy.items()}
+    rewards = {name: {"all": value} for name, value in {"stage1": 80.0, "stage2": 97.5}.items()}
     return {
         **{"dataset": "my-test-triplets", "revision": "main", "split": "train", "configs": {"stage1": "anchor"}},
-        **{"triplets": 40, "left_out": {}, "trained_on": {"stage1": 0, "stage2": 3}, "models": models},
+        **{"left_out": {}, "trained_on": {"stage1": 0, "stage2": 3}, "questions": {"all": 40, "4": 12}},
+        **{"accuracy": rows, "margin": rows, "rewards": {"accuracy": rewards, "margin": {"stage2": {"all": 2.25}}}},
     }
 
 
@@ -44,6 +38,8 @@ def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
         places={"questions": {"100": 71}, "accuracy": {name: {"100": row["color"]} for name, row in models.items()}},
         retention={"stage2": {"base": 100.0, "adapter": 98.5, "change": -1.5, "questions": 300}},
         preference=preference(),
+        intervals={"preference": {"stage2": {"all": [89.5, 97.5]}}},
+        against_base={"preference": {"stage2": {"all": {"interval": [20.0, 40.0]}}}},
         cut={"base": 0, "stage1": 0, "stage2": 12},
         from_hub={"stage1": {"repo_id": "me/stage1", "revision": "v1", "commit": "c0ffee"}},
     )
@@ -53,11 +49,12 @@ def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
         "| questions | 70 |",
         "| place | 100 |",
         "where no long video is needed: 98.5 % of 300 questions; the base 100.0 % (-1.5).",
-        "| clips | all | 4 |",
-        "| **stage2** (this one) | 93.5 | 90.5 |",
-        "| base, without the video | 51.2 | 51.2 |",
-        "| triplets | 40 | 40 |",
-        "its implicit reward prefers chosen in 97.5 %, by 2.25 nats on average, against the base, which saw the",
+        "| in a context | all | 4 |",
+        "| **stage2** (this one) | 93.5 ±4.0 (+32.5 ▲) | 90.5 (+32.5) |",
+        "| base, no video | 51.2 | 48.2 |",
+        "| stage2, no video | 50.0 | 47.0 |",
+        "| questions | 40 | 12 |",
+        "implicit reward prefers chosen in 97.5 % of them, by 2.25 nats on average, against the base, which saw the",
         "**Warning: 3 of them show videos that were trained on**",
         "`stage1` is commit `c0ffee` of `me/stage1`.",
         "12 of its answers were cut",
