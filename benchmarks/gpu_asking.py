@@ -10,7 +10,7 @@ JSON: seconds a question, the most memory that was held, and `off`.
     batch         the same, four questions about videos of different lengths side by side
     letters       the likeliest of four letters (`scoring.letters: likelihood`)
     likelihood    how likely two given answers are, as for held-out triplets: `off` is the largest difference of a
-                  log-probability, in nats, between answers scored side by side and one by one
+                  log-probability, in nats, between answers scored side by side and one by one; seconds are of both
 """
 
 from __future__ import annotations
