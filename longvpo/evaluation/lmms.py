@@ -23,7 +23,7 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError
 from longvpo.evaluation.ask import COUNT
 from longvpo.evaluation.asked import as_asked, overrides_of
-from longvpo.evaluation.messages import Documents
+from longvpo.evaluation.messages import Documents, token_limit, until
 from longvpo.io.remembered import remembered_hash
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.journal import Journal
@@ -33,7 +33,6 @@ from longvpo.models.revision import model_name
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import WriterSection
 
-NEW_TOKENS = 1024  # where a task does not say it; other models of lmms-eval have the same
 manifest = ModelManifest("longvpo", chat_class_path=f"{__name__}.LongVPO")
 
 
@@ -96,20 +95,20 @@ class LongVPO(lmms):
     def device(self) -> Any:
         return self.accelerator.device
 
-    def generate_until(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+    def generateuntil(self, requests: Sequence[Instance]) -> list[GenerationResult]:
         """The answers to this process's share of the documents, in their order; lmms-eval deals them out."""
         asked, limits = [], []
         for one in requests:
             _, messages_of, options, document, task, split = one.args
             messages = partial(messages_of, self.task_dict[task][split][document])
             asked.append(self.documents.request(task, messages, named=self.journal is not None))
-            limits.append(_greedy(task, options))
+            limits.append(token_limit(task, options))
         answers: dict[int, Answer] = {}
         for limit in sorted(set(limits)):
             places = [place for place in range(len(asked)) if limits[place] == limit]
             answers |= zip(places, self._answers([asked[place] for place in places], limit), strict=True)
         return [
-            GenerationResult(_until(answers[place].text, one.args[2].get("until") or []), _counts(answers[place]))
+            GenerationResult(until(answers[place].text, one.args[2].get("until") or []), _counts(answers[place]))
             for place, one in enumerate(requests)
         ]
 
@@ -148,22 +147,6 @@ class LongVPO(lmms):
         raise LongVPOError(
             f"{requests[0].task_name} has several rounds, and longvpo answers one question: leave it out"
         )
-
-
-def _greedy(task: str, options: dict[str, Any]) -> int:
-    """The most tokens of an answer. Raises LongVPOError when it is not to be the greedy one."""
-    if options.get("do_sample") or options.get("temperature") or options.get("num_beams", 1) not in (1, None):
-        raise LongVPOError(
-            f"{task} asks for answers that are drawn or searched for, and longvpo answers greedily: add --gen_kwargs "
-            "temperature=0,do_sample=False,num_beams=1"
-        )
-    return int(options.get("max_new_tokens") or NEW_TOKENS)
-
-
-def _until(text: str, ends: str | list[str]) -> str:
-    """An answer up to the first of the texts that end it."""
-    stops = [ends] if isinstance(ends, str) else ends
-    return text[: min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=len(text))]
 
 
 def _counts(answer: Answer) -> TokenCounts:

@@ -25,6 +25,7 @@ from longvpo.video.joined import Shown, join, shown, thin
 from longvpo.video.kept import hash_of
 
 Messages = Sequence[Mapping[str, Any]]
+NEW_TOKENS = 1024  # of an answer, where a task does not say it; other models of lmms-eval have the same
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -102,6 +103,22 @@ class Documents:
     def _asked(self, text: str, told: Shown, media: str, frames: Callable[[], np.ndarray]) -> Request:
         seen = f" {self.section.short_side} {self.section.fit} jpeg {self.section.jpeg_quality}" if media else ""
         return Request(text, times=told.times, seconds=told.seconds, media=media + seen, frames=frames)
+
+
+def token_limit(task: str, options: Mapping[str, Any]) -> int:
+    """The most tokens of an answer. Raises LongVPOError when it is not to be the greedy one."""
+    if options.get("do_sample") or options.get("temperature") or options.get("num_beams", 1) not in (1, None):
+        raise LongVPOError(
+            f"{task} asks for answers that are drawn or searched for, and longvpo answers greedily: add --gen_kwargs "
+            "temperature=0,do_sample=False,num_beams=1"
+        )
+    return int(options.get("max_new_tokens") or NEW_TOKENS)
+
+
+def until(text: str, ends: str | list[str]) -> str:
+    """An answer up to the first of the texts that end it."""
+    stops = [ends] if isinstance(ends, str) else ends
+    return text[: min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=len(text))]
 
 
 def _parts(task: str, messages: Messages) -> tuple[str, list[tuple[str, Any]]]:

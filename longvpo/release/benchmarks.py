@@ -16,6 +16,7 @@ from typing import Any
 from longvpo.errors import LongVPOError
 from longvpo.io.private import public
 from longvpo.io.records import Record, read_record, understood
+from longvpo.release.measured import GAIN, LOSS
 
 FOUND = "DATE_results.json"
 ASKED = ("offset", "gen_kwargs")  # by lmms-eval, beside `--limit`
@@ -222,8 +223,8 @@ def _change(row: dict[str, Any]) -> str:
     change = row["adapter"]["value"] - row["base"]["value"]
     if row["interval"] is None:
         return f"{change:+.3g}"
-    mark = "" if abs(change) <= row["interval"] else " ▲" if change > 0 else " ▼"
-    return f"{change:+.1f} ± {row['interval']}{mark}"
+    mark = "" if abs(change) <= row["interval"] else f" {GAIN if change > 0 else LOSS}"
+    return f"{change:+.1f} ±{row['interval']}{mark}"
 
 
 def _paper(scores: tuple[float, ...]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from longvpo.errors import LongVPOError
-from longvpo.evaluation.messages import Documents
+from longvpo.evaluation.messages import Documents, token_limit, until
 from longvpo.models.writer import Request
 from longvpo.recipe.sections import VideoSection
 from longvpo.video.frames import read_frames, sample_times
@@ -129,3 +129,30 @@ def test_questions_about_one_video_share_its_frames(film: Path, monkeypatch: pyt
         assert request.frames
         request.frames()
     assert len(read) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, 1024),
+        ({"max_new_tokens": 16}, 16),
+        ({"max_new_tokens": 8, "do_sample": False, "temperature": 0, "num_beams": 1, "top_p": 1.0}, 8),
+        ({"max_new_tokens": 8, "temperature": 0.0, "num_beams": None}, 8),
+        ({"do_sample": True}, None),
+        ({"temperature": 0.7}, None),
+        ({"num_beams": 4}, None),
+    ],
+)
+def test_answers_are_greedy_and_of_as_many_tokens_as_a_task_says(options: dict[str, Any], limit: int | None) -> None:
+    if limit is not None:
+        assert token_limit("some_task", options) == limit
+        return
+    with pytest.raises(LongVPOError, match=r"some_task asks for answers that are drawn or searched for.*--gen_kwargs"):
+        token_limit("some_task", options)
+
+
+def test_an_answer_ends_before_the_first_of_the_texts_that_end_it() -> None:
+    assert until("B\n\nbecause", ["\n\n", "."]) == "B"
+    assert until("B. because\n\n", ["\n\n", "."]) == "B"
+    assert until("B", "\n\n") == "B"
+    assert until("B", []) == "B"

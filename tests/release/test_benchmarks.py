@@ -117,11 +117,11 @@ def test_a_card_says_not_run_and_marks_a_change_outside_its_interval(tmp_path: P
     table = [line for line in lines if line.startswith(("| LVBench", "| Video-MME", "| MVBench", "| MLVU", "| local"))]
     asked = "at most 128 frames, 1 a second, short side 448; float32; lmms-eval 0.7.3, 2026-11-27"
     assert table == [
-        f"| LVBench | 48.8 | 53.6 | +4.8 ± 3.6 ▲ | 1,500 | {asked} |",
+        f"| LVBench | 48.8 | 53.6 | +4.8 ±3.6 ▲ | 1,500 | {asked} |",
         f"| MLVU, dev | not run | 76.4 | not run | 1,500 | {asked} |",
-        f"| Video-MME | 66.5 | 66.0 | -0.5 ± 3.4 | 1,500 | {asked} |",
+        f"| Video-MME | 66.5 | 66.0 | -0.5 ±3.4 | 1,500 | {asked} |",
         "| Video-MME, subtitles | not run | not run | not run | not run | not run |",
-        f"| MVBench | 75.4 | 70.0 | -5.4 ± 0.7 ▼ | 30,000 | {asked} |",
+        f"| MVBench | 75.4 | 70.0 | -5.4 ±0.7 ▼ | 30,000 | {asked} |",
         f"| local | not run | 0.5 | not run | 1,500 | {asked} |",
     ]
     assert "the paper's own" not in "\n".join(lines)

@@ -220,7 +220,7 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
     assert entry == ["someone/bench", "mcq", 61.5, "64 frames"]
     assert f"| **adapter** (this one) | {results['needle']['adapter']['1']:.1f} (" in card
     assert "[.eval_results](.eval_results/longvpo.yaml) has what the Hub registers." in card
-    assert "| LVBench | 45.0 | 50.0 | +5.0 ± 3.6 ▲ | 1,500 |" in card
+    assert "| LVBench | 45.0 | 50.0 | +5.0 ±3.6 ▲ | 1,500 |" in card
 
     broken = Path(shutil.copytree(found, tmp_path / "broken"))
     (broken / "benchmarks.yaml").write_text("- dataset: {id: someone/bench}\n  value: 3\n")
