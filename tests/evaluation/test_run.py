@@ -52,6 +52,12 @@ def test_cut_answers_count_and_are_counted(
     right = sum(one["right"] for one in lines if one["group"] == "1")
     assert results["needle"]["base"]["1"] == 100 * right / 4
     assert not (tmp_path / "out.unfinished").exists()
+    for left in (tmp_path / "out.unfinished", tmp_path / "out" / "work"):  # by a kill just at the end
+        (left / "journal").mkdir(parents=True)
+        (left / "key.json").write_text("{}")
+    assert evaluate(recipe.model_copy(update={"max_new_tokens": 1}), tmp_path / "out") == results
+    assert not (tmp_path / "out.unfinished").exists()
+    assert not (tmp_path / "out" / "work").exists()
 
 
 def test_frames_are_kept_where_a_recipe_says_so(recipe: EvaluateRecipe, test_world: Path, tmp_path: Path) -> None:
