@@ -80,7 +80,9 @@ def run(output: Path, size: Size, seeds: Sequence[int], names: Sequence[str], pr
 
 
 def say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+    print(
+        f"\n{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True
+    )  # bars of other processes end in no line
 
 
 def check_size(output: Path, size: Size) -> None:

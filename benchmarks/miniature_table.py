@@ -112,7 +112,8 @@ def table(found: Kept) -> str:
         change = f"{difference(runs, found.get(against, []), measure)} {against}" if runs else "not run"
         seconds = cell([run["cpu_seconds"] for run in runs])
         lines.append(row(title(arm, runs), runs, change, seconds, arm.paper))
-    return "\n".join([*about(found), "", *lines, "", *(f"{line}  " for line in below(found))]) + "\n"
+    shown = [f"![accuracy by clips, by scenes and by triplets]({FIGURE.relative_to(HERE)})", ""] if found else []
+    return "\n".join([*about(found), "", *lines, "", *shown, *(f"- {line}" for line in below(found))]) + "\n"
 
 
 def row(shown: str, runs: Sequence[dict[str, Any]], change: str, seconds: str, paper: str) -> str:
@@ -177,7 +178,7 @@ def figure(found: Kept, path: Path) -> None:
             if runs:
                 numbers = list(runs[0][measure])
                 columns = [values(runs, measure, number) for number in numbers]
-                band(axis, [int(number) for number in numbers], columns, name)
+                band(axis, [int(number) for number in numbers], columns, name.replace("-", " "))
         axis.set_xscale("log", base=2)
         axis.set_xlabel("clips in the context" if measure == "needle" else "scenes of the video")
     axes[0].set(title="one clip among others", ylabel="accuracy, %")
