@@ -218,7 +218,7 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
 """
     *entry, card = stranger(pushes, tmp_path / "home", read)
     assert entry == ["someone/bench", "mcq", 61.5, "64 frames"]
-    assert f"| **adapter** (this one) | {results['needle']['adapter']['1']:.1f} (" in card
+    assert f"| **adapter** (this one) | {results['needle']['adapter']['1']:.1f} ±" in card
     assert "[.eval_results](.eval_results/longvpo.yaml) has what the Hub registers." in card
     assert "| LVBench | 45.0 | 50.0 | +5.0 ±3.6 ▲ | 1,500 |" in card
 
