@@ -95,7 +95,7 @@ class LongVPO(lmms):
     def device(self) -> Any:
         return self.accelerator.device
 
-    def generateuntil(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+    def generate_until(self, requests: Sequence[Instance]) -> list[GenerationResult]:
         """The answers to this process's share of the documents, in their order; lmms-eval deals them out."""
         asked, limits = [], []
         for one in requests:
