@@ -72,7 +72,7 @@ class Journal:
         return request_key(writer, request) in self._answers
 
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
-        new = {key: answer for key, answer in answers.items() if key not in self._answers}
+        new = {key: answer for key, answer in answers.items() if not self._stands(key)}
         append_lines(
             self._file,
             (
@@ -83,6 +83,11 @@ class Journal:
         )
         self._answers |= new
         self.asked += len(answers)
+
+    def _stands(self, key: str) -> bool:
+        """Whether there is an answer that is kept; any other gives way to the next."""
+        known = self._answers.get(key)
+        return known is not None and known.flaw in self._flaws
 
 
 def _kept(answer: Answer) -> dict[str, Any]:

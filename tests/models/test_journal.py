@@ -90,6 +90,12 @@ def test_the_first_answer_to_a_question_stands(tmp_path: Path) -> None:
     ]
 
 
+def test_an_answer_that_is_not_kept_gives_way_to_the_next(tmp_path: Path) -> None:
+    terse, journal = Terse(tmp_path / "asked"), Journal(tmp_path / "journal")
+    assert journal.ask(terse, [Request("cut")], "")[0].text == "cut 1"
+    assert journal.ask(terse, [Request("cut"), Request("cut", seed=1)], "")[0].text == "cut 2"
+
+
 @pytest.mark.parametrize("count", [math.nan, "12", [1], None])
 def test_tokens_that_are_not_counted_spoil_no_answer(count: Any, tmp_path: Path) -> None:
     with serve("ok") as server:
