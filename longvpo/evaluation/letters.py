@@ -1,9 +1,9 @@
 """The option that a reply names: by its letter, or by its text.
 
 The rule: one, or none. A reply that names two letters is wrong, whatever it says of them, but for those that it rules
-out (`B, not A`, `A is wrong`). After `the answer is` only what follows counts: a reply may list all options before. A
-letter that stands before the text of another option is no answer. Where no letter is named, the only option whose text
-stands in the reply is meant, as `contains` reads it.
+out (`B, not A`, `A is wrong`, `A and C are not`). After `the answer is` only what follows counts: a reply may list all
+options before. A letter that stands before the text of another option is no answer. Where no letter is named, the only
+option whose text stands in the reply is meant, as `contains` reads it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ from longvpo.recipe.evaluation import LETTERS
 
 CAPITAL = rf"(?<![A-Za-z0-9'’])[{LETTERS}](?![A-Za-z0-9'’]|-\w)"
 ANY = rf"[{LETTERS}{LETTERS.lower()}]"
-AROUND = r"[\s(\[{*\"'“`$]*"  # what may stand before a letter
+AROUND = r"[\s(\[{*\"'“`$]*+"  # what may stand before a letter
 DECLARED = re.compile(
-    r"\b(?:answer|option|choice|letter)\b(?:\s+(?:to|for)\s[^.\n]*?)?[\s*\"'”`]*"
+    r"\b(?:answer|option|choice|letter)\b(?:\s+(?:to|for)\s[^.\n]{0,80}?)?[\s*\"'”`]*"
     r"(?::|=|(?:is|was|would\s+be|should\s+be|must\s+be|could\s+be)(?=[\s:*(\[]))",
     re.IGNORECASE,
 )
 NOT = (
-    r"(?:\b(?:not|never|neither|nor|than|instead\s+of|except|unlike|(?:rul|eliminat|exclud)(?:e|es|ed|ing)(?:\s+out)?)"
+    r"(?:\b(?:not|cannot|never|neither|nor|than|instead\s+of|except|unlike|(?:rul|eliminat|exclud)(?:e|es|ed|ing)(?:\s+out)?)"
     r"|n['’]t)"
 )
+CLOSED = r"[)\]*\"'”`]*+"
+BOTH = rf"{CAPITAL}(?:{CLOSED}\s+(?:and|or)\s{AROUND}{CAPITAL}){{,7}}"
+SEVERAL = rf"{CAPITAL}(?:{CLOSED}(?:\s*,(?:\s*(?:and|or)\s)?|\s+(?:and|or)\s){AROUND}{CAPITAL}){{,7}}"
 RULED_OUT = re.compile(
-    rf"{NOT}\s+(?:(?:be|option|answer|choice|letter)\s+)?{AROUND}{CAPITAL}"
-    rf"|{CAPITAL}[)\]*\"'”`]*\s+(?:is|are|was|can|would|does)\s*(?:n['’]t|not\b|wrong\b|incorrect\b|false\b|ruled\b)"
+    rf"{NOT}\s+(?:(?:be|options?|answers?|choices?|letters?)\s+)?{AROUND}{BOTH}"
+    rf"|{SEVERAL}{CLOSED}\s+(?:is|are|was|were|can|would|do|does)\s*"
+    r"(?:n['’]t|not\b|wrong\b|incorrect\b|false\b|ruled\b|excluded\b)"
 )
 # A before a small letter or a digit is an article, but before these words and after `option`
 LETTER = re.compile(

@@ -13,6 +13,7 @@ from longvpo.evaluation.ask import Asked, gallery
 from longvpo.evaluation.intervals import accuracy_interval, against
 from longvpo.evaluation.judge import Marks
 from longvpo.evaluation.scoring import CHOOSE, chance
+from longvpo.io.private import cut
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import SCORINGS, ScoringSection
 from longvpo.recipe.prompts import GRADE
@@ -103,7 +104,7 @@ def scored(asked: list[Asked], marks: Marks, section: ScoringSection, judge: str
         found |= {"letters": section.letters, "choose": CHOOSE}
     if judge:
         unreadable = {name: sum(not mark.readable for mark in some) for name, some in marks.items()}
-        found["judge"] = {"model": judge, "prompt": GRADE, "unreadable": unreadable}
+        found["judge"] = {"model": cut(judge), "prompt": GRADE, "unreadable": unreadable}
     known = [share for one in asked if (share := chance(one.exam)) is not None]
     guessed = {"chance": round(100 * sum(known) / len(known), 1)} if len(known) == len(asked) else {}
     return {"scoring": found, **guessed}

@@ -23,7 +23,7 @@ from longvpo.recipe.evaluation import LETTERS, SCORINGS, Scoring, ScoringSection
 CHOOSE = "Answer with the option's letter from the given choices directly."
 COLUMNS = ("scoring", "options", "task")  # a table may have these beside question and answer
 NOTHING_TO_CHOOSE = "no other video of its task has another answer: give it `options`"
-LOOKED_AT = 500  # other questions among whose answers options are searched
+LOOKED_AT = 200  # other questions among whose answers options are searched
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ def with_options(asked: Sequence[Question], about: Sequence[str], number: int, s
         true = one.answers[int(rng.integers(len(one.answers)))]
         others: list[str] = []
         if normalise(true) in ("yes", "no"):
-            others = ["no" if normalise(true) == "yes" else "yes"]
+            other = true.lower().replace(*(("yes", "no") if normalise(true) == "yes" else ("no", "yes")))
+            others = [other.capitalize() if true[0].isupper() else other]  # written alike, or that tells them apart
         else:
             drawn = rng.permutation(len(asked))[:LOOKED_AT]
             alike = [len(texts[index] & texts[other]) / max(len(texts[index] | texts[other]), 1) for other in drawn]

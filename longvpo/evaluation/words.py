@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ NEGATING = {
     *("not", "no", "never", "neither", "nor", "without", "non", "0", "nobody", "nothing", "hardly"),
     *("than", "instead", "unlike", "except", "opposed", "if", "whether", "least"),
 }
+NEAR = 8  # words around an answer that may rule it out or list it
 REACH = 3  # words from a negation to what it rules out
 WRONG = {"not", "wrong", "incorrect", "false"}
 BEING = {"is", "was", "are", "were"}
@@ -91,8 +93,13 @@ def contains(said: str, answers: tuple[str, ...]) -> bool:
 
 def stands_in(part: str, text: str) -> bool:
     """Whether the words of one text stand in another, whatever that says of them."""
-    short, long = ([word.text for word in words(one)] for one in (part, text))
+    short, long = _texts(part), _texts(text)
     return any(long[start : start + len(short)] == short for start in range(len(long) - len(short) + 1))
+
+
+@lru_cache(10_000)
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(word.text for word in words(text))
 
 
 def overlap(one: str, other: str) -> bool:
@@ -194,33 +201,38 @@ def _no_number(said: list[Word], start: int, end: int) -> bool:
     return bool(around[0] & NOT_ONE or around[1] & {"of", "another"})
 
 
-def _clause(said: list[Word]) -> list[str]:
+def _around(said: list[Word], start: int, end: int) -> tuple[list[str], list[str]]:
+    """Some words before a place, the nearest first, and some after it."""
+    before = [one.text for one in said[max(start - NEAR, 0) : start]]
+    return before[::-1], [one.text for one in said[end : end + NEAR]]
+
+
+def _clause(texts: list[str]) -> list[str]:
     """The words up to the end of a clause."""
-    texts = [one.text for one in said]
     return texts[: next((place for place, text in enumerate(texts) if text in BREAKS), len(texts))]
 
 
 def _ruled_out(said: list[Word], start: int, end: int) -> bool:
-    before, after = _clause(said[:start][::-1])[:REACH], _clause(said[end:])
+    before, after = map(_clause, _around(said, start, end))
     after = after[1:] if after and after[0] in BEING else after
-    return bool(NEGATING.intersection(before) or WRONG.intersection(after[:1]))
+    return bool(NEGATING.intersection(before[:REACH]) or WRONG.intersection(after[:1]))
 
 
 def _listed(said: list[Word], start: int, end: int) -> bool:
     """Whether the words from `start` to `end` are one of several things that a reply names side by side."""
-    texts = [one.text for one in said]
-    before, after = texts[:start][::-1], texts[end:]
-    if JOINING.intersection(before[:1]) or "or" in _clause(said[:start][::-1])[:2] or "or" in _clause(said[end:])[:3]:
+    before, after = _around(said, start, end)
+    if JOINING.intersection(before[:1]) or "or" in _clause(before)[:2] or "or" in _clause(after)[:3]:
         return True
     if before[:1] == [COMMA]:
-        item, ends = _clause(said[: start - 1][::-1]), not after or after[0] in BREAKS | JOINING
+        item, ends = _clause(before[1:]), not after or after[0] in BREAKS | JOINING
         if item and item[0] not in ASIDES and (ends or len(item) == 1):
             return True
-    comma, rest = after[:1] == [COMMA], after[1:] if after[:1] == [COMMA] else after
+    comma = after[:1] == [COMMA]
+    rest = after[comma:]
     joined = rest[:1] == ["and"]
     if comma and rest[:1] in (["or"], ["nor"]):
         return True
-    item = _clause(said[len(said) - len(rest) + joined :])
+    item = _clause(rest[joined:])
     longest = 2 if joined else 1
     short = 0 < len(item) <= longest or bool(JOINING.intersection(item[1 : longest + 1]))
     return (comma or joined) and short and item[0] not in ASIDES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from support.replies import CASES, Case
 
@@ -58,6 +60,15 @@ def test_a_small_letter(form: str) -> None:
         ("It's a D-shaped ring", None),
         ("e.g. c", None),
         ("I ruled out A, B and D.", None),
+        ("I would rule out A and B, so C", 2),
+        ("The answer is C. Options A and B are incorrect, and D does not fit either.", 2),
+        ("C. A, B and D are not seen.", 2),
+        ("B, not A or C.", 1),
+        ("It's not A, B is right.", 1),
+        ("A and B are right.", None),
+        ("Option A isn't right, option B is.", 1),
+        ("Both B and C are shown", None),
+        ("The answer cannot be A.", None),
         ("C. The ring is green in the first frames, and sand at the end.", 2),
         ("C. green", None),
         ("(C) sand", 2),
@@ -67,6 +78,13 @@ def test_a_small_letter(form: str) -> None:
 )
 def test_letters_and_words(reply: str, place: int | None) -> None:
     assert option_of(reply, OPTIONS) == place
+
+
+def test_odd_replies_are_read_at_once() -> None:
+    for odd in ("A, ", "A and ", "A ", "(", "not ", "answer to ", "answer to the ", "(A) ", "* ", " "):
+        started = time.process_time()
+        assert option_of(odd * 1000, OPTIONS) in (None, 0)
+        assert time.process_time() - started < 1
 
 
 def test_letters_end_where_options_do() -> None:

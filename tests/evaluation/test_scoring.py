@@ -94,7 +94,7 @@ def test_options_leave_out_what_may_be_right_too() -> None:
 def test_few_answers_make_few_options() -> None:
     asked = [ExamQuestion("is it open?", (said,), scoring="choice") for said in ("yes", "No.", "yes")]
     found = [set(one.options) for one in with_options(asked, list("abc"), 4, 0)]
-    assert found == [{"yes", "no"}, {"yes", "No."}, {"yes", "no"}]
+    assert found == [{"yes", "no"}, {"Yes.", "No."}, {"yes", "no"}]
     alone = [ExamQuestion("who?", ("Ann",), scoring="choice"), ExamQuestion("who?", ("Ann",), scoring="choice")]
     assert [one.options for one in with_options(alone, list("ab"), 4, 0)] == [(), ()]
     given = ExamQuestion("who?", ("Ann",), scoring="choice", options=("Ann", "Bob"))
