@@ -67,6 +67,7 @@ def session(folder: Path, writer: Any, broken: tuple[str, float] | None = None, 
             raise VideoError(f"{clip['video']} is damaged")
         return np.zeros((4, 8, 8, 3), np.uint8)
 
+    frames_of.section = recipe.video  # type: ignore[attr-defined]
     return Session(recipe, writer, None, writer, None, Journal(folder), frames_of)  # type: ignore[arg-type]
 
 
