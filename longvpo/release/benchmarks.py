@@ -169,14 +169,15 @@ def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, A
 
 
 def _interval(row: dict[str, Any], sides: dict[str, Any]) -> float | None:
-    """Half of the 95 % interval of the change in points, as if base and adapter were asked different questions.
-
-    They were asked the same, which lmms-eval's results do not tell question by question: the true one is narrower.
+    """Half of the 95 % interval of the change in points (Agresti's and Caffo's), as if base and adapter had been asked
+    different questions. They were asked the same, of which lmms-eval's results say only the sum: the true one is
+    narrower.
     """
     if not row["percent"] or None in sides.values():
         return None
-    shares = [side["value"] / 100 for side in sides.values()]
-    return round(196 * math.sqrt(sum(share * (1 - share) for share in shares) / row["questions"]), 1)
+    asked = row["questions"] + 2
+    shares = [(side["value"] / 100 * row["questions"] + 1) / asked for side in sides.values()]
+    return round(196 * math.sqrt(sum(share * (1 - share) for share in shares) / asked), 1)
 
 
 def _order(task: str) -> int:

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lmms_stub import Instance, install
+from support.world import TINY
 
+from longvpo.errors import LongVPOError
 from longvpo.evaluation.benchmarks import measure
 from longvpo.evaluation.run import evaluate
-from longvpo.io.files import write_text
+from longvpo.io.files import file_hash, write_text
 from longvpo.io.records import read_record
+from longvpo.io.weights import ADAPTER_WEIGHTS
+from longvpo.models.load import load_model
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, find_recipe, load_recipe
 from longvpo.release.benchmarks import found_in, read_benchmarks
 
 LMMS = os.environ.get("LONGVPO_LMMS_PYTHON")
-pytestmark = pytest.mark.skipif(
+needs_lmms_eval = pytest.mark.skipif(
     not LMMS, reason="LONGVPO_LMMS_PYTHON names no python of an environment with lmms-eval and longvpo"
 )
 QUESTIONS = 17  # odd: two processes have unequal shares
@@ -118,6 +123,7 @@ def samples(folder: Path) -> dict[tuple[str, int], Any]:
     return found
 
 
+@needs_lmms_eval
 def test_scores_are_those_that_we_count(
     recipe: EvaluateRecipe, questions: Path, trained: Path, tmp_path: Path
 ) -> None:
@@ -150,3 +156,69 @@ def test_scores_are_those_that_we_count(
     assert samples(found / "adapter") == answers
     again = read_benchmarks(found_in(found), facts, training)["rows"]
     assert [row["adapter"] for row in again] == [row["adapter"] for row in rows.values()]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter that changes nothing."""
+    from peft import LoraConfig, get_peft_model
+
+    folder = tmp_path_factory.mktemp("untrained") / "adapter"
+    adapted = get_peft_model(load_model(TINY), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    adapted.peft_config["default"].base_model_name_or_path = "tiny"
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    return folder
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_documents_are_answered_in_their_order(
+    kept: bool, test_world: Path, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class alone, with a few names in the place of lmms-eval."""
+    module = install(monkeypatch)
+    rows = [json.loads(row) for row in (test_world / "metadata.jsonl").read_text().splitlines()[:6]]
+
+    def messages(row: dict[str, Any]) -> list[dict[str, Any]]:
+        video = {"type": "video", "url": str(test_world / row["file_name"])}
+        return [{"role": "user", "content": [video, {"type": "text", "text": row["question"]}]}]
+
+    journal = {"journal": str(tmp_path / "journal")} if kept else {}
+    model = module.LongVPO("tiny", str(untrained), batch_size="4", frames=16, quantization="null", **journal)
+    model.task_dict = {"local": {"test": rows}}
+    limits = [6, 1, 6, 6, 1, 6]
+    requests = [
+        Instance(("", messages, {"max_new_tokens": limit, "until": [" "]}, place, "local", "test"))
+        for place, limit in enumerate(limits)
+    ]
+    answers = model.generate_until(requests)
+    assert [one.text for one in answers] == [row["answer"].split()[0] for row in rows]
+    assert [one.token_counts.output_tokens == 1 for one in answers] == [limit == 1 for limit in limits]
+    said = model.batch_sizes["longvpo"]
+    weights = file_hash(untrained / ADAPTER_WEIGHTS)
+    assert (said["model"], said["adapter"], said["lmms_eval"]) == ("tiny@main", weights, "lmms-eval's")
+    assert (said["frames"], said["quantization"], said["processes"]) == (16, None, 1)
+    for ask in (model.loglikelihood, model.generate_until_multi_round):
+        with pytest.raises(LongVPOError, match=r"^local "):
+            ask(requests)
+    model.clean()
+    assert model.writer is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"batch_size": "auto"}, "longvpo tries no batch sizes: give --batch_size a number"),
+        ({"batch_size": "4", "max_batch_size": 8}, "longvpo tries no batch sizes"),
+        ({"frame": 4}, "unknown model argument frame (did you mean frames?)"),
+        ({"device": "tpu"}, "longvpo runs on cpu: leave --device out"),
+        ({"adapter": "/no/where"}, "no such folder: /no/where"),
+    ],
+)
+def test_a_mistake_is_told_before_a_weight_is_loaded(
+    arguments: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = install(monkeypatch)
+    monkeypatch.setattr("longvpo.models.local.load_model", lambda *_: pytest.fail("loaded"))
+    with pytest.raises(LongVPOError) as refused:
+        module.LongVPO("tiny", **arguments)
+    assert says in str(refused.value)
