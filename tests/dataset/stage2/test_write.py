@@ -65,6 +65,10 @@ def reasoned(tmp_path: Path, oracle: Oracle, judge: bool = True, **values: Any) 
     recipe = load_recipe(DatasetRecipe, "tiny/dataset")
     from longvpo.models.embed import Embedder
 
+    def frames_of(clip: dict[str, Any]) -> np.ndarray:
+        return np.zeros((4, 8, 8, 3), np.uint8)
+
+    frames_of.section = recipe.video  # type: ignore[attr-defined]
     session = Session(
         recipe,
         oracle,
@@ -72,7 +76,7 @@ def reasoned(tmp_path: Path, oracle: Oracle, judge: bool = True, **values: Any) 
         oracle,
         Embedder(recipe.filters),
         Journal(tmp_path / "journal"),
-        lambda clip: np.zeros((4, 8, 8, 3), np.uint8),  # type: ignore[arg-type]
+        frames_of,  # type: ignore[arg-type]
     )
     draft = Reasoning(0, 7, scenes(8), "pair")
     write([draft], Asked(), session, section(**values), Counter())
