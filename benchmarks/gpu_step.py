@@ -40,13 +40,14 @@ from datasets import Dataset
 from peft import LoraConfig
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from longvpo.models.counting import RowLength
+from longvpo.models.memory import Skeleton
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.arguments import training_arguments
 from longvpo.training.arithmetic import Arithmetic
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.counting import RowLength
-from longvpo.training.memory import Skeleton, step_memory
+from longvpo.training.memory import step_memory
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 
 CUDA = torch.cuda.is_available()

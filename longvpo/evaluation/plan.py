@@ -14,7 +14,10 @@ from longvpo.evaluation.exam import check_sources, read_questions_of_clips, sour
 from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.preference import read_held_out
 from longvpo.io.home import at_home
-from longvpo.models.load import check_id, check_model
+from longvpo.models.batches import FRAMES
+from longvpo.models.counting import video_row
+from longvpo.models.load import check_id, check_model, load_processor
+from longvpo.models.memory import gigabytes, question_memory, skeleton_of
 from longvpo.models.named import check_writer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import recipe_hash
@@ -46,14 +49,19 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
     grid, dropped = recipe.grid, list[Dropped]()
     questions: dict[str, Any] = {"needle": {str(number): grid.depths * grid.questions for number in grid.clips}}
     longest = [recipe.video.max_frames] * max(grid.clips)
+    sizes, prompts = [(0, 0)], [""]  # of frames: height and width
     if recipe.source.dataset is None:  # else its videos would be fetched
-        clips, _, dropped = read_questions_of_clips(recipe)
+        clips, by_id, dropped = read_questions_of_clips(recipe)
         longest = sorted((frames_of.count(clip.reference) for clip in clips), reverse=True)
+        sizes = [frames_of.size(clip.reference) for clip in clips]
+        prompts = [one.prompt for one in by_id.values()]
     frames: dict[str, Any] = {"needle": {str(number): sum(longest[:number]) for number in grid.clips}}
     if recipe.multi:
         asked, unusable = read_questions(recipe.multi, frames_of, recipe.scoring, decode=False)
         questions["multi"] = dict(Counter(one.group for one in asked))
         frames["multi"] = max(one.frames for one in asked)
+        sizes += [frames_of.size(one.clip.reference) for one in asked]
+        prompts += [one.prompt for one in asked]
         dropped = [*dropped, *unusable]
     if recipe.triplets and not Path(recipe.triplets.dataset).is_dir():
         questions["triplets"] = "on the Hub, not fetched"
@@ -62,6 +70,8 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         counts = [sum(held.frames_of.count(clip) for clip in row["context"]) for row in held.rows]
         questions["triplets"] = dict(Counter(held.configs))
         frames["triplets"] = min(max(counts), recipe.triplets.frame_budget or max(counts))
+    most = max(*frames["needle"].values(), *(count for name, count in frames.items() if name != "needle"), 0)
+    height, width = max(sizes, key=lambda size: size[0] * size[1])
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
@@ -77,7 +87,25 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         "dropped": len(dropped),
         "batch_size": recipe.batch_size,
         "max_new_tokens": recipe.max_new_tokens,
-        "memory": "not estimated: a training step on such contexts takes more; `longvpo train --dry-run` estimates it",
+    } | _memory(recipe, most, (width, height), max(prompts, key=len))
+
+
+def _memory(recipe: EvaluateRecipe, frames: int, size: tuple[int, int], prompt: str) -> dict[str, Any]:
+    """Tokens of the longest question, how many are answered together, and the memory that they ask for, in GB of 10^9
+    bytes; or, under `memory`, one sentence on why there is no estimate."""
+    if not all(size):
+        return {"memory": "not estimated: the videos of a dataset are not fetched"}
+    try:
+        processor, skeleton = load_processor(recipe.base), skeleton_of(recipe.base)
+    except LongVPOError as error:
+        return {"memory": f"not estimated: {error}"}
+    row = video_row(processor, frames, size, recipe.video.fps, prompt)
+    together = max(min(recipe.batch_size, recipe.batch_size * FRAMES // frames), 1)
+    parts = question_memory(skeleton, recipe.base, together * row.tokens, together * row.pixels)
+    return {
+        "tokens_longest": row.tokens,
+        "answered_together": together,
+        "memory_gb_estimate": {part: gigabytes(count) for part, count in parts.items()},
     }
 
 

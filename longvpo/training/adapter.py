@@ -11,21 +11,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from longvpo.errors import LongVPOError
-from longvpo.models.load import is_language, loading, model_path
+from longvpo.models.load import is_language
+from longvpo.models.memory import CONNECTOR, Skeleton, linear_layers, skeleton_of
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
-from longvpo.training.memory import CONNECTOR, Skeleton, linear_layers
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-
-
-def skeleton_of(base: ModelSection) -> Skeleton:
-    """A base without weights. Raises LongVPOError when its configuration cannot be had."""
-    from transformers import AutoConfig
-
-    with loading(base.model):
-        return Skeleton(AutoConfig.from_pretrained(model_path(base.model), revision=base.revision))
 
 
 def lora_config(section: LoraSection, base: ModelSection, skeleton: Skeleton | None = None) -> LoraConfig:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from longvpo.training.memory import Skeleton, blocks_of, linear_layers
+from longvpo.models.memory import Skeleton, blocks_of, linear_layers
 
 if TYPE_CHECKING:
-    from longvpo.training.counting import RowLength
+    from longvpo.models.counting import RowLength
 
 # dense bfloat16 operations a second, from NVIDIA's data sheets; of names that begin alike the longer one counts
 PEAKS = {

@@ -15,8 +15,8 @@ from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Sampler
 
 from longvpo.clips.triplets import places_of
+from longvpo.models.memory import skeleton_of
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.adapter import skeleton_of
 from longvpo.training.arithmetic import Arithmetic
 from longvpo.video.frames import ClipFrames
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from trl import DPOConfig
 
-    from longvpo.training.counting import RowLength
+    from longvpo.models.counting import RowLength
 
 
 class Dealer(Sampler[int]):

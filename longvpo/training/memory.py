@@ -37,34 +37,23 @@ other than AdamW in float32, and `training.bf16: false` over another dtype than 
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from longvpo.models.load import LANGUAGE
+from longvpo.models.memory import (
+    CONNECTOR,
+    Skeleton,
+    blocks_of,
+    features_taken,
+    linear_layers,
+    vision_bytes,
+    weight_bytes,
+)
 from longvpo.recipe.sections import ModelSection
 
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-# names under which families keep what maps features of the vision tower to the language model's width
-CONNECTOR = ("multi_modal_projector", "connector", "merger", "deepstack_merger_list")
 TILE = 2**23  # logits that are computed at once: 32 MB in float32
-
-
-class Skeleton:
-    """A base without weights: its modules by name, those of the language model apart."""
-
-    def __init__(self, config: Any) -> None:
-        import torch
-        from transformers import AutoModelForImageTextToText
-
-        with torch.device("meta"):
-            self.model = AutoModelForImageTextToText.from_config(config)
-        self.config, self.text = config, config.get_text_config()
-        modules = dict(self.model.named_modules())
-        # such as model.language_model.layers.0.self_attn.q_proj
-        self.language = {name: module for name, module in modules.items() if {*name.split(".")[:2]} & {*LANGUAGE}}
-        self.vision = {name: module for name, module in modules.items() if name not in self.language}
 
 
 def step_memory(
@@ -118,23 +107,10 @@ def step_memory(
     if kept:  # an adapter that lies there already may have some on the vision side, too
         parts["vision_kept"] = kept
     vision = round(pixels * encoded * vision_bytes(skeleton, b))
-    activations = tokens * (inputs + b * d * (1 + _features(skeleton))) + max(tokens * anew + mlp, head)
+    activations = tokens * (inputs + b * d * (1 + features_taken(skeleton))) + max(tokens * anew + mlp, head)
     activations += b * d * i * (base.quantization == "nf4")
     total = sum(parts.values()) + max(vision, activations - parts["pixels"])
     return parts | {"vision": vision, "activations": activations, "total": total}
-
-
-def weight_bytes(skeleton: Skeleton, base: ModelSection) -> int:
-    """Bytes of the frozen base; NF4's lookup tables, a kilobyte a layer, are left out."""
-    import torch
-
-    b = getattr(torch, base.dtype).itemsize
-    found: int = b * sum(parameter.numel() for parameter in skeleton.model.parameters())
-    if base.quantization == "nf4":
-        for module in linear_layers(skeleton.language).values():
-            n = module.weight.numel()
-            found += n // 2 + -(-n // 64) + 4 * -(-n // (64 * 256)) - b * n
-    return found
 
 
 def adapter_parameters(skeleton: Skeleton, lora: LoraConfig) -> int:
@@ -150,60 +126,19 @@ def adapted_layers(modules: dict[str, Any], lora: LoraConfig) -> dict[str, Any]:
     return {name: one for name, one in linear_layers(modules).items() if check_target_module_exists(lora, name)}
 
 
-class _Blocks(NamedTuple):
-    """The blocks of a vision side, by its modules' own widths."""
-
-    numbers: int  # in the pixels of a patch
-    v: int
-    w: int
-    m: int
-    number: int
-    rotary: bool
-
-
-def blocks_of(skeleton: Skeleton) -> _Blocks:
-    from torch.nn import Conv2d, Conv3d
-
-    patch = next(module for module in skeleton.vision.values() if isinstance(module, Conv2d | Conv3d))
-    v = patch.out_channels
-    shapes = Counter(tuple(module.weight.shape) for module in linear_layers(skeleton.vision).values())
-    # the pair of linear layers that widen and narrow again, in every block
-    w = max((out for out, into in shapes if out > into == v and (into, out) in shapes), default=v)
-    m = 1 + shapes[w, v] // max(shapes[v, w], 1)
-    rotary = any("rotary" in name for name in skeleton.vision)
-    return _Blocks(patch.weight[0].numel(), v, w, m, shapes[v, w], rotary)
-
-
-def vision_bytes(skeleton: Skeleton, b: int) -> float:
-    """Bytes at the vision side's peak, for each number in the pixels."""
-    numbers, v, w, m, _, rotary = blocks_of(skeleton)
-    return b + b * max(m * w + 6 * v, (20 if rotary else 8) * v) / numbers
-
-
 def vision_kept(skeleton: Skeleton, lora: LoraConfig, b: int, checkpointing: bool) -> float:
     """Bytes that autograd keeps of the vision side, for each number in the pixels; 0 where it has no adapter."""
     adapted = adapted_layers(skeleton.vision, lora)
     if not adapted:
         return 0.0
     numbers, v, w, m, number, rotary = blocks_of(skeleton)
-    leads = 4 * b * v * _features(skeleton)
+    leads = 4 * b * v * features_taken(skeleton)
     if not any(map(_in_block, adapted)):
         return leads / numbers
     block = b * (8 * v + 2 * (m - 1) * w + 3 * v * rotary + lora.r * len(adapted) / number) + 6 * v * (b < 4)
     return (leads + number * (b * v if checkpointing else block)) / numbers
 
 
-def _features(skeleton: Skeleton) -> int:
-    """Layers of the language model that take features: some models (Qwen3-VL) feed later ones too."""
-    return 1 + len(getattr(skeleton.config.vision_config, "deepstack_visual_indexes", ()))
-
-
 def _in_block(name: str) -> bool:
     """Whether a layer is one of the vision tower's, and not of what leads from it to the language model."""
     return not {*name.split(".")} & {*CONNECTOR}
-
-
-def linear_layers(modules: dict[str, Any]) -> dict[str, Any]:
-    from torch.nn import Linear
-
-    return {name: module for name, module in modules.items() if isinstance(module, Linear)}

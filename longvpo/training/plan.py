@@ -11,12 +11,13 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from longvpo.errors import LongVPOError
+from longvpo.models.counting import video_row
 from longvpo.models.load import check_model, load_processor
+from longvpo.models.memory import gigabytes, skeleton_of
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.adapter import lora_config, skeleton_of
+from longvpo.training.adapter import lora_config
 from longvpo.training.arguments import steps_of, training_arguments
-from longvpo.training.counting import video_row
 from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.memory import step_memory
 from longvpo.training.rows import check_mix
@@ -144,8 +145,3 @@ def estimate(
         "tokens_a_frame": round(row.video / row.frames, 1),
         "memory_gb_estimate": memory,
     }
-
-
-def gigabytes(count: int) -> float:
-    """Gigabytes of 10^9 bytes, to three digits."""
-    return float(f"{count / 1e9:.3g}")

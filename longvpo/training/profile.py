@@ -18,13 +18,13 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from longvpo.errors import LongVPOError
+from longvpo.models.counting import RowLength
 from longvpo.models.load import load_processor
+from longvpo.models.memory import skeleton_of
 from longvpo.recipe.training import TrainRecipe
 from longvpo.release.provenance import hardware
-from longvpo.training.adapter import skeleton_of
 from longvpo.training.arguments import refusals, steps_of, training_arguments
 from longvpo.training.arithmetic import Arithmetic, peak_of
-from longvpo.training.counting import RowLength
 from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.plan import estimate
 from longvpo.training.processes import check_processes

@@ -30,6 +30,7 @@ from longvpo.io.disk import writing
 from longvpo.io.files import PROVENANCE, as_json, file_hash, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
+from longvpo.models.counting import RowLength
 from longvpo.models.load import check_model, load_model, load_processor
 from longvpo.models.revision import about_base, commit_of
 from longvpo.recipe.file import dump_recipe, recipe_hash
@@ -48,7 +49,6 @@ from longvpo.training.checkpoints import (
     last_checkpoint,
 )
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.counting import RowLength
 from longvpo.training.dealing import row_costs
 from longvpo.training.held_out import about_evaluation, told, train_and_eval_rows
 from longvpo.training.plan import config_counts, spread

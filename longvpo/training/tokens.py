@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from longvpo.errors import LongVPOError
 from longvpo.io.files import text_hash
 from longvpo.io.remembered import kept_under
+from longvpo.models.counting import RowLength, video_row, video_rows, writes_times
+from longvpo.models.memory import linear_layers, skeleton_of
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, described, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
-from longvpo.training.adapter import check_kept_features, lora_config, skeleton_of
-from longvpo.training.counting import RowLength, video_row, video_rows, writes_times
-from longvpo.training.memory import adapted_layers, linear_layers
+from longvpo.training.adapter import check_kept_features, lora_config
+from longvpo.training.memory import adapted_layers
 from longvpo.video.frames import ClipFrames, sample_times, scaled_size
 from longvpo.video.joined import at_rate, canvas, shown
 

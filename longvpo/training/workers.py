@@ -15,7 +15,7 @@ from typing import Any
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError, say
-from longvpo.training.counting import RowLength
+from longvpo.models.counting import RowLength
 from longvpo.video.extent import cores
 
 MOST = 16  # workers of one process: a step takes a second or more, and they read some hundred frames in that time

@@ -37,9 +37,15 @@ def test_a_dry_run_says_what_would_be_asked(
     assert plan["frames_longest"]["multi"] == 5 * 4
     assert plan["frames_longest"]["triplets"] == 8 * 4
     assert plan["models"] == 3
+    assert plan["answered_together"] == 20, "of 32 frames each"
+    assert plan["tokens_longest"] > 32
+    memory = plan["memory_gb_estimate"]
+    assert memory["total"] >= memory["weights"] + memory["cache"] > 0
     assert plan["adapters"]["me/other@v2"] == "on the Hub, not fetched"
     assert len(plan["adapters"]["mine"]) == 12
     with pytest.raises(LongVPOError, match="holds no adapter"):
         plan_evaluation(recipe, {"mine": str(tmp_path)})
     with pytest.raises(LongVPOError, match="no such folder: /no/where"):
         plan_evaluation(recipe, {"mine": "/no/where"})
+    away = load_recipe(EvaluateRecipe, "internvl3-1b/evaluate", [*overrides[:2], "multi=null"])
+    assert plan_evaluation(away)["memory"].startswith("not estimated: cannot load OpenGVLab/InternVL3-1B-hf")

@@ -8,8 +8,8 @@ import pytest
 from support.released import RELEASED, table
 from support.world import ROOT
 
+from longvpo.models.counting import video_row
 from longvpo.recipe.file import builtin_recipes
-from longvpo.training.counting import video_row
 
 
 def test_the_page_of_the_recipes_says_what_is_computed() -> None:

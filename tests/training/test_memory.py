@@ -20,11 +20,12 @@ from support.world import ROOT
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
 
+from longvpo.models.counting import video_row
 from longvpo.models.load import load_model
+from longvpo.models.memory import Skeleton, weight_bytes
 from longvpo.recipe.sections import ModelSection
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.counting import video_row
-from longvpo.training.memory import Skeleton, adapter_parameters, step_memory, weight_bytes
+from longvpo.training.memory import adapter_parameters, step_memory
 from longvpo.training.run import training_arguments
 from longvpo.training.step.packing import install, pack
 from longvpo.training.step.trainer import AnchoredDPOTrainer

@@ -12,13 +12,14 @@ from support.families import FAMILIES
 from support.live import Live
 from support.trainers import QUESTION
 
+from longvpo.models.counting import video_row
 from longvpo.models.encode import encode
+from longvpo.models.memory import Skeleton, vision_bytes
 from longvpo.models.pixels import Pixels
 from longvpo.recipe.sections import ModelSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.adapter import lora_config
-from longvpo.training.counting import video_row
-from longvpo.training.memory import Skeleton, vision_bytes, vision_kept
+from longvpo.training.memory import vision_kept
 from longvpo.training.step.vision import Vision
 from longvpo.video.joined import at_rate
 

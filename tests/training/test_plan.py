@@ -11,8 +11,8 @@ import yaml
 from support.trainers import lora, train_recipe
 
 from longvpo import cli
+from longvpo.models.counting import video_row
 from longvpo.models.load import load_processor
-from longvpo.training.counting import video_row
 from longvpo.training.plan import estimate, plan_training
 from longvpo.training.rows import training_rows
 from longvpo.training.tokens import row_lengths

@@ -10,9 +10,9 @@ import pytest
 from support.commands import Capture, run
 from support.families import FAMILIES
 
+from longvpo.models.counting import RowLength
+from longvpo.models.memory import Skeleton
 from longvpo.training.arithmetic import Arithmetic, peak_of
-from longvpo.training.counting import RowLength
-from longvpo.training.memory import Skeleton
 from longvpo.training.profile import PHASES
 from longvpo.training.step.phases import phase, recording
 

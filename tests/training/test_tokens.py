@@ -12,12 +12,12 @@ from support.families import FAMILIES
 from support.trainers import QUESTION, train_recipe
 
 from longvpo.errors import LongVPOError
+from longvpo.models.counting import RowLength, video_row
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training import tokens
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.counting import RowLength, video_row
 from longvpo.training.rows import training_rows
 from longvpo.training.step.packing import pack
 from longvpo.training.tokens import check_budget, longest, picture_size, row_lengths

@@ -11,9 +11,9 @@ import torch
 from support.trainers import make_trainer
 
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.models.counting import RowLength
 from longvpo.training import workers
 from longvpo.training.arguments import training_arguments
-from longvpo.training.counting import RowLength
 from longvpo.training.workers import reading, set_workers, workers_of
 
 ROW = RowLength(128, (796, 448), 128 * 3 * 448 * 448, 32_000, 33_000)

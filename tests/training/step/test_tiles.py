@@ -14,9 +14,10 @@ from support.trainers import difference, lora, make_trainer, step, train_recipe
 
 from longvpo.errors import LongVPOError
 from longvpo.models.load import load_processor
+from longvpo.models.memory import Skeleton
 from longvpo.recipe.sections import ModelSection
 from longvpo.training.arguments import training_arguments
-from longvpo.training.memory import Skeleton, step_memory
+from longvpo.training.memory import step_memory
 from longvpo.training.plan import plan_training
 from longvpo.training.rows import training_rows
 from longvpo.training.run import make_trainer as trainer_of

@@ -19,12 +19,12 @@ from transformers import AutoModelForImageTextToText
 import longvpo
 from longvpo.errors import LongVPOError
 from longvpo.models.load import is_language, load_model, load_processor
+from longvpo.models.memory import Skeleton
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import LoraSection, TrainRecipe
 from longvpo.training.adapter import lora_config
 from longvpo.training.arguments import training_arguments
 from longvpo.training.collator import AnchoredCollator
-from longvpo.training.memory import Skeleton
 from longvpo.training.merge import merge
 from longvpo.training.run import train
 from longvpo.training.start import starting_adapter

@@ -32,14 +32,14 @@ Numbers = tuple[int, ...]
 
 
 class RowLength(NamedTuple):
-    """One triplet as it is trained on: its prompt with the video, chosen and rejected, one after another."""
+    """A row as a model sees it: a prompt with its video, and after it answers, if any."""
 
     frames: int
     size: Size  # width and height of the frames, in pixels
     pixels: int  # numbers that the processor makes of them
     video: int  # tokens of the frames, and of what is written between them
     tokens: int  # all of the row's
-    answers: int = 0  # tokens of chosen and rejected
+    answers: int = 0  # tokens of all answers
 
 
 def video_row(processor: Any, frames: int, size: Size, fps: float, question: str = "") -> RowLength:

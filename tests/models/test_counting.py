@@ -10,9 +10,9 @@ import pytest
 import torch
 from support.families import FAMILIES
 
+from longvpo.models import counting
+from longvpo.models.counting import RowLength, filled, video_rows
 from longvpo.models.encode import encode, encode_texts
-from longvpo.training import counting
-from longvpo.training.counting import RowLength, filled, video_rows
 from longvpo.video.joined import Shown, at_rate, shown
 
 SIZES = [(64, 64), (96, 96), (150, 70), (320, 180), (448, 448)]
