@@ -108,7 +108,7 @@ def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:
     """Lines of a shell as one JSON object, or as they are to be typed, with a word on each group of them."""
     if as_json:
         return print(json.dumps(lines))
-    for about, group in lines.items():
+    for about, group in ((about, group) for about, group in lines.items() if group):
         say(f"# {about}")
         print("\n".join(group), flush=True)
 

@@ -5,6 +5,7 @@ lmms-eval wants older versions of some packages than longvpo, so it has an envir
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.evaluation.adapters import split
 from longvpo.evaluation.asked import SECTIONS, as_asked
 from longvpo.io.files import PACKAGE
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.training import TrainRecipe
 from longvpo.release.benchmarks import BENCHMARKS
 
 HARNESS = "lmms-eval==0.7.3"
@@ -26,13 +29,13 @@ def measure(
 
     Args:
         recipe: of an evaluation or a training.
-        overrides: values of the recipe; those of its base and its frames are passed on.
+        overrides: values of the recipe, of which those of its base and its frames are passed on.
         names: of benchmarks as lmms-eval has them, with commas between them; `all` for the six of the cards.
         adapters: folders, or repositories of the Hub as ID or ID@REVISION, by name.
         output: folder for all that lmms-eval writes; None: one with the recipe's name.
 
     Raises:
-        LongVPOError: there is no such benchmark, or lmms-eval could not read a value.
+        LongVPOError: there is no such benchmark or key, or lmms-eval could not read a value.
     """
     known = [one.task for one in BENCHMARKS]
     tasks = known if names == ALL else [name.strip() for name in names.split(",")]
@@ -41,7 +44,7 @@ def measure(
         raise LongVPOError(
             f"no benchmark {unknown[0]}{did_you_mean(unknown[0], known)}: give {ALL}, or some of {', '.join(known)}"
         )
-    said = [one for one in overrides if one.startswith(SECTIONS)]
+    said = _passed_on(overrides)
     asked = as_asked(recipe, said)
     folder = output or Path(f"{asked.name}-benchmarks")
     models: dict[str, list[str]] = {"base": []} | {name: _adapter(one) for name, one in adapters.items()}
@@ -56,7 +59,21 @@ def measure(
             _lmms_eval([f"recipe={recipe}", *said, *more], tasks, asked.batch_size, folder, name)
             for name, more in models.items()
         ],
+        "then, for the card": [
+            _line("longvpo", "push", one, "--results", folder) for one in adapters.values() if Path(one).is_dir()
+        ],
     }
+
+
+def _passed_on(overrides: Sequence[str]) -> list[str]:
+    """The overrides that decide an answer; others of a recipe, such as its sources, do not."""
+    known = [*EvaluateRecipe.model_fields, *TrainRecipe.model_fields]
+    keys = [re.split(r"[.=]", one, maxsplit=1)[0] for one in overrides]
+    unknown = next((key for key in keys if key not in known), None)
+    if unknown is not None:
+        raise LongVPOError(f"unknown key {unknown}{did_you_mean(unknown, known)}")
+    as_video = [one.replace("frame_budget=", "video.max_frames=", 1) for one in overrides]
+    return [one for one in as_video if one.startswith(SECTIONS)]
 
 
 def _adapter(given: str) -> list[str]:

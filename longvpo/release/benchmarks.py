@@ -115,23 +115,24 @@ def _asked(file: Path, results: Record) -> dict[str, Any]:
 
 def _benchmarks(results: Record) -> list[Benchmark]:
     """Those that have a score in these results: ours, a group only with all of its parts, and tasks of others."""
-    scores = results["results"].keys()
-    ours = [one for one in BENCHMARKS if set(one.parts or (one.task,)) <= scores]
+    scores = results["results"]
+    ours = [one for one in BENCHMARKS if set(one.parts or (one.task,)) <= scores.keys()]
     groups = {name for name, parts in results["group_subtasks"].items() if parts}
     known = groups.union(*((one.task, *one.parts) for one in BENCHMARKS))
-    return ours + [Benchmark(task, task) for task in scores - known]
+    return ours + [Benchmark(task, task) for task in scores.keys() - known if _numbers(scores[task])]
 
 
 def _row(benchmark: Benchmark, results: Record, asked: dict[str, Any]) -> dict[str, Any]:
     """A benchmark's score in these results, and all that decided it."""
     tasks = benchmark.parts or (benchmark.task,)
-    metric = benchmark.metric or _first_metric(results["results"][benchmark.task])
-    values = [results["results"][task][f"{metric},none"] for task in tasks]
+    scores = [results["results"][task] for task in tasks]
+    metric = f"{benchmark.metric},none" if benchmark.metric else _numbers(scores[0])[0]
+    values = [one[metric] for one in scores]
     counts = [results["n-samples"][task] for task in tasks]
     return {
         "task": benchmark.task,
         "title": benchmark.title,
-        "metric": metric,
+        "metric": metric.removesuffix(",none"),
         "percent": bool(benchmark.metric),
         "questions": sum(count["effective"] for count in counts),
         "of": sum(count["original"] for count in counts),
@@ -142,13 +143,13 @@ def _row(benchmark: Benchmark, results: Record, asked: dict[str, Any]) -> dict[s
     }
 
 
-def _first_metric(scores: dict[str, Any]) -> str:
-    """A task's first number that is no error of another."""
-    return next(
-        name.partition(",")[0]
+def _numbers(scores: dict[str, Any]) -> list[str]:
+    """The names of a task's numbers that are no errors of others."""
+    return [
+        name
         for name, value in scores.items()
         if "," in name and "stderr" not in name and isinstance(value, int | float)
-    )
+    ]
 
 
 def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, Any]:

@@ -31,9 +31,13 @@ def test_the_commands_are_complete_and_nothing_runs(
     code = run(monkeypatch, "evaluate", "internvl3-8b/stage1", "--benchmarks", "all", *adapters)
     printed = capsys.readouterr()
     assert code == 0, printed.err
-    first, second, *lines = printed.out.splitlines()
+    first, second, *lines, last = printed.out.splitlines()
     assert first == "pip install lmms-eval==0.7.3 'filelock<4'"
     assert shlex.split(second) == ["pip", "install", str(ROOT)]
+    results = "internvl3-8b-stage1-benchmarks"
+    assert shlex.split(last) == ["longvpo", "push", "here/stage 1", "--results", results], (
+        "what is on the Hub is there"
+    )
     recipe, journal = "recipe=internvl3-8b/stage1", "journal=internvl3-8b-stage1-benchmarks/journal"
     hub = "alice/stage2@v0.1.0"
     wanted = {"base": "", "stage 1": "adapter=here/stage 1,", hub: "adapter=alice/stage2,adapter_revision=v0.1.0,"}
@@ -54,10 +58,16 @@ def test_the_commands_are_complete_and_nothing_runs(
 def test_values_of_base_and_frames_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     said = ["base.dtype=bfloat16", "video.max_frames=512", "source.folder=clips", "--output", "found", "--json"]
     assert run(monkeypatch, "evaluate", "tiny", "--benchmarks", "mvbench, lvbench", *said) == 0
-    _, (line,) = json.loads(capsys.readouterr().out).values()
+    _, (line,), _ = json.loads(capsys.readouterr().out).values()
     found = options_of(line)
     assert found["--model_args"] == "recipe=tiny,base.dtype=bfloat16,video.max_frames=512,journal=found/journal"
     assert (found["--tasks"], found["--batch_size"], found["--output_path"]) == ("mvbench,lvbench", "20", "found/base")
+
+
+def test_a_budget_for_contexts_is_one_for_videos(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert run(monkeypatch, "evaluate", "internvl3-8b/stage1", "frame_budget=256", "--benchmarks", "mvbench") == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert ",video.max_frames=256,journal=" in options_of(line)["--model_args"]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +78,7 @@ def test_values_of_base_and_frames_are_passed_on(monkeypatch: pytest.MonkeyPatch
             "no benchmark mlvu (did you mean mlvu_dev?): give all, or some of lvbench,",
         ),
         (["--benchmarks", "all", "--adapter", "a,b"], "lmms-eval cuts its model arguments at commas and quotes, and"),
+        (["--benchmarks", "all", "vido.fps=2"], "unknown key vido (did you mean video?)"),
         (["--benchmarks", "all", "video.fpss=2"], "unknown key video.fpss (did you mean fps?)"),
     ],
 )

@@ -131,7 +131,7 @@ def test_scores_are_those_that_we_count(
     write_text(tmp_path / "recipe.yaml", dump_recipe(recipe))
     found = tmp_path / "found"
     printed = measure(str(tmp_path / "recipe.yaml"), [], "lvbench", {"adapter": str(trained)}, found)
-    _, (base, adapter) = printed.values()
+    _, (base, adapter), _ = printed.values()
     lmms_eval(base, questions)
     two = ("-m", "accelerate.commands.launch", "--config_file", str(find_recipe("accelerate/ddp")))
     lmms_eval(adapter, questions, *two, "--main_process_port", "0")

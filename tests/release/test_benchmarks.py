@@ -49,6 +49,16 @@ def test_base_and_adapter_stand_side_by_side_in_percent(tmp_path: Path) -> None:
     assert rows["local"]["adapter"]["value"] == 0.5, "of an unknown task the scale is unknown"
 
 
+def test_of_a_task_of_others_the_first_number_is_shown(tmp_path: Path) -> None:
+    values = results({"local": 0.5, "rest": 0.5}, SHA)
+    values["results"]["local"] = {"alias": "local", "wer_stderr,strict": 0.1, "wer,strict": 0.25, "cer,none": 0.5}
+    values["results"]["rest"] = {"alias": "rest", "submission,none": []}
+    write_results(tmp_path, values)
+    rows = read(tmp_path)
+    assert list(rows) == ["local"], "one without a number is left out"
+    assert (rows["local"]["metric"], rows["local"]["adapter"]["value"]) == ("wer,strict", 0.25)
+
+
 def test_of_two_runs_the_later_counts(tmp_path: Path) -> None:
     write_results(tmp_path / "b", results({"lvbench": 0.6}, SHA), "20261127_070000")
     write_results(tmp_path / "a", results({"lvbench": 0.4}, SHA), "20261127_080000")
