@@ -14,8 +14,9 @@ from pathlib import Path
 
 from longvpo.clips.cells import writable
 from longvpo.clips.fetch import fetch_archives
+from longvpo.clips.overlap import OverlapError
 from longvpo.clips.rows import Clip, Dropped
-from longvpo.clips.sources import Candidate, OverlapError, drawn, list_candidates, open_clip
+from longvpo.clips.sources import Candidate, drawn, list_candidates, open_clip
 from longvpo.errors import VideoError
 from longvpo.io import private
 from longvpo.io.files import text_hash

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from longvpo.clips.cells import cell, is_empty, says_nothing, shown, writable
 from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
-from longvpo.clips.rows import Clip, Dropped, Refusal, unanswered
+from longvpo.clips.overlap import OverlapError
+from longvpo.clips.rows import Clip, Dropped, unanswered
 from longvpo.clips.tables import find_table, needed, read_table, stream_rows
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io import private
@@ -240,34 +241,9 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
     )
 
 
-class OverlapError(VideoError):
-    """A video that is part of a benchmark."""
-
-
-def refusal_of(error: VideoError) -> Refusal:
-    """What refuses a clip or a long video that cannot be used."""
-    overlaps = isinstance(error, OverlapError)
-    return Refusal("overlap" if overlaps else "video", str(error), 1.0 if overlaps else None)
-
-
 @lru_cache(maxsize=1024)
 def _hash(path: Path, size: int, modified: int) -> str:
     return file_hash(path)
-
-
-def read_overlap(path: Path | None) -> frozenset[str]:
-    """The entries of an overlap list. Raises LongVPOError when it is missing."""
-    if path is None:
-        return frozenset()
-    try:
-        # with the mark that editors of Windows put in front, the first name would never be found
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        return frozenset(composed(line) for line in lines if line.strip())
-    except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
-        raise LongVPOError(
-            f"filters.overlap: cannot read {path}: {why}; give a text of video names or sha256, one a line"
-        ) from error
 
 
 def read_clips(

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from longvpo.clips.long_videos import LongVideo, list_long_videos, unpack_long_videos
+from longvpo.clips.overlap import refusal_of
 from longvpo.clips.pool import mixed
 from longvpo.clips.rows import Clip, Dropped
-from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, prepare, refusal_of
+from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, prepare
 from longvpo.dataset.outcome import Outcome
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import write_text

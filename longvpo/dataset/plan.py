@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import Dropped
-from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, read_overlap
+from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.material import block_size
 from longvpo.dataset.session import make_writer, question_section, stage2_writer

@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import features
-from longvpo.clips.sources import fingerprint, read_overlap
+from longvpo.clips.sources import fingerprint
 from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather_candidates, gather_long_videos
 from longvpo.dataset.outcome import Outcome

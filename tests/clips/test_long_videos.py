@@ -16,8 +16,8 @@ from datasets import Dataset, Features, Value, Video
 from support.films import Rows, names, scenes_of, table, write_scenes
 
 from longvpo.clips.long_videos import list_long_videos, open_long_video
+from longvpo.clips.overlap import OverlapError
 from longvpo.clips.rows import Clip
-from longvpo.clips.sources import OverlapError
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import ColumnSection, LongSourceSection, SceneSection
 

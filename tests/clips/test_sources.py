@@ -17,7 +17,8 @@ import pytest
 from datasets import Dataset, Features, Value, Video
 
 from longvpo.clips import fetch as fetching
-from longvpo.clips.sources import OverlapError, list_candidates, open_clip, prepare, read_clips, read_overlap
+from longvpo.clips.overlap import OverlapError, read_overlap
+from longvpo.clips.sources import list_candidates, open_clip, prepare, read_clips
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.dataset import DatasetRecipe

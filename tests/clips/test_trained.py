@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset, load_dataset
 from support.triplets import rows_of, write_dataset
 
-from longvpo.clips.sources import read_overlap
+from longvpo.clips.overlap import read_overlap
 from longvpo.clips.trained import read_trained, videos_of, write_trained
 from longvpo.io.files import TRAINED, file_hash
 

@@ -17,7 +17,8 @@ from support.films import captioned, put
 from longvpo.clips import fetch as fetching
 from longvpo.clips.fetch import fetch_archives
 from longvpo.clips.long_videos import list_long_videos, open_long_video
-from longvpo.clips.sources import list_candidates, open_clip, read_clips, read_overlap
+from longvpo.clips.overlap import read_overlap
+from longvpo.clips.sources import list_candidates, open_clip, read_clips
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import LongSourceSection, SourceSection, VideoSection
 from longvpo.training.tokens import picture_size

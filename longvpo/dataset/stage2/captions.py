@@ -17,8 +17,8 @@ from itertools import islice
 
 from tqdm import tqdm
 
+from longvpo.clips.overlap import refusal_of
 from longvpo.clips.rows import Clip, Refusal, Scene
-from longvpo.clips.sources import refusal_of
 from longvpo.dataset.session import Session, clip_request, no_caption
 from longvpo.errors import VideoError
 from longvpo.models.writer import Request

@@ -16,8 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from longvpo.clips.long_videos import LongVideo, open_long_video
+from longvpo.clips.overlap import refusal_of
 from longvpo.clips.rows import Dropped, Refusal, unanswered
-from longvpo.clips.sources import refusal_of
 from longvpo.dataset.material import block_size, in_turn
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
