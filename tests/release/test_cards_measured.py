@@ -69,3 +69,31 @@ def test_what_was_not_measured_is_not_in_it(tmp_path: Path) -> None:
     silent = preference()
     silent["trained_on"]["stage2"] = None
     assert "Whether these triplets show videos that were trained on: not checked." in card(tmp_path, preference=silent)
+
+
+def change(low: float, high: float) -> dict[str, Any]:
+    return {"change": 0.0, "interval": [low, high], "gained": 1, "lost": 1, "p": 0.5}
+
+
+def test_a_card_marks_what_is_more_than_chance(tmp_path: Path) -> None:
+    groups = json.loads((GOLDEN / "adapter" / "results.json").read_text())["needle"]["base"]
+    changes = {group: change(-1.0, 1.5) for group in groups} | {"32": change(58.0, 69.5), "2": change(-2.0, -0.1)}
+    text = card(
+        tmp_path,
+        intervals={"needle": {"stage2": {group: [96.0, 99.2] for group in groups}, "base": dict.fromkeys(groups)}},
+        against_base={"needle": {"stage2": changes}},
+        scoring={"by": {"contains": 2800}, "suffix": ""},
+    )
+    assert "| **stage2** (this one) | 100.0 ±1.6 (+0.0) | 99.7 ±1.6 (+0.4 ▼) | 100.0 ±1.6 (+2.0) | 99.7 ±1.6 " in text
+    assert "| 98.0 ±1.6 (+64.0 ▲) |" in text
+    assert "| base | 100.0 | 99.3 |" in text
+    assert "An answer counts when it has the true one among its words" in text
+    assert "mark a change whose 95 % interval leaves 0 out" in text
+
+
+def test_results_without_intervals_have_no_marks(tmp_path: Path) -> None:
+    """Those of earlier versions: losses stand there as numbers."""
+    text = card(tmp_path)
+    assert "| stage1 | 93.5 (-5.0) | 91.5 (-3.5) |" in text
+    assert not {"▲", "▼", "±"} & set(text)
+    assert "An answer counts when it equals the true one after case and punctuation are taken away." in text
