@@ -106,6 +106,9 @@ def _evaluate(
     proof, told = evidence(asked, right), dict[str, Any]()
     if held:
         told["preference"], sure = preference(held, likelier, trained)
+        for name, count in told["preference"]["trained_on"].items():
+            if count:
+                say(f"warning: {count} of {len(held.rows)} triplets show videos that {name} was trained on")
         proof = {part: proof[part] | {"preference": sure[part]} for part in proof}
     results = {
         "key": key,

@@ -75,7 +75,7 @@ def test_log_probabilities_are_those_of_training(
 
 
 def test_an_evaluation_scores_triplets_and_says_which_were_trained_on(
-    second: Path, trained: Path, test_world: Path, tmp_path: Path
+    second: Path, trained: Path, test_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both stages of a dataset with its frames: no video is needed. The adapter was trained on clips of the same name,
     which are the same files."""
@@ -90,7 +90,9 @@ def test_an_evaluation_scores_triplets_and_says_which_were_trained_on(
     assert rewards["stage1"] != 0
     said = margins["it"]["stage2"] - margins["base"]["stage2"]
     assert rewards["stage2"] == pytest.approx(said, abs=2e-4), "the base saw the same"
-    assert 0 < found["trained_on"]["it"] <= 4, "stories were not trained on"
+    count = found["trained_on"]["it"]
+    assert 0 < count <= 4, "stories were not trained on"
+    assert f"warning: {count} of 8 triplets show videos that it was trained on" in capsys.readouterr().err
     assert results["intervals"]["preference"].keys() == found["accuracy"].keys()
     assert results["against_base"]["preference"]["it"].keys() == found["questions"].keys()
     assert json.loads((tmp_path / "out" / "results.json").read_text())["preference"] == found

@@ -222,6 +222,17 @@ print(json.dumps([score.dataset_id, score.task_id, score.value, score.notes, car
     assert "[.eval_results](.eval_results/longvpo.yaml) has what the Hub registers." in card
     assert "| LVBench | 45.0 | 50.0 | +5.0 ±3.6 ▲ | 1,500 |" in card
 
+    # the adapter is measured from there: the commit of the tag stands in the results
+    asked = [*small[:2], "source.clips=4", "grid.clips=[1]", "grid.depths=2", "grid.questions=1"]
+    measured = ["evaluate", "tiny", *asked, "--adapter", "alice/evaluated@v0.1.0", "--output", tmp_path / "again"]
+    code, said = pushes.run(*measured, token=ALICE + "results")
+    assert code == 0, said
+    told = json.loads((tmp_path / "again" / "results.json").read_text())
+    origin = {"repo_id": "alice/evaluated", "revision": "v0.1.0", "commit": state["tags"]["v0.1.0"]}
+    assert told["from_hub"] == {"alice/evaluated@v0.1.0": origin}
+    assert told["adapters"] == {"alice/evaluated@v0.1.0": weights}
+    assert told["trained_on"] == {"alice/evaluated@v0.1.0": 0}
+
     broken = Path(shutil.copytree(found, tmp_path / "broken"))
     (broken / "benchmarks.yaml").write_text("- dataset: {id: someone/bench}\n  value: 3\n")
     other = Path(shutil.copytree(found, tmp_path / "other"))
