@@ -95,6 +95,7 @@ def _evaluate(
     likelier: dict[str, Margins] = {}
     for name, folder in models.items():
         said[name], likelier[name] = _examined(recipe, folder, exam, held, kept, name, len(models) > 1)
+        gc.collect()  # modules refer to each other in circles
     asked = [one for part in exam for one in part]
     replies = {name: [answer.text for answer in answers] for name, answers in said.items()}
     marks, judge = marks_of([one.exam for one in asked], replies, recipe.scoring, kept[0])
@@ -151,13 +152,13 @@ def _examined(
     name: str,
     several: bool,
 ) -> tuple[list[Answer], Margins]:
-    """All answers of one model, and how it finds triplets. It is in memory only meanwhile: the next one needs room.
+    """All answers of one model, and how it finds triplets. It is in memory only meanwhile: the next one, or the judge,
+    needs room.
 
     Args:
         kept: answers and likelihoods of this and of earlier runs.
         several: there are adapters.
     """
-    gc.collect()  # modules refer to each other in circles
     settings = recipe.model_dump(include={"batch_size", "max_new_tokens"})
     section = WriterSection(**recipe.base.model_dump(), **settings, adapter=str(adapter) if adapter else None)
     writer, (journal, likelihoods) = LocalWriter(section), kept
