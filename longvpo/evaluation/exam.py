@@ -40,9 +40,10 @@ def read_questions_of_clips(
     by_id = questions_of(clips, rows, dropped, recipe.scoring, recipe.seed)
     clips = [clip for clip in clips if clip.clip_id in by_id]
     if len(clips) < max(recipe.grid.clips):
+        others = f"; {len(dropped)} cannot be used, the first: {dropped[0].reason}" if dropped else ""
         raise LongVPOError(
             f"source {recipe.source.name} has {len(clips)} readable clips, and the grid needs "
-            f"{max(recipe.grid.clips)}: add clips, or lower grid.clips"
+            f"{max(recipe.grid.clips)}: add clips, or lower grid.clips{others}"
         )
     return clips, by_id, dropped
 

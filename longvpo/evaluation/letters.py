@@ -25,7 +25,7 @@ DECLARED = re.compile(
     re.IGNORECASE,
 )
 NOT = (
-    r"(?:\b(?:not|cannot|never|neither|nor|than|instead\s+of|except|unlike|(?:rul|eliminat|exclud)(?:e|es|ed|ing)(?:\s+out)?)"
+    r"(?i:\b(?:not|cannot|never|neither|nor|than|instead\s+of|except|unlike|(?:rul|eliminat|exclud)(?:e|es|ed|ing)(?:\s+out)?)"
     r"|n['’]t)"
 )
 CLOSED = r"[)\]*\"'”`]*+"

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from longvpo.clips.cells import question_of, shown, texts_of
+from longvpo.clips.cells import cell, is_empty, question_of, shown, texts_of
 from longvpo.errors import VideoError
 from longvpo.evaluation.letters import option_of
 from longvpo.evaluation.words import contains, exact, overlap
@@ -86,7 +86,7 @@ def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> E
     Raises:
         VideoError: question or answer is missing, or a column says what cannot be.
     """
-    question, answers = question_of(row, video)
+    question, answers = question_of(_read_json(row, "answer"), video)
     options, said = _listed(row, video), " ".join(texts_of(row, "scoring", video)).lower()
     scoring = said or ("choice" if options else section.by)
     if scoring not in SCORINGS:
@@ -100,15 +100,29 @@ def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> E
     return ExamQuestion(question, answers, scoring=scoring, options=options, task=task, suffix=section.suffix)
 
 
+def _read_json(row: dict[str, Any], column: str) -> dict[str, Any]:
+    """A row whose cell of this column is a list, where its text is one in JSON, as in a csv table."""
+    value = row.get(column)
+    if not isinstance(value, str) or not value.strip().startswith("["):
+        return row
+    try:
+        return row | {column: json.loads(value)}
+    except ValueError:
+        return row
+
+
 def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
-    """A row's options; in a csv table the cell is a list in JSON."""
-    found = texts_of(row, "options", video)
-    if len(found) == 1 and found[0].startswith("["):
-        try:
-            return texts_of({"options": json.loads(found[0])}, "options", video)
-        except ValueError:
-            raise VideoError(f"{video}: its options are no list in JSON: {shown(found[0])}") from None
-    return found
+    """A row's options. None of them goes away, or the next ones would have other letters."""
+    value = cell(_read_json(row, "options"), "options")
+    if isinstance(value, str) and value.strip().startswith("["):
+        raise VideoError(f"{video}: its options are no list in JSON: {shown(value)}")
+    if not isinstance(value, list):
+        return texts_of(row, "options", video)
+    while value and is_empty(value[-1]):  # other rows of the table have more
+        value = value[:-1]
+    if any(map(is_empty, value)):
+        raise VideoError(f"{video}: its options {shown(value)} have an empty one: leave it out, or give it a text")
+    return tuple(" ".join(texts_of({"options": one}, "options", video)) for one in value)
 
 
 def given_options(
@@ -120,8 +134,8 @@ def given_options(
         VideoError: there are too few or too many options, two are the same, or an answer is none of them.
     """
     if not 2 <= len(options) <= len(LETTERS):
-        raise VideoError(f"{video} has {len(options)} different options: give 2 to {len(LETTERS)}, as a list")
-    if len({normalise(one) for one in options}) < len(options):
+        raise VideoError(f"{video}: the number of its options is {len(options)}: give 2 to {len(LETTERS)}, as a list")
+    if len({normalise(one) or one for one in options}) < len(options):
         raise VideoError(f"{video}: two of its options are the same but for case and punctuation")
     texts = []
     for answer in answers:

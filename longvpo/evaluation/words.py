@@ -17,7 +17,8 @@ is 2. To a number no reply is right that names another one (`of 5 people, 3 wear
 What it does not see: synonyms (`crimson`), other forms (`running`, `ran`), `once` as 1 and `no people` as 0, numbers
 in words from a hundred on, `the ring is red and the bar is blue` as `red and blue`, parts of a list in another order,
 sentences that contradict each other without a `not`, negation from further away (`it is not the case that it is red`),
-answers to another question in the same reply, and words of languages that write without spaces.
+answers to another question in the same reply, words of languages that write without spaces, and any `not` that is not
+English.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class Word(NamedTuple):
 
 
 def exact(said: str, answers: tuple[str, ...]) -> bool:
-    """Whether a reply equals a true answer after case and punctuation are taken away."""
-    return normalise(said) in [normalise(one) for one in answers]
+    """Whether a reply equals a true answer after case and punctuation are taken away; of `+`, nothing is."""
+    return any(normalise(said) == normalise(one) and (normalise(one) or said.strip() == one) for one in answers)
 
 
 def contains(said: str, answers: tuple[str, ...]) -> bool:

@@ -158,3 +158,11 @@ def test_a_judge_that_cannot_be_had_is_told_before_anything_is_asked(
             evaluate(recipe, tmp_path / "out")
         assert said in plan_evaluation(recipe)["judge_is"]
     assert not (tmp_path / "out").exists()
+
+
+def test_too_few_questions_say_why(mixed: Path) -> None:
+    rows = [json.loads(line) for line in (mixed / "metadata.jsonl").read_text().splitlines()]
+    lines = (f"{json.dumps(row | {'scoring': '', 'options': ['a', 'b']})}\n" for row in rows)
+    (mixed / "metadata.jsonl").write_text("".join(lines))
+    with pytest.raises(LongVPOError, match=r"has 0 readable.*60 cannot be used, the first: .* is none of its"):
+        evaluate(load(mixed), mixed / "out")

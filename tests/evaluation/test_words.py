@@ -26,6 +26,12 @@ def test_what_is_exact_is_contained() -> None:
         assert exact(text, (text,)) == contains(text, (text,)) is True
 
 
+@pytest.mark.parametrize(("reply", "right"), [("+", True), (" + ", True), ("-", False), ("", False), ("...", False)])
+def test_an_answer_of_signs_alone_is_no_empty_reply(reply: str, right: bool) -> None:
+    assert exact(reply, ("+",)) is right
+    assert contains(reply, ("+",)) is right
+
+
 @pytest.mark.parametrize("reply", ["", " ", "...", "\n", "a", "the", "and", ",", "-", "0", "💡", "of" * 10_000])
 def test_odd_replies_hold_no_answer(reply: str) -> None:
     assert not contains(reply, ("red", "3", "yes", "no", "red and blue"))
