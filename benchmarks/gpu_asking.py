@@ -1,10 +1,11 @@
 """What a question of an evaluation costs on one GPU: an InternVL3-8B of random weights in NF4, and long videos.
 
-    python benchmarks/gpu_asking.py [--frames 64 128 256 512] [--out FILE]
+    python benchmarks/gpu_asking.py [--qwen] [--frames 64 128 256 512] [--out FILE]
     python benchmarks/gpu_asking.py --tiny          # the same on a CPU, in seconds: shows only that it runs
 
-Nothing is downloaded; the model is that of gpu_step.py. Frames are noise of 448 x 448. Every case prints one line of
-JSON: seconds a question, the most memory that was held, and `off`.
+Nothing is downloaded; the model is that of gpu_step.py, or with --qwen a Qwen2.5-VL-7B. Frames are noise of 448 x 448.
+Every case prints one line of JSON: seconds a question, the most memory that was held, what `evaluate --dry-run` would
+estimate for its tokens, and `off`.
 
     greedy        16 tokens, as `longvpo evaluate` asks for an option's letter
     batch         the same, four questions about videos of different lengths side by side
@@ -23,17 +24,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peer_case
 import torch
 from gpu_step import CUDA, built, internvl
 
-from longvpo.models.batches import alike
+from longvpo.models.batches import alike, prompt_inputs
 from longvpo.models.likelihood import answer_log_probs, letter_log_probs
 from longvpo.models.local import answer
+from longvpo.models.memory import Skeleton, question_memory
+from longvpo.models.rope import make_independent
+from longvpo.models.windows import install
 from longvpo.models.writer import Request
+from longvpo.recipe.sections import ModelSection
 
 NEW_TOKENS = 16
 QUESTION = "What does the person do after the door opens?\nA. sits down\nB. leaves\nC. sings\nAnswer with the letter."
 ANSWERS = ("The person sits down on the chair by the window.", "The person leaves.")
+
+
+def qwen(tiny: bool) -> tuple[Any, Any]:
+    """The configuration of Qwen2.5-VL-7B, or of a tiny one; its processor."""
+    model, processor = peer_case.make_model()
+    config, side = model.config, 112 if tiny else 448
+    processor.video_processor.size = {"shortest_edge": side * side, "longest_edge": side * side}
+    if not tiny:
+        for name, value in {
+            **{"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4},
+            **{"intermediate_size": 18_944, "layer_types": ["full_attention"] * 28},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+        }.items():
+            setattr(config.text_config, name, value)
+        for name, value in {
+            **{"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420},
+            **{"out_hidden_size": 3584, "fullatt_block_indexes": [7, 15, 23, 31]},
+        }.items():
+            setattr(config.vision_config, name, value)
+    return config, processor
 
 
 def request(frames: int, side: int) -> Request:
@@ -65,16 +91,31 @@ def likelihood(model: Any, processor: Any, requests: list[Request]) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--qwen", action="store_true")
     parser.add_argument("--frames", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--seconds", type=float, default=240, help="no case begins after so many")
     parser.add_argument("--out", type=Path, help="a file that the lines are added to")
     given = parser.parse_args()
     until = time.monotonic() + given.seconds
-    config, processor = internvl(given.tiny)
+    config, processor = qwen(given.tiny) if given.qwen else internvl(given.tiny)
     side = 112 if given.tiny else 448
     model = built(config, nf4=True)
-    model.generation_config.pad_token_id = config.text_config.pad_token_id
+    make_independent(model)
+    install(model)
+    for name in ("pad_token_id", "eos_token_id"):
+        setattr(model.generation_config, name, getattr(config.text_config, name))
+    base = ModelSection(model="random", dtype="bfloat16" if CUDA else "float32", quantization="nf4")
+    skeleton = Skeleton(model.config)
+
+    def estimate(requests: list[Request]) -> float:
+        """Gigabytes, as for a batch of the longest."""
+        longest = max(requests, key=lambda one: one.count)
+        tokens = prompt_inputs(model, processor, [longest])["input_ids"].shape[1]
+        pixels = sum(3 * side * side * one.count for one in requests)
+        return round(question_memory(skeleton, base, tokens * len(requests), pixels)["total"] / 1e9, 2)
+
     first = {"device": torch.cuda.get_device_name() if CUDA else "cpu", "torch": torch.__version__}
+    first["model"] = type(model).__name__
     cases = [("greedy", greedy, [frames]) for frames in given.frames]
     cases += [("batch", greedy, [frames, frames // 2, frames // 4, frames // 8]) for frames in given.frames[:1]]
     cases += [("letters", letters, [frames]) for frames in given.frames]
@@ -87,16 +128,17 @@ def main() -> None:
             if time.monotonic() > until:
                 record = {"case": name, "frames": frames, "stopped": "out of time"}
             else:
-                record = {"case": name, "frames": frames} | measured(partial(ask, model, processor), frames, side)
+                requests = [request(count, side) for count in frames]
+                record = {"case": name, "frames": frames, "estimate_gb": estimate(requests)}
+                record |= measured(partial(ask, model, processor), requests)
         print(json.dumps(record), flush=True)
         if given.out:
             with given.out.open("a") as file:
                 file.write(json.dumps(record) + "\n")
 
 
-def measured(ask: Any, frames: list[int], side: int) -> dict[str, Any]:
+def measured(ask: Any, requests: list[Request]) -> dict[str, Any]:
     """Seconds a question at the second time, and memory."""
-    requests = [request(count, side) for count in frames]
     ask(requests)
     if CUDA:
         torch.cuda.synchronize()

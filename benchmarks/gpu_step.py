@@ -39,6 +39,7 @@ import transformers
 from datasets import Dataset
 from peft import LoraConfig
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from longvpo.models.counting import RowLength
 from longvpo.models.memory import Skeleton
@@ -103,7 +104,7 @@ def built(config: Any, nf4: bool) -> Any:
     torch.set_default_dtype(torch.bfloat16 if CUDA else torch.float32)
     try:
         with torch.device(DEVICE):
-            model = transformers.InternVLForConditionalGeneration(config)
+            model = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)](config)
     finally:
         torch.set_default_dtype(before)
     for name, parameter in model.named_parameters():  # transformers' 0.02 is too small for so many layers to differ
