@@ -166,7 +166,7 @@ def evaluate(
     from longvpo.recipe.file import load_recipe
 
     adapters = by_name(adapter or [])
-    if benchmarks:
+    if benchmarks is not None:
         from longvpo.evaluation.benchmarks import measure
 
         return printing.print_commands(measure(recipe, overrides or [], benchmarks, adapters, output), as_json)

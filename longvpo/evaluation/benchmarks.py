@@ -38,7 +38,9 @@ def measure(
         LongVPOError: there is no such benchmark or key, or lmms-eval could not read a value.
     """
     known = [one.task for one in BENCHMARKS]
-    tasks = known if names == ALL else [name.strip() for name in names.split(",")]
+    tasks = known if names == ALL else [name.strip() for name in names.split(",") if name.strip()]
+    if not tasks:
+        raise LongVPOError(f"--benchmarks names none: give {ALL}, or some of {', '.join(known)}")
     unknown = [name for name in tasks if name not in known]
     if unknown:
         raise LongVPOError(
@@ -91,7 +93,22 @@ def _lmms_eval(said: list[str], tasks: list[str], batch_size: int, folder: Path,
         )
     model = ("--model", "longvpo", "--model_args", ",".join(said), "--batch_size", batch_size)
     kept = ("--log_samples", "--timezone", "UTC", "--output_path", folder / name)
+    number = next((one for one in said if one.startswith("adapter") and _is_number(one)), None)
+    if number:
+        raise LongVPOError(
+            f"lmms-eval reads {number} as a number: give that folder another name, such as ./2024 for 2024, and a "
+            "revision by its commit"
+        )
     return _line("python", "-m", "lmms_eval", *model, "--tasks", ",".join(tasks), *kept)
+
+
+def _is_number(said: str) -> bool:
+    """Whether lmms-eval makes something else than a text of a value: a number, or true and false."""
+    value = said.partition("=")[2].strip().lower()
+    try:
+        return value in ("true", "false") or float(value) is not None
+    except ValueError:
+        return False
 
 
 def _line(*words: object) -> str:

@@ -64,6 +64,7 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
     if otherwise:
         say(f"warning: triplets: {told_differing(otherwise)}")
     held = HeldOut(section, frames_of_dataset(*where, section.configs, recipe.video, section.videos))
+    first = ""
     for config in section.configs:
         rows, others = teaching(load_config(section.dataset, config, section.split, section.revision))
         held.left_out += others
@@ -72,7 +73,9 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
         videos = videos_of_rows(*where, config, rows)
         for number, row in enumerate(rows.to_list()):
             check_context(row["context"], chosen[number], config, section.frame_budget)
-            if not _readable(row, held.frames_of):
+            unreadable = _unreadable(row, held.frames_of)
+            if unreadable:
+                first = first or f"; the first video: {unreadable}"
                 held.left_out["a video of it cannot be read"] += 1
                 continue
             held.rows.append(row)
@@ -80,18 +83,20 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
             held.videos.append(videos[number] if videos else None)
     if not held.rows:
         said = ", ".join(f"{reason} ({count})" for reason, count in held.left_out.items()) or "there are none"
-        raise LongVPOError(f"triplets: no row of {section.dataset} can be scored: {said}")
+        raise LongVPOError(f"triplets: no row of {section.dataset} can be scored: {said}{first}")
     return held
 
 
-def _readable(row: dict[str, Any], frames_of: ClipFrames) -> bool:
-    """Raises LongVPOError where no folder is given for its videos."""
+def _unreadable(row: dict[str, Any], frames_of: ClipFrames) -> str:
+    """Why a video of a row cannot be read; empty where all can. Raises LongVPOError where it has no folder."""
     try:
         for clip in row["context"]:
             frames_of.check([clip])
-    except VideoError:
-        return False
-    return True
+    except VideoError as error:
+        return str(error)
+    except LongVPOError as error:  # it names the key of a training
+        raise LongVPOError(str(error).replace("data.videos", "triplets.videos")) from None
+    return ""
 
 
 def margins(writer: LocalWriter, held: HeldOut, known: Likelihoods, name: str, reference: bool) -> Margins:

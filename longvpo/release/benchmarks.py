@@ -68,8 +68,9 @@ def read_benchmarks(files: Sequence[Path], facts: dict[str, Any], recipe: dict[s
     """The scores of an adapter and of its base out of lmms-eval's results, a row a benchmark.
 
     Args:
-        files: as found_in gives them: of two about one model and benchmark, the later counts. Those of other adapters
-            are passed over.
+        files: as found_in gives them: of two about one model and benchmark, the one with more questions counts (a try
+            with `--limit` takes no whole score's place), and of equal ones the later. Those of other adapters are
+            passed over.
         facts: the adapter's; recipe: that of its training.
 
     Returns:
@@ -91,7 +92,13 @@ def read_benchmarks(files: Sequence[Path], facts: dict[str, Any], recipe: dict[s
                 continue
             for benchmark in _benchmarks(results):
                 row = _row(benchmark, results, asked)
-                found.setdefault(benchmark.task, {})["adapter" if asked["adapter"] else "base"] = (file, row)
+                percent, value = " %" if row["percent"] else "", row["value"]
+                if not math.isfinite(value) or (percent and not 0 <= value <= 100):
+                    told = f"{row['metric']} of {row['task']} comes to {value}{percent}"
+                    raise LongVPOError(f"{file}: {told}, which is no score: run lmms-eval again")
+                models, of = found.setdefault(benchmark.task, {}), "adapter" if asked["adapter"] else "base"
+                if of not in models or row["questions"] >= models[of][1]["questions"]:
+                    models[of] = (file, row)
     if not any("adapter" in models for models in found.values()):
         names = ", ".join(map(str, files[:3]))
         raise LongVPOError(

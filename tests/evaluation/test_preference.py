@@ -141,8 +141,10 @@ def test_rows_that_cannot_be_scored(dataset: Path, world: Path, test_world: Path
             (tmp_path / "videos" / path.name).symlink_to(path)
     held = held_out(recipe_of(dataset, test_world, *videos))
     assert len(held.rows) == rows - held.left_out["a video of it cannot be read"] < rows
-    with pytest.raises(LongVPOError, match="no folder is given for the videos of source drawn"):
+    with pytest.raises(LongVPOError, match=r"for the videos of source drawn.* set triplets\.videos\.drawn"):
         held_out(recipe_of(dataset, test_world))
+    with pytest.raises(LongVPOError, match=r"can be scored: a video of it cannot be read \(\d+\); the first video: "):
+        held_out(recipe_of(dataset, test_world, f"triplets.videos={{drawn: {tmp_path / 'none'}}}"))
     with pytest.raises(LongVPOError, match="do not fit into a frame_budget of 1: set it to"):
         held_out(recipe_of(dataset, test_world, *videos, "triplets.frame_budget=1"))
     with pytest.raises(LongVPOError, match="cannot load"):

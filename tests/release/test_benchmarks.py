@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,27 @@ def test_of_two_runs_the_later_counts(tmp_path: Path) -> None:
     write_results(tmp_path / "a", results({"lvbench": 0.4}, SHA), "20261127_080000")
     assert read(tmp_path)["lvbench"]["adapter"]["value"] == 40.0
     assert read(tmp_path / "b" / "20261127_070000_results.json")["lvbench"]["adapter"]["value"] == 60.0
+
+
+def test_a_try_of_a_few_questions_takes_no_whole_scores_place(tmp_path: Path) -> None:
+    for hour, limit in enumerate((10, None, 10)):
+        write_results(tmp_path, results({"lvbench": 0.4 if limit is None else 1.0}, SHA, limit=limit), f"2026_{hour}")
+    row = read(tmp_path)["lvbench"]
+    assert (row["adapter"]["value"], row["questions"]) == (40.0, 1500)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ({"lvbench": math.nan}, "lvbench_score of lvbench comes to nan %, which is no score"),
+        ({"lvbench": 50.0}, "lvbench_score of lvbench comes to 5000.0 %, which is no score"),
+        ({"mvbench": math.nan}, "mvbench_accuracy of mvbench comes to nan %"),
+        ({"local": math.inf}, "right of local comes to inf, which"),
+    ],
+)
+def test_what_is_no_number_is_no_score(score: dict[str, float], said: str, tmp_path: Path) -> None:
+    write_results(tmp_path, results(score, SHA))
+    assert said in refused(tmp_path)
 
 
 def test_a_group_without_one_of_its_parts_has_no_score(tmp_path: Path) -> None:
