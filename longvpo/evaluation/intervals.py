@@ -87,13 +87,14 @@ def against(base: Sequence[bool], other: Sequence[bool], about: Sequence[str]) -
     """What changed against the base on the same questions.
 
     Returns:
-        change and interval in points, the latter None where all questions are about one video; gained and lost, how
+        change and interval in points, the latter None where all questions are about one video or two: two models
+        that are equally good would seem to differ there too often; gained and lost, how
         many answers became right and wrong; p, McNemar's.
     """
     before, now = np.asarray(base, bool), np.asarray(other, bool)
     counts = [int(kind.sum()) for kind in (before & now, ~before & now, before & ~now, ~before & ~now)]
     interval = None
-    if len(set(about)) > 1:
+    if len(set(about)) > 2:
         effect = design_effect(now.astype(float) - before, about)
         interval = _percent(newcombe(*(count / effect for count in counts)))
     _, gained, lost, _ = counts

@@ -68,8 +68,15 @@ def option_of(said: str, options: Sequence[str]) -> int | None:
 
 
 def _by_text(said: str, options: Sequence[str]) -> int | None:
-    """The only option whose text a reply has; one that stands within another's text is not meant."""
-    found = [place for place, option in enumerate(options) if contains(said, (option,))]
+    """The only option whose text a reply has, or what it has after `the answer is`; one that stands within another's
+    text is not meant.
+    """
+    declared = DECLARED.search(said)
+    found: list[int] = []
+    for part in ([said[declared.end() :]] if declared else []) + [said]:
+        found = [place for place, option in enumerate(options) if contains(part, (option,))]
+        if any(stands_in(option, part) for option in options):
+            break
     whole = [
         place for place in found if not any(stands_in(options[place], options[one]) for one in found if one != place)
     ]

@@ -7,6 +7,7 @@ model says it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from longvpo.recipe.evaluation import LETTERS, SCORINGS, Scoring, ScoringSection
 CHOOSE = "Answer with the option's letter from the given choices directly."
 COLUMNS = ("scoring", "options", "task")  # a table may have these beside question and answer
 NOTHING_TO_CHOOSE = "no other video of its task has another answer: give it `options`"
+LETTERED = re.compile(rf"\(?(?P<letter>[{LETTERS}])[.):]\s*(?P<text>\S.*)", re.DOTALL)
 LOOKED_AT = 200  # other questions among whose answers options are searched
 
 
@@ -128,7 +130,8 @@ def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
 def given_options(
     options: tuple[str, ...], answers: tuple[str, ...], video: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The options of a table's row, and its right answers by their texts: a row may name them by their letters.
+    """The options of a table's row, and its right answers by their texts: a row may name them by their letters, and
+    letters may stand before the texts (`A. red`), which are left out.
 
     Raises:
         VideoError: there are too few or too many options, two are the same, or an answer is none of them.
@@ -137,6 +140,13 @@ def given_options(
         raise VideoError(f"{video}: the number of its options is {len(options)}: give 2 to {len(LETTERS)}, as a list")
     if len({normalise(one) or one for one in options}) < len(options):
         raise VideoError(f"{video}: two of its options are the same but for case and punctuation")
+    lettered = [LETTERED.match(one) for one in options]
+    if all(one and one["letter"] == letter for one, letter in zip(lettered, LETTERS, strict=False)):
+        return given_options(
+            tuple(one["text"] for one in lettered if one),
+            tuple(LETTERED.sub(r"\g<text>", one) for one in answers),
+            video,
+        )
     texts = []
     for answer in answers:
         same = [one for one in options if exact(one, (answer,))]

@@ -194,6 +194,7 @@ def _template(kind: Literal["dataset", "model"]) -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"bars": bars, "pretty": pretty, "stated": stated}
+    environment.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")  # of a table
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     return environment.get_template("README.md.jinja")
 

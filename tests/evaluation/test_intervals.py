@@ -69,6 +69,8 @@ def test_questions_about_one_video_say_less() -> None:
     assert high - low < 14 < 35 < np.ptp(accuracy_interval(tenfold, about) or [0])
     assert accuracy_interval([True, False, True], ["one"] * 3) is None
     assert against([True, False], [True, True], ["one"] * 2)["interval"] is None
+    assert against([False] * 2, [True] * 2, ["one", "two"])["interval"] is None, "one time in eight by chance"
+    assert against([False] * 3, [True] * 3, ["one", "two", "three"])["interval"] is not None
     assert design_effect(np.array([1.0, 0.0, 1.0, 0.0]), ["a", "a", "b", "b"]) == 1.0, "never less"
 
 

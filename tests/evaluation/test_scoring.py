@@ -122,6 +122,14 @@ def test_few_answers_make_few_options() -> None:
         ({"answer": '["red", "dark red"]'}, PLAIN, {"answers": ("red", "dark red")}),
         ({"answer": "[red]"}, PLAIN, {"answers": ("[red]",)}),
         ({"options": ["blue", "red", None, " "]}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
+        *(
+            (
+                {"options": ["A. blue", "B. red"], "answer": one},
+                PLAIN,
+                {"scoring": "choice", "options": ("blue", "red")},
+            )
+            for one in ("red", "B", "(B)", "B. red", "B) red")
+        ),
         ({"options": [3, 4.0, "5"], "answer": 4}, PLAIN, {"scoring": "choice", "options": ("3", "4", "5")}),
         ({"options": ["blue", "red"], "scoring": "contains"}, PLAIN, {"scoring": "contains"}),
         ({"scoring": "choice"}, PLAIN, {"scoring": "choice"}),

@@ -97,3 +97,15 @@ def test_results_without_intervals_have_no_marks(tmp_path: Path) -> None:
     assert "| stage1 | 93.5 (-5.0) | 91.5 (-3.5) |" in text
     assert not {"▲", "▼", "±"} & set(text)
     assert "An answer counts when it equals the true one after case and punctuation are taken away." in text
+
+
+def test_no_text_of_others_ends_a_table(tmp_path: Path) -> None:
+    wrong = {"question": "a | b?\n\n# no", "answer": "x\n|y", "said": "A\n\nB | C", "where": "1 clips"}
+    models = {name: {"who|what\nwhere": 50.0} for name in ("base", "stage1", "stage2")}
+    text = card(
+        tmp_path,
+        failures={"stage2": [wrong]},
+        tasks={"questions": {"who|what\nwhere": 70}, "accuracy": models},
+    )
+    assert "| 1 clips | a \\| b? # no | x \\|y | A B \\| C |\n" in text
+    assert "| task | who\\|what where |\n" in text
