@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from longvpo.evaluation.words import contains, stands_in
+from longvpo.evaluation.words import contains, exact, stands_in
 from longvpo.models.text import normalise
 from longvpo.recipe.evaluation import LETTERS
 
@@ -47,7 +47,7 @@ ALONE = re.compile(rf"\W*(?P<small>{ANY})(?:\W*|[.):,]\s.*)", re.DOTALL)
 def option_of(said: str, options: Sequence[str]) -> int | None:
     """The place of the option that a reply names; None where it names none, or more than one."""
     text = unicodedata.normalize("NFKC", said)
-    equal = [place for place, option in enumerate(options) if normalise(option) == normalise(text)]
+    equal = [place for place, option in enumerate(options) if exact(text, (option,))]
     if equal and not ALONE.fullmatch(text):
         return equal[0]
     for option in options:  # the letter of `vitamin C` is none

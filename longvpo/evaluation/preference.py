@@ -22,6 +22,7 @@ from longvpo.clips.triplets import check_context, load_config, on_canvas, places
 from longvpo.errors import LongVPOError, VideoError, say
 from longvpo.evaluation.intervals import accuracy_interval, against
 from longvpo.evaluation.likelihoods import Likelihoods
+from longvpo.io.names import video_file
 from longvpo.io.private import cut
 from longvpo.models.local import LocalWriter
 from longvpo.models.writer import Request
@@ -29,6 +30,7 @@ from longvpo.recipe.evaluation import EvaluateRecipe, TripletSection
 from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import join
+from longvpo.video.kept import hash_of
 
 SEEN = {"": "context", ", no video": "text"}  # what follows a model's name, by what it saw
 Margins = dict[str, np.ndarray]  # how far chosen is above rejected, of shape (rows,), by what was seen
@@ -81,10 +83,28 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
             held.rows.append(row)
             held.configs.append(config)
             held.videos.append(videos[number] if videos else None)
+    said = ", ".join(f"{reason} ({count})" for reason, count in held.left_out.items()) or "there are none"
     if not held.rows:
-        said = ", ".join(f"{reason} ({count})" for reason, count in held.left_out.items()) or "there are none"
         raise LongVPOError(f"triplets: no row of {section.dataset} can be scored: {said}{first}")
+    if held.left_out:
+        say(f"warning: triplets: {held.left_out.total()} rows are left out: {said}{first}")
+    strange = _others(held)
+    if strange:
+        say(
+            f"warning: triplets: {len(strange)} of {len(held.rows)} rows show other files than those that the dataset "
+            f"was written from, such as {strange[0]}: set triplets.videos to the folders of those"
+        )
     return held
+
+
+def _others(held: HeldOut) -> list[str]:
+    """Of each row that shows another file than its dataset says, one such video; of published frames there is none."""
+    found = []
+    for row, known in zip(held.rows, held.videos, strict=True):
+        folders = held.section.videos if known else {}
+        here = [(clip["video"], folders[clip["source"]]) for clip in row["context"] if clip["source"] in folders]
+        found += [video for video, folder in here if hash_of(video_file(folder, video)) not in (known or ())][:1]
+    return found
 
 
 def _unreadable(row: dict[str, Any], frames_of: ClipFrames) -> str:

@@ -138,7 +138,7 @@ def given_options(
     """
     if not 2 <= len(options) <= len(LETTERS):
         raise VideoError(f"{video}: the number of its options is {len(options)}: give 2 to {len(LETTERS)}, as a list")
-    if len({normalise(one) or one for one in options}) < len(options):
+    if any(exact(one, options[:place]) for place, one in enumerate(options)):
         raise VideoError(f"{video}: two of its options are the same but for case and punctuation")
     lettered = [LETTERED.match(one) for one in options]
     if all(one and one["letter"] == letter for one, letter in zip(lettered, LETTERS, strict=False)):

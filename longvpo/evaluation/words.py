@@ -43,9 +43,10 @@ FORMS = {
     **{"&": "and", "+": "and", "plus": "and", "/": "or"},
 }
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+NEGATIVE = re.compile(r"\s*-\d")
 PART = re.compile(
     r"(?P<number>(?:(?<!\w)-)?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.:]\d+)*)(?!\w))"
-    r"|(?P<word>[^\W_]+(?:['’][^\W_]+)*)|(?P<end>[.!?\n;:()—…]|\s[-–]+\s|--)|(?P<other>[,/&+])"
+    r"|(?P<word>(?<!\w)(?:[^\W\d_]\.){2,}(?!\w)|[^\W_]+(?:['’][^\W_]+)*)|(?P<end>[.!?\n;:()—…]|\s[-–]+\s|--)|(?P<other>[,/&+])"
 )
 BULLET = re.compile(r"^\s*(?:[-*•]|\(?\w{1,2}[.)])\s+", re.MULTILINE)
 HYPHENS = "-‐‑–"
@@ -83,8 +84,13 @@ class Word(NamedTuple):
 
 
 def exact(said: str, answers: tuple[str, ...]) -> bool:
-    """Whether a reply equals a true answer after case and punctuation are taken away; of `+`, nothing is."""
-    return any(normalise(said) == normalise(one) and (normalise(one) or said.strip() == one) for one in answers)
+    """Whether a reply equals a true answer after case and punctuation are taken away, but for a number's sign."""
+    return any(
+        normalise(said) == normalise(one)
+        and bool(NEGATIVE.match(said)) == bool(NEGATIVE.match(one))
+        and (normalise(one) or said.strip() == one)
+        for one in answers
+    )
 
 
 def contains(said: str, answers: tuple[str, ...]) -> bool:
@@ -125,7 +131,7 @@ def words(text: str) -> list[Word]:
             stem = "can" if written == "cannot" else written.removesuffix("n't")
             found += [Word(stem, stem, joined), Word("not", "not")]
         elif written not in ARTICLES or joined:
-            plain = written.replace("'", "")
+            plain = re.sub(r"['.]", "", written)
             found.append(Word(FORMS.get(plain, plain), written, joined))
     return _with_tens(found)
 

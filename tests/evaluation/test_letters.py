@@ -93,6 +93,10 @@ def test_odd_replies_are_read_at_once() -> None:
         assert time.process_time() - started < 1
 
 
+def test_options_that_are_numbers_with_signs() -> None:
+    assert [option_of(one, ("-5", "5", "+")) for one in ("5", "-5", "+", "B", "")] == [1, 0, 2, 1, None]
+
+
 def test_letters_end_where_options_do() -> None:
     assert option_of("C", ("red", "blue")) is None
     assert option_of("H", tuple("stuvwxyz")) == 7

@@ -127,11 +127,14 @@ def test_what_margins_come_to() -> None:
     assert (change["gained"], change["lost"]) == (2, 1)
 
 
-def test_rows_that_cannot_be_scored(dataset: Path, world: Path, test_world: Path, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_scored(
+    dataset: Path, world: Path, test_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("videos", "metadata.jsonl"):
         (tmp_path / name).symlink_to(world / name)
     videos = [f"triplets.videos={{drawn: {tmp_path}}}"]
     whole = held_out(recipe_of(dataset, test_world, *videos))
+    assert "warning" not in capsys.readouterr().err
     used = Counter(clip["video"] for row in whole.rows for clip in row["context"])
     missing, rows = used.most_common(1)[0][0], len(whole.rows)
     (tmp_path / "videos").unlink()
@@ -140,7 +143,13 @@ def test_rows_that_cannot_be_scored(dataset: Path, world: Path, test_world: Path
         if path.name not in missing:
             (tmp_path / "videos" / path.name).symlink_to(path)
     held = held_out(recipe_of(dataset, test_world, *videos))
-    assert len(held.rows) == rows - held.left_out["a video of it cannot be read"] < rows
+    gone = held.left_out["a video of it cannot be read"]
+    assert len(held.rows) == rows - gone < rows
+    said = capsys.readouterr().err
+    assert f"triplets: {gone} rows are left out: a video of it cannot be read ({gone}); the first video: " in said
+    assert "other files" not in said
+    held_out(recipe_of(dataset, test_world, f"triplets.videos={{drawn: {test_world}}}"))
+    assert f"{rows} of {rows} rows show other files than those that the dataset was" in capsys.readouterr().err
     with pytest.raises(LongVPOError, match=r"for the videos of source drawn.* set triplets\.videos\.drawn"):
         held_out(recipe_of(dataset, test_world))
     with pytest.raises(LongVPOError, match=r"can be scored: a video of it cannot be read \(\d+\); the first video: "):

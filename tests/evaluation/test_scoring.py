@@ -130,6 +130,11 @@ def test_few_answers_make_few_options() -> None:
             )
             for one in ("red", "B", "(B)", "B. red", "B) red")
         ),
+        (
+            {"options": ["-5", "5", "+"], "answer": "5"},
+            PLAIN,
+            {"scoring": "choice", "options": ("-5", "5", "+"), "answers": ("5",)},
+        ),
         ({"options": [3, 4.0, "5"], "answer": 4}, PLAIN, {"scoring": "choice", "options": ("3", "4", "5")}),
         ({"options": ["blue", "red"], "scoring": "contains"}, PLAIN, {"scoring": "contains"}),
         ({"scoring": "choice"}, PLAIN, {"scoring": "choice"}),

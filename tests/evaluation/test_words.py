@@ -37,6 +37,20 @@ def test_odd_replies_hold_no_answer(reply: str) -> None:
     assert not contains(reply, ("red", "3", "yes", "no", "red and blue"))
 
 
+def test_a_sign_is_no_punctuation() -> None:
+    assert exact("-5.", ("-5",))
+    for said, answer in (("-5", "5"), ("5", "-5")):
+        assert not exact(said, (answer,))
+        assert not contains(said, (answer,))
+    assert exact("- red", ("red",))
+
+
+def test_points_in_a_short_form_end_nothing() -> None:
+    assert contains("It's the U.S. flag.", ("US",))
+    assert contains("It was made in the U.S.", ("U.S.",))
+    assert not contains("the U.K. flag", ("US",))
+
+
 def test_an_answer_that_stands_in_another_may_be_right_with_it() -> None:
     assert overlap("red", "dark red")
     assert overlap("3", "three people")
