@@ -2,8 +2,9 @@
 
 The rule: one, or none. A reply that names two letters is wrong, whatever it says of them, but for those that it rules
 out (`B, not A`, `A is wrong`, `A and C are not`). After `the answer is` only what follows counts: a reply may list all
-options before. A letter that stands before the text of another option is no answer. Where no letter is named, the only
-option whose text stands in the reply is meant, as `contains` reads it.
+options before. After a letter, an explanation on lines of its own may name others. A letter that stands before the
+text of another option is no answer. Where no letter is named, the only option whose text stands in the reply is meant,
+as `contains` reads it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ LETTER = re.compile(
     rf"\b(?i:option|choice|letter)\s+(?P<named>{ANY})(?![A-Za-z0-9'’])|[(\[{{]\s*(?P<framed>{ANY})\s*[)\]}}]"
     rf"|(?P<capital>{CAPITAL})(?!(?<=A)\s+(?!(?:is|was|or|and|because|since|as)\b)[a-z0-9])"
 )
+EXPLAINED = re.compile(r"\n[ \t*#>]*(?:explanation|reason|reasoning|rationale|justification)\b\W", re.IGNORECASE)
 ALONE = re.compile(rf"\W*(?P<small>{ANY})(?:\W*|[.):,]\s.*)", re.DOTALL)
 
 
@@ -55,6 +57,8 @@ def option_of(said: str, options: Sequence[str]) -> int | None:
             text = re.sub(re.escape(option), " ", text, flags=re.IGNORECASE)
     declared = DECLARED.search(text)
     text = RULED_OUT.sub(" ", text[declared.end() :] if declared else text)
+    head = EXPLAINED.split(text, maxsplit=1)[0]
+    text = head if LETTER.search(head) or ALONE.fullmatch(head) else text
     found = [*LETTER.finditer(text)] or [one for one in [ALONE.fullmatch(text)] if one]
     named = {str(one[one.lastgroup or 0]).upper() for one in found} & set(LETTERS[: len(options)])
     if len(named) > 1:
