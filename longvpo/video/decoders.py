@@ -126,7 +126,8 @@ def _decode(path: Path, file: Probe, wanted: np.ndarray, size: tuple[int, int], 
                 return None
             if place > target or frame.is_corrupt or not (file.counted or frame.pts == file.shown[target]):
                 return None
-            image = frame.to_ndarray(format="rgb24", width=stored[0], height=stored[1])
+            # one thread: PyAV 19 keeps what scales, whose threads are not in a process that is forked later
+            image = frame.to_ndarray(format="rgb24", width=stored[0], height=stored[1], threads=1)
             found[row] = np.rot90(image, file.turns)
     return found
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import sys
+import time
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -31,6 +34,23 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def numbers(frames: np.ndarray) -> list[int]:
     return np.round(frames.mean(axis=(1, 2, 3)) / 6).astype(int).tolist()
+
+
+@pytest.mark.parametrize("backend", ["decord", "pyav"])
+def test_a_process_that_is_forked_after_frames_were_read_reads_them_too(counting: Path, backend: str) -> None:
+    """As the workers of a DataLoader are: what a decoder keeps for the next call may have lost its threads there."""
+    times = np.array([0.05, 1.25])
+    here = read_frames(counting, times, 64, backend)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (read_frames(counting, times, 64, backend) == here).all() else 1)
+    until = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
+        time.sleep(0.01)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
 
 
 @pytest.mark.parametrize("backend", ["auto", "decord", "pyav"])
