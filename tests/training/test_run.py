@@ -78,6 +78,7 @@ def test_a_run_of_stage_2(
     assert len(calls) == 5
 
 
+@pytest.mark.soak  # a stranger does it in release/test_outside.py
 def test_the_saved_adapter_loads_over_the_base_in_a_fresh_process(
     stage1: Path, both_stages: Path, world: Path, tmp_path: Path, stage2_rows: list[dict[str, Any]]
 ) -> None:
