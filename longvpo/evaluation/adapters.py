@@ -36,8 +36,10 @@ def by_name(given: Sequence[str]) -> dict[str, str]:
     That of a folder is its last name, that of a repository its id, with the revision where one is given.
 
     Raises:
-        LongVPOError: two have one name.
+        LongVPOError: two have one name, or one has none.
     """
+    if not all(one.strip() for one in given):
+        raise LongVPOError("an adapter is an empty text: give a folder, or the id of a repository")
     names = [_name(one) for one in given]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

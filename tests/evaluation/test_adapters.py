@@ -53,6 +53,8 @@ def test_names_and_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert split("me/stage1@refs/pr/1") == ("me/stage1", "refs/pr/1")
     with pytest.raises(LongVPOError, match="two adapters go by the name of stage1: results"):
         by_name([str(tmp_path / "one/stage1"), "stage1"])
+    with pytest.raises(LongVPOError, match="an adapter is an empty text: give a folder"):
+        by_name(["stage1", ""])
     with pytest.raises(LongVPOError, match="a folder has no revisions; leave @v1 out"):
         split("stage1@v1")
     with pytest.raises(LongVPOError, match="no revision follows the @"):
