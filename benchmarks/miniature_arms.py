@@ -31,12 +31,12 @@ SIZES = {
     "study": Size(
         clips=(1000, 400),
         stories=(24, 30),
-        triplets=(2000, 1200),
+        triplets=(2400, 1800),  # as in the demo
         contexts=CLIPS,
         scenes=SCENES,
         depths=5,
         questions=24,
-        curve=(250, 500, 1000),
+        curve=(300, 600, 1200),
         base=BaseRecipe(),
         order=BaseRecipe(clips=2000, language_steps=1200),
     ),
