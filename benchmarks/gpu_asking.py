@@ -17,7 +17,6 @@ estimate for its tokens, and `off`.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 import peer_case
 import torch
-from gpu_step import CUDA, built, internvl
+from gpu_step import CUDA, built, internvl, tell_to
 
 from longvpo.models.batches import alike, prompt_inputs
 from longvpo.models.likelihood import answer_log_probs, letter_log_probs
@@ -114,27 +113,20 @@ def main() -> None:
         pixels = sum(3 * side * side * one.count for one in requests)
         return round(question_memory(skeleton, base, tokens * len(requests), pixels)["total"] / 1e9, 2)
 
-    first = {"device": torch.cuda.get_device_name() if CUDA else "cpu", "torch": torch.__version__}
-    first["model"] = type(model).__name__
+    tell = partial(tell_to, given.out)
+    device = torch.cuda.get_device_name() if CUDA else "cpu"
+    tell(device=device, torch=torch.__version__, model=type(model).__name__)
     cases = [("greedy", greedy, [frames]) for frames in given.frames]
     cases += [("batch", greedy, [frames, frames // 2, frames // 4, frames // 8]) for frames in given.frames[:1]]
     cases += [("letters", letters, [frames]) for frames in given.frames]
     cases += [("likelihood", likelihood, [frames]) for frames in given.frames[:2]]
-    for line in [first, *cases]:
-        if isinstance(line, dict):
-            record = line
-        else:
-            name, ask, frames = line
-            if time.monotonic() > until:
-                record = {"case": name, "frames": frames, "stopped": "out of time"}
-            else:
-                requests = [request(count, side) for count in frames]
-                record = {"case": name, "frames": frames, "estimate_gb": estimate(requests)}
-                record |= measured(partial(ask, model, processor), requests)
-        print(json.dumps(record), flush=True)
-        if given.out:
-            with given.out.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+    for name, ask, frames in cases:
+        if time.monotonic() > until:
+            tell(case=name, frames=frames, stopped="out of time")
+            continue
+        requests = [request(count, side) for count in frames]
+        found = measured(partial(ask, model, processor), requests)
+        tell(case=name, frames=frames, estimate_gb=estimate(requests), **found)
 
 
 def measured(ask: Any, requests: list[Request]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,14 @@ def timed(step: Callable[[], object], steps: int, until: float) -> list[float]:
     return seconds
 
 
+def tell_to(out: Path | None, **record: Any) -> None:
+    """Print a line, and add it to a file."""
+    print(json.dumps(record), flush=True)
+    if out:
+        with out.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true")
@@ -272,12 +281,7 @@ def main() -> None:
     config, processor = internvl(given.tiny)
     peak = peak_flops()
 
-    def tell(**record: Any) -> None:
-        print(json.dumps(record), flush=True)
-        if given.out:
-            with given.out.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-
+    tell = partial(tell_to, given.out)
     tell(
         device=torch.cuda.get_device_name() if CUDA else "cpu",
         torch=torch.__version__,

@@ -1,7 +1,7 @@
 """Published triplets, held against what reads them, and what a model sees of one.
 
-The rule: a row that is no triplet is a mistake that names the row and its column; one that would teach nothing is left
-out and counted.
+The rule: a row that is not a triplet is a mistake that names the row and its column; one that would teach nothing is
+left out and counted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def load_config(dataset: str, config: str, split: str, revision: str, more: Sequ
     """The triplets of one config: its COLUMNS, and `more` where it has them.
 
     Raises:
-        LongVPOError: there is no such dataset, or its rows are not triplets.
+        LongVPOError: the dataset cannot be loaded, or its rows are not triplets.
     """
     rows = load_rows(dataset, config, split, revision)
     missing = [name for name in COLUMNS if name not in rows.column_names]

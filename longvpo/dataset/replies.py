@@ -62,7 +62,7 @@ def parse_scenes_question(text: str, count: int, check_trace: bool) -> ScenesQue
         return Refusal("too_few_scenes", f"the question cites {len(cited)} scenes: {said.scenes!r:.100}", len(cited))
     unknown = [number for number in cited if not 1 <= number <= count]
     if unknown:
-        return Refusal("unknown_scene", f"there is no scene #{unknown[0]} among 1 to {count}", 0.0)
+        return Refusal("unknown_scene", f"scene #{unknown[0]} is not among 1 to {count}", 0.0)
     traced = {int(number) for number in re.findall(r"scenes?\s*#?\s*(\d{1,9})", said.trace, re.IGNORECASE)}
     if check_trace and traced != set(cited):
         return Refusal("trace", f"the trace cites scenes {sorted(traced)}, the question {cited}", 0.0)

@@ -80,7 +80,7 @@ def find_adapters(base: ModelSection, given: Mapping[str, str | Path]) -> dict[s
         given: folders, or repositories as `ID` or `ID@REVISION`, by the names under which results are shown.
 
     Raises:
-        LongVPOError: one cannot be had, is none of this base, or is called `base`.
+        LongVPOError: one cannot be had, is of another base, or is called `base`.
     """
     if "base" in given:
         raise LongVPOError("an adapter cannot go by the name of base: rename its folder")

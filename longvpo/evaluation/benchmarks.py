@@ -12,7 +12,7 @@ from pathlib import Path
 
 from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.evaluation.adapters import split
-from longvpo.evaluation.asked import SECTIONS, as_asked
+from longvpo.evaluation.benchmark_recipe import SECTIONS, read_benchmark_recipe
 from longvpo.io.files import PACKAGE
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.training import TrainRecipe
@@ -35,7 +35,7 @@ def measure(
         output: folder for all that lmms-eval writes; None: one with the recipe's name.
 
     Raises:
-        LongVPOError: there is no such benchmark or key, or lmms-eval could not read a value.
+        LongVPOError: a benchmark or a key is unknown, or lmms-eval could not read a value.
     """
     known = [one.task for one in BENCHMARKS]
     tasks = known if names == ALL else [name.strip() for name in names.split(",") if name.strip()]
@@ -47,7 +47,7 @@ def measure(
             f"no benchmark {unknown[0]}{did_you_mean(unknown[0], known)}: give {ALL}, or some of {', '.join(known)}"
         )
     said = _passed_on(overrides)
-    asked = as_asked(recipe, said)
+    asked = read_benchmark_recipe(recipe, said)
     folder = output or Path(f"{asked.name}-benchmarks")
     models: dict[str, list[str]] = {"base": []} | {name: _adapter(one) for name, one in adapters.items()}
     here = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else "longvpo"

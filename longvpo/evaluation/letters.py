@@ -3,7 +3,7 @@
 The rule: one, or none. A reply that names two letters is wrong, whatever it says of them, but for those that it rules
 out (`B, not A`, `A is wrong`, `A and C are not`). After `the answer is` only what follows counts: a reply may list all
 options before. After a letter, an explanation on lines of its own may name others. A letter that stands before the
-text of another option is no answer. Where no letter is named, the only option whose text stands in the reply is meant,
+text of another option does not count. Where a reply names no letter, the only option whose text stands in it is meant,
 as `contains` reads it.
 """
 

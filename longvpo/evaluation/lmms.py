@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from longvpo.errors import LongVPOError
 from longvpo.evaluation.ask import COUNT
-from longvpo.evaluation.asked import as_asked, overrides_of
+from longvpo.evaluation.benchmark_recipe import overrides_of, read_benchmark_recipe
 from longvpo.evaluation.messages import Documents, token_limit, until
 from longvpo.io.remembered import remembered_hash
 from longvpo.io.weights import ADAPTER_WEIGHTS
@@ -44,7 +44,8 @@ class LongVPO(lmms):
         adapter: a folder or a Hub id; empty for the base itself.
         journal: folder of answers to use and add to, so that a killed run asks nothing twice; empty for none.
         batch_size: lmms-eval's own option, as max_batch_size and device are.
-        said: values of the recipe by their keys, such as base.quantization=nf4, or by the short names in asked.SHORT.
+        said: values of the recipe by their keys, such as base.quantization=nf4, or by the short names in
+            benchmark_recipe.SHORT.
     """
 
     is_simple = False
@@ -65,7 +66,7 @@ class LongVPO(lmms):
 
         if not str(batch_size).isdigit() or max_batch_size is not None:
             raise LongVPOError("longvpo tries no batch sizes: give --batch_size a number, and no --max_batch_size")
-        asked = as_asked(recipe, overrides_of(said))
+        asked = read_benchmark_recipe(recipe, overrides_of(said))
         of = {"adapter": adapter or None, "adapter_revision": adapter_revision, "batch_size": int(batch_size)}
         section, video = WriterSection.model_validate(asked.base.model_dump() | of), asked.video
         self.accelerator = Accelerator()  # before the model is loaded: it says which GPU is this process's

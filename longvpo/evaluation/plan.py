@@ -92,7 +92,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
 
 def _memory(recipe: EvaluateRecipe, frames: int, size: tuple[int, int], prompt: str) -> dict[str, Any]:
     """Tokens of the longest question, how many are answered together, and the memory that they ask for, in GB of 10^9
-    bytes; or, under `memory`, one sentence on why there is no estimate."""
+    bytes; or, under `memory`, one sentence on why an estimate is missing."""
     if not all(size):
         return {"memory": "not estimated: the videos of a dataset are not fetched"}
     try:

@@ -58,8 +58,8 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
     """The triplets to score. Rows that teach nothing, and rows of which a video cannot be read, are left out.
 
     Raises:
-        LongVPOError: there is no such dataset, its rows are not triplets, no folder is given for their videos, or none
-            is left.
+        LongVPOError: the dataset cannot be loaded, its rows are not triplets, a folder of their videos is not given,
+            or nothing is left to score.
     """
     where = (section.dataset, section.revision)
     otherwise = differing(*where, recipe.video, "evaluation")
@@ -98,7 +98,8 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
 
 
 def _others(held: HeldOut) -> list[str]:
-    """Of each row that shows another file than its dataset says, one such video; of published frames there is none."""
+    """Of each row that shows another file than its dataset says, one such video. Published frames count as
+    its own."""
     found = []
     for row, known in zip(held.rows, held.videos, strict=True):
         folders = held.section.videos if known else {}

@@ -40,12 +40,10 @@ def tables(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
         if one.table == "needle":
             frames[one.group] = max(frames[one.group], one.request.count)
     found = {"needle": needle, "grid": grids, "questions": dict(questions), "frames": dict(frames)}
-    groups = Counter(one.group for one in asked if one.table == "multi")
-    if groups:
-        found["multi"] = {name: multi(asked, marks) for name, marks in right.items()}
-        found["multi_questions"] = {group: groups[group] for group in sorted(groups, key=_order)}
-    found["places"] = _counted(asked, right, _place)
-    found["tasks"] = _counted(asked, right, lambda one: one.exam.task)
+    multi = _counted(asked, right, GROUPS["multi"])
+    if multi["questions"]:
+        found |= {"multi": multi["accuracy"], "multi_questions": multi["questions"]}
+    found |= {name: _counted(asked, right, GROUPS[name]) for name in ("places", "tasks")}
     return found | ({"retention": retention(needle, sum(questions["1"]))} if "1" in questions else {})
 
 
@@ -131,7 +129,7 @@ def _place(one: Asked) -> str:
 
 
 def _counted(asked: list[Asked], right: dict[str, list[bool]], name_of: Callable[[Asked], str]) -> dict[str, Any]:
-    """Accuracy by what a question is named so, over all tables; those without a name are left out."""
+    """Questions and accuracies by group, numbers in their order; what has no group is left out."""
     names = [name_of(one) for one in asked]
     groups = sorted({name for name in names if name}, key=_order)
     return {
@@ -148,28 +146,18 @@ def _counted(asked: list[Asked], right: dict[str, list[bool]], name_of: Callable
 
 def grid(asked: list[Asked], right: list[bool]) -> Grid:
     """Accuracy in every cell of the needle grid."""
+    cells: dict[tuple[str, float], list[bool]] = defaultdict(list)
+    for one, mark in zip(asked, right, strict=True):
+        if one.table == "needle":
+            cells[one.group, one.depth].append(mark)
     found: Grid = defaultdict(list)
-    for (number, _), marks in _by(lambda one: (one.group, one.depth), "needle", asked, right).items():
+    for (number, _), marks in cells.items():
         found[number].append(percent(marks))
     return dict(found)
 
 
-def multi(asked: list[Asked], right: list[bool]) -> dict[str, float]:
-    """Accuracy about long videos in each group; groups that are numbers come in their order."""
-    groups = _by(lambda one: one.group, "multi", asked, right)
-    return {group: percent(groups[group]) for group in sorted(groups, key=_order)}
-
-
 def percent(marks: list[bool]) -> float:
     return round(100 * sum(marks) / len(marks), 1)
-
-
-def _by(key: Any, table: str, asked: list[Asked], right: list[bool]) -> dict[Any, list[bool]]:
-    found: dict[Any, list[bool]] = defaultdict(list)
-    for one, mark in zip(asked, right, strict=True):
-        if one.table == table:
-            found[key(one)].append(mark)
-    return found
 
 
 def _order(group: str) -> tuple[float, str]:

@@ -4,10 +4,9 @@
 
 Beside it, where a recipe has `multi`, questions about whole long videos that need several scenes (multi.py).
 
-Every model answers the same questions over the same contexts, greedily; an answer counts when it equals the true one
-after case and punctuation are taken away. Where a table has a list of answers, each of them is true. An answer that
-was cut counts by what there is of it. Every answer is kept at once: an evaluation that was killed resumes, and ends
-with the same results.
+Every model answers the same questions over the same contexts, greedily; scoring.py says when an answer counts. Where a
+table has a list of answers, each of them is true. An answer that was cut counts by what there is of it. Every answer
+is kept at once: an evaluation that was killed resumes, and ends with the same results.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
         number of clips. cut: how many answers of each model were cut. failures: some wrong answers of each model.
         preference: with `triplets`, as preference.py says. test_videos: how many videos were asked about, and
         trained_on, how many of them each adapter was trained on, null where it does not say. adapters: the sha256 of
-        each one's weights; from_hub: where those come from that are no folders. Also dropped: reasons by clip or row.
+        each one's weights; from_hub: where those come from that are not folders. Also dropped: reasons by clip or row.
 
     Raises:
         LongVPOError: the source has too few clips, no long video can be asked about, no triplet can be scored, or an
@@ -84,9 +83,10 @@ def _evaluate(
     """Ask, in a place that is claimed."""
     started = time.monotonic()
     exam, tested, dropped = read_exam(recipe)
-    base = Path(recipe.base.model)
-    folders = ({"base": base} if read_trained(base) else {}) | {name: one.folder for name, one in adapters.items()}
-    trained = {name: read_trained(folder) for name, folder in folders.items()}  # a merged base says it too
+    folders = {"base": Path(recipe.base.model)} | {name: one.folder for name, one in adapters.items()}
+    trained = {name: read_trained(folder) for name, folder in folders.items()}
+    if not trained["base"]:  # a merged base says it, too
+        del trained["base"]
     trained_on = {name: _trained_on(name, videos, tested) for name, videos in trained.items()}
 
     kept = Journal(working / "journal", flaws=COUNT), Likelihoods(working / "likelihoods")

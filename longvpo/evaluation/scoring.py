@@ -117,7 +117,7 @@ def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
     """A row's options. None of them goes away, or the next ones would have other letters."""
     value = cell(_read_json(row, "options"), "options")
     if isinstance(value, str) and value.strip().startswith("["):
-        raise VideoError(f"{video}: its options are no list in JSON: {shown(value)}")
+        raise VideoError(f"{video}: its options are not a list in JSON: {shown(value)}")
     if not isinstance(value, list):
         return texts_of(row, "options", video)
     while value and is_empty(value[-1]):  # other rows of the table have more
@@ -134,7 +134,7 @@ def given_options(
     letters may stand before the texts (`A. red`), which are left out.
 
     Raises:
-        VideoError: there are too few or too many options, two are the same, or an answer is none of them.
+        VideoError: there are too few or too many options, two are the same, or an answer is not one of them.
     """
     if not 2 <= len(options) <= len(LETTERS):
         raise VideoError(f"{video}: the number of its options is {len(options)}: give 2 to {len(LETTERS)}, as a list")
@@ -154,7 +154,7 @@ def given_options(
         if not same and len(letter) == 1 and letter in LETTERS[: len(options)]:
             same = [options[LETTERS.index(letter)]]
         if not same:
-            raise VideoError(f"{video}: its answer {shown(answer)} is none of its options, and no letter of one")
+            raise VideoError(f"{video}: its answer {shown(answer)} is not one of its options, nor a letter of one")
         texts += same
     return options, tuple(dict.fromkeys(texts))
 

@@ -7,7 +7,7 @@ of two things is so:
   wrong`; the word that does so stands at most three words before it, with no comma or `but` between. One such place
   makes the whole reply wrong.
 - The answer is one of a list: `red or blue`, `red and blue`, `red, blue, green`, `red/blue`, lines with bullets. It
-  has to stand alone somewhere. `The ring is red and the bar is blue` is no list.
+  has to stand alone somewhere. `The ring is red and the bar is blue` is not a list.
 
 Case, punctuation and articles mean nothing. `three` is 3 and `twenty-one` is 21, `third` is 3rd, `none` is 0, `twice`
 is 2. To a number no reply is right that names another one (`of 5 people, 3 wear hats`), times such as 0:15 apart.
@@ -66,7 +66,17 @@ ASIDES = {
     *("yes", "no", "well", "sure", "okay", "ok", "so", "indeed", "right", "too", "also", "then", "here", "again"),
     "respectively",
 }
-NOT_ONE = {"no", "this", "that", "which", "each", "every", "any", "some", "another"}  # `one` after these is no number
+NOT_ONE = {
+    "no",
+    "this",
+    "that",
+    "which",
+    "each",
+    "every",
+    "any",
+    "some",
+    "another",
+}  # `one` after these is not a number
 
 
 class Word(NamedTuple):

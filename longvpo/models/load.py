@@ -173,7 +173,7 @@ def adapter_folder(adapter: str, revision: str) -> Path:
 
 
 def check_id(adapter: str) -> None:
-    """Raises LongVPOError when a text that is no folder cannot be a repository either: it was meant as a path."""
+    """Raises LongVPOError when a text that is not a folder cannot be a repository either: it was meant as a path."""
     from huggingface_hub.utils._validators import validate_repo_id
 
     try:

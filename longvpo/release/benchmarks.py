@@ -151,7 +151,7 @@ def _row(benchmark: Benchmark, results: Record, asked: dict[str, Any]) -> dict[s
 
 
 def _numbers(scores: dict[str, Any]) -> list[str]:
-    """The names of a task's numbers that are no errors of others."""
+    """The names of a task's numbers that are scores, and not errors of scores."""
     return [
         name
         for name, value in scores.items()

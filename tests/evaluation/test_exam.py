@@ -77,7 +77,7 @@ def test_each_row_in_its_own_way(
     bleu, none = results["dropped"].values()
     assert bleu.startswith("videos/00005.mp4: its scoring is 'bleu': give exact, contains, choice, judge")
     assert none.startswith("videos/00006.mp4: its answer")
-    assert "is none of its options" in none
+    assert "is not one of its options" in none
     scoring = results["scoring"]
     assert sum(scoring["by"].values()) == 60
     assert list(scoring["by"]) == ["exact", "contains", "choice", "judge"]
@@ -164,5 +164,5 @@ def test_too_few_questions_say_why(mixed: Path) -> None:
     rows = [json.loads(line) for line in (mixed / "metadata.jsonl").read_text().splitlines()]
     lines = (f"{json.dumps(row | {'scoring': '', 'options': ['a', 'b']})}\n" for row in rows)
     (mixed / "metadata.jsonl").write_text("".join(lines))
-    with pytest.raises(LongVPOError, match=r"has 0 readable.*60 cannot be used, the first: .* is none of its"):
+    with pytest.raises(LongVPOError, match=r"has 0 readable.*60 cannot be used, the first: .* is not one of its"):
         evaluate(load(mixed), mixed / "out")

@@ -15,7 +15,7 @@ from longvpo.errors import LongVPOError
 from longvpo.evaluation import exam
 from longvpo.evaluation import run as module
 from longvpo.evaluation.multi import LongQuestion, long_questions, read_questions
-from longvpo.evaluation.results import multi
+from longvpo.evaluation.results import tables
 from longvpo.evaluation.run import evaluate
 from longvpo.models import local
 from longvpo.models.writer import Answer
@@ -203,5 +203,5 @@ def test_groups_come_in_the_order_of_numbers(test_world: Path, long_videos: Path
     questions = [LongQuestion("?", ("!",), group, clip, 4) for group in groups]
     assert recipe.multi
     (asked,) = long_questions(recipe.multi, questions, ClipFrames(recipe.video, {}))
-    said = multi(asked, [True, True, False, False, True, False])
+    said = tables(asked, {"base": [True, True, False, False, True, False]})["multi"]["base"]
     assert list(said.items()) == [("2", 0.0), ("2.5", 100.0), ("10", 33.3), ("films", 100.0)]

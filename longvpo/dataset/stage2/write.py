@@ -180,7 +180,7 @@ def write_rejected(drafts: list[Reasoning], session: Session, section: Stage2Sec
 def draw_outside(draft: Reasoning, section: Stage2Section, seed: int) -> tuple[str, list[int]]:
     """Kind of the rejected answer, and the places it is written from, in order.
 
-    Where all scenes of a part are relevant there is no irrelevant one, and the answer is partial.
+    Where all scenes of a part are relevant, the answer is partial: it lacks an irrelevant one.
     """
     rng = np.random.default_rng([seed, draft.number, 2])
     others = [place for place in range(len(draft.part)) if place not in draft.relevant]

@@ -24,7 +24,7 @@ SHORT = {  # names for values of a recipe
 }
 
 
-class Asked(Section):
+class BenchmarkRecipe(Section):
     """What of a recipe decides an answer on a benchmark. A video is a context: it may have as many frames as one."""
 
     name: str = "lmms-eval"
@@ -33,7 +33,7 @@ class Asked(Section):
     batch_size: int = Field(1, gt=0)
 
 
-def as_asked(recipe: str, said: Sequence[str]) -> Asked:
+def read_benchmark_recipe(recipe: str, said: Sequence[str]) -> BenchmarkRecipe:
     """How a recipe's base is asked.
 
     Args:
@@ -48,10 +48,10 @@ def as_asked(recipe: str, said: Sequence[str]) -> Asked:
         read = read_recipe(EvaluateRecipe, recipe)
         if not isinstance(read.get("base"), dict):
             raise LongVPOError(f"recipe {recipe} names no base: give the recipe of a training or of an evaluation")
-        values = {name: value for name, value in read.items() if name in Asked.model_fields}
+        values = {name: value for name, value in read.items() if name in BenchmarkRecipe.model_fields}
         if read.get("frame_budget"):  # a training's, for a context
             values["video"] = {**(read.get("video") or {}), "max_frames": read["frame_budget"]}
-    return check_recipe(Asked, recipe or "of model arguments", values, list(said))
+    return check_recipe(BenchmarkRecipe, recipe or "of model arguments", values, list(said))
 
 
 def overrides_of(arguments: Mapping[str, Any]) -> list[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from longvpo.errors import LongVPOError
-from longvpo.evaluation.asked import Asked, as_asked, overrides_of
+from longvpo.evaluation.benchmark_recipe import BenchmarkRecipe, overrides_of, read_benchmark_recipe
 
 
-def said(recipe: str = "", **arguments: object) -> Asked:
+def said(recipe: str = "", **arguments: object) -> BenchmarkRecipe:
     """What model arguments of lmms-eval mean."""
-    return as_asked(recipe, overrides_of(arguments))
+    return read_benchmark_recipe(recipe, overrides_of(arguments))
 
 
 def test_an_evaluations_recipe_says_both() -> None:
