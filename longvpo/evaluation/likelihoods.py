@@ -1,6 +1,7 @@
 """How likely models find given answers, kept at once, so that nothing is computed twice.
 
-The rule is that of models/journal.py: a likelihood is found by all that decides it, and the first one stands.
+The rule is that of models/journal.py: a likelihood is found by all that decides it, and the first one stands. Of a
+request whose frames cannot be read nothing is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.errors import VideoError
 from longvpo.evaluation.ask import Asked
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
@@ -40,17 +42,24 @@ class Likelihoods:
                 self._known.setdefault(line[0], line[1:])
 
     def of(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[float]:
-        """Of each request's answer, the log-probability of all its tokens, in nats."""
+        """Of each request's answer, the log-probability of all its tokens, in nats; NaN where its frames cannot be
+        read."""
 
         def sums(*asked: Any) -> list[list[float]]:
             return [[one] for one in answer_log_probs(writer.model, writer.processor, *asked)[0].tolist()]
 
-        return [one for (one,) in self._found(writer, pairs, "", sums, progress)]
+        found = self._found(writer, pairs, "", sums, progress)
+        return [float("nan") if isinstance(one, VideoError) else one[0] for one in found]
 
     def of_letters(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[list[float]]:
-        """Of each of a request's letters, the log-probability that it is the answer, in nats."""
+        """Of each of a request's letters, the log-probability that it is the answer, in nats. Raises VideoError where
+        its frames cannot be read."""
         letters = partial(letter_log_probs, writer.model, writer.processor)
-        return self._found(writer, pairs, "letters ", letters, progress)
+        found = self._found(writer, pairs, "letters ", letters, progress)
+        for one in found:
+            if isinstance(one, VideoError):
+                raise one
+        return [one for one in found if not isinstance(one, VideoError)]
 
     def _found(
         self,
@@ -59,8 +68,10 @@ class Likelihoods:
         kind: str,
         compute: Callable[[list[Request], list[str], int], list[list[float]]],
         progress: str,
-    ) -> list[list[float]]:
-        """The numbers of all pairs, in order; a batch of which one's are missing is computed as a whole."""
+    ) -> list[list[float] | VideoError]:
+        """The numbers of all pairs, in order, or why a pair has none; a batch of which one's are missing is computed
+        as a whole."""
+        faults: dict[str, VideoError] = {}
         keys = [text_hash(f"{request_key(writer, request)} {kind}{answer}") for request, answer in pairs]
         batches = writer.batches([request for request, _ in pairs])
         missing = [batch for batch in batches if any(keys[place] not in self._known for place in batch)]
@@ -70,9 +81,16 @@ class Likelihoods:
                 some = coming.pop()()
                 if after:
                     coming.append(_decoded(ahead, [pairs[place] for place in after]))
-                numbers = compute([request for request, _ in some], [answer for _, answer in some], len(some))
-                self._add({keys[place]: one for place, one in zip(batch, numbers, strict=True)})
-        return [self._known[key] for key in keys]
+                read: list[tuple[int, Pair]] = []
+                for place, one in zip(batch, some, strict=True):
+                    if isinstance(one, VideoError):
+                        faults[keys[place]] = one
+                    else:
+                        read.append((place, one))
+                if read:
+                    numbers = compute([pair[0] for _, pair in read], [pair[1] for _, pair in read], len(read))
+                    self._add({keys[place]: one for (place, _), one in zip(read, numbers, strict=True)})
+        return [faults.get(key) or self._known[key] for key in keys]
 
     def _add(self, found: dict[str, list[float]]) -> None:
         new = {key: one for key, one in found.items() if key not in self._known}
@@ -87,22 +105,26 @@ def likeliest(writer: LocalWriter, known: Likelihoods, asked: list[Asked], name:
     return [Answer(letters[int(np.argmax(numbers))]) for (_, letters), numbers in zip(pairs, found, strict=True)]
 
 
-def _decoded(ahead: ThreadPoolExecutor, pairs: list[Pair]) -> Callable[[], list[Pair]]:
-    """What gives the same pairs, their frames read: once, where several are about the same."""
+def _decoded(ahead: ThreadPoolExecutor, pairs: list[Pair]) -> Callable[[], list[Pair | VideoError]]:
+    """What gives the same pairs, their frames read: once, where several are about the same. Or why they cannot be."""
     reading: dict[int, Future[np.ndarray]] = {
         id(request.frames): ahead.submit(request.frames) for request, _ in pairs if request.frames
     }
 
-    def wait() -> list[Pair]:
-        frames = {name: future.result() for name, future in reading.items()}
-        return [
-            (
-                replace(request, frames=partial(frames.__getitem__, id(request.frames)))
-                if request.frames
-                else request,
-                answer,
-            )
-            for request, answer in pairs
-        ]
+    def wait() -> list[Pair | VideoError]:
+        frames = {name: future.exception() or future.result() for name, future in reading.items()}
+        return [_given(pair, frames) for pair in pairs]
 
     return wait
+
+
+def _given(pair: Pair, frames: dict[int, np.ndarray | BaseException]) -> Pair | VideoError:
+    request, answer = pair
+    if not request.frames:
+        return pair
+    found = frames[id(request.frames)]
+    if isinstance(found, VideoError):
+        return found
+    if isinstance(found, BaseException):
+        raise found
+    return replace(request, frames=lambda: found), answer

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ from longvpo.video.joined import join
 from longvpo.video.kept import hash_of
 
 SEEN = {"": "context", ", no video": "text"}  # what follows a model's name, by what it saw
-Margins = dict[str, np.ndarray]  # how far chosen is above rejected, of shape (rows,), by what was seen
+Margins = dict[str, np.ndarray]  # how far chosen is above rejected, of shape (rows,), by what was seen; NaN: unread
+UNREADABLE = "a video of it cannot be read"
 
 
 @dataclass
@@ -78,7 +79,7 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
             unreadable = _unreadable(row, held.frames_of)
             if unreadable:
                 first = first or f"; the first video: {unreadable}"
-                held.left_out["a video of it cannot be read"] += 1
+                held.left_out[UNREADABLE] += 1
                 continue
             held.rows.append(row)
             held.configs.append(config)
@@ -142,6 +143,25 @@ def margins(writer: LocalWriter, held: HeldOut, known: Likelihoods, name: str, r
         sums = np.array(known.of(writer, pairs, f"triplets, {name}, {view}"))
         found[view] = sums[::2] - sums[1::2]
     return found
+
+
+def without_unread(held: HeldOut, found: dict[str, Margins]) -> tuple[HeldOut, dict[str, Margins]]:
+    """Rows and margins without the rows of which a video broke off while it was read: they have no margin."""
+    numbers = [values for views in found.values() for values in views.values()]
+    read = ~np.isnan(np.stack(numbers)).any(axis=0)
+    lost = int((~read).sum())
+    if not lost:
+        return held, found
+    say(f"warning: triplets: {lost} rows are left out: {UNREADABLE}")
+    kept = np.flatnonzero(read).tolist()
+    left = replace(
+        held,
+        rows=[held.rows[place] for place in kept],
+        configs=[held.configs[place] for place in kept],
+        videos=[held.videos[place] for place in kept],
+        left_out=held.left_out + Counter({UNREADABLE: lost}),
+    )
+    return left, {name: {view: values[read] for view, values in views.items()} for name, views in found.items()}
 
 
 def _request(row: dict[str, Any], kind: Reference | None, held: HeldOut) -> Request:

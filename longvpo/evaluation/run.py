@@ -28,7 +28,7 @@ from longvpo.evaluation.ask import COUNT, Exam, ask
 from longvpo.evaluation.exam import check_sources, read_exam, sources_of
 from longvpo.evaluation.judge import marks_of
 from longvpo.evaluation.likelihoods import Likelihoods, likeliest
-from longvpo.evaluation.preference import HeldOut, Margins, margins, preference, read_held_out
+from longvpo.evaluation.preference import HeldOut, Margins, margins, preference, read_held_out, without_unread
 from longvpo.evaluation.results import evidence, failures, lines, scored, tables
 from longvpo.io.files import as_json, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
@@ -106,6 +106,8 @@ def _evaluate(
             say(f"warning: {count} of {len(asked)} answers of {name} were cut at max_new_tokens: what there is counts")
     proof, told = evidence(asked, right), dict[str, Any]()
     if held:
+        held, likelier = without_unread(held, likelier)
+    if held and held.rows:  # else no card says anything of them
         told["preference"], sure = preference(held, likelier, trained)
         for name, count in told["preference"]["trained_on"].items():
             if count:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, VideoError
 from longvpo.evaluation.likelihoods import Likelihoods
-from longvpo.evaluation.preference import HeldOut, margins, preference, read_held_out
+from longvpo.evaluation.preference import HeldOut, margins, preference, read_held_out, without_unread
 from longvpo.evaluation.run import evaluate
 from longvpo.models.local import LocalWriter
 from longvpo.recipe.evaluation import EvaluateRecipe, TripletSection
@@ -125,6 +125,36 @@ def test_what_margins_come_to() -> None:
     assert evidence["intervals"]["it"]["stage2"] is None, "all about one video"
     change = evidence["against_base"]["it"]["all"]
     assert (change["gained"], change["lost"]) == (2, 1)
+
+
+def test_a_video_that_breaks_off_while_it_is_read_costs_its_rows(
+    dataset: Path,
+    world: Path,
+    test_world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The evaluation goes on, and every model is measured on the same rows."""
+    recipe = recipe_of(dataset, test_world, f"triplets.videos={{drawn: {world}}}", "triplets.rows=6")
+    (first, *_) = held_out(recipe).rows
+    broken = first["context"][0]["video"]
+    rows = sum(any(clip["video"] == broken for clip in row["context"]) for row in held_out(recipe).rows)
+    whole = evaluate(recipe, tmp_path / "whole")["preference"]
+    read = ClipFrames.__call__
+
+    def breaks_off(self: ClipFrames, clip: dict[str, Any], places: np.ndarray | None = None) -> np.ndarray:
+        if clip["video"] == broken:
+            raise VideoError(f"{broken}: its packets end at 0.50 s")
+        return read(self, clip, places)
+
+    monkeypatch.setattr(ClipFrames, "__call__", breaks_off)
+    found = evaluate(recipe, tmp_path / "out")["preference"]
+    assert found["left_out"] == {"a video of it cannot be read": rows}
+    assert f"triplets: {rows} rows are left out: a video of it cannot be read" in capsys.readouterr().err
+    assert found["questions"]["all"] == whole["questions"]["all"] - rows > 0
+    held = held_out(recipe)
+    assert without_unread(held, {"base": {"context": np.full(len(held.rows), np.nan)}})[0].rows == []
 
 
 def test_rows_that_cannot_be_scored(
