@@ -29,7 +29,8 @@ import numpy as np
 from longvpo.dataset.run import build
 from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.sections import SourceSection, VideoSection, WriterSection
+from longvpo.recipe.sections import VideoSection, WriterSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.video.frames import duration, sample_times, scaled_size, write_video
 from longvpo.video.probe import probe
 

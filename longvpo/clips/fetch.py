@@ -25,7 +25,7 @@ from longvpo.io.files import text_hash, whole_file
 from longvpo.io.names import composed, existing_file, spellings, video_file
 from longvpo.io.private import cut, cut_within
 from longvpo.io.retry import with_retries
-from longvpo.recipe.sections import SourceSection
+from longvpo.recipe.sources import SourceSection
 
 TIMEOUT = 60.0  # seconds without a byte
 GONE = (404, 410)

@@ -21,7 +21,7 @@ from longvpo.errors import VideoError
 from longvpo.io import private
 from longvpo.io.files import text_hash
 from longvpo.io.names import video_file
-from longvpo.recipe.sections import LongSourceSection
+from longvpo.recipe.sources import LongSourceSection
 from longvpo.video.cuts import cut_into_scenes, load_detector
 from longvpo.video.probe import SLACK, probe
 

@@ -27,7 +27,7 @@ from longvpo.io import private
 from longvpo.io.files import file_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.sections import SourceSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.video.cuts import cut_into_scenes
 from longvpo.video.probe import probe
 

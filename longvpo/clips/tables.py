@@ -12,7 +12,7 @@ from typing import Any
 from longvpo.clips.cells import cell, columns_of
 from longvpo.clips.readers import READERS
 from longvpo.errors import LongVPOError, first_line
-from longvpo.recipe.sections import SourceSection
+from longvpo.recipe.sources import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large
 SHUFFLED_TEXT = 20_000

@@ -24,7 +24,7 @@ from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import write_text
 from longvpo.io.records import read_record, understood
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.sections import LongSourceSection, SourceSection
+from longvpo.recipe.sources import LongSourceSection, SourceSection
 from longvpo.video.frames import ClipFrames
 
 SMALLEST = 8  # clips: a rejected answer needs another clip of the block

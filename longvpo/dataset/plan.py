@@ -27,7 +27,8 @@ from longvpo.models.load import load_processor
 from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe.file import recipe_hash
-from longvpo.recipe.sections import SourceSection, WriterSection
+from longvpo.recipe.sections import WriterSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import shown
 

@@ -12,7 +12,7 @@ from longvpo.evaluation.needle import make_cells, needles, questions_of
 from longvpo.evaluation.scoring import COLUMNS, ExamQuestion
 from longvpo.models.embed import Embedder
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.sections import SourceSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.video.frames import ClipFrames
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import as_json, file_hash, read_json, text_hash, write_text
-from longvpo.recipe.sections import Section, SourceSection, section_in
+from longvpo.recipe.sections import Section, section_in
+from longvpo.recipe.sources import SourceSection
 
 Key = tuple[str | int, ...]
 STATEMENT = "source.json"  # beside videos that we have drawn: the keys of a source that speak of them

@@ -7,14 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from longvpo.recipe import prompts
-from longvpo.recipe.sections import (
-    FilterSection,
-    LongSourceSection,
-    Section,
-    SourceSection,
-    VideoSection,
-    WriterSection,
-)
+from longvpo.recipe.sections import FilterSection, Section, VideoSection, WriterSection
+from longvpo.recipe.sources import LongSourceSection, SourceSection
 
 
 class PromptSection(Section):

@@ -12,10 +12,10 @@ from longvpo.recipe.sections import (
     IdOrFolder,
     ModelSection,
     Section,
-    SourceSection,
     VideoSection,
     WriterSection,
 )
+from longvpo.recipe.sources import SourceSection
 from longvpo.recipe.training import Reference
 
 Scoring = Literal["exact", "contains", "choice", "judge"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import read_json, text_hash, whole_file
-from longvpo.recipe.sections import SceneSection
+from longvpo.recipe.sources import SceneSection
 from longvpo.video.container import is_end, open_container, picture_stream
 from longvpo.video.frames import duration
 from longvpo.video.probe import probe

@@ -20,7 +20,7 @@ from longvpo.models import local
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import SourceSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.video.frames import ClipFrames, write_video
 
 NAN = float("nan")

@@ -15,7 +15,7 @@ from support.films import names, scenes_of, write_scenes
 from longvpo.clips import fetch as fetching
 from longvpo.clips.long_videos import LongVideo, list_long_videos, open_long_video, unpack_long_videos
 from longvpo.errors import LongVPOError
-from longvpo.recipe.sections import ColumnSection, LongSourceSection
+from longvpo.recipe.sources import ColumnSection, LongSourceSection
 
 VRIPT = {"first_film": 11, "2nd-film": 3, "-third": 4}  # scenes of each made-up film; names begin as on YouTube
 

@@ -17,7 +17,7 @@ from longvpo.clips import fetch as fetching
 from longvpo.clips.fetch import name_of_url
 from longvpo.clips.sources import list_candidates, read_clips
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.recipe.sections import ColumnSection, SourceSection
+from longvpo.recipe.sources import ColumnSection, SourceSection
 
 
 @pytest.fixture

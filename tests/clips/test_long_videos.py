@@ -19,7 +19,7 @@ from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.clips.overlap import OverlapError
 from longvpo.clips.rows import Clip
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.recipe.sections import ColumnSection, LongSourceSection, SceneSection
+from longvpo.recipe.sources import ColumnSection, LongSourceSection, SceneSection
 
 
 def spans(clips: list[Clip]) -> list[tuple[float, float]]:

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from longvpo.clips.sources import list_candidates
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError
-from longvpo.recipe.sections import ColumnSection, SourceSection
+from longvpo.recipe.sources import ColumnSection, SourceSection
 
 HEADER = "file_name,caption\n"
 JSON = '{"file_name": "a.mp4", "caption": "red"}\n'

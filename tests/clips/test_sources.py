@@ -23,7 +23,7 @@ from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import ColumnSection, SourceSection
+from longvpo.recipe.sources import ColumnSection, SourceSection
 
 CLIPS = 12
 

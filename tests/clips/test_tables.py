@@ -13,7 +13,7 @@ from pyarrow import parquet
 from support.films import captioned, put
 
 from longvpo.clips.sources import list_candidates, read_clips
-from longvpo.recipe.sections import ColumnSection, SourceSection
+from longvpo.recipe.sources import ColumnSection, SourceSection
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # datasets leaves the table open

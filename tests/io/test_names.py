@@ -20,7 +20,8 @@ from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.clips.overlap import read_overlap
 from longvpo.clips.sources import list_candidates, open_clip, read_clips
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.recipe.sections import LongSourceSection, SourceSection, VideoSection
+from longvpo.recipe.sections import VideoSection
+from longvpo.recipe.sources import LongSourceSection, SourceSection
 from longvpo.training.tokens import picture_size
 from longvpo.training.videos import check_videos
 from longvpo.video.decoders import read_decord, read_torchcodec

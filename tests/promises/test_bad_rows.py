@@ -18,7 +18,7 @@ from PIL import Image
 from support.spoils import ROW, Spoil, all_of, build, closed, file, nothing
 
 from longvpo.clips.sources import list_candidates
-from longvpo.recipe.sections import SourceSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.tiny.world import write_world
 from longvpo.video.frames import write_video
 

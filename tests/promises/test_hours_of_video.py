@@ -20,7 +20,7 @@ import json, sys
 from pathlib import Path
 import av, decord, scenedetect
 from longvpo.clips.long_videos import list_long_videos, open_long_video
-from longvpo.recipe.sections import LongSourceSection, SceneSection
+from longvpo.recipe.sources import LongSourceSection, SceneSection
 from longvpo.video.frames import read_frames, sample_times
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one

@@ -18,7 +18,8 @@ from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.dataset.run import build
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import EndpointSection, LongSourceSection, SceneSection, WriterSection
+from longvpo.recipe.sections import EndpointSection, WriterSection
+from longvpo.recipe.sources import LongSourceSection, SceneSection
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import duration, read_frames, sample_times
 

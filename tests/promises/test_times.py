@@ -21,7 +21,8 @@ from longvpo.evaluation.needle import Needle, needles
 from longvpo.models.encode import tells_times
 from longvpo.models.local import answer
 from longvpo.recipe.evaluation import MultiSection
-from longvpo.recipe.sections import SourceSection, VideoSection
+from longvpo.recipe.sections import VideoSection
+from longvpo.recipe.sources import SourceSection
 from longvpo.training.collator import AnchoredCollator
 from longvpo.video.frames import ClipFrames, write_video
 

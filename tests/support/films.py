@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from longvpo.clips.long_videos import LongVideo
-from longvpo.recipe.sections import LongSourceSection
+from longvpo.recipe.sources import LongSourceSection
 from longvpo.tiny.world import FPS, draw, random_thing
 from longvpo.video.frames import read_frames, write_video
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.stories import check_pair, drawn
 
-from longvpo.recipe.sections import SceneSection
+from longvpo.recipe.sources import SceneSection
 from longvpo.tiny.stories import KEYS, QUESTIONS, random_story, story_questions, write_stories
 from longvpo.tiny.world import PLACES, SECONDS, Split
 from longvpo.video.cuts import find_cuts

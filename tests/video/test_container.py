@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from longvpo.errors import VideoError
-from longvpo.recipe.sections import SceneSection
+from longvpo.recipe.sources import SceneSection
 from longvpo.video.container import open_container
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import duration, read_frames, write_video

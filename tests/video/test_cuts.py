@@ -19,7 +19,7 @@ from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
-from longvpo.recipe.sections import SceneSection, SourceSection
+from longvpo.recipe.sources import SceneSection, SourceSection
 from longvpo.tiny.world import draw, random_thing
 from longvpo.video import transnetv2
 from longvpo.video.cuts import cut_into_scenes, find_cuts, fit

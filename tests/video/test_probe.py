@@ -15,7 +15,7 @@ import pytest
 from support.world import has_torchcodec
 
 from longvpo.errors import VideoError
-from longvpo.recipe.sections import SceneSection
+from longvpo.recipe.sources import SceneSection
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import duration, read_frames
 from longvpo.video.probe import probe
