@@ -17,6 +17,10 @@ class LongVPOError(Exception):
     """A mistake in the user's input. The command line prints it as one `error:` line and exits with 1."""
 
 
+class UsageError(LongVPOError):
+    """The command line itself says too little: the exit code is 2, as of every mistake of usage."""
+
+
 class VideoError(LongVPOError):
     """A video that cannot be read. In a data set it is data: the clip is dropped and this text is the reason."""
 

@@ -29,7 +29,7 @@ app = typer.Typer(
 
 @app.command("build-dataset")
 def build_dataset(
-    recipe: options.RecipeName = options.DEFAULT,
+    recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
     output: options.Output = None,
     journal: Annotated[
@@ -47,9 +47,6 @@ def build_dataset(
     """Make preference triplets from clips and their captions. The same command again resumes after a kill."""
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe
-
-    if "=" in recipe:  # the default recipe with overrides
-        recipe, overrides = options.DEFAULT, [recipe, *(overrides or [])]
 
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
@@ -74,7 +71,7 @@ def build_dataset(
 
 @app.command()
 def train(
-    recipe: options.RecipeName,
+    recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
     output: options.Output = None,
     push: options.Push = False,
@@ -113,7 +110,9 @@ def train(
 
 
 @app.command()
-def frames(recipe: options.RecipeName, overrides: options.Overrides = None, as_json: options.AsJson = False) -> None:
+def frames(
+    recipe: options.RecipeName = "", overrides: options.Overrides = None, as_json: options.AsJson = False
+) -> None:
     """Keep the frames that a training recipe will show in `video.frames`. The same command again resumes."""
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
@@ -127,7 +126,7 @@ def frames(recipe: options.RecipeName, overrides: options.Overrides = None, as_j
 
 @app.command()
 def score(
-    recipe: options.RecipeName,
+    recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
     output: Annotated[
         Path | None, typer.Option(parser=path, help="Folder for it.", show_default="NAME-scored")
@@ -149,7 +148,7 @@ def score(
 
 @app.command()
 def evaluate(
-    recipe: options.RecipeName,
+    recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
     adapter: options.Adapters = None,
     output: options.Output = None,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from longvpo.cli.commands import app
 from longvpo.cli.printing import one_voice
-from longvpo.errors import LongVPOError, say
+from longvpo.errors import LongVPOError, UsageError, say
 from longvpo.io.disk import not_written
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         if debug:
             raise
         say(f"error: {' '.join(str(error).split())}")
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except Exception as error:  # such as a full disk, or a folder that may not be written
         said = f"{error.strerror or error}" if isinstance(error, OSError) else not_written(error, Path(), False)
         if debug or said is None:

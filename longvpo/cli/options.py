@@ -7,11 +7,35 @@ from typing import Annotated
 
 import typer
 
+from longvpo.errors import UsageError
 from longvpo.io.home import path
 
-DEFAULT = "longvpo-16k/dataset"
+
+def _named(context: typer.Context, recipe: str) -> str:
+    """The recipe's name. Raises UsageError where there is none, or an override stands in its place."""
+    from longvpo.recipe.file import builtin_recipes
+
+    if context.resilient_parsing or (recipe and "=" not in recipe) or Path(recipe).is_file():
+        return recipe
+    command = context.info_name or ""
+    of = {"build-dataset": "dataset", "evaluate": "evaluate"}.get(command)
+    last = {name: name.rpartition("/")[2] for name in builtin_recipes()}
+    fit = [name for name, is_of in last.items() if (is_of == of if of else is_of not in ("dataset", "evaluate"))]
+    got = f" before {recipe}" if recipe else ""
+    raise UsageError(
+        f"longvpo {command} needs a recipe{got}: give a YAML file of yours, or a built-in one out of "
+        f"{', '.join(fit)}; `longvpo recipes NAME` prints one"
+    )
+
+
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file or a built-in name; see `longvpo recipes`.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        callback=_named,
+        show_default=False,
+        help="Needed: a YAML file or a built-in name; see `longvpo recipes`.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -10,7 +10,8 @@ import reprlib
 import shlex
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -29,6 +30,8 @@ OUR_WORDS = {  # for pydantic's, which name its types
     "string_type": "must be a text: put it in quotes",
     "path_type": "must be a path: put it in quotes",
 }
+
+OF_ONE = ("dataset", "evaluate")  # last names of built-in recipes of other commands than train
 
 RecipeType = TypeVar("RecipeType", bound=Section)
 
@@ -87,7 +90,7 @@ def check_recipe(
 ) -> RecipeType:
     """The recipe of these values, which are changed; `name` is for errors, and the rest as in `load_recipe`."""
     before = deepcopy(values)
-    overridden = {_override(values, override) for override in overrides or []}
+    overridden = {_override(kind, values, override) for override in overrides or []}
     dropped = drop_stale(kind, before, values, overridden)
     if dropped:
         say(f"note: {name} says this of what is not used now, and it is dropped: {', '.join(dropped)}")
@@ -102,10 +105,18 @@ def check_recipe(
 
 
 def _of_kind(kind: type[Section], name: str) -> str:
-    """`tiny` stands for the built-in tiny/dataset, tiny/stage1 or tiny/evaluate, whichever a command takes."""
-    if Path(at_home(name)).exists():
+    """`tiny` stands for the built-in tiny/dataset, tiny/stage1 or tiny/evaluate, whichever a command takes.
+
+    Of a training it is said, as there are others that the name could stand for.
+    """
+    known, stands_for = builtin_recipes(), f"{name}/{kind.builtin}"
+    if Path(at_home(name)).exists() or stands_for not in known:
         return name
-    return f"{name}/{kind.builtin}" if f"{name}/{kind.builtin}" in builtin_recipes() else name
+    others = [one for one in known if one.startswith(f"{name}/") and one.rpartition("/")[2] not in OF_ONE]
+    if kind.builtin not in OF_ONE and len(others) > 1:
+        rest = ", ".join(one for one in others if one != stands_for)
+        say(f"note: {name} stands for {stands_for} here; beside it there is {rest}")
+    return stands_for
 
 
 def recipe_hash(recipe: Section) -> str:
@@ -130,7 +141,7 @@ def dump_recipe(recipe: Section, without: set[str] | None = None) -> str:
     return as_yaml(values)
 
 
-def _override(values: dict[str, Any], override: str) -> Key:
+def _override(kind: type[Section], values: dict[str, Any], override: str) -> Key:
     """Set a value, and return its key."""
     key, equals, text = override.partition("=")
     if not equals:
@@ -151,10 +162,30 @@ def _override(values: dict[str, Any], override: str) -> Key:
                     node[found[-1]] = {}
                 node = node[found[-1]]
             found.append(range(len(node))[int(part)] if isinstance(node, list) else part)
-        node[found[-1]] = value
+        node[found[-1]] = _meant(kind, found, value)
     except (ValueError, LookupError, TypeError):
         raise LongVPOError(f"cannot set {key}: there is no such place in the recipe") from None
     return tuple(found)
+
+
+def _meant(kind: type[Section], key: list[str | int], value: Any) -> Any:
+    """What a command line's value stands for: of a list of numbers or words one is enough, and where null is no value
+    it is the empty list, the section as it is by default, or no. A file says these in full."""
+    section: type[Section] | None = kind
+    field = None
+    for part in key:
+        if isinstance(part, str):
+            field = section.model_fields.get(part) if section else None
+            section = section_in(field.annotation) if field else None
+    if field is None or isinstance(key[-1], int):
+        return value
+    forms = [form for form in get_args(field.annotation) or () if form is not NoneType]
+    nullable = NoneType in get_args(field.annotation)
+    kinds = [get_origin(form) or form for form in (forms if nullable else [field.annotation])]
+    if value is None and not nullable:
+        empty = {tuple: [], dict: {}, bool: False, section: {}}
+        return next((empty[one] for one in kinds if one in empty), value)
+    return [value] if isinstance(value, int | str) and kinds == [tuple] and section is None else value
 
 
 def _problem(kind: type[Section], problem: Any) -> str:
@@ -166,7 +197,11 @@ def _problem(kind: type[Section], problem: Any) -> str:
     said = problem["msg"].removeprefix("Value error, ").split(", unable to parse")[0]
     said = OUR_WORDS.get(problem["type"], said.replace("Input should be", "must be"))
     # a whole section tells no more than its key
-    got = "" if isinstance(problem["input"], dict) else f" (got {reprlib.repr(problem['input'])})"
+    got = (
+        ""
+        if isinstance(problem["input"], dict)
+        else f" (got {'null' if problem['input'] is None else reprlib.repr(problem['input'])})"
+    )
     return f"{key}: {said}{got}" if key else said
 
 

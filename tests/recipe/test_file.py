@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,55 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_overrides_reach_lists_and_read_yaml(tmp_path: Path) -> None:
     recipe = load_recipe(DatasetRecipe, "tiny/dataset", ["sources.0.folder=/videos", "context.clips=[3, 5]", "seed=7"])
     assert (recipe.sources[0].folder, recipe.context.clips, recipe.seed) == (Path("/videos"), (3, 5), 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "section", "key", "value"),
+    [
+        (DatasetRecipe, "context.clips=2", "context", "clips", (2,)),
+        (DatasetRecipe, "context.clips=null", "context", "clips", None),
+        (DatasetRecipe, "filters.balance=null", "filters", "balance", False),
+        (TrainRecipe, "lora=null", "lora", "r", 16),
+        (TrainRecipe, "data.mix=null", "data", "mix", ()),
+        (TrainRecipe, "data.videos=null", "data", "videos", {}),
+        (TrainRecipe, "data.eval=0.1", "data", "eval", 0.1),
+        (EvaluateRecipe, "grid.clips=8", "grid", "clips", (8,)),
+    ],
+)
+def test_one_value_for_a_list_and_null_are_taken_as_they_are_meant(
+    kind: type, override: str, section: str, key: str, value: object
+) -> None:
+    assert getattr(getattr(load_recipe(kind, "tiny", [override]), section), key) == value
+    assert load_recipe(DatasetRecipe, "tiny", ["language=de"]).language == ("de",)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sources=clips", "sources: must be a list (got 'clips')"),  # of sections: a word is none
+        ("context.clips=two", "context.clips.0: must be a valid integer (got 'two')"),
+        ("seed=null", "seed: must be a valid integer (got null)"),
+        ("writer=null", "writer.model is missing"),
+    ],
+)
+def test_what_cannot_be_meant_is_an_error(override: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(LongVPOError, match=re.escape(says)):
+        load_recipe(DatasetRecipe, "tiny", [override])
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(find_recipe("tiny/dataset").read_text().replace("[1, 2, 4, 8, 16, 32]", "2"))
+    with pytest.raises(
+        LongVPOError, match=re.escape("context.clips: must be a list (got 2)")
+    ):  # a file says it in full
+        load_recipe(DatasetRecipe, str(mine))
+
+
+def test_a_short_name_that_stands_for_one_of_several_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_recipe(TrainRecipe, "tiny").name == load_recipe(TrainRecipe, "tiny/stage1").name
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "note: tiny stands for tiny/stage1 here; beside it there is tiny/stage2"
+    load_recipe(DatasetRecipe, "tiny")
+    load_recipe(EvaluateRecipe, "tiny")
+    assert capsys.readouterr().err == ""
 
 
 def test_the_hash_changes_with_every_value() -> None:
