@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
+
+QUIET = "LONGVPO_QUIET"  # the environment variable that `longvpo --quiet` sets
 
 # around a key that was copied, or read from a file: never a part of it
 AROUND = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff"
@@ -74,4 +77,6 @@ def sendable(secret: str, where: str) -> str:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """A line for people; where QUIET is set, only of an error or a warning."""
+    if not os.environ.get(QUIET) or text.startswith(("error:", "warning:")):
+        print(text, file=sys.stderr)

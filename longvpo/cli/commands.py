@@ -15,16 +15,9 @@ import typer
 
 from longvpo.cli import options, printing
 from longvpo.cli.printing import print_values, say_next, say_where
+from longvpo.cli.program import app
 from longvpo.errors import say
 from longvpo.io.home import path
-
-app = typer.Typer(
-    name="longvpo",
-    help="Preference data and QLoRA adapters for long-video models, made from short clips (LongVPO).",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
 
 
 @app.command("build-dataset")

@@ -12,10 +12,14 @@ import sys
 import warnings
 from pathlib import Path
 
-from longvpo.cli.commands import app
+from longvpo.cli import commands as commands  # it adds them to `app`
+from longvpo.cli.about import env
 from longvpo.cli.printing import one_voice
+from longvpo.cli.program import app
 from longvpo.errors import LongVPOError, UsageError, say
 from longvpo.io.disk import not_written
+
+app.command()(env)
 
 
 def main() -> None:

@@ -11,21 +11,30 @@ from longvpo.errors import UsageError
 from longvpo.io.home import path
 
 
-def _named(context: typer.Context, recipe: str) -> str:
-    """The recipe's name. Raises UsageError where there is none, or an override stands in its place."""
+def _fitting(command: str) -> list[str]:
+    """Built-in recipes that a command takes."""
     from longvpo.recipe.file import builtin_recipes
 
+    of = {"build-dataset": "dataset", "evaluate": "evaluate"}.get(command)
+    last = {name: name.rpartition("/")[2] for name in builtin_recipes()}
+    return [name for name, is_of in last.items() if (is_of == of if of else is_of not in ("dataset", "evaluate"))]
+
+
+def _named(context: typer.Context, recipe: str) -> str:
+    """The recipe's name. Raises UsageError where there is none, or an override stands in its place."""
     if context.resilient_parsing or (recipe and "=" not in recipe) or Path(recipe).is_file():
         return recipe
     command = context.info_name or ""
-    of = {"build-dataset": "dataset", "evaluate": "evaluate"}.get(command)
-    last = {name: name.rpartition("/")[2] for name in builtin_recipes()}
-    fit = [name for name, is_of in last.items() if (is_of == of if of else is_of not in ("dataset", "evaluate"))]
     got = f" before {recipe}" if recipe else ""
     raise UsageError(
         f"longvpo {command} needs a recipe{got}: give a YAML file of yours, or a built-in one out of "
-        f"{', '.join(fit)}; `longvpo recipes NAME` prints one"
+        f"{', '.join(_fitting(command))}; `longvpo recipes NAME` prints one"
     )
+
+
+def _completed(context: typer.Context, incomplete: str) -> list[str]:
+    """What a shell is offered; where that is nothing, it completes files."""
+    return [name for name in _fitting(context.info_name or "") if name.startswith(incomplete)]
 
 
 RecipeName = Annotated[
@@ -35,6 +44,7 @@ RecipeName = Annotated[
         callback=_named,
         show_default=False,
         help="Needed: a YAML file or a built-in name; see `longvpo recipes`.",
+        autocompletion=_completed,
     ),
 ]
 Overrides = Annotated[

@@ -1,0 +1,126 @@
+"""What stands before a command, and that help says all that was written for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import pytest
+import tqdm
+from support.commands import Capture, run
+from support.world import ROOT
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from longvpo.cli.main import app
+from longvpo.errors import QUIET, LongVPOError, say
+
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+
+
+def words(text: str) -> str:
+    """The text on one line: help is wrapped, and an option's is indented."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_shows_every_word(name: str) -> None:
+    """Brackets and their like too, which Rich takes for its own marks."""
+    command = COMMANDS[name] if name else get_command(app)
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(app, [*filter(None, [name]), "--help"])
+    shown = words(done.output)
+    assert words(command.help) in shown
+    for parameter in command.params:
+        about = words(getattr(parameter, "help", None) or "")
+        assert about in shown, parameter.name
+        assert parameter.name == "help" or about, f"{name} {parameter.name} has no help"
+    if not name:
+        for listed in COMMANDS.values():
+            assert words(listed.help.partition("\n\n")[0]) in shown
+
+
+def test_marks_of_rich_are_only_texts() -> None:
+    assert app.rich_markup_mode is None
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"longvpo {version('longvpo')}\n"
+
+
+@pytest.fixture
+def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the options set lasts for the process; here, for a test."""
+    monkeypatch.setattr("tqdm.std.tqdm.__init__", tqdm.std.tqdm.__init__)
+    monkeypatch.setitem(os.environ, QUIET, "")
+    levels = {name: logging.getLogger(name).level for name in ("", "bitsandbytes", "httpx", "httpx2", "urllib3")}
+    for name in ("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY"):
+        monkeypatch.setitem(os.environ, name, "error")
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that says all kinds of things."""
+
+    def speak() -> None:
+        say("note: a note")
+        say("warning: a warning")
+        for _ in tqdm.tqdm(range(3), "a bar", disable=False):
+            pass
+        raise LongVPOError("a mistake")
+
+    def warn() -> None:
+        warnings.warn("it is old", FutureWarning, stacklevel=2)
+
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands])
+    app.command()(speak)
+    app.command()(warn)
+
+
+@pytest.mark.usefixtures("unchanged", "speak")
+def test_quiet_leaves_errors_and_warnings(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert run(monkeypatch, "speak") == 1
+    printed = capsys.readouterr().err
+    assert "note: a note" in printed
+    assert "a bar" in printed
+    assert run(monkeypatch, "--quiet", "speak") == 1
+    assert capsys.readouterr().err == "warning: a warning\nerror: a mistake\n"
+    assert run(monkeypatch, "-q", "-v", "speak") == 2
+
+
+@pytest.mark.usefixtures("unchanged", "speak")
+def test_verbose_lets_the_libraries_speak_and_shows_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(FutureWarning, match="it is old"):
+        assert run(monkeypatch, "-v", "warn") == 0
+    assert os.environ["TRANSFORMERS_VERBOSITY"] == "info"
+    assert logging.getLogger("bitsandbytes").getEffectiveLevel() == logging.getLogger().level
+    assert logging.getLogger("httpx2").getEffectiveLevel() == logging.WARNING
+
+
+def completed(line: str) -> list[str]:
+    """What bash is offered: a process of its own, as click asks how it was started."""
+    asked = {"_LONGVPO_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    code = "import sys; sys.argv = ['longvpo']; from longvpo.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_shell_completes_commands_and_recipes() -> None:
+    assert completed("longvpo bui") == ["build-dataset"]
+    assert completed("longvpo train tiny/") == ["tiny/stage1", "tiny/stage2"]
+    assert completed("longvpo evaluate ti") == ["tiny/evaluate"]
+    assert completed("longvpo train my.ya") == [], "the shell then completes files"
+
+
+def test_types_are_for_others_too() -> None:
+    assert (ROOT / "longvpo" / "py.typed").is_file()
+    assert 'packages = ["longvpo"]' in (ROOT / "pyproject.toml").read_text(), "all files of it, in the wheel"
