@@ -242,15 +242,6 @@ def demo(
     say("next:            longvpo recipes tiny/dataset   (the recipe to start your own from)")
 
 
-@app.command()
-def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
-    """List the built-in recipes, or print one."""
-    from longvpo.io.files import read_text
-    from longvpo.recipe.file import builtin_recipes, find_recipe
-
-    print(read_text(find_recipe(name)).rstrip() if name else "\n".join(builtin_recipes()))
-
-
 def _target(push: bool, recipe: Any, *asked: Any) -> Any:
     """Where the result will be published, when that is wanted; `asked` is as before_work takes it."""
     if not push:

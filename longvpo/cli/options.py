@@ -13,7 +13,7 @@ from longvpo.io.home import path
 
 def _fitting(command: str) -> list[str]:
     """Built-in recipes that a command takes."""
-    from longvpo.recipe.file import builtin_recipes
+    from longvpo.recipe.builtin import builtin_recipes
 
     of = {"build-dataset": "dataset", "evaluate": "evaluate"}.get(command)
     last = {name: name.rpartition("/")[2] for name in builtin_recipes()}

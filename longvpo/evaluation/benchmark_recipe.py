@@ -27,10 +27,10 @@ SHORT = {  # names for values of a recipe
 class BenchmarkRecipe(Section):
     """What of a recipe decides an answer on a benchmark. A video is a context: it may have as many frames as one."""
 
-    name: str = "lmms-eval"
-    base: ModelSection
-    video: VideoSection = VideoSection()
-    batch_size: int = Field(1, gt=0)
+    name: str = Field("lmms-eval", description="for errors")
+    base: ModelSection = Field(description="the model that is asked")
+    video: VideoSection = Field(VideoSection(), description="how a video becomes frames")
+    batch_size: int = Field(1, gt=0, description="questions that are answered together")
 
 
 def read_benchmark_recipe(recipe: str, said: Sequence[str]) -> BenchmarkRecipe:

@@ -15,15 +15,17 @@ class PromptSection(Section):
     """What the models are asked; the defaults stand in prompts.py."""
 
     later: ClassVar = ("clip_pair",)
-    question: str = prompts.QUESTION
-    answer: str = prompts.ANSWER
-    judge: str = prompts.JUDGE
-    caption: str = prompts.CAPTION
-    scene: str = prompts.SCENE
-    summary: str = prompts.SUMMARY
-    scenes_question: str = prompts.SCENES_QUESTION
-    pair: str = prompts.PAIR
-    clip_pair: str = prompts.CLIP_PAIR
+    question: str = Field(prompts.QUESTION, description="stage 1: the writer asks about a clip, and answers")
+    answer: str = Field(prompts.ANSWER, description="both stages: how a question is put to a model that sees a video")
+    judge: str = Field(prompts.JUDGE, description="stage 1: the judge says whether a question is only about its clip")
+    caption: str = Field(prompts.CAPTION, description="stage 1, `captions: writer`: the writer describes a clip")
+    scene: str = Field(prompts.SCENE, description="stage 2: the writer describes a scene, after those before it")
+    summary: str = Field(prompts.SUMMARY, description="stage 2: captions that are too long are folded into one text")
+    scenes_question: str = Field(
+        prompts.SCENES_QUESTION, description="stage 2: a language model asks about several scenes of a video"
+    )
+    pair: str = Field(prompts.PAIR, description="stage 2: the judge compares the chosen and the rejected answer")
+    clip_pair: str = Field(prompts.CLIP_PAIR, description="stage 1: the judge compares chosen and rejected")
     tasks: dict[str, str] = Field(prompts.TASKS, description="kinds of questions of stage 2: what each asks for")
 
     @model_validator(mode="after")
@@ -49,7 +51,7 @@ class ContextSection(Section):
     """The clips that the policy sees."""
 
     later: ClassVar = ("rejected_clip", "fill")
-    frame_budget: int = Field(128, gt=0)
+    frame_budget: int = Field(128, gt=0, description="frames of a context at most, of all its clips together")
     clips: tuple[int, ...] | None = Field(
         None, description="numbers of clips a context, drawn evenly; repeats weigh; null: from 2 to the frame budget"
     )
@@ -72,8 +74,10 @@ class ContextSection(Section):
 
 
 class Stage1Section(Section):
+    """Questions about one short clip, the anchor, which is hidden among others. Section 3.3 of the paper."""
+
     later: ClassVar = ("rejected_from",)
-    triplets: int = Field(10_000, gt=0)
+    triplets: int = Field(10_000, gt=0, description="rows that are wanted")
     attempts: float = Field(3.0, ge=1, description="gives up after this many times `triplets` anchors")
     rejected_from: Literal["one", "all"] = Field(
         "one",
@@ -87,8 +91,8 @@ class Stage2Section(Section):
 
     speaking: ClassVar = {"sources": ()}
     later: ClassVar = ("writer",)
-    sources: tuple[LongSourceSection, ...] = Field(min_length=1)
-    triplets: int = Field(6_000, gt=0)
+    sources: tuple[LongSourceSection, ...] = Field(min_length=1, description="long videos, or scenes of some")
+    triplets: int = Field(6_000, gt=0, description="rows that are wanted")
     attempts: float = Field(5.0, ge=1, description="gives up after this many times `triplets` questions")
     min_scenes: int = Field(3, ge=2, description="scenes a context; shorter videos are dropped")
     max_scenes: int = Field(64, ge=2, description="scenes a context; a longer video is asked about part by part")
@@ -135,17 +139,17 @@ class DatasetRecipe(Section):
 
     builtin = "dataset"
     speaking: ClassVar = {"sources": ("license",), "stage2": ("license",)}
-    name: str
-    seed: int = Field(0, ge=0)
-    sources: tuple[SourceSection, ...] = ()
-    video: VideoSection = VideoSection()
-    writer: WriterSection
+    name: str = Field(description="of the result: its folder, and its repository on the Hub")
+    seed: int = Field(0, ge=0, description="all that is drawn at random comes from it")
+    sources: tuple[SourceSection, ...] = Field((), description="captioned clips, for stage 1")
+    video: VideoSection = Field(VideoSection(), description="how clips become frames")
+    writer: WriterSection = Field(description="the model that writes questions, answers and captions")
     judge: WriterSection | None = Field(
         None, description="asks whether a question is only about the anchor, and whether a rejected answer is wrong"
     )
-    prompts: PromptSection = PromptSection()
-    filters: FilterSection = FilterSection()
-    context: ContextSection = ContextSection()
+    prompts: PromptSection = Field(PromptSection(), description="what the models are asked")
+    filters: FilterSection = Field(FilterSection(), description="what is dropped")
+    context: ContextSection = Field(ContextSection(), description="the clips that the policy sees")
     stage1: Stage1Section | None = Field(Stage1Section(), description="null: only stage 2")
     stage2: Stage2Section | None = Field(None, description="null: only stage 1")
     embed: Literal["frames"] | None = Field(

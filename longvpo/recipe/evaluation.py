@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from longvpo.recipe.sections import (
+    REVISION,
     FilterSection,
     FolderPath,
     IdOrFolder,
@@ -64,7 +65,7 @@ class MultiSection(Section):
 class GridSection(Section):
     """The needle grid: questions about one clip, hidden at several depths among more and more others."""
 
-    clips: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    clips: tuple[int, ...] = Field((1, 2, 4, 8, 16, 32), description="clips a context, a column of the table each")
     depths: int = Field(5, ge=2, description="bins from the first place to the last")
     questions: int = Field(60, gt=0, description="questions a cell")
 
@@ -80,8 +81,8 @@ class TripletSection(Section):
         description="the configs that are read, each with what the base sees as the reference of an adapter's "
         "implicit reward: the first clip of `anchors`, all of them (relevant), or the context (full)",
     )
-    split: str = "train"
-    revision: str = "main"
+    split: str = Field("train", description="of the configs")
+    revision: str = Field("main", description=REVISION)
     videos: dict[str, FolderPath] = Field(
         {}, description="folder of the videos of each source; of others the frames that the dataset published are read"
     )
@@ -92,17 +93,19 @@ class TripletSection(Section):
 
 
 class EvaluateRecipe(Section):
+    """A base and its adapters, measured on videos that no training has shown."""
+
     builtin = "evaluate"
     later: ClassVar = ("scoring", "triplets")
-    name: str
-    seed: int = 0
-    base: ModelSection
+    name: str = Field(description="of the result: its folder")
+    seed: int = Field(0, description="questions, distractors and places are drawn from it")
+    base: ModelSection = Field(description="the model that is measured, alone and with each adapter")
     source: SourceSection = Field(description="a folder whose table has `question` and `answer` beside `caption`")
-    video: VideoSection = VideoSection()
-    filters: FilterSection = FilterSection()
-    grid: GridSection = GridSection()
+    video: VideoSection = Field(VideoSection(), description="how clips become frames, as in training")
+    filters: FilterSection = Field(FilterSection(), description="which clips may not stand beside each other")
+    grid: GridSection = Field(GridSection(), description="the needle grid")
     multi: MultiSection | None = Field(None, description="null: only the grid")
-    scoring: ScoringSection = ScoringSection()
+    scoring: ScoringSection = Field(ScoringSection(), description="how a question is put, and when an answer is right")
     triplets: TripletSection | None = Field(None, description="null: none")
-    batch_size: int = Field(8, gt=0)
-    max_new_tokens: int = Field(32, gt=0)
+    batch_size: int = Field(8, gt=0, description="questions that are answered together")
+    max_new_tokens: int = Field(32, gt=0, description="tokens of an answer")

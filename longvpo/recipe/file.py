@@ -16,9 +16,10 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 
 from longvpo.errors import LongVPOError, did_you_mean, say
-from longvpo.io.files import as_yaml, shipped, text_hash
+from longvpo.io.files import as_yaml, text_hash
 from longvpo.io.home import at_home
 from longvpo.io.yaml_text import parse, parse_value
+from longvpo.recipe.builtin import builtin_recipes, find_recipe
 from longvpo.recipe.claims import Key, add_stated, drop_stale, leave_stated
 from longvpo.recipe.sections import Section, section_in
 
@@ -34,29 +35,6 @@ OUR_WORDS = {  # for pydantic's, which name its types
 OF_ONE = ("dataset", "evaluate")  # last names of built-in recipes of other commands than train
 
 RecipeType = TypeVar("RecipeType", bound=Section)
-
-
-def builtin_recipes() -> list[str]:
-    """Names of the built-in recipes, such as `tiny/dataset`."""
-    folder = shipped("recipes")
-    names = (str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
-    return sorted(name for name in names if not name.startswith("accelerate/"))  # which are for `accelerate launch`
-
-
-def find_recipe(name: str) -> Path:
-    """A path, or the name of a built-in recipe.
-
-    Raises:
-        LongVPOError: neither is there.
-    """
-    for path in (Path(at_home(name)), shipped("recipes") / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    if Path(at_home(name)).is_dir():
-        raise LongVPOError(f"{name} is a folder: give a YAML file, or a name out of {', '.join(builtin_recipes())}")
-    raise LongVPOError(
-        f"no recipe {name}{did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
-    )
 
 
 def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None = None) -> RecipeType:

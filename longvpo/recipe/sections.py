@@ -17,6 +17,7 @@ IdOrFolder = Annotated[str, AtHome]
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 Fit = Literal["letterbox", "crop"]
 JPEG_QUALITY = 90  # of frames that are kept or published
+REVISION = "a branch, a tag or a commit of the Hub; only a commit is the same tomorrow"
 
 
 class Section(BaseModel):
@@ -44,7 +45,7 @@ class VideoSection(Section):
     """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
 
     later: ClassVar = ("fit", "frames", "frames_gb", "frames_quality")
-    fps: float = Field(1.0, gt=0)
+    fps: float = Field(1.0, gt=0, description="frames a second that are sampled of a clip")
     max_frames: int = Field(64, gt=0, description="frames a clip")
     short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
     fit: Fit = Field(
@@ -52,7 +53,9 @@ class VideoSection(Section):
         description="how clips of other shapes stand in a context, which has the size of most of its clips: "
         "letterbox, with black bars; crop, only their middle",
     )
-    backend: Backend = "auto"
+    backend: Backend = Field(
+        "auto", description="decoder; auto: decord where it is exact, PyAV where it is not; torchcodec is an extra"
+    )
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
     workers: int = Field(4, gt=0, description="threads that decode ahead in a build")
     frames: FolderPath | None = Field(
@@ -91,10 +94,14 @@ class ModelSection(Section):
 
     speaking: ClassVar = {"model": ("revision", "license"), "revision": ("license",)}
     later: ClassVar[tuple[str, ...]] = ("attention",)
-    model: IdOrFolder
-    revision: str = "main"
-    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    quantization: Literal["nf4"] | None = None
+    model: IdOrFolder = Field(
+        description="a Hub id, a folder, or tiny, the embedded one; behind a server its name there"
+    )
+    revision: str = Field("main", description=REVISION)
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("bfloat16", description="of the weights and of the work")
+    quantization: Literal["nf4"] | None = Field(
+        None, description="nf4: the language model in 4 bits, as QLoRA has it; null: in `dtype`"
+    )
     attention: AttentionSection | None = Field(
         None, description="null: transformers' choice; others differ by rounding"
     )
@@ -112,7 +119,7 @@ class EndpointSection(Section):
         description="images is the portable one, each after its time; video_jpeg is vLLM's, and an "
         "early one takes no times; video_url sends an mp4 of the true length",
     )
-    concurrency: int = Field(16, gt=0)
+    concurrency: int = Field(16, gt=0, description="requests that wait for an answer at once")
     timeout: float = Field(120.0, gt=0, description="seconds an answer")
     retries: int = Field(6, ge=0, description="after 408, 429, 5xx and broken connections")
     parameters: dict[str, Any] = Field(
@@ -145,13 +152,13 @@ class WriterSection(ModelSection):
     batch_size: int = Field(
         8, gt=0, description="requests that this machine answers together; of more than 64 frames each, fewer"
     )
-    max_new_tokens: int = Field(256, gt=0)
+    max_new_tokens: int = Field(256, gt=0, description="tokens of an answer; one that is cut there is dropped")
     temperature: float = Field(0.7, ge=0, description="for questions and captions; answers and verdicts are greedy")
     endpoint: EndpointSection | None = Field(None, description="null: the model runs on this machine")
     adapter: IdOrFolder | None = Field(
         None, description="a folder that training made, or a Hub id: the model writes with it, on this machine"
     )
-    adapter_revision: str = "main"
+    adapter_revision: str = Field("main", description=REVISION)
 
     @model_validator(mode="after")
     def _adapter_here(self) -> WriterSection:
@@ -168,15 +175,17 @@ class FilterSection(Section):
 
     speaking: ClassVar = {"visual_model": ("visual_revision",), "text_model": ("text_revision",)}
     later: ClassVar = ("balance", "judge_rejected", "visual_pooling")
-    visual_model: IdOrFolder = "facebook/dinov2-base"
-    visual_revision: str = "main"
+    visual_model: IdOrFolder = Field("facebook/dinov2-base", description="encoder of frames: a Hub id, or a folder")
+    visual_revision: str = Field("main", description=REVISION)
     visual_threshold: float | None = Field(0.6, description="cosine above it: the distractor is replaced; null: off")
     visual_frames: int = Field(8, gt=0, description="frames a clip")
     visual_pooling: Literal["cls", "mean"] | None = Field(
         None, description="a frame's vector: of its first token, or the mean of all; null: the encoder's own, or mean"
     )
-    text_model: IdOrFolder = "sentence-transformers/all-MiniLM-L6-v2"
-    text_revision: str = "main"
+    text_model: IdOrFolder = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="encoder of sentences: a Hub id, or a folder"
+    )
+    text_revision: str = Field("main", description=REVISION)
     specificity: bool = Field(
         True, description="a distractor whose caption is as close to the question as the anchor's is replaced"
     )

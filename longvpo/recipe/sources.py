@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from longvpo.recipe.sections import FolderPath, IdOrFolder, Section
+from longvpo.recipe.sections import REVISION, FolderPath, IdOrFolder, Section
 
 
 class ColumnSection(Section):
     """Names of a table's columns; a dot goes into what a cell holds, as in `conversations.1.value`, and
     `{id}/{part.name}.mp4` puts several cells together."""
 
-    video: str = "file_name"
-    caption: str = "caption"
+    video: str = Field("file_name", description="path of the video, or what `videos` says")
+    caption: str = Field("caption", description="what is seen in the clip; with `captions: writer` not read")
     start: str = Field("start", description="seconds; a table may have none")
     end: str = Field("end", description="seconds; a table may have none")
 
@@ -47,12 +47,15 @@ class SourceSection(Section):
 
     OF_VIDEOS: ClassVar = ("license", "redistribution", "about")
 
-    name: str
-    folder: FolderPath
+    name: str = Field(description="of your choice; a training names the folder of its videos as data.videos.NAME")
+    folder: FolderPath = Field(
+        description="where the videos are, and the table metadata.jsonl, .csv or .parquet; or where those that are "
+        "fetched stay"
+    )
     dataset: IdOrFolder | None = Field(None, description="a Hub id, or a folder that load_dataset reads")
-    config: str | None = None
-    split: str = "train"
-    revision: str = "main"
+    config: str | None = Field(None, description="of `dataset`; null: its default one")
+    split: str = Field("train", description="of `dataset`")
+    revision: str = Field("main", description=REVISION)
     videos: Literal["files", "bytes", "urls", "tar", "zip"] = Field(
         "files",
         description="what the video column holds: paths in the repository, the file itself, addresses, or members of "
@@ -61,7 +64,7 @@ class SourceSection(Section):
     tars: str | None = Field(
         None, description="pattern of the archives' paths in the repository, such as train/*.tar.gz or clips/*.zip"
     )
-    columns: ColumnSection = ColumnSection()
+    columns: ColumnSection = Field(ColumnSection(), description="names of the table's columns")
     captions: Literal["table", "writer"] = Field("table", description="writer: the writer captions each clip first")
     scenes: SceneSection | None = Field(None, description="cut every video into clips; null: as the table says")
     clips: int | None = Field(None, gt=0, description="rows of the table that are used, drawn at random; null: all")

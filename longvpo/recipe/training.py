@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from longvpo.io.home import at_home
-from longvpo.recipe.sections import FolderPath, IdOrFolder, ModelSection, Section, VideoSection
+from longvpo.recipe.sections import REVISION, FolderPath, IdOrFolder, ModelSection, Section, VideoSection
 
 Reference = Literal["anchor", "relevant", "full"]
 
@@ -15,9 +15,9 @@ Reference = Literal["anchor", "relevant", "full"]
 class MixSection(Section):
     """Rows of another config of the same dataset, so that what was learnt from them is kept."""
 
-    config: str = "stage1"
+    config: str = Field("stage1", description="the config whose rows are mixed in")
     share: float = Field(gt=0, lt=1, description="share of all rows that are trained on")
-    reference: Reference = "anchor"
+    reference: Reference = Field("anchor", description="what the frozen reference is scored on, of these rows")
 
 
 class DataSection(Section):
@@ -26,15 +26,15 @@ class DataSection(Section):
     speaking: ClassVar = {"dataset": ("revision",)}
     later: ClassVar = ("eval",)
     dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
-    config: str = "stage1"
-    revision: str = "main"
-    split: str = "train"
+    config: str = Field("stage1", description="stage1 or stage2: the triplets that are trained on")
+    revision: str = Field("main", description=REVISION)
+    split: str = Field("train", description="of the config")
     eval: str | float | None = Field(
         None,
         description="triplets to evaluate on while training: the name of a split, or a share of the rows, which are "
         "then not trained on, drawn so that no video is on both sides; null: none",
     )
-    mix: tuple[MixSection, ...] = ()
+    mix: tuple[MixSection, ...] = Field((), description="rows of other configs that are trained on as well")
     videos: dict[str, FolderPath] = Field(
         {}, description="folder of the videos of each source; of others the frames that the dataset published are read"
     )
@@ -51,10 +51,13 @@ class LoraSection(Section):
     """peft.LoraConfig's own names, and `vision`. The default targets are the linear layers of the language model."""
 
     later: ClassVar = ("vision",)
-    r: int = Field(16, gt=0)
-    lora_alpha: int = Field(32, gt=0)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
-    target_modules: str = r".*\.(language_model|text_model)\..*\.(q|k|v|o|gate|up|down)_proj"
+    r: int = Field(16, gt=0, description="rank of the adapter's matrices")
+    lora_alpha: int = Field(32, gt=0, description="what they add is scaled by lora_alpha / r")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="share of their inputs that is left out at random")
+    target_modules: str = Field(
+        r".*\.(language_model|text_model)\..*\.(q|k|v|o|gate|up|down)_proj",
+        description="a regular expression of the whole names of the layers that get an adapter",
+    )
     vision: Literal["none", "connector", "all"] = Field(
         "none",
         description="linear layers of the vision side that get an adapter too: those that map features to the "
@@ -67,24 +70,26 @@ class LoraSection(Section):
 
 
 class TrainRecipe(Section):
+    """A base, triplets, and how an adapter is trained on them."""
+
     builtin = "stage1"
     speaking: ClassVar = {"adapter": ("adapter_revision",), "base": ("license",)}
     later: ClassVar = ("mlp_tokens",)
-    name: str
-    base: ModelSection
+    name: str = Field(description="of the result: its folder, and its repository on the Hub")
+    base: ModelSection = Field(description="the model that the adapter is for")
     adapter: IdOrFolder | None = Field(
         None, description="a folder or a Hub id: training starts from it, and its frozen copy is the reference"
     )
-    adapter_revision: str = "main"
-    data: DataSection
-    video: VideoSection = VideoSection()
+    adapter_revision: str = Field("main", description=REVISION)
+    data: DataSection = Field(description="the triplets, and where their videos are")
+    video: VideoSection = Field(VideoSection(), description="how clips become frames, as the dataset's recipe says")
     frame_budget: int | None = Field(
         None, gt=0, description="frames a context; one with more is thinned evenly; null: all"
     )
     token_budget: int | None = Field(
         None, gt=0, description="tokens of a prompt with both answers; one with more is an error; null: no limit"
     )
-    lora: LoraSection = LoraSection()
+    lora: LoraSection = Field(LoraSection(), description="size and places of the adapter")
     reference: Reference = Field(
         "anchor",
         description="what the frozen reference is scored on: the first clip of `anchors`, all of them, or the context",
@@ -100,7 +105,10 @@ class TrainRecipe(Section):
         "MLPs are computed once more; null: all",
     )
     vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
-    training: dict[str, Any] = Field(default_factory=dict, description="trl.DPOConfig's own names")
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="trl.DPOConfig's own names, such as learning_rate; TRL's documentation has them all",
+    )
     license: str | None = Field(
         None, description="the adapter's licence, an id of the Hub's list; null: `base.license`, which it changes"
     )

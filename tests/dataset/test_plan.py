@@ -18,8 +18,9 @@ from support.servers import serve
 from longvpo.clips import fetch
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
+from longvpo.recipe.builtin import builtin_recipes
 from longvpo.recipe.dataset import DatasetRecipe
-from longvpo.recipe.file import builtin_recipes, load_recipe
+from longvpo.recipe.file import load_recipe
 from longvpo.video.joined import at_rate
 
 SMALL = ["stage1.triplets=6", "context.clips=[2, 3]", "stage2=null"]

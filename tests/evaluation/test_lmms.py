@@ -24,8 +24,9 @@ from longvpo.io.files import file_hash, write_text
 from longvpo.io.records import read_record
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import load_model
+from longvpo.recipe.builtin import find_recipe
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.file import dump_recipe, find_recipe, load_recipe
+from longvpo.recipe.file import dump_recipe, load_recipe
 from longvpo.release.benchmarks import found_in, read_benchmarks
 
 LMMS = os.environ.get("LONGVPO_LMMS_PYTHON")

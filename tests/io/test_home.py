@@ -13,9 +13,10 @@ from support.commands import Capture, check_mistake, run
 from longvpo import load_triplets
 from longvpo.errors import LongVPOError
 from longvpo.io.home import at_home
+from longvpo.recipe.builtin import find_recipe
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.file import dump_recipe, find_recipe, load_recipe
+from longvpo.recipe.file import dump_recipe, load_recipe
 from longvpo.recipe.training import TrainRecipe
 
 

@@ -17,7 +17,7 @@ from support.trainings import command, facts_of, launched, logged
 from support.triplets import add_validation, rows_of
 from support.world import TESTS
 
-from longvpo.recipe.file import find_recipe
+from longvpo.recipe.builtin import find_recipe
 
 
 def launch_two(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from support.released import RELEASED, table
 from support.world import ROOT
 
 from longvpo.models.counting import video_row
-from longvpo.recipe.file import builtin_recipes
+from longvpo.recipe.builtin import builtin_recipes
 
 
 def test_the_page_of_the_recipes_says_what_is_computed() -> None:

@@ -11,9 +11,10 @@ from pydantic import SerializeAsAny, create_model
 
 from longvpo import cli
 from longvpo.errors import LongVPOError
+from longvpo.recipe.builtin import builtin_recipes, find_recipe
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.file import builtin_recipes, dump_recipe, find_recipe, load_recipe, recipe_hash
+from longvpo.recipe.file import dump_recipe, load_recipe, recipe_hash
 from longvpo.recipe.sections import Section
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.plan import plan_training

@@ -12,7 +12,7 @@ from support.trainings import launched
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import shipped
-from longvpo.recipe.file import builtin_recipes, find_recipe
+from longvpo.recipe.builtin import builtin_recipes, find_recipe
 from longvpo.training.arguments import training_arguments
 from longvpo.training.processes import check_processes
 

@@ -1,0 +1,42 @@
+"""The recipes that we ship, by name, and what each is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.io.files import read_text, shipped
+from longvpo.io.home import at_home
+
+PARTS = ("accelerate", "models", "shared")  # folders of files that are no recipes: for `accelerate launch`, and bases
+
+
+def builtin_recipes() -> list[str]:
+    """Names of the built-in recipes, such as `tiny/dataset`."""
+    folder = shipped("recipes")
+    names = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+    return sorted(str(name) for name in names if name.parts[0] not in PARTS)
+
+
+def find_recipe(name: str) -> Path:
+    """A path, or the name of a built-in recipe.
+
+    Raises:
+        LongVPOError: neither is there.
+    """
+    for path in (Path(at_home(name)), shipped("recipes") / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    if Path(at_home(name)).is_dir():
+        raise LongVPOError(f"{name} is a folder: give a YAML file, or a name out of {', '.join(builtin_recipes())}")
+    raise LongVPOError(
+        f"no recipe {name}{did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
+    )
+
+
+def first_sentence(path: Path) -> str:
+    """What a recipe's file says of itself: the first sentence of its head comment."""
+    lines = read_text(path).splitlines()
+    head = [line[1:].strip() for line in lines[: next(n for n, line in enumerate([*lines, ""]) if line[:1] != "#")]]
+    return re.split(r"(?<=\.)\s", " ".join(head), maxsplit=1)[0]
