@@ -14,14 +14,15 @@ from pathlib import Path
 
 from longvpo.cli import commands as commands  # it adds them to `app`
 from longvpo.cli.about import env
+from longvpo.cli.asking import ask
 from longvpo.cli.printing import one_voice
 from longvpo.cli.program import app
 from longvpo.cli.recipes import recipes
 from longvpo.errors import LongVPOError, UsageError, say
 from longvpo.io.disk import not_written
 
-app.command()(recipes)
-app.command()(env)
+for command in (ask, recipes, env):
+    app.command()(command)
 
 
 def main() -> None:

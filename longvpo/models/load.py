@@ -163,7 +163,7 @@ def adapter_folder(adapter: str, revision: str) -> Path:
         return Path(adapter)
     check_id(adapter)
     try:
-        files = ["adapter_config.json", ADAPTER_WEIGHTS, TRAINED]
+        files = ["adapter_config.json", ADAPTER_WEIGHTS, TRAINED, "recipe.yaml"]
         return Path(snapshot_download(adapter, revision=revision, allow_patterns=files))
     except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         raise LongVPOError(

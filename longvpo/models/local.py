@@ -66,11 +66,13 @@ def answer(
     batch: list[Request],
     max_new_tokens: int,
     videos: list[np.ndarray] | None = None,
+    streamer: Any = None,
 ) -> list[Answer]:
     """A model's answers to one batch of `alike` requests.
 
     Args:
         videos: the requests' frames, where they were read before.
+        streamer: transformers': it is handed each token of a lone request's answer.
     """
     import torch
     from transformers import LogitsProcessorList
@@ -78,7 +80,8 @@ def answer(
     drawing = LogitsProcessorList([sampler(batch)]) if batch[0].temperature > 0 else None
     with torch.no_grad():
         inputs = prompt_inputs(model, processor, batch, videos)
-        output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, logits_processor=drawing)
+        settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "logits_processor": drawing}
+        output = model.generate(**inputs, **settings, streamer=streamer)
     written = output[:, inputs["input_ids"].shape[1] :]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     completions = (written != model.generation_config.pad_token_id).sum(dim=1).tolist()

@@ -1,0 +1,132 @@
+"""One video and one question: what a base says, and beside it what its adapters say.
+
+The rule: a model is asked as it was trained. An adapter's folder says with which base and which frames that was.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from longvpo.errors import LongVPOError, say
+from longvpo.evaluation.adapters import by_name, find_adapters, split
+from longvpo.evaluation.benchmark_recipe import BenchmarkRecipe, read_benchmark_recipe
+from longvpo.evaluation.messages import Documents
+from longvpo.io.files import read_json
+from longvpo.io.home import path
+from longvpo.models.load import adapter_folder
+from longvpo.models.local import LocalWriter
+from longvpo.models.revision import model_name
+from longvpo.models.stream import answer_aloud
+from longvpo.models.writer import Answer, Request
+from longvpo.recipe.sections import WriterSection
+
+NEW_TOKENS = 256
+FEW = 8  # frames whose times are said one by one
+
+Hear = Callable[[str, str], None]  # takes a model's name and the next piece of its answer
+
+
+def ask(
+    video: str | Path,
+    question: str,
+    adapters: Sequence[str | Path] = (),
+    base: str | None = None,
+    recipe: str = "",
+    overrides: Sequence[str] = (),
+    start: float | None = None,
+    end: float | None = None,
+    max_new_tokens: int = NEW_TOKENS,
+    hear: Hear = lambda name, piece: None,
+) -> dict[str, Any]:
+    """What a base and its adapters answer to a question about a video: greedily, on the same frames, which are said.
+
+    Args:
+        video: a file.
+        adapters: folders, or repositories of the Hub as `ID` or `ID@REVISION`.
+        base: a Hub id, a folder, or `tiny`; None: that of the recipe.
+        recipe: one of a training or an evaluation, a file or a built-in name, whose `base` and `video` are taken;
+            empty: that of the first adapter's training.
+        overrides: values of `base` and `video`, as section.key=value.
+        start, end: seconds of the video; None: from its start, to its end.
+        hear: is called with each piece of an answer, as it comes.
+
+    Returns:
+        video, question, base; frames: seconds of the video at which they were taken; answers: by `base` and the
+        adapters' names; cut: the names of those whose answer was cut at `max_new_tokens`.
+
+    Raises:
+        LongVPOError: no base is named, an adapter is of another base or cannot be had, or the video cannot be read.
+    """
+    if not question.strip():
+        raise LongVPOError("the question is empty")
+    given = by_name([str(one) for one in adapters])
+    asked = _recipe(next(iter(given.values()), None), base, recipe, overrides)
+    found = {name: one.folder for name, one in find_adapters(asked.base, given).items()}
+    request = _request(asked, path(video), question, start, end)
+    frames = [round((start or 0.0) + time, 3) for time in request.times]
+    say(f"frames:  {_said_of(frames)}")
+    # the first adapter, switched off, is the base: that is loaded once
+    turns = [(["base", name] if not number else [name], name) for number, name in enumerate(found)] or [(["base"], "")]
+    answers: dict[str, Answer] = {}
+    for names, name in turns:
+        answers |= _answers(asked, found.get(name), names, request, max_new_tokens, hear)
+        gc.collect()  # models are in memory one at a time, and modules refer to each other in circles
+    return {
+        "video": path(video).name,
+        "question": question,
+        "base": model_name(asked.base),
+        "frames": frames,
+        "answers": {name: answer.text for name, answer in answers.items()},
+        "cut": [name for name, answer in answers.items() if not answer.whole],
+    }
+
+
+def _answers(
+    asked: BenchmarkRecipe, adapter: Path | None, names: list[str], request: Request, max_new_tokens: int, hear: Hear
+) -> dict[str, Answer]:
+    """What one loaded model says by these names, of which `base` is the one without its adapter."""
+    of = {"adapter": str(adapter) if adapter else None, "max_new_tokens": max_new_tokens}
+    writer = LocalWriter(WriterSection(**asked.base.model_dump(), **of))
+    answers = {}
+    for name in names:
+        with writer.model.disable_adapter() if adapter and name == "base" else nullcontext():
+            answers[name] = answer_aloud(writer, request, partial(hear, name))
+    return answers
+
+
+def _request(asked: BenchmarkRecipe, video: Path, question: str, start: float | None, end: float | None) -> Request:
+    """The video and the question, as training shows a context and asks about it."""
+    span = {"start_time": start, "end_time": end}
+    content = [{"type": "video", "url": str(video), **span}, {"type": "text", "text": question}]
+    return Documents(asked.video).request("ask", lambda: [{"role": "user", "content": content}])
+
+
+def _recipe(adapter: str | None, base: str | None, recipe: str, overrides: Sequence[str]) -> BenchmarkRecipe:
+    """With which base and which frames to ask."""
+    said = [*([f"base.model={json.dumps(base)}"] if base else []), *overrides]
+    folder = adapter_folder(*split(adapter)) if adapter and not recipe else None
+    if folder and (folder / "recipe.yaml").is_file():
+        found = read_benchmark_recipe(str(folder / "recipe.yaml"), said)
+        # the folder of kept frames is on the machine that trained
+        return found.model_copy(update={"video": found.video.model_copy(update={"frames": None})})
+    if folder and not base and (folder / "adapter_config.json").is_file():  # of another trainer
+        config = read_json(folder / "adapter_config.json")
+        trained_on = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        said.insert(0, f"base.model={json.dumps(trained_on)}")
+    if not recipe and not any(one.startswith("base.model=") for one in said):
+        raise LongVPOError("no base is named: give --base MODEL, --adapter FOLDER_OR_ID, or --recipe RECIPE")
+    return read_benchmark_recipe(recipe, said)
+
+
+def _said_of(frames: list[float]) -> str:
+    """How many frames there are, and when."""
+    if len(frames) <= FEW:
+        return f"{len(frames)}, at {', '.join(f'{time:g}' for time in frames)} s"
+    apart = (frames[-1] - frames[0]) / (len(frames) - 1)
+    return f"{len(frames)}, one every {apart:.3g} s from {frames[0]:g} to {frames[-1]:g} s"
