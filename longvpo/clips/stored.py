@@ -12,12 +12,15 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError, did_you_mean, first_line
+from longvpo.io.home import meant_folder
+from longvpo.io.records import unfinished
 
+STAGES = ("stage1", "stage2")  # configs of triplets
 SAVED = ("dataset_dict.json", "state.json")  # files of Dataset.save_to_disk, which keeps no configs
 
 
@@ -44,6 +47,7 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
             rows = load_dataset(place, config, split=split, revision=None if place != dataset else revision)
         except Exception as error:  # errors of datasets, huggingface_hub, pyarrow, fsspec have no common base
             said = _why(error).replace(place, dataset)
+            said = _not_there(dataset, config, place, said) or said
             raise LongVPOError(f"cannot load {dataset}, config {config}: {said}") from error
     if not len(rows):
         raise LongVPOError(f"{dataset}, config {config}, has no rows in split {split}")
@@ -71,6 +75,36 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             enable_progress_bars()
+
+
+def _not_there(dataset: str, config: str, place: str, why: str) -> str:
+    """Why a dataset cannot be loaded that is no dataset yet, is mistyped, or has other configs; else empty.
+
+    Args:
+        place: what load_dataset was given.
+        why: what it said.
+    """
+    from datasets import get_dataset_config_names
+
+    folder = Path(dataset)
+    if not folder.is_dir():
+        meant = meant_folder(folder)
+        if len(folder.parts) > 2 or dataset.startswith((".", "/", "~")):  # no Hub id
+            return f"there is no such folder{meant}"
+        return f"there is no such folder{meant}, and on the Hub: {why}"
+    if unfinished(folder):
+        return f"its build has not finished. Run its `longvpo build-dataset` again with --output {dataset}: it resumes"
+    with suppress(Exception):  # as above
+        names = get_dataset_config_names(place)
+        if names == ["default"]:
+            return f"it has no configs: build-dataset makes such a folder, with {STAGES[0]}, {STAGES[1]} or both"
+        if config not in names:
+            triplets = [name for name in names if name in STAGES]
+            why = f"it has no config {config}{did_you_mean(config, names)}, and has {', '.join(names)}"
+            if config in STAGES and triplets:
+                why = f"it was built without {config}"
+            return why + (f": choose {' or '.join(triplets)}" if triplets else "")
+    return ""
 
 
 def _why(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from longvpo.clips.cells import cell, columns_of
 from longvpo.clips.readers import READERS
 from longvpo.errors import LongVPOError, first_line
+from longvpo.io.home import meant_folder
 from longvpo.recipe.sources import SourceSection
 
 SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those that hold videos are large
@@ -26,8 +27,9 @@ def find_table(source: SourceSection) -> Path:
     here = sorted(source.folder.iterdir()) if source.folder.is_dir() else []
     found = [path for path in here if path.name.lower() in READERS and path.is_file()]
     if not found:
+        where = source.folder if source.folder.exists() else f"{source.folder}, which is not there"
         raise LongVPOError(
-            f"source {source.name}: no {', no '.join(READERS)} in {source.folder}; "
+            f"source {source.name}: no {', no '.join(READERS)} in {where}{meant_folder(source.folder)}; "
             "set the source's folder to one that holds videos and such a table"
         )
     if len(found) > 1:

@@ -61,7 +61,7 @@ def check_rows(rows: Dataset, where: str) -> None:
     for number, row in enumerate(rows.select_columns(COLUMNS).to_list()):
         fault = _fault(row)
         if fault:
-            raise LongVPOError(f"row {number} of config {where}: {fault}; build the dataset again")
+            raise LongVPOError(f"row {number} of config {where}: {fault}; mend that row, or build the dataset again")
 
 
 def _fault(row: dict[str, Any]) -> str | None:
@@ -79,7 +79,9 @@ def _fault(row: dict[str, Any]) -> str | None:
                 return f"the {name} of clip {place} of its context is {_told(clip.get(name))}, and a text is expected"
         start, end = clip.get("start"), clip.get("end")
         if not _is_span(start, end):
-            return f"clip {place} of its context goes from {_told(start)} to {_told(end)}, and seconds are expected"
+            whole = "; a whole video begins at 0.0 and ends at its length" if None in (start, end) else ""
+            said = f"clip {place} of its context goes from {_told(start)} to {_told(end)}, and seconds are expected"
+            return said + whole
     known = range(len(context))
     if not anchors or not isinstance(anchors, list) or any(type(at) is not int or at not in known for at in anchors):
         return f"its anchors {_told(anchors)} are not places in its context of {len(context)} clips"

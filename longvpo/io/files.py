@@ -22,6 +22,7 @@ CARD = "README.md"
 CARD_HASH = "card_sha256"  # in provenance.json: the hash of the card that longvpo wrote beside it
 TRAINED = "videos.txt"  # beside an adapter: sha256 of the videos that it was trained on, one a line
 BENCHMARKS = "benchmarks.json"  # beside an adapter: its scores on public benchmarks, and its base's
+WORK, KEY = "work", "key.json"  # in an output: the folder of work of a run, and in it what run it is
 RELEASE = "release.json"  # beside a result that was published: where
 
 

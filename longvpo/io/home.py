@@ -1,11 +1,11 @@
-"""`~` in a path: the home of a user, wherever a path may be given."""
+"""Paths as people give them: `~` is the home of a user, and one that is mistyped is like another that is there."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, did_you_mean
 
 
 def at_home(path: str) -> str:
@@ -23,3 +23,16 @@ def at_home(path: str) -> str:
 def path(given: str | Path) -> Path:
     """A path of the command line."""
     return Path(at_home(str(given)))
+
+
+def meant_folder(path: str | Path) -> str:
+    """What an error about a folder that is not there adds, where one beside it has a name like that; else nothing."""
+    folder = Path(path)
+    if folder.exists():
+        return ""
+    try:
+        names = [one.name for one in folder.parent.iterdir() if one.is_dir() and one.name != folder.name]
+    except OSError:
+        return ""
+    said = did_you_mean(folder.name, names)
+    return said.replace("mean ", f"mean {folder.parent}{os.sep}") if said and str(folder.parent) != "." else said

@@ -20,10 +20,10 @@ from typing import IO, Any
 
 from longvpo.errors import LongVPOError, first_line, say
 from longvpo.io.disk import OTHERWISE, not_written, writing
-from longvpo.io.files import open_to_others, write_text
+from longvpo.io.files import KEY, WORK, open_to_others, write_text
 from longvpo.io.records import read_record
 
-WORK, LOCK, KEY, FINAL = "work", "lock", "key.json", "final"
+LOCK, FINAL = "lock", "final"
 STRAY = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini")  # file systems and file managers leave them
 LAST = ("facts.json", "results.json")  # a result with one of them is finished
 

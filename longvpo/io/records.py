@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.io.files import BENCHMARKS, RELEASE, read_json, read_yaml
+from longvpo.io.files import BENCHMARKS, KEY, RELEASE, WORK, read_json, read_yaml
 
 REMEDIES = {
     "results.json": "evaluate again, with another --output",
@@ -38,6 +38,11 @@ class Record(dict[str, Any]):
 
 
 yaml.SafeDumper.add_representer(Record, yaml.SafeDumper.represent_dict)  # it is written as any dict is
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether a folder holds a build that was begun, and not yet its result."""
+    return (folder / WORK / KEY).is_file() and not (folder / "facts.json").is_file()
 
 
 def read_record(file: Path) -> Record:

@@ -18,6 +18,7 @@ from huggingface_hub.errors import HFValidationError
 from longvpo import TINY
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import TRAINED, read_json
+from longvpo.io.home import meant_folder
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights, read_header
 from longvpo.models.attention import attention_of
 from longvpo.models.plain_text import tokenizer_of
@@ -167,8 +168,8 @@ def adapter_folder(adapter: str, revision: str) -> Path:
         return Path(snapshot_download(adapter, revision=revision, allow_patterns=files))
     except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         raise LongVPOError(
-            f"there is no folder {adapter}, and no adapter {adapter}@{revision} on the Hub that can be reached: "
-            f"{first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
+            f"there is no folder {adapter}{meant_folder(adapter)}, and no adapter {adapter}@{revision} on the Hub "
+            f"that can be reached: {first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
         ) from error
 
 
@@ -179,7 +180,8 @@ def check_id(adapter: str) -> None:
     try:
         validate_repo_id(adapter)
     except HFValidationError:
-        raise LongVPOError(f"no such folder: {adapter}. Give the folder of an adapter, or a Hub id") from None
+        meant = meant_folder(adapter)
+        raise LongVPOError(f"no such folder: {adapter}{meant}. Give the folder of an adapter, or a Hub id") from None
 
 
 def writers_adapter(section: WriterSection) -> Path | None:
@@ -243,7 +245,7 @@ def loading(what: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         no_id = HFValidationError in (type(error), type(error.__cause__))  # it was meant as a path
-        said = "no such folder" if no_id else first_line(error).rstrip(".")
+        said = f"no such folder{meant_folder(what)}" if no_id else first_line(error).rstrip(".")
         raise LongVPOError(
             f"cannot load {what}: {said}. Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
         ) from error

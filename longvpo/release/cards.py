@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, Und
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import BENCHMARKS, PROVENANCE, as_yaml, shipped
-from longvpo.io.records import Record, read_record, remedy, understood
+from longvpo.io.home import meant_folder
+from longvpo.io.records import Record, read_record, remedy, understood, unfinished
 from longvpo.release.benchmarks import table
 from longvpo.release.licenses import UNKNOWN
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread
@@ -59,10 +60,10 @@ def kind_of(folder: Path) -> Literal["dataset", "model"]:
     """What a folder holds. Raises LongVPOError when it is not a finished dataset or adapter of ours."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise LongVPOError(
-            f"{folder} holds no finished dataset or adapter: it has no {missing[0]}. Give the folder that "
-            "`longvpo build-dataset` or `longvpo train` made"
-        )
+        what = f"{folder} holds no finished dataset or adapter: it has no {missing[0]}{meant_folder(folder)}"
+        if unfinished(folder):
+            raise LongVPOError(f"{what}. Its build has not finished: the same `longvpo build-dataset` resumes it")
+        raise LongVPOError(f"{what}. Give the folder that `longvpo build-dataset` or `longvpo train` made")
     return kind_in(read_record(folder / "facts.json"))
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from longvpo.clips.published import NAMES
 from longvpo.clips.triplets import places_of
 from longvpo.errors import LongVPOError, VideoError, say
+from longvpo.io.home import meant_folder
 from longvpo.io.names import video_file
 from longvpo.training.rows import SCORES
 from longvpo.video.extent import look_at
@@ -78,9 +79,10 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
         hit = sum(any((clip["source"], clip["video"]) in faults for clip in context) for context in rows["context"])
         shown = "; ".join(map(str, list(faults.values())[:3]))
         source, _ = next(iter(faults))
+        folder = frames_of.folders.get(source)
         raise LongVPOError(
             f"{hit} of {len(rows)} triplets need videos that cannot be used, {len(faults)} of {len(videos)} in "
-            f"{frames_of.folders.get(source)}"
+            f"{folder}{meant_folder(folder) if folder else ''}"
             f"{', such as' if len(faults) > 3 else ''}: {shown}. Set data.videos.{source} to the folder that holds "
             "them, or build the dataset again without them, or set data.videos={} where it has its frames (embed)"
         )
