@@ -168,8 +168,9 @@ def adapter_folder(adapter: str, revision: str) -> Path:
         return Path(snapshot_download(adapter, revision=revision, allow_patterns=files))
     except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
         raise LongVPOError(
-            f"there is no folder {adapter}{meant_folder(adapter)}, and no adapter {adapter}@{revision} on the Hub "
-            f"that can be reached: {first_line(error).rstrip('.')}. Train that adapter first, or give the folder or the Hub id of another"
+            f"there is no folder {adapter}{meant_folder(adapter)}, and no adapter {adapter}@{revision} on "
+            f"the Hub that can be reached: {first_line(error).rstrip('.')}. Train that adapter first, or give the "
+            "folder or the Hub id of another"
         ) from error
 
 
