@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import file_hash
-from longvpo.io.home import at_home
+from longvpo.io.home import at_home, split
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import adapter_folder, check_adapter
 from longvpo.recipe.sections import ModelSection
@@ -52,25 +52,6 @@ def _name(given: str) -> str:
     if not path.is_dir():
         return given
     return path.name if path.name.strip(".") else path.resolve().name  # `.` has no name of its own
-
-
-def split(given: str | Path) -> tuple[str, str]:
-    """Folder or repository, and the revision of a repository; `main`, where none is given.
-
-    Raises:
-        LongVPOError: a folder is given with a revision.
-    """
-    whole = at_home(str(given))
-    name, at, revision = whole.rpartition("@")
-    if not at or not name or Path(whole).exists():
-        return whole, "main"
-    if Path(name).is_dir():
-        raise LongVPOError(
-            f"{whole}: a folder has no revisions; leave @{revision} out, or give the id of a repository"
-        )
-    if not revision:
-        raise LongVPOError(f"{whole}: no revision follows the @; name a tag, a branch or a commit, or leave it out")
-    return name, revision
 
 
 def find_adapters(base: ModelSection, given: Mapping[str, str | Path]) -> dict[str, Adapter]:

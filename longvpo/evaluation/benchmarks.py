@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longvpo.errors import LongVPOError, did_you_mean
-from longvpo.evaluation.adapters import split
 from longvpo.evaluation.benchmark_recipe import SECTIONS, read_benchmark_recipe
 from longvpo.io.files import PACKAGE
+from longvpo.io.home import split
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.release.benchmarks import BENCHMARKS

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError, say
-from longvpo.evaluation.adapters import by_name, find_adapters, split
+from longvpo.evaluation.adapters import by_name, find_adapters
 from longvpo.evaluation.benchmark_recipe import BenchmarkRecipe, read_benchmark_recipe
 from longvpo.evaluation.messages import Documents
 from longvpo.io.files import read_json
-from longvpo.io.home import path
+from longvpo.io.home import path, split
 from longvpo.models.load import adapter_folder
 from longvpo.models.local import LocalWriter
 from longvpo.models.revision import model_name

@@ -9,11 +9,11 @@ from typing import Any
 
 from longvpo.clips.rows import Dropped
 from longvpo.errors import LongVPOError
-from longvpo.evaluation.adapters import find_adapters, split
+from longvpo.evaluation.adapters import find_adapters
 from longvpo.evaluation.exam import check_sources, read_questions_of_clips, sources_of
 from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.preference import read_held_out
-from longvpo.io.home import at_home
+from longvpo.io.home import at_home, split
 from longvpo.models.batches import FRAMES
 from longvpo.models.counting import video_row
 from longvpo.models.load import check_id, check_model, load_processor

@@ -36,3 +36,22 @@ def meant_folder(path: str | Path) -> str:
         return ""
     said = did_you_mean(folder.name, names)
     return said.replace("mean ", f"mean {folder.parent}{os.sep}") if said and str(folder.parent) != "." else said
+
+
+def split(given: str | Path) -> tuple[str, str]:
+    """Folder or repository, and the revision of a repository; `main`, where none is given.
+
+    Raises:
+        LongVPOError: a folder is given with a revision.
+    """
+    whole = at_home(str(given))
+    name, at, revision = whole.rpartition("@")
+    if not at or not name or Path(whole).exists():
+        return whole, "main"
+    if Path(name).is_dir():
+        raise LongVPOError(
+            f"{whole}: a folder has no revisions; leave @{revision} out, or give the id of a repository"
+        )
+    if not revision:
+        raise LongVPOError(f"{whole}: no revision follows the @; name a tag, a branch or a commit, or leave it out")
+    return name, revision

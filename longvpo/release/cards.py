@@ -21,19 +21,12 @@ from longvpo.io.home import meant_folder
 from longvpo.io.records import Record, read_record, remedy, understood, unfinished
 from longvpo.release.benchmarks import table
 from longvpo.release.licenses import UNKNOWN
-from longvpo.release.measured import intervals_said, mark, scoring_said, spread
+from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
+from longvpo.release.spot_check import read_spot_check
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
-PARTS = {  # of results: titles of their tables, and of the first column
-    "places": ("By place in the context, %", "place"),
-    "tasks": ("By task", "task"),
-    "preference": (
-        "Held-out triplets: how often chosen is likelier than rejected, by number of clips",
-        "in a context",
-    ),
-}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
 BAR = 40  # characters of the longest bar of a histogram
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -113,6 +106,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         recipe=recipe,
         **more,
         stages=stages,
+        spot_check=read_spot_check(folder),
         rows=rows,
         columns={stage: column_types(files[stage]) for stage in stages},
         sheets={stage: name for stage, name in SHEETS.items() if (folder / name).is_file()},
@@ -232,24 +226,13 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
         this = next((name for name, sha256 in results["adapters"].items() if sha256 == facts["weights_sha256"]), None)
         if this is None:
             raise LongVPOError(f"{file} is of other adapters: evaluate this one, and give that folder as --results")
-        asked = {n: sum(questions) for n, questions in results["questions"].items()}
-        tables = [_table(results, "needle", "One clip hidden among others", "clips", results["needle"], asked)]
-        if "multi" in results:
-            asked = results["multi_questions"]
-            title = "Questions about several scenes"
-            tables.append(_table(results, "multi", title, "scenes", results["multi"], asked))
-        for name, (title, column) in PARTS.items():
-            part = results.get(name) or {}
-            if part.get("questions"):
-                table, counts = part["accuracy"], part["questions"]
-                tables.append(_table(results, name, title, column, table, counts))
         needle = results["needle"][this]
         alone = needle[next(iter(needle))]
         long = [n for n, value in needle.items() if value >= 0.9 * alone]
         recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
         return {
             "this": this,
-            "tables": tables,
+            "tables": tables(results),
             "recommended": recommended,
             "kept": _kept(results, this),
             "all": results,
@@ -265,22 +248,6 @@ def _benchmarks(file: Path, model: str) -> list[list[str]] | None:
     benchmarks = read_record(file)
     with understood(file):
         return table(benchmarks, model)
-
-
-def _table(
-    results: dict[str, Any], name: str, title: str, column: str, table: dict[str, Any], questions: dict[str, int]
-) -> dict[str, Any]:
-    """What each model reached, and its change against the base, as texts."""
-    base = table["base"]
-
-    def cell(model: str, group: str, value: float) -> str:
-        text = f"{value:.1f}{spread(results, name, model, group)}"
-        if model not in results["adapters"]:  # the base, or a model that saw no video
-            return text
-        return f"{text} ({value - base[group]:+.1f}{mark(results, name, model, group)})"
-
-    rows = {model: {group: cell(model, group, value) for group, value in row.items()} for model, row in table.items()}
-    return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}
 
 
 def _kept(results: dict[str, Any], this: str) -> str:

@@ -18,6 +18,7 @@ from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.release.cards import CONFIGS, SHEETS
 from longvpo.release.manifest import signature
 from longvpo.release.parquet import SHARD, shards
+from longvpo.release.spot_check import FILE as SPOT_CHECK
 
 ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
 MEASURED = (
@@ -113,6 +114,6 @@ def _ours(name: str, kind: str) -> bool:
         return True
     if kind == "dataset":
         config, _, file = name.partition("/")
-        return name in SHEETS.values() or (config in CONFIGS and bool(SHARD.fullmatch(file)))
+        return name in (*SHEETS.values(), SPOT_CHECK) or (config in CONFIGS and bool(SHARD.fullmatch(file)))
     known = (*MEASURED, *PROCESSOR, *MERGED, "adapter_config.json", ADAPTER_WEIGHTS)
     return name in known or bool(WEIGHTS.fullmatch(name) or TEMPLATE.fullmatch(name))

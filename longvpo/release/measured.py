@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+PARTS = {  # of results: titles of their tables, and of the first column
+    "places": ("By place in the context, %", "place"),
+    "tasks": ("By task", "task"),
+    "preference": (
+        "Held-out triplets: how often chosen is likelier than rejected, by number of clips",
+        "in a context",
+    ),
+}
 GAIN, LOSS = "▲", "▼"
 EXACT = "equals the true one after case and punctuation are taken away"
 WAYS = {
@@ -64,3 +72,33 @@ def scoring_said(results: dict[str, Any]) -> str:
         said.append(f"The judge is `{judge['model']}`; its prompt stands in results.json.")
         said += [f"{unread} of its verdicts could not be read: those answers count as wrong."] if unread else []
     return " ".join(said)
+
+
+def tables(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every table of results: title, column, groups, questions, and rows, by model and group as texts."""
+    asked = {n: sum(questions) for n, questions in results["questions"].items()}
+    found = [_table(results, "needle", "One clip hidden among others", "clips", results["needle"], asked)]
+    if "multi" in results:
+        title, asked = "Questions about several scenes", results["multi_questions"]
+        found.append(_table(results, "multi", title, "scenes", results["multi"], asked))
+    for name, (title, column) in PARTS.items():
+        part = results.get(name) or {}
+        if part.get("questions"):
+            found.append(_table(results, name, title, column, part["accuracy"], part["questions"]))
+    return found
+
+
+def _table(
+    results: dict[str, Any], name: str, title: str, column: str, table: dict[str, Any], questions: dict[str, int]
+) -> dict[str, Any]:
+    """What each model reached, and its change against the base, as texts."""
+    base = table["base"]
+
+    def cell(model: str, group: str, value: float) -> str:
+        text = f"{value:.1f}{spread(results, name, model, group)}"
+        if model not in results["adapters"]:  # the base, or a model that saw no video
+            return text
+        return f"{text} ({value - base[group]:+.1f}{mark(results, name, model, group)})"
+
+    rows = {model: {group: cell(model, group, value) for group, value in row.items()} for model, row in table.items()}
+    return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}

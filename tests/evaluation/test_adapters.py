@@ -10,8 +10,9 @@ import pytest
 from support.world import TINY
 
 from longvpo.errors import LongVPOError
-from longvpo.evaluation.adapters import by_name, find_adapters, split
+from longvpo.evaluation.adapters import by_name, find_adapters
 from longvpo.io.files import file_hash
+from longvpo.io.home import split
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 

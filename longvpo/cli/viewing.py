@@ -1,0 +1,54 @@
+"""The command that shows what there is to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longvpo.cli import options
+from longvpo.cli.printing import print_values
+from longvpo.errors import LongVPOError, say
+from longvpo.io.home import path, split
+
+
+def view(
+    dataset: Annotated[
+        str, typer.Argument(help="A dataset, or what evaluate found: a folder, or an id on the Hub as ID[@REVISION].")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(parser=path, help="Folder for the page.", show_default="DATASET-view")
+    ] = None,
+    videos: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE=FOLDER", help="The folder of a source's videos, for pictures; repeatable."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="How many rows of each stage get pictures.")] = 200,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a page on which a person looks at triplets, dropped rows or answers: static, and it asks no network."""
+    from longvpo.viewer.run import view as run
+
+    folders = dict(map(_named, videos or []))
+    place, _ = split(dataset)
+    folder = output or beside(place)
+    made = run(dataset, folder, folders, rows)
+    print_values({name: value for name, value in made.items() if name != "key"}, as_json)
+    say(f"open:    {folder / 'index.html'}")
+
+
+def beside(place: str) -> Path:
+    """Where the page goes unless the user says: beside a folder, and for a repository into this folder."""
+    folder = Path(place)
+    if not folder.is_dir():
+        return Path(f"{place.rpartition('/')[2]}-view")
+    named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name of its own
+    return named.with_name(f"{named.name}-view")
+
+
+def _named(given: str) -> tuple[str, Path]:
+    name, equals, folder = given.partition("=")
+    if not (name and equals and folder):
+        raise LongVPOError(f"--videos {given}: give it as SOURCE=FOLDER, such as --videos clips=my-clips")
+    return name, path(folder)
