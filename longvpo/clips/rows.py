@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import datasets
 
+TEXTS = ("prompt", "chosen", "rejected")
+COLUMNS = [*TEXTS, "context", "anchors"]  # the columns of triplets that training reads
 NO_ANSWER = ("writer", "cut", "empty", "caption")  # filters of what a model did not write
 
 

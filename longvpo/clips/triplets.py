@@ -9,29 +9,52 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
+from longvpo.clips.pairs import read_pairs
+from longvpo.clips.rows import COLUMNS, TEXTS
 from longvpo.clips.stored import load_rows
 from longvpo.errors import LongVPOError
+from longvpo.recipe.pairs import PairSection
 from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames
 from longvpo.video.joined import Shown, canvas, read, shown
 
-TEXTS = ("prompt", "chosen", "rejected")
-COLUMNS = [*TEXTS, "context", "anchors"]  # the columns that are read
 CLIP = "an object with source, video, start and end"
 NamedClips = Sequence[Mapping[str, Any]]  # clips as the column `context` names them
+EMPTY, EQUAL = "{} is empty", "chosen equals rejected"
+TEACHES_NOTHING = (EMPTY.format("chosen"), EMPTY.format("rejected"), EQUAL)
 
 
-def load_config(dataset: str, config: str, split: str, revision: str, more: Sequence[str] = ()) -> Dataset:
+def load_config(
+    dataset: str,
+    config: str,
+    split: str,
+    revision: str,
+    more: Sequence[str] = (),
+    columns: PairSection | None = None,
+    folders: Mapping[str, Path] | None = None,
+    left_out: Counter[str] | None = None,
+) -> Dataset:
     """The triplets of one config: its COLUMNS, and `more` where it has them.
+
+    Args:
+        columns: of a dataset of others, as pairs.settle found them; its rows become triplets.
+        folders: of the videos of such a dataset.
+        left_out: rows of it that cannot be used are counted here, by reason.
 
     Raises:
         LongVPOError: the dataset cannot be loaded, or its rows are not triplets.
     """
+    if columns is not None:
+        rows, others = read_pairs(dataset, config, split, revision, columns, folders or {})
+        if left_out is not None:
+            left_out.update(others)
+        return rows
     rows = load_rows(dataset, config, split, revision)
     missing = [name for name in COLUMNS if name not in rows.column_names]
     if missing:
@@ -99,8 +122,8 @@ def teaching(rows: Dataset) -> tuple[Dataset, Counter[str]]:
 def _taught_nothing(chosen: str, rejected: str) -> str:
     chosen, rejected = chosen.strip(), rejected.strip()
     if not chosen or not rejected:
-        return f"{'rejected' if chosen else 'chosen'} is empty"
-    return "chosen equals rejected" if chosen == rejected else ""
+        return EMPTY.format("rejected" if chosen else "chosen")
+    return EQUAL if chosen == rejected else ""
 
 
 def _is_span(start: Any, end: Any) -> bool:

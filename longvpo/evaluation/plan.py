@@ -63,7 +63,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         sizes += [frames_of.size(one.clip.reference) for one in asked]
         prompts += [one.prompt for one in asked]
         dropped = [*dropped, *unusable]
-    if recipe.triplets and not Path(recipe.triplets.dataset).is_dir():
+    if recipe.triplets and not Path(recipe.triplets.dataset).exists():
         questions["triplets"] = "on the Hub, not fetched"
     elif recipe.triplets:
         held = read_held_out(recipe, recipe.triplets)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.clips.listed import frames_of_pairs
+from longvpo.clips.pairs import settle
 from longvpo.clips.published import differing, frames_of_dataset, told_differing
 from longvpo.clips.sources import drawn
 from longvpo.clips.trained import videos_of_rows
@@ -62,15 +64,22 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
         LongVPOError: the dataset cannot be loaded, its rows are not triplets, a folder of their videos is not given,
             or nothing is left to score.
     """
+    section = _settled(section)
     where = (section.dataset, section.revision)
-    otherwise = differing(*where, recipe.video, "evaluation")
+    otherwise = {} if section.columns else differing(*where, recipe.video, "evaluation")
     if otherwise:
         say(f"warning: triplets: {told_differing(otherwise)}")
-    held = HeldOut(section, frames_of_dataset(*where, section.configs, recipe.video, section.videos))
+    if section.columns:
+        frames_of = frames_of_pairs(section.dataset, recipe.video, section.videos, section.columns.list_fps)
+    else:
+        frames_of = frames_of_dataset(*where, section.configs, recipe.video, section.videos)
+    held = HeldOut(section, frames_of)
     first = ""
     for config in section.configs:
-        rows, others = teaching(load_config(section.dataset, config, section.split, section.revision))
-        held.left_out += others
+        others = (section.columns, section.videos, held.left_out)
+        loaded = load_config(section.dataset, config, section.split, section.revision, (), *others)
+        rows, untaught = teaching(loaded)
+        held.left_out += untaught
         chosen = drawn(list(range(len(rows))), section.rows, recipe.seed)
         rows = rows.select(chosen)
         videos = videos_of_rows(*where, config, rows)
@@ -96,6 +105,21 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
             f"was written from, such as {strange[0]}: set triplets.videos to the folders of those"
         )
     return held
+
+
+def _settled(section: TripletSection) -> TripletSection:
+    """The section with what it leaves open of pairs of others; of our triplets it is as it was."""
+    config = next(iter(section.configs))
+    where = (section.dataset, config, section.split, section.revision)
+    try:
+        found = settle(*where, section.columns, section.videos)
+    except LongVPOError as error:  # it names the keys of a training
+        raise LongVPOError(str(error).replace("data.columns", "triplets.columns")) from None
+    if found is None:
+        return section
+    seen: Reference = "anchor" if found.anchored else "full"
+    configs = section.configs if "configs" in section.model_fields_set else {found.config: seen}
+    return section.model_copy(update={"configs": configs, "columns": found.columns, "videos": found.folders})
 
 
 def _others(held: HeldOut) -> list[str]:

@@ -46,7 +46,7 @@ def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, 
         for name in sorted(stale & values.keys()):
             place = (*key, name)
             if values[name] != section.model_fields[name].default and not any(
-                place[:length] in given for length in range(len(place) + 1)
+                place[: len(one)] == one or one[: len(place)] == place for one in given
             ):
                 del values[name]
                 dropped.append(".".join(map(str, place)))

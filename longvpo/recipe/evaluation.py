@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from longvpo.recipe.pairs import PairSection
 from longvpo.recipe.sections import (
     REVISION,
     FilterSection,
@@ -73,8 +74,14 @@ class GridSection(Section):
 class TripletSection(Section):
     """Held-out triplets: how often a model finds the chosen answer likelier than the rejected one, and by how much."""
 
-    speaking: ClassVar = {"dataset": ("revision",)}
-    dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
+    speaking: ClassVar = {"dataset": ("revision", "columns")}
+    later: ClassVar = ("columns",)
+    dataset: IdOrFolder = Field(
+        description="a folder that build-dataset made, or a Hub dataset id; or pairs of others, as in a training"
+    )
+    columns: PairSection | None = Field(
+        None, description="the columns of pairs of others; null: the dataset is ours, or of a shape that is known"
+    )
     configs: dict[str, Reference] = Field(
         {"stage1": "anchor"},
         min_length=1,

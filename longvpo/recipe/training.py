@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from longvpo.io.home import at_home
+from longvpo.recipe.pairs import PairSection
 from longvpo.recipe.sections import REVISION, FolderPath, IdOrFolder, ModelSection, Section, VideoSection
 
 Reference = Literal["anchor", "relevant", "full"]
@@ -23,10 +24,18 @@ class MixSection(Section):
 class DataSection(Section):
     """Which triplets, and where their videos are."""
 
-    speaking: ClassVar = {"dataset": ("revision",)}
-    later: ClassVar = ("eval",)
-    dataset: IdOrFolder = Field(description="a folder that build-dataset made, or a Hub dataset id")
-    config: str = Field("stage1", description="stage1 or stage2: the triplets that are trained on")
+    speaking: ClassVar = {"dataset": ("revision", "columns")}
+    later: ClassVar = ("eval", "columns")
+    dataset: IdOrFolder = Field(
+        description="a folder that build-dataset made, or a Hub dataset id; or pairs of others: a folder, an id, or a "
+        "file .jsonl, .json, .csv or .parquet"
+    )
+    columns: PairSection | None = Field(
+        None, description="the columns of pairs of others; null: the dataset is ours, or of a shape that is known"
+    )
+    config: str = Field(
+        "stage1", description="stage1 or stage2: the triplets that are trained on; of pairs of others, their config"
+    )
     revision: str = Field("main", description=REVISION)
     split: str = Field("train", description="of the config")
     eval: str | float | None = Field(

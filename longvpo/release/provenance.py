@@ -45,7 +45,7 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
     A folder that was published knows where; of another, only the name is known.
     """
     folder = Path(name)
-    if folder.is_dir():
+    if folder.exists():
         file = folder / RELEASE
         if file.is_file():
             said = read_record(file)

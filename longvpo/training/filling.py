@@ -25,7 +25,7 @@ from longvpo.errors import LongVPOError, VideoError, say
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import training_arguments
 from longvpo.training.held_out import train_and_eval_rows
-from longvpo.training.start import frames_of_recipe
+from longvpo.training.start import frames_of_recipe, settled
 from longvpo.training.videos import Asked, asked_of
 from longvpo.video.frames import ClipFrames
 
@@ -44,6 +44,7 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
         raise LongVPOError("this recipe keeps no frames: set video.frames to a folder for them")
     started = time.monotonic()
     _check_writable(recipe.video.frames)
+    recipe = settled(recipe)
     arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
     rows = concatenate_datasets(train_and_eval_rows(recipe, arguments.seed))
     frames_of = frames_of_recipe(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from longvpo.training.arguments import steps_of, training_arguments
 from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.memory import step_memory
 from longvpo.training.rows import check_mix
-from longvpo.training.start import frames_of_recipe, sampled_otherwise, starting_adapter
+from longvpo.training.start import frames_of_recipe, sampled_otherwise, settled, starting_adapter
 from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
 from longvpo.video.frames import scaled_size
@@ -33,12 +34,13 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     Raises:
         LongVPOError: the recipe cannot be used, or a dataset or an adapter in a folder, or a triplet is too long.
     """
+    known = os.path.exists(recipe.data.dataset)
+    recipe = settled(recipe) if known else recipe
     arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     left_out: Counter[str] = Counter()
     starting_adapter(recipe, fetch=False)
     check_mix(recipe.data)
-    known = Path(recipe.data.dataset).is_dir()
     rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out) if known else (None, None)
     steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
     return {

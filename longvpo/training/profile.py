@@ -30,7 +30,7 @@ from longvpo.training.plan import estimate
 from longvpo.training.processes import check_processes
 from longvpo.training.rows import SCORES
 from longvpo.training.run import make_trainer
-from longvpo.training.start import frames_of_recipe, starting_adapter
+from longvpo.training.start import frames_of_recipe, settled, starting_adapter
 from longvpo.training.step.phases import Phases, phase, recording
 from longvpo.training.step.watching import Progress, peak_memory
 from longvpo.training.tokens import check_budget, row_lengths
@@ -102,6 +102,7 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     """
     if steps < 1:
         raise LongVPOError("--profile takes the number of steps to time: 5 is a good one")
+    recipe = settled(recipe)
     section = {name: value for name, value in recipe.training.items() if not name.startswith(LEFT_OUT)}
     section |= {"max_steps": steps + 1, "save_strategy": "no", "logging_steps": steps + 1}
     with tempfile.TemporaryDirectory(prefix="longvpo-") as folder:

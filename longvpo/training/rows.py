@@ -57,7 +57,8 @@ def training_rows(recipe: TrainRecipe, seed: int, left_out: Counter[str] | None 
 def _load_config(recipe: TrainRecipe, config: str, reference: Reference, left_out: Counter[str] | None) -> Dataset:
     data = recipe.data
     brought = [name for name in (*SCORES, SCORED_BY) if recipe.reference_log_probs == "dataset"]
-    rows = load_config(data.dataset, config, data.split, data.revision, brought)
+    others = (data.columns, data.videos, left_out)
+    rows = load_config(data.dataset, config, data.split, data.revision, brought, *others)
     missing = [name for name in brought if name not in rows.column_names]
     if missing:
         raise LongVPOError(
@@ -67,10 +68,10 @@ def _load_config(recipe: TrainRecipe, config: str, reference: Reference, left_ou
     for number, context in enumerate(rows["context"][:]):
         check_context(context, number, config, recipe.frame_budget)
     if left_out is not None:
-        rows, others = teaching(rows)
-        left_out.update(others)
+        rows, untaught = teaching(rows)
+        left_out.update(untaught)
         if not len(rows):
-            said = ", ".join(f"{reason} ({count})" for reason, count in others.items())
+            said = ", ".join(f"{reason} ({count})" for reason, count in untaught.items())
             raise LongVPOError(f"config {config} of {data.dataset} has no row that teaches anything: {said}")
     return rows.add_column("config", [config] * len(rows)).add_column("reference", [reference] * len(rows))
 

@@ -25,6 +25,7 @@ from trl import DPOConfig
 
 from longvpo.clips.published import told_differing
 from longvpo.clips.trained import write_trained
+from longvpo.clips.triplets import TEACHES_NOTHING
 from longvpo.errors import say
 from longvpo.io.disk import writing
 from longvpo.io.files import PROVENANCE, as_json, file_hash, text_hash, write_text
@@ -58,6 +59,7 @@ from longvpo.training.rows import check_scores, pictures_of
 from longvpo.training.start import (
     frames_of_recipe,
     sampled_otherwise,
+    settled,
     starting_adapter,
     videos_trained_on,
 )
@@ -79,6 +81,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     Raises:
         LongVPOError: the recipe, the dataset, its videos, the base or the adapter to start from cannot be used.
     """
+    recipe = settled(recipe)
     place = place_of(output)
     arguments = training_arguments(recipe.training, place.checkpoints, evaluates=recipe.data.eval is not None)
     arguments.run_name = arguments.run_name or output.name or place.path.name
@@ -101,8 +104,9 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         if processes.is_main_process:
             delete_checkpoints(place.checkpoints, key)
         return done
-    for reason, count in left_out.items() if processes.is_main_process else ():
-        say(f"warning: {count} rows that teach nothing are left out: {reason}")
+    for reason in TEACHES_NOTHING if processes.is_main_process else ():
+        if left_out[reason]:
+            say(f"warning: {left_out[reason]} rows that teach nothing are left out: {reason}")
     otherwise = sampled_otherwise(recipe)
     if otherwise and processes.is_main_process:
         say(f"warning: {told_differing(otherwise)}")
@@ -187,7 +191,7 @@ def _train(
         "hardware": hardware(arguments.world_size),
         "adapter_sha256": start_hash,  # the weights that training started from
         "triplets": len(rows),
-        "left_out": dict(left_out),  # rows that teach nothing, by reason
+        "left_out": +left_out,  # rows that teach nothing, and those of others that cannot be used, by reason
         "configs": config_counts(recipe, rows),
         "videos": None if videos is None else len(videos),  # that were trained on; null: the dataset does not say
         "pictures": pictures_of(rows, frames_of),  # of each source: whether frames were decoded, kept or published

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ import datasets
 import pyarrow
 from pyarrow import parquet
 
+from longvpo.clips.rows import COLUMNS
 from longvpo.errors import LongVPOError
 from longvpo.io.disk import check_room
-from longvpo.io.files import RELEASE, file_hash
+from longvpo.io.files import CARD, RELEASE, as_yaml, file_hash, write_text
 from longvpo.io.output import whole_output
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.load import load_processor
@@ -32,7 +34,7 @@ from longvpo.training.arguments import training_arguments
 from longvpo.training.reference import score_reference
 from longvpo.training.rows import SCORED_BY, SCORES, pictures_of, reference_identity, training_rows
 from longvpo.training.run import make_trainer
-from longvpo.training.start import frames_of_recipe, starting_adapter
+from longvpo.training.start import frames_of_recipe, settled, starting_adapter
 from longvpo.training.tokens import row_lengths
 from longvpo.training.videos import check_videos
 from longvpo.training.workers import reading
@@ -48,9 +50,12 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
         LongVPOError: the dataset is not a folder, or it, its videos, the base or the adapter cannot be used.
     """
     folder = Path(recipe.data.dataset)
-    if not folder.is_dir():
+    if not folder.exists():
         raise LongVPOError(f"{folder} is not a folder: download the dataset first, `hf download` does it")
-    card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work
+    recipe = settled(recipe)
+    ours = recipe.data.columns is None
+    if ours:
+        card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work
     start = starting_adapter(recipe)
     adapter = file_hash(start / ADAPTER_WEIGHTS) if start else None
     arguments = training_arguments(recipe.training, output, evaluates=recipe.data.eval is not None)
@@ -58,8 +63,10 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     frames_of = frames_of_recipe(recipe)
     facts: dict[str, Any] = {"dataset": str(output), "triplets": {}, "scored_by": {}}
     with whole_output(output) as copy:
-        check_room(copy, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "the copy takes")
-        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work", RELEASE))
+        if ours:
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            check_room(copy, size, "the copy takes")
+            shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("work", RELEASE))
         for config, reference in recipe.references.items():
             data = recipe.data.model_copy(update={"config": config, "mix": ()})
             alone = {"data": data, "reference": reference, "reference_log_probs": "each_step"}
@@ -71,10 +78,23 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
                 scores = score_reference(trainer, rows)
             said = reference_identity(recipe, reference, adapter, pictures_of(rows, frames_of))
             new = {name: scores[name][:] for name in SCORES} | {SCORED_BY: [json.dumps(said)] * len(rows)}
+            if not ours:
+                write_shards(copy / config, rows.select_columns(COLUMNS), rows.select_columns(COLUMNS).features)
             _add(copy, config, new)
             facts["triplets"][config], facts["scored_by"][config] = len(rows), said
-        write_card(copy)
+        if ours:
+            write_card(copy)
+        else:
+            write_text(copy / CARD, _configs(facts["triplets"]))
     return facts
+
+
+def _configs(names: Iterable[str]) -> str:
+    """What tells load_dataset the configs of rows that were others'; a card of ours would need a build's facts."""
+    configs = [
+        {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/*.parquet"}]} for name in names
+    ]
+    return f"---\n{as_yaml({'configs': configs})}---\n"
 
 
 def _add(folder: Path, config: str, columns: dict[str, list[Any]]) -> None:

@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longvpo.clips.listed import frames_of_pairs
+from longvpo.clips.pairs import settle
 from longvpo.clips.published import differing, frames_of_dataset
 from longvpo.clips.trained import read_trained, videos_of
 from longvpo.errors import LongVPOError
+from longvpo.io.names import video_file
 from longvpo.io.weights import ADAPTER_WEIGHTS, read_header
 from longvpo.models.load import adapter_folder, check_adapter
-from longvpo.recipe.training import TrainRecipe
+from longvpo.recipe.training import MixSection, Reference, TrainRecipe
 from longvpo.training.adapter import check_kept_features
 from longvpo.video.frames import ClipFrames
+from longvpo.video.kept import hash_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,14 +45,49 @@ def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
     return folder
 
 
+def settled(recipe: TrainRecipe) -> TrainRecipe:
+    """The recipe with what it leaves open of pairs of others: their columns, the folders of their videos, and what the
+    reference sees: the anchor where rows may have one, else the whole context. Of our triplets it is as it was.
+
+    Raises:
+        LongVPOError: the dataset cannot be read, lacks a column, or has no anchors for the reference.
+    """
+    data = recipe.data
+    found = settle(data.dataset, data.config, data.split, data.revision, data.columns, data.videos)
+    if found is None:
+        return recipe
+    kind: Reference = "anchor" if found.anchored else "full"
+
+    def seen(one: TrainRecipe | MixSection, key: str) -> Reference:
+        if "reference" not in one.model_fields_set:
+            return kind
+        if one.reference != "full" and not found.anchored:
+            raise LongVPOError(
+                f"{data.dataset} says no anchor, so that {key}={one.reference} means nothing: set {key}=full, or "
+                "data.columns.anchor_start and anchor_end to the columns with the seconds"
+            )
+        return one.reference
+
+    mix = tuple(
+        one.model_copy(update={"reference": seen(one, f"data.mix.{place}.reference")})
+        for place, one in enumerate(data.mix)
+    )
+    about = {"config": found.config, "columns": found.columns, "videos": found.folders, "mix": mix}
+    return recipe.model_copy(update={"data": data.model_copy(update=about), "reference": seen(recipe, "reference")})
+
+
 def frames_of_recipe(recipe: TrainRecipe) -> ClipFrames:
     """The frames of the recipe's rows: of videos in folders, kept ones, or those that the dataset published."""
     data = recipe.data
+    if data.columns is not None:
+        return frames_of_pairs(data.dataset, recipe.video, data.videos, data.columns.list_fps)
     return frames_of_dataset(data.dataset, data.revision, recipe.references, recipe.video, data.videos)
 
 
 def sampled_otherwise(recipe: TrainRecipe) -> dict[str, dict[str, Any]]:
     """The keys of `video` in which the recipe and its dataset's differ, each with both values."""
+    if recipe.data.columns is not None:
+        return {}
     return differing(recipe.data.dataset, recipe.data.revision, recipe.video, "training")
 
 
@@ -56,8 +95,19 @@ def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) ->
     """sha256 of the videos of all rows, and of those that the model was trained on before; None: not known."""
     parts = [read_trained(start)] if start else []
     parts.append(read_trained(Path(recipe.base.model)) or set())  # of the adapter that was merged into it, if any
-    for config in recipe.references:
+    if recipe.data.columns is not None:
+        parts.append(_files_hashed(rows, recipe))
+    for config in recipe.references if recipe.data.columns is None else ():
         some = rows.select([place for place, name in enumerate(rows["config"][:]) if name == config])
         parts.append(videos_of(recipe.data.dataset, recipe.data.revision, config, some))
     known = [part for part in parts if part is not None]
     return set().union(*known) if len(known) == len(parts) else None
+
+
+def _files_hashed(rows: Dataset, recipe: TrainRecipe) -> set[str] | None:
+    """sha256 of the videos of others' rows; None where a row shows pictures of its own."""
+    clips = {(clip["source"], clip["video"]) for context in rows["context"][:] for clip in context}
+    folders = frames_of_recipe(recipe).folders
+    if any(source not in folders for source, _ in clips):
+        return None
+    return {hash_of(video_file(folders[source], video)) for source, video in sorted(clips)}

@@ -45,7 +45,9 @@ class Published(Protocol):
     """Pictures of clips that a dataset published. It can be sent to workers."""
 
     dataset: str  # which published them
-    quality: int  # JPEG's
+
+    @property
+    def quality(self) -> int | None: ...  # JPEG's; None: they are seen as they are
 
     def has(self, clip: Mapping[str, Any]) -> bool: ...
 
