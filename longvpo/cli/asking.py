@@ -51,8 +51,8 @@ def ask(
             speaking = name
         print(piece, end="", flush=True)
 
-    silent = {"hear": lambda name, piece: None} if as_json else {"hear": hear}
-    told = run(video, question, adapter or (), base, recipe, overrides or (), start, end, max_new_tokens, **silent)
+    given = (adapter or (), base, recipe, overrides or (), start, end, max_new_tokens)
+    told = run(video, question, *given, None if as_json else hear)
     if as_json:
         return print(json.dumps(told))
     print()

@@ -5,13 +5,17 @@ The rule: a request goes by what is seen, and not by where it is kept. A build a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from longvpo.clips.rows import Clip
+from longvpo.clips.triplets import on_canvas, places_of, told_of
 from longvpo.models.text import Expected
 from longvpo.models.writer import Request
+from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames, sample_times
 from longvpo.video.joined import join, read, shown
 
@@ -54,3 +58,25 @@ def clip_request(
         media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + seen,
         frames=frames,
     )
+
+
+def triplet_request(
+    row: Mapping[str, Any], kind: Reference | None, frames_of: ClipFrames, budget: int | None
+) -> Request:
+    """A triplet's prompt after those clips of its context that `kind` sees, as they stand there; None: after nothing.
+
+    Args:
+        budget: frames; more are thinned. None: all are shown.
+    """
+    if kind is None:
+        return Request(row["prompt"])
+    context, places = row["context"], places_of(row, kind)
+
+    def frames() -> np.ndarray:
+        kept, size = on_canvas(context, places, frames_of, budget)
+        return join(kept, frames_of.section.fit, size)
+
+    told = told_of([context[place] for place in places], frames_of, budget)
+    # the other clips decide the canvas
+    media = json.dumps([places, [[clip["source"], clip["video"], frames_of.content(clip)] for clip in context]])
+    return Request(row["prompt"], times=told.times, seconds=told.seconds, media=media, frames=frames)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
 from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.io.files import read_json
+from longvpo.io.home import split
+from longvpo.models.load import adapter_folder
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import check_recipe, read_recipe
 from longvpo.recipe.sections import ModelSection, Section, VideoSection
@@ -52,6 +56,35 @@ def read_benchmark_recipe(recipe: str, said: Sequence[str]) -> BenchmarkRecipe:
         if read.get("frame_budget"):  # a training's, for a context
             values["video"] = {**(read.get("video") or {}), "max_frames": read["frame_budget"]}
     return check_recipe(BenchmarkRecipe, recipe or "of model arguments", values, list(said))
+
+
+def read_as_trained(
+    adapter: str | None, base: str | None, recipe: str, overrides: Sequence[str] = ()
+) -> BenchmarkRecipe:
+    """How a base is asked: as a recipe says, or else as the training of its adapter did, which lies beside that.
+
+    Args:
+        adapter: a folder, or a repository as `ID` or `ID@REVISION`.
+        base: the model, where it is named.
+        recipe: as in read_benchmark_recipe; empty: none is named.
+        overrides: values of `base` and `video`, as section.key=value.
+
+    Raises:
+        LongVPOError: no base is named, or the adapter cannot be had.
+    """
+    said = [*([f"base.model={json.dumps(base)}"] if base else []), *overrides]
+    folder = adapter_folder(*split(adapter)) if adapter and not recipe else None
+    if folder and (folder / "recipe.yaml").is_file():
+        found = read_benchmark_recipe(str(folder / "recipe.yaml"), said)
+        # the folder of kept frames is on the machine that trained
+        return found.model_copy(update={"video": found.video.model_copy(update={"frames": None})})
+    if folder and not base and (folder / "adapter_config.json").is_file():  # of another trainer
+        config = read_json(folder / "adapter_config.json")
+        trained_on = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        said.insert(0, f"base.model={json.dumps(trained_on)}")
+    if not recipe and not any(one.startswith("base.model=") for one in said):
+        raise LongVPOError("no base is named: give --base MODEL, --adapter FOLDER_OR_ID, or --recipe RECIPE")
+    return read_benchmark_recipe(recipe, said)
 
 
 def overrides_of(arguments: Mapping[str, Any]) -> list[str]:

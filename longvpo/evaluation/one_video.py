@@ -6,7 +6,6 @@ The rule: a model is asked as it was trained. An adapter's folder says with whic
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -15,11 +14,9 @@ from typing import Any
 
 from longvpo.errors import LongVPOError, say
 from longvpo.evaluation.adapters import by_name, find_adapters
-from longvpo.evaluation.benchmark_recipe import BenchmarkRecipe, read_benchmark_recipe
+from longvpo.evaluation.benchmark_recipe import BenchmarkRecipe, read_as_trained
 from longvpo.evaluation.messages import Documents
-from longvpo.io.files import read_json
-from longvpo.io.home import path, split
-from longvpo.models.load import adapter_folder
+from longvpo.io.home import path
 from longvpo.models.local import LocalWriter
 from longvpo.models.revision import model_name
 from longvpo.models.stream import answer_aloud
@@ -42,7 +39,7 @@ def ask(
     start: float | None = None,
     end: float | None = None,
     max_new_tokens: int = NEW_TOKENS,
-    hear: Hear = lambda name, piece: None,
+    hear: Hear | None = None,
 ) -> dict[str, Any]:
     """What a base and its adapters answer to a question about a video: greedily, on the same frames, which are said.
 
@@ -54,7 +51,7 @@ def ask(
             empty: that of the first adapter's training.
         overrides: values of `base` and `video`, as section.key=value.
         start, end: seconds of the video; None: from its start, to its end.
-        hear: is called with each piece of an answer, as it comes.
+        hear: is called with a model's name and the next piece of its answer, as it comes.
 
     Returns:
         video, question, base; frames: seconds of the video at which they were taken; answers: by `base` and the
@@ -66,7 +63,7 @@ def ask(
     if not question.strip():
         raise LongVPOError("the question is empty")
     given = by_name([str(one) for one in adapters])
-    asked = _recipe(next(iter(given.values()), None), base, recipe, overrides)
+    asked = read_as_trained(next(iter(given.values()), None), base, recipe, overrides)
     found = {name: one.folder for name, one in find_adapters(asked.base, given).items()}
     request = _request(asked, path(video), question, start, end)
     frames = [round((start or 0.0) + time, 3) for time in request.times]
@@ -87,8 +84,16 @@ def ask(
     }
 
 
+def _nobody(name: str, piece: str) -> None: ...
+
+
 def _answers(
-    asked: BenchmarkRecipe, adapter: Path | None, names: list[str], request: Request, max_new_tokens: int, hear: Hear
+    asked: BenchmarkRecipe,
+    adapter: Path | None,
+    names: list[str],
+    request: Request,
+    max_new_tokens: int,
+    hear: Hear | None,
 ) -> dict[str, Answer]:
     """What one loaded model says by these names, of which `base` is the one without its adapter."""
     of = {"adapter": str(adapter) if adapter else None, "max_new_tokens": max_new_tokens}
@@ -96,7 +101,7 @@ def _answers(
     answers = {}
     for name in names:
         with writer.model.disable_adapter() if adapter and name == "base" else nullcontext():
-            answers[name] = answer_aloud(writer, request, partial(hear, name))
+            answers[name] = answer_aloud(writer, request, partial(hear or _nobody, name))
     return answers
 
 
@@ -105,23 +110,6 @@ def _request(asked: BenchmarkRecipe, video: Path, question: str, start: float | 
     span = {"start_time": start, "end_time": end}
     content = [{"type": "video", "url": str(video), **span}, {"type": "text", "text": question}]
     return Documents(asked.video).request("ask", lambda: [{"role": "user", "content": content}])
-
-
-def _recipe(adapter: str | None, base: str | None, recipe: str, overrides: Sequence[str]) -> BenchmarkRecipe:
-    """With which base and which frames to ask."""
-    said = [*([f"base.model={json.dumps(base)}"] if base else []), *overrides]
-    folder = adapter_folder(*split(adapter)) if adapter and not recipe else None
-    if folder and (folder / "recipe.yaml").is_file():
-        found = read_benchmark_recipe(str(folder / "recipe.yaml"), said)
-        # the folder of kept frames is on the machine that trained
-        return found.model_copy(update={"video": found.video.model_copy(update={"frames": None})})
-    if folder and not base and (folder / "adapter_config.json").is_file():  # of another trainer
-        config = read_json(folder / "adapter_config.json")
-        trained_on = config.get("base_model_name_or_path") if isinstance(config, dict) else None
-        said.insert(0, f"base.model={json.dumps(trained_on)}")
-    if not recipe and not any(one.startswith("base.model=") for one in said):
-        raise LongVPOError("no base is named: give --base MODEL, --adapter FOLDER_OR_ID, or --recipe RECIPE")
-    return read_benchmark_recipe(recipe, said)
 
 
 def _said_of(frames: list[float]) -> str:

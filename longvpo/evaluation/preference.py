@@ -7,7 +7,6 @@ rejected, `reward` how much further it is there than for the base, which sees wh
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,20 +17,19 @@ import numpy as np
 from longvpo.clips.listed import frames_of_pairs
 from longvpo.clips.pairs import settle
 from longvpo.clips.published import differing, frames_of_dataset, told_differing
+from longvpo.clips.request import triplet_request
 from longvpo.clips.sources import drawn
 from longvpo.clips.trained import videos_of_rows
-from longvpo.clips.triplets import check_context, load_config, on_canvas, places_of, teaching, told_of
+from longvpo.clips.triplets import check_context, load_config, teaching
 from longvpo.errors import LongVPOError, VideoError, say
 from longvpo.evaluation.intervals import accuracy_interval, against
 from longvpo.evaluation.likelihoods import Likelihoods
 from longvpo.io.names import video_file
 from longvpo.io.private import cut
 from longvpo.models.local import LocalWriter
-from longvpo.models.writer import Request
 from longvpo.recipe.evaluation import EvaluateRecipe, TripletSection
 from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames
-from longvpo.video.joined import join
 from longvpo.video.kept import hash_of
 
 SEEN = {"": "context", ", no video": "text"}  # what follows a model's name, by what it saw
@@ -158,7 +156,8 @@ def margins(writer: LocalWriter, held: HeldOut, known: Likelihoods, name: str, r
         views["reference"] = [held.section.configs[config] for config in held.configs]
     found = {}
     for view, kinds in views.items():
-        requests = [_request(row, kind, held) for row, kind in zip(held.rows, kinds, strict=True)]
+        seen = (held.frames_of, held.section.frame_budget)
+        requests = [triplet_request(row, kind, *seen) for row, kind in zip(held.rows, kinds, strict=True)]
         pairs = [
             (request, row[answer])
             for request, row in zip(requests, held.rows, strict=True)
@@ -186,23 +185,6 @@ def without_unread(held: HeldOut, found: dict[str, Margins]) -> tuple[HeldOut, d
         left_out=held.left_out + Counter({UNREADABLE: lost}),
     )
     return left, {name: {view: values[read] for view, values in views.items()} for name, views in found.items()}
-
-
-def _request(row: dict[str, Any], kind: Reference | None, held: HeldOut) -> Request:
-    """A row's prompt after the clips of this kind, as they stand in its context; None: after nothing."""
-    if kind is None:
-        return Request(row["prompt"])
-    context, frames_of, budget = row["context"], held.frames_of, held.section.frame_budget
-    places = places_of(row, kind)
-
-    def frames() -> np.ndarray:
-        kept, size = on_canvas(context, places, frames_of, budget)
-        return join(kept, frames_of.section.fit, size)
-
-    told = told_of([context[place] for place in places], frames_of, budget)
-    # the other clips decide the canvas
-    media = json.dumps([places, [[clip["source"], clip["video"], frames_of.content(clip)] for clip in context]])
-    return Request(row["prompt"], times=told.times, seconds=told.seconds, media=media, frames=frames)
 
 
 def preference(

@@ -14,7 +14,7 @@ from support.commands import Capture, check_mistake, run
 from support.world import TINY
 
 from longvpo.errors import LongVPOError
-from longvpo.evaluation import one_video
+from longvpo.evaluation.benchmark_recipe import read_as_trained
 from longvpo.evaluation.one_video import ask
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.local import LocalWriter
@@ -61,12 +61,12 @@ def test_base_and_frames_are_those_of_the_adapters_training(stage1: Path, tmp_pa
     folder = Path(shutil.copytree(stage1, tmp_path / "other"))
     recipe = folder / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("frame_budget: null", "frame_budget: 2"))
-    found = one_video._recipe(str(folder), None, "", ["video.fps=2"])
+    found = read_as_trained(str(folder), None, "", ["video.fps=2"])
     assert (found.base.model, found.base.quantization) == ("tiny", "nf4")
     assert (found.video.max_frames, found.video.fps, found.video.short_side) == (2, 2, 96)
-    assert one_video._recipe(str(folder), None, "tiny/stage1", []).video.max_frames == 64, "another is named"
+    assert read_as_trained(str(folder), None, "tiny/stage1", []).video.max_frames == 64, "another is named"
     recipe.unlink()  # of another trainer: its base is known all the same
-    assert one_video._recipe(str(folder), None, "", []).base.model == "tiny"
+    assert read_as_trained(str(folder), None, "", []).base.model == "tiny"
 
 
 def test_a_span_and_many_frames(stories: Path, capsys: Capture) -> None:
