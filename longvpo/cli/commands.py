@@ -6,7 +6,6 @@ Imports stand inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,9 @@ from longvpo.cli import options, printing
 from longvpo.cli.printing import print_values, say_next, say_where
 from longvpo.cli.program import app
 from longvpo.errors import say
+from longvpo.io.files import WORK
 from longvpo.io.home import path
+from longvpo.io.output import place_of
 
 
 @app.command("build-dataset")
@@ -47,19 +48,21 @@ def build_dataset(
         from longvpo.dataset.plan import plan_build
 
         return print_values(plan_build(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
-    from longvpo.dataset.run import build
+    from longvpo.cli.following import after_build, kept_in, resumable
 
     started = time.monotonic()
     folder = output or Path(loaded.name)
-    facts = build(loaded, folder, journal=journal)
+    with resumable(lambda: kept_in(folder / WORK, "answers and finished blocks")):
+        from longvpo.dataset.run import build
+
+        facts = build(loaded, folder, journal=journal)
     published = _publish(folder, target)
     printing.print_funnel(facts | published, as_json)
     say(f"seconds: {time.monotonic() - started:.0f}")
     config = "stage1" if facts["stage1"] else "stage2"
     say(f'dataset: {folder}\nlook:    load_dataset("{folder}", "{config}")')
     say_where(published)
-    videos = " ".join(f"data.videos.{source.name}={shlex.quote(str(source.folder))}" for source in loaded.all_sources)
-    say(f"next:    longvpo train RECIPE data.dataset={shlex.quote(str(folder))} data.config={config} {videos}")
+    after_build(loaded, folder, config)
 
 
 @app.command()
@@ -92,14 +95,17 @@ def train(
         from longvpo.training.profile import profile_training
 
         return printing.print_profile(profile_training(loaded, profile), as_json)
+    from longvpo.cli.following import after_training, kept_of_training, resumable
+
     folder = output or Path(loaded.name)
-    facts = run(loaded, folder)
+    with resumable(lambda: kept_of_training(folder)):
+        facts = run(loaded, folder)
     first = os.environ.get("RANK", "0") == "0"  # one of several processes publishes
     published = _publish(folder, target if first else None)
     print_values(facts | published, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
     say(f"adapter: {folder}")
     say_where(published)
-    say(f"next:    longvpo evaluate RECIPE --adapter {shlex.quote(str(folder))}")
+    after_training(loaded, folder)
 
 
 @app.command()
@@ -111,9 +117,12 @@ def frames(
     from longvpo.recipe.training import TrainRecipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
+    from longvpo.cli.following import resumable
     from longvpo.training.filling import fill_frames
 
-    print_values(fill_frames(loaded), as_json, keys=("files", "frames", "bytes", "decoded", "seconds"))
+    with resumable(lambda: f"the frames that were decoded are in {loaded.video.frames}"):
+        found = fill_frames(loaded)
+    print_values(found, as_json, keys=("files", "frames", "bytes", "decoded", "seconds"))
     say_next("train", recipe, *(overrides or []))
 
 
@@ -134,9 +143,13 @@ def score(
     from longvpo.training.score import score_dataset
 
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
-    print_values(score_dataset(loaded, folder), as_json)
+    from longvpo.cli.following import override, resumable
+
+    with resumable(lambda: "scores are written at the end, so nothing is kept, and the same command begins anew"):
+        scored = score_dataset(loaded, folder)
+    print_values(scored, as_json)
     kept = [one for one in overrides or [] if not one.startswith(("data.dataset=", "reference_log_probs="))]
-    say_next("train", recipe, *kept, f"data.dataset={folder}", "reference_log_probs=dataset")
+    say_next("train", recipe, *kept, override("data.dataset", folder), "reference_log_probs=dataset")
 
 
 @app.command()
@@ -170,7 +183,10 @@ def evaluate(
     from longvpo.evaluation.run import evaluate as run
 
     folder = output or Path(loaded.name)
-    results = run(loaded, folder, adapters)
+    from longvpo.cli.following import kept_in, resumable
+
+    with resumable(lambda: kept_in(place_of(folder).work, "answers")):
+        results = run(loaded, folder, adapters)
     printing.print_tables(results, as_json)
     say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
 
@@ -189,7 +205,8 @@ def merge(
     named = adapter if adapter.name.strip(".") else adapter.resolve()  # `.` has no name of its own
     folder = output or named.with_name(f"{named.name}-merged")
     print_values(run(adapter, folder), as_json, keys=("name",))
-    say(f"model:   {folder}\nnext:    longvpo push {shlex.quote(str(folder))}")
+    say(f"model:   {folder}")
+    say_next("push", str(folder))
 
 
 @app.command()
@@ -208,9 +225,11 @@ def push(
     as_json: options.AsJson = False,
 ) -> None:
     """Publish a dataset or an adapter. The same command again does what is left to do."""
+    from longvpo.cli.following import SENT, resumable
     from longvpo.release.push import push_folder
 
-    published = push_folder(folder, repo_id, tag, private, collection, results or (), license, overwrite_card)
+    with resumable(lambda: SENT):
+        published = push_folder(folder, repo_id, tag, private, collection, results or (), license, overwrite_card)
     print_values(published, as_json)
     say_where({"published": published})
 
@@ -239,7 +258,8 @@ def demo(
     for name, made in result["paths"].items():
         say(f"{name + ':':16} {made}")
     say(f"{'seconds:':16} {result['seconds']:.0f}")
-    say("next:            longvpo recipes tiny/dataset   (the recipe to start your own from)")
+    say("The recipe to start your own from:")
+    say_next("recipes", "tiny/dataset")
 
 
 def _target(push: bool, recipe: Any, *asked: Any) -> Any:
@@ -255,6 +275,8 @@ def _publish(folder: Path, target: Any) -> dict[str, Any]:
     """What was published, under that key; empty without a target."""
     if target is None:
         return {}
+    from longvpo.cli.following import SENT, resumable
     from longvpo.release.push import push
 
-    return {"published": push(folder, target)}
+    with resumable(lambda: f"the result is whole in {folder}. {SENT}"):
+        return {"published": push(folder, target)}

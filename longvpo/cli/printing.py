@@ -113,9 +113,9 @@ def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:
         print("\n".join(group), flush=True)
 
 
-def say_next(*words: str) -> None:
+def say_next(*words: str, label: str = "next") -> None:
     """The next command, quoted for a shell."""
-    say(f"next:    longvpo {shlex.join(words)}")
+    say(f"{label + ':':8} longvpo {shlex.join(words)}")
 
 
 def say_where(published: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from longvpo.dataset.stage1.blocks import check_blocks
 from longvpo.dataset.stage1.rounds import run_stage1
 from longvpo.dataset.stage2.rounds import run_stage2
 from longvpo.errors import say
-from longvpo.io.files import PROVENANCE, as_json, write_text
+from longvpo.io.files import KEY, PROVENANCE, WORK, as_json, write_text
 from longvpo.io.output import check_place, claimed, place_of, whole_folder
 from longvpo.io.records import read_record
 from longvpo.models.embed import Embedder
@@ -68,6 +68,7 @@ def build(
     if (output / "facts.json").is_file():
         print(f"{output} is finished already: nothing to do", file=sys.stderr)
         return _warned(read_record(output / "facts.json"))
+    begun = (place.work / KEY).is_file()
     with claimed(place, key, recipe_key, keep=True) as working:
         given = {"writer": writer, "judge": judge, "question_writer": question_writer}
         check_writers(recipe, given)  # before hours of fetching
@@ -76,7 +77,11 @@ def build(
         one, two = Outcome(1), Outcome(2)
         material = gather_candidates(recipe, working, frames_of, overlap, one) if recipe.stage1 else None
         videos = gather_long_videos(recipe, working, two)
-        session = open_session(recipe, given, embedder, Journal(journal or working / "journal"), frames_of)
+        answers = Journal(journal or working / "journal")
+        blocks = len([*(working / "blocks").glob("*")])
+        if begun and (answers or blocks):
+            say(f"resumed: {len(answers)} answers and {blocks} finished blocks are in {output / WORK}")
+        session = open_session(recipe, given, embedder, answers, frames_of)
         if recipe.stage1 and material:
             run_stage1(session, recipe.stage1, material, working / "blocks", one)
             one.check_some(session.journal.folder, working / "blocks")

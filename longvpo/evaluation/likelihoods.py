@@ -41,6 +41,9 @@ class Likelihoods:
             if isinstance(line, list) and len(line) > 1:  # no others are ours
                 self._known.setdefault(line[0], line[1:])
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def of(self, writer: LocalWriter, pairs: list[Pair], progress: str) -> list[float]:
         """Of each request's answer, the log-probability of all its tokens, in nats; NaN where its frames cannot be
         read."""

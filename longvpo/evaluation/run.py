@@ -90,6 +90,9 @@ def _evaluate(
     trained_on = {name: _trained_on(name, videos, tested) for name, videos in trained.items()}
 
     kept = Journal(working / "journal", flaws=COUNT), Likelihoods(working / "likelihoods")
+    before = len(kept[0]) + len(kept[1])
+    if before:
+        say(f"resumed: {before} answers are in {working}")
     models = {"base": None} | {name: one.folder for name, one in adapters.items()}
     said: dict[str, list[Answer]] = {}
     likelier: dict[str, Margins] = {}

@@ -44,6 +44,9 @@ class Journal:
             if answer is not None and answer.flaw in self._flaws:
                 self._answers.setdefault(key, answer)
 
+    def __len__(self) -> int:
+        return len(self._answers)
+
     def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
         """Answers in the order of the requests; only those that no run had before are asked for.
 

@@ -51,6 +51,9 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
     asked = list(_distinct(rows, frames_of, recipe.frame_budget))
     wanted = [one for one in asked if frames_of.origin(one[0])["from"] == "kept"]
     SystemRandom().shuffle(wanted)
+    before = sum(_bytes(frames_of, one) > 0 for one in wanted)
+    if before:
+        say(f"resumed: {before} of {len(wanted)} files of frames are in {recipe.video.frames}")
     unreadable: dict[str, str] = {}
 
     def keep(one: Asked) -> bool:

@@ -171,6 +171,8 @@ def _train(
         base = about_base(trainer.model.get_base_model(), commit_of(recipe.base))
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
+        if last and processes.is_main_process:
+            say(f"resumed: from {last}")
         arguments.eval_on_start = arguments.eval_on_start and last is None
         started = time.monotonic()
         then = "free some space, and the same command resumes from the last checkpoint"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -167,11 +169,17 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
     assert process.returncode == 130
     assert output == ""
     assert "Traceback" not in read + error
+    assert f"interrupted: answers and finished blocks in {tmp_path}/out/work\n" in error
+    assert f"resume:  {shlex.join(['longvpo', *map(str, command)])}\n" in error
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["work"]
     blocks = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "work" / "blocks").iterdir()}
 
     assert run(monkeypatch, *command, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["stage1"]["triplets"] == 60
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["stage1"]["triplets"] == 60
+    assert re.search(
+        rf"resumed: \d+ answers and {len(blocks)} finished blocks are in {tmp_path}/out/work\n", printed.err
+    )
     assert {path: path.stat().st_mtime_ns for path in blocks} == blocks, "what was done is kept"
     assert len(blocks) < len(list((tmp_path / "out" / "work" / "blocks").iterdir()))
 

@@ -52,6 +52,7 @@ def test_killed_at_random_moments_and_still_the_same(
     result = json.loads(said)
     print(result)
     assert (result["kills"], result["code"]) == (kills, 0), errors[-2000:]
+    assert f"answers are in {tmp_path}/output/work" in errors
     found = {
         folder: json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("whole-output", "output")
     }

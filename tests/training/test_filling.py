@@ -71,7 +71,9 @@ def test_a_killed_fill_resumes_and_a_small_bound_is_told(
         fill_frames(recipe)
     done = fill_frames(recipe)
     assert 0 < done["decoded"] < done["files"]
-    assert "did not stay" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "did not stay" not in said
+    assert f"resumed: {done['files'] - done['decoded']} of {done['files']} files of frames are in {tmp_path}" in said
     small = recipe_of(dataset, world, tmp_path / "small", f"video.frames_gb={done['bytes'] / 2e9}")
     assert 0 < fill_frames(small)["files"] < done["files"]
     assert "raise video.frames_gb" in capsys.readouterr().err

@@ -215,7 +215,7 @@ def test_the_internvl_recipes_train_a_small_internvl_in_two_stages(
 
 
 def test_a_run_that_ended_after_its_last_checkpoint_takes_no_step_more(
-    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     section = ("max_steps=2", "save_strategy=steps", "save_steps=1", "logging_steps=1", "lr_scheduler_type=constant")
     values = [f"data.dataset={dataset}", f"data.videos.drawn={world}", *(f"training.{item}" for item in section)]
@@ -231,5 +231,6 @@ def test_a_run_that_ended_after_its_last_checkpoint_takes_no_step_more(
     monkeypatch.undo()
     facts = train(recipe, tmp_path / "killed")
     assert (facts["resumed_from_step"], facts["steps"]) == (2, 2)
+    assert capsys.readouterr().err.count(f"resumed: from {tmp_path}/killed.checkpoints/checkpoint-2\n") == 1
     weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]

@@ -1,0 +1,129 @@
+"""What to type next, and again: lines that a shell runs as they stand.
+
+The rule: nothing is left to fill in where the program can know it. What it cannot know, such as a folder of test
+clips, stands in a line that begins with `then:`, in capitals.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from longvpo.cli.printing import say_next
+from longvpo.errors import LongVPOError, say
+from longvpo.io.output import place_of
+from longvpo.io.yaml_text import parse_value
+from longvpo.recipe.builtin import builtin_recipes
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.recipe.training import TrainRecipe
+
+
+def override(key: str, value: object) -> str:
+    """An argument that sets a key to a text or a path, whatever it is."""
+    text = str(value)
+    with suppress(ValueError):  # it begins as a list, and does not end as one
+        if parse_value(text) == text:
+            return f"{key}={text}"
+    return f"{key}={json.dumps(text, ensure_ascii=False)}"
+
+
+def videos_of(folders: Mapping[str, Path]) -> list[str]:
+    """The arguments that say where the videos of sources are."""
+    if any("." in name for name in folders):  # a dot would go into a section
+        said = {name: str(folder) for name, folder in folders.items()}
+        return [f"data.videos={json.dumps(said, ensure_ascii=False)}"]
+    return [override(f"data.videos.{name}", folder) for name, folder in folders.items()]
+
+
+def after_build(recipe: DatasetRecipe, folder: Path, config: str) -> None:
+    """Train on it: by a built-in recipe for the model that wrote it, as in the paper."""
+    writer = (recipe.stage2 and recipe.stage2.writer) or recipe.writer
+    name = fitting(TrainRecipe, (writer if config == "stage2" else recipe.writer).model, config)
+    if name is None:
+        return say_next("recipes")
+    without = ["adapter=null", "data.mix=[]"] if config == "stage2" else []  # there is no stage 1 to start from
+    folders = {source.name: source.folder for source in recipe.all_sources}
+    say_next("train", name, override("data.dataset", folder), *without, *videos_of(folders))
+
+
+def after_training(recipe: TrainRecipe, folder: Path) -> None:
+    """Train stage 2, where the dataset has one; else measure the adapter."""
+    dataset = Path(recipe.data.dataset)
+    name = fitting(TrainRecipe, recipe.base.model, "stage2")
+    if name and recipe.data.config == "stage1" and (dataset / "stage2").is_dir():
+        folders = {name: path for name, path in _folders(dataset).items() if path.is_dir()} | recipe.data.videos
+        words = [override("adapter", folder), override("data.dataset", dataset), *videos_of(folders)]
+        return say_next("train", name, *words)
+    name = fitting(EvaluateRecipe, recipe.base.model, "evaluate")
+    if name is None:
+        return say_next("recipes")
+    asked = load_recipe(EvaluateRecipe, name)
+    missing = {"source.folder": asked.source} | ({"multi.source.folder": asked.multi.source} if asked.multi else {})
+    missing = {key: source for key, source in missing.items() if not (source.dataset or source.folder.is_dir())}
+    if not missing:
+        return say_next("evaluate", name, "--adapter", str(folder))
+    say_next("recipes", name)
+    say_next("evaluate", name, *(f"{key}=TEST_VIDEOS" for key in missing), "--adapter", str(folder), label="then")
+
+
+def fitting(kind: type[Any], model: str, last: str) -> str | None:
+    """The built-in recipe of this last name that is for the model; None where there is none."""
+    for name in builtin_recipes():
+        if name.rpartition("/")[2] == last and load_recipe(kind, name).base.model == model:
+            return name
+    return None
+
+
+def _folders(dataset: Path) -> dict[str, Path]:
+    """Where a dataset's recipe says that the videos of its sources are; empty where it does not say it."""
+    try:
+        made = load_recipe(DatasetRecipe, str(dataset / "recipe.yaml"))
+    except LongVPOError:
+        return {}
+    return {source.name: source.folder for source in made.all_sources}
+
+
+SENT = "What the Hub has got stays there, without its tag until the release is whole"
+
+
+@contextmanager
+def resumable(kept: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C says what is kept, and the command that goes on from there.
+
+    Args:
+        kept: what it is, asked when all has ended.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # only `accelerate launch` knows its own command
+        again = "the same `accelerate launch` again" if several else shlex.join(["longvpo", *sys.argv[1:]])
+        say(f"\ninterrupted: {kept()}\nresume:  {again}")
+        raise
+
+
+def kept_in(folder: Path, what: str, otherwise: str = "nothing is kept yet, and the same command begins anew") -> str:
+    """That something is kept in a folder, where a file is in it."""
+    there = folder.is_dir() and any(path.is_file() for path in folder.rglob("*"))
+    return f"{what} in {folder}" if there else otherwise
+
+
+def kept_of_training(folder: Path) -> str:
+    """That the last whole checkpoint is kept, or why there is none."""
+    from longvpo.training.checkpoints import whole_checkpoints
+
+    whole = whole_checkpoints(place_of(folder).checkpoints)
+    if whole:
+        return f"the last checkpoint is {whole[-1]}"
+    return (
+        "no checkpoint was written, and the same command begins anew (training.save_strategy=steps with "
+        "training.save_steps=100 writes one every 100 steps)"
+    )
