@@ -12,6 +12,7 @@ from longvpo.clips.rows import Clip, Triplet, features
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, question_section, stage2_writer
 from longvpo.dataset.shortcuts import FIFTHS, fifths, rejected_places, shortcuts, warnings
+from longvpo.dataset.shortfall import reasons
 from longvpo.dataset.text_only import as_rules, text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash
@@ -75,11 +76,11 @@ def short_of(recipe: DatasetRecipe, stage: str, outcome: Outcome) -> list[str]:
     section, found = getattr(recipe, stage), len(outcome.triplets)
     if found >= section.triplets:
         return []
-    (often, count), *_ = Counter(item.filter for item in outcome.dropped).most_common(1) or [("", 0)]
-    most = f", most by {often} ({count})" if often else ""
+    why = reasons(Counter(item.filter for item in outcome.dropped))
     return [
         f"{stage} has {found} of the {section.triplets} triplets that were asked for: {len(outcome.dropped)} rows and "
-        f"drafts were dropped{most}. Give more clips, raise {stage}.attempts, or see the config dropped"
+        f"drafts were dropped{f', most of them {why}' if why else ''}. Give more clips, raise {stage}.attempts, or see "
+        "the config dropped"
     ]
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longvpo.clips.pool import Pool
-from longvpo.clips.rows import Clip, Dropped, Refusal, Scene, Triplet, unanswered
+from longvpo.clips.rows import Clip, Dropped, Refusal, Scene, Triplet, features, unanswered
 from longvpo.dataset.drafts import Asked, Balance, Draft
+from longvpo.dataset.shortfall import reasons
 from longvpo.errors import LongVPOError
 from longvpo.recipe.sections import FilterSection
+from longvpo.release.parquet import write_shards
 
 
 @dataclass
@@ -47,20 +49,29 @@ class Outcome:
             self.balance.add(draft)
         return refusal
 
-    def check_some(self, journal: Path, blocks: Path | None = None) -> None:
-        """Raises LongVPOError when no triplet was left; blocks that hold no answers are then not kept either."""
+    def check_some(self, journal: Path, working: Path) -> None:
+        """Raises LongVPOError when no triplet was left; the table of what was dropped is kept in `working`, and
+        blocks that hold no answers are not.
+
+        Args:
+            journal: where the answers are.
+            working: the build's folder of work.
+        """
+        table = working / "dropped"
+        shutil.rmtree(table, ignore_errors=True)  # of a run before
         if self.triplets:
             return
-        reasons = ", ".join(f"{n} {name}" for name, n in Counter(item.filter for item in self.dropped).most_common())
+        write_shards(table, (item.row() for item in self.dropped), features("dropped"))
         silent = unanswered(self.dropped)
-        if silent and blocks:
-            shutil.rmtree(blocks, ignore_errors=True)
+        if silent and self.stage == 1:
+            shutil.rmtree(working / "blocks", ignore_errors=True)
+        why = reasons(Counter(item.filter for item in self.dropped))
         advice = (
             f"{silent}. Mend that, and run the same command again"
             if silent
-            else "loosen filters.*, context.clips or stage2.*, or give more videos, with another --output"
+            else "loosen these, context.clips or stage2.*, or give more videos, with another --output"
         )
         raise LongVPOError(
-            f"no triplet was left in stage {self.stage}: {reasons}; {advice}; the answers are kept: --journal "
-            f"{shlex.quote(str(journal))}"
+            f"no triplet was left in stage {self.stage}: {why}; {advice}; each is in {table} with its reason, and the "
+            f"answers are kept: --journal {shlex.quote(str(journal))}"
         )

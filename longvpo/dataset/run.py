@@ -84,10 +84,10 @@ def build(
         session = open_session(recipe, given, embedder, answers, frames_of)
         if recipe.stage1 and material:
             run_stage1(session, recipe.stage1, material, working / "blocks", one)
-            one.check_some(session.journal.folder, working / "blocks")
+            one.check_some(session.journal.folder, working)
         if recipe.stage2:
             run_stage2(session.of_stage(2), recipe.stage2, videos, working / "scenes", overlap, two)
-            two.check_some(session.journal.folder)
+            two.check_some(session.journal.folder, working)
         outcomes = {f"stage{outcome.stage}": outcome for outcome in (one, two) if outcome.triplets}
         facts = make_facts(session, outcomes, overlap)
         provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
