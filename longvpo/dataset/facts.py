@@ -79,8 +79,8 @@ def short_of(recipe: DatasetRecipe, stage: str, outcome: Outcome) -> list[str]:
     why = reasons(Counter(item.filter for item in outcome.dropped))
     return [
         f"{stage} has {found} of the {section.triplets} triplets that were asked for: {len(outcome.dropped)} rows and "
-        f"drafts were dropped{f', most of them {why}' if why else ''}. Give more clips, raise {stage}.attempts, or see "
-        "the config dropped"
+        f"drafts were dropped{f', most of them {why}' if why else ''}. Give more clips, raise {stage}.attempts, or "
+        "see the config dropped"
     ]
 
 
