@@ -9,14 +9,19 @@ from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.io.files import read_text, shipped
 from longvpo.io.home import at_home
 
-PARTS = ("accelerate", "models", "shared")  # folders of files that are no recipes: for `accelerate launch`, and bases
+BASES = ("models/", "shared/")  # folders of files that recipes extend, and that are no recipes by themselves
+
+
+def builtin_files() -> list[str]:
+    """Names of the built-in recipes, and of what they extend."""
+    folder = shipped("recipes")
+    names = (str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+    return sorted(name for name in names if not name.startswith("accelerate/"))  # which are for `accelerate launch`
 
 
 def builtin_recipes() -> list[str]:
     """Names of the built-in recipes, such as `tiny/dataset`."""
-    folder = shipped("recipes")
-    names = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
-    return sorted(str(name) for name in names if name.parts[0] not in PARTS)
+    return [name for name in builtin_files() if not name.startswith(BASES)]
 
 
 def find_recipe(name: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import reprlib
 import shlex
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from types import NoneType
@@ -18,9 +19,10 @@ from pydantic import ValidationError
 from longvpo.errors import LongVPOError, did_you_mean, say
 from longvpo.io.files import as_yaml, text_hash
 from longvpo.io.home import at_home
-from longvpo.io.yaml_text import parse, parse_value
+from longvpo.io.yaml_text import parse_value
 from longvpo.recipe.builtin import builtin_recipes, find_recipe
 from longvpo.recipe.claims import Key, add_stated, drop_stale, leave_stated
+from longvpo.recipe.extends import EXTENDS, read_values
 from longvpo.recipe.sections import Section, section_in
 
 OUR_WORDS = {  # for pydantic's, which name its types
@@ -47,39 +49,55 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
     Raises:
         LongVPOError: every problem, each with its dotted key.
     """
-    return check_recipe(kind, name, read_recipe(kind, name), overrides)
+    read = read_values(kind, find_recipe(_of_kind(kind, name)))
+    _say_dropped(f"what {name} extends", read.dropped)
+    return check_recipe(kind, name, read.values, overrides, read.files)
 
 
 def read_recipe(kind: type[Section], name: str) -> dict[str, Any]:
-    """The values in a recipe's file, as they stand there. Raises LongVPOError when it holds none."""
-    path = find_recipe(_of_kind(kind, name))
-    try:
-        values = parse(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        why = "it is not a text in UTF-8" if isinstance(error, UnicodeError) else error
-        raise LongVPOError(f"{path} is not YAML: {why}") from None
-    if not isinstance(values, dict):
-        raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
-    return values
+    """The values in a recipe's file, and in those that it extends. Raises LongVPOError when it holds none."""
+    return read_values(kind, find_recipe(_of_kind(kind, name))).values
 
 
 def check_recipe(
-    kind: type[RecipeType], name: str, values: dict[str, Any], overrides: list[str] | None = None
+    kind: type[RecipeType],
+    name: str,
+    values: dict[str, Any],
+    overrides: list[str] | None = None,
+    files: Mapping[Key, str] | None = None,
 ) -> RecipeType:
-    """The recipe of these values, which are changed; `name` is for errors, and the rest as in `load_recipe`."""
+    """The recipe of these values, which are changed.
+
+    Args:
+        name: for errors.
+        overrides: as in `load_recipe`.
+        files: where keys stand, for errors.
+    """
     before = deepcopy(values)
     overridden = {_override(kind, values, override) for override in overrides or []}
     dropped = drop_stale(kind, before, values, overridden)
-    if dropped:
-        say(f"note: {name} says this of what is not used now, and it is dropped: {', '.join(dropped)}")
+    _say_dropped(name, dropped)
     add_stated(kind, values)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         # that a list is too short may only follow from an item of it that has a problem of its own
         told = [problem for problem in error.errors() if problem["type"] != "too_short" or not problem["input"]]
-        problems = [_problem(kind, problem) for problem in told]
+        problems = [_problem(kind, problem) + _where(problem, files or {}, overridden) for problem in told]
         raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
+
+
+def _say_dropped(who: str, dropped: list[str]) -> None:
+    if dropped:
+        say(f"note: {who} says this of what is not used now, and it is dropped: {', '.join(dropped)}")
+
+
+def _where(problem: Any, files: Mapping[Key, str], overridden: set[Key]) -> str:
+    """In which file the key of a problem stands, where there are several files."""
+    keys = [problem["loc"][:length] for length in range(len(problem["loc"]), 0, -1)]
+    if problem["type"] == "missing" or len(set(files.values())) < 2 or overridden & set(keys):
+        return ""
+    return next((f" (in {files[key]})" for key in keys if key in files), "")
 
 
 def _of_kind(kind: type[Section], name: str) -> str:
@@ -124,6 +142,8 @@ def _override(kind: type[Section], values: dict[str, Any], override: str) -> Key
     key, equals, text = override.partition("=")
     if not equals:
         raise LongVPOError(f"cannot read the override {override!r}: write it as section.key=value")
+    if key.split(".")[-1] == EXTENDS:
+        raise LongVPOError(f"{key} stands in a recipe's file: on a command line, give that recipe, and values")
     try:
         value = parse_value(text)
     except ValueError as error:

@@ -21,7 +21,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 from transformers.utils import is_liger_kernel_available
 from trl import DPOConfig, TrlParser
 
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError, did_you_mean, first_line
 
 EVALUATION = ("eval_strategy", "eval_on_start", "do_eval", "load_best_model_at_end", "save_strategy=best")
 BEST_BY = re.compile(r"(eval_)?(loss|nll_loss|rewards/(accuracies|margins|chosen|rejected)|reference/margins)")
@@ -114,8 +114,9 @@ def training_arguments(section: dict[str, Any], output_dir: Path, evaluates: boo
         parser = Parser(DPOConfig)
         unknown = parser.set_defaults_with_config(**defaults | section | ours)
         if unknown:
-            names = ", ".join(f"training.{str(name).removeprefix('--')}" for name in unknown[::2])
-            raise LongVPOError(f"trl.DPOConfig does not know {names}: see its documentation for the names")
+            names = (str(name).removeprefix("--") for name in unknown[::2])
+            said = ", ".join(f"training.{name}{did_you_mean(name, hints)}" for name in names)
+            raise LongVPOError(f"trl.DPOConfig does not know {said}: see its documentation for the names")
         (arguments,) = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
     if arguments.max_steps <= 0 and arguments.num_train_epochs == 0:
         raise LongVPOError("training.num_train_epochs: 0 takes no step: set it above 0, or set training.max_steps")

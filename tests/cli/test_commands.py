@@ -39,7 +39,7 @@ def spoil_nothing(clips: Path) -> None: ...
         (["data.config=clips"], ["holds no triplets"]),
         (["data.videos={}"], ["data.videos.drawn"]),
         (["data.videos.drawn=/no/where"], ["no such video", "Set data.videos.drawn"]),
-        (["training.learning_rat=1"], ["does not know training.learning_rat"]),
+        (["training.learning_rat=1"], ["does not know training.learning_rat (did you mean learning_rate?)"]),
         (["training.output_dir=x"], ["training.output_dir is set by longvpo"]),
         (["lora.target_modules=.*vision.*fc1"], ["set vision_cache_gb=0"]),
         (["base.model=/no/where"], ["cannot load /no/where"]),

@@ -211,8 +211,10 @@ def test_a_writer_that_is_not_here(clips: Path, monkeypatch: pytest.MonkeyPatch,
     assert plan["sources"][0]["sampled"] == {"videos": 8, "unreadable": []}
 
 
-@pytest.mark.parametrize("name", [name for name in builtin_recipes() if name.endswith("/dataset")])
-def test_every_dataset_recipe_dry_runs(
+@pytest.mark.parametrize(
+    "name", ["tiny/dataset", "internvl3-1b/dataset", *(name for name in builtin_recipes() if "16k" in name)]
+)
+def test_dataset_recipes_dry_run(
     name: str, world: Path, stories: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     recipe = load_recipe(DatasetRecipe, name)

@@ -16,6 +16,8 @@ def page() -> str:
         "",
         "All that a recipe may say. `longvpo recipes --keys SECTION` prints a part of it, such as `train.lora`.",
         "Written by `PYTHONPATH=tests python -m support.keys > recipes/KEYS.md`, and held by the tests.",
+        "",
+        "`extends: NAME` may stand in every recipe and in every section: see [README.md](README.md).",
     ]
     for part in parts_of():
         lines += ["", f"## {part.name}", "", *([part.about, ""] if part.about else [])]

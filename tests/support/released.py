@@ -33,7 +33,7 @@ ANSWERS = 200  # tokens of chosen and rejected together
 FRAMES = (32, 64, 128, 256)
 
 
-def internvl3_1b() -> tuple[Any, Any]:
+def internvl3_1b(**text: Any) -> tuple[Any, Any]:
     """Text and vision: the configuration of OpenGVLab/InternVL3-1B, as printed in shivangjhalani/multicoco on GitHub,
     which transformers' convert_internvl_weights_to_hf.py takes over; processor: that script. Held against the size of
     model.safetensors, 1.88 GB in bfloat16."""
@@ -56,6 +56,7 @@ def internvl3_1b() -> tuple[Any, Any]:
             "num_key_value_heads": 2,
             "vocab_size": 151_674,
             "tie_word_embeddings": False,
+            **text,
         },
         vision_config={"attention_bias": True},  # the rest are transformers' defaults, which are this model's
         tie_word_embeddings=False,
@@ -63,7 +64,7 @@ def internvl3_1b() -> tuple[Any, Any]:
     return config, processor
 
 
-def qwen2_5_vl_3b() -> tuple[Any, Any]:
+def qwen2_5_vl_3b(tied: bool = True, **text: Any) -> tuple[Any, Any]:
     """config.json as quoted on GitHub (`# Qwen/Qwen2.5-VL-3B-Instruct`, `## model config`), preprocessor_config.json
     as in the Hub's copies of it. Held against the size of the two safetensors, 3.98 + 3.53 GB in bfloat16."""
     size = {"shortest_edge": 3136, "longest_edge": 12_845_056}
@@ -82,21 +83,22 @@ def qwen2_5_vl_3b() -> tuple[Any, Any]:
             "num_key_value_heads": 2,
             "vocab_size": 151_936,
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": tied,
+            **text,
         },
         vision_config={
             "depth": 32,
             "hidden_size": 1280,
             "intermediate_size": 3420,
             "num_heads": 16,
-            "out_hidden_size": 2048,
+            "out_hidden_size": text.get("hidden_size", 2048),
         },
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
     )
     return config, processor
 
 
-def qwen3_vl_4b() -> tuple[Any, Any]:
+def qwen3_vl_4b(tied: bool = True, vision: dict[str, Any] | None = None, **text: Any) -> tuple[Any, Any]:
     """config.json as written out in several projects on GitHub (one of them names it QWEN3VL_4B_CONFIG),
     video_preprocessor_config.json as in the Hub's copies of it."""
     size = {"shortest_edge": 4096, "longest_edge": 25_165_824}
@@ -117,23 +119,27 @@ def qwen3_vl_4b() -> tuple[Any, Any]:
             "head_dim": 128,
             "vocab_size": 151_936,
             "rope_parameters": rope,
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": tied,
+            **text,
         },
         vision_config={
             "depth": 24,
             "hidden_size": 1024,
             "intermediate_size": 4096,
             "num_heads": 16,
-            "out_hidden_size": 2560,
+            "out_hidden_size": text.get("hidden_size", 2560),
             "patch_size": 16,
             "deepstack_visual_indexes": [5, 11, 17],
+            **(vision or {}),
         },
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
     )
     return config, processor
 
 
-def smolvlm2_2b() -> tuple[Any, Any]:
+def smolvlm2_2b(
+    side: int = 384, frame: int = 81, scale: int = 3, vision: dict[str, Any] | None = None, **text: Any
+) -> tuple[Any, Any]:
     """Text: the model's config.json on the Hub; vocabulary: mlx-vlm's test of it; vision: SmolVLM is built on
     google/siglip-so400m-patch14-384; preprocessor_config.json as in the Hub's copies of it. Held against the size of
     the two safetensors, 4.96 + 4.03 GB in float32."""
@@ -144,12 +150,12 @@ def smolvlm2_2b() -> tuple[Any, Any]:
         "video_token": "<video>",
         "end_of_utterance_token": "<end_of_utterance>",
     }
-    size = {"longest_edge": 384}
+    size = {"longest_edge": side}
     processor = transformers.SmolVLMProcessor(
         image_processor=transformers.SmolVLMImageProcessor(size={"longest_edge": 1536}, max_image_size=size),
         video_processor=transformers.SmolVLMVideoProcessor(size=size, max_image_size=size, num_frames=64, fps=1),
         tokenizer=tokenizer("<end_of_utterance>", **names),
-        image_seq_len=81,
+        image_seq_len=frame,
         chat_template=DEFAULT_CHAT_TEMPLATE,
     )
     config = transformers.SmolVLMConfig(
@@ -163,16 +169,18 @@ def smolvlm2_2b() -> tuple[Any, Any]:
             "head_dim": 64,
             "vocab_size": 49_280,
             "tie_word_embeddings": False,
+            **text,
         },
         vision_config={
             "hidden_size": 1152,
             "intermediate_size": 4304,
             "num_hidden_layers": 27,
             "num_attention_heads": 16,
-            "image_size": 384,
+            "image_size": side,
             "patch_size": 14,
+            **(vision or {}),
         },
-        scale_factor=3,
+        scale_factor=scale,
         image_token_id=49_190,
     )
     return config, processor

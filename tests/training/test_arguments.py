@@ -150,7 +150,7 @@ def test_which_key_a_sentence_is_about(section: dict[str, Any], text: str, key: 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.learning_rat=1e-3", "trl.DPOConfig does not know training.learning_rat"),
+        ("training.learning_rat=1e-3", r"does not know training.learning_rat \(did you mean learning_rate\?\)"),
         ("training.max_length=512", "training.max_length is set by longvpo"),
         ("training.beta=often", "training.beta: .often. is not a number"),
     ],

@@ -1,0 +1,137 @@
+"""A recipe, or a section of one, that extends others: `extends: NAME`, or a list of names.
+
+The rule: their values, with its own over them. Sections are put together key by key; a list, a text, a number and null
+replace what was there. What a base says of a model or a source that is replaced is dropped, as on a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.io.files import shipped
+from longvpo.io.home import at_home
+from longvpo.io.yaml_text import parse
+from longvpo.recipe.builtin import builtin_files
+from longvpo.recipe.claims import Key, drop_stale
+from longvpo.recipe.sections import Section, section_in
+
+EXTENDS = "extends"
+MOST = 100  # files of one recipe; none needs more
+
+
+@dataclass
+class Values:
+    """The values of a section, and of those in it."""
+
+    values: dict[str, Any]
+    files: dict[Key, str]  # where each key stands
+    dropped: list[str] = field(default_factory=list)  # keys that spoke of what was replaced
+
+
+def read_values(kind: type[Section], path: Path) -> Values:
+    """The values of a recipe's file, and of those that it extends.
+
+    Raises:
+        LongVPOError: a file is not there or holds no recipe, or one extends itself.
+    """
+    return _file(kind, path, (), [])
+
+
+def _file(kind: type[Section], path: Path, chain: tuple[Path, ...], read: list[Path]) -> Values:
+    """A file's values; `chain` is the files that led to it, and `read` has all that were read."""
+    if path.resolve() in [one.resolve() for one in chain]:
+        circle = " -> ".join(map(shown, (*chain, path)))
+        raise LongVPOError(f"{shown(path)} extends itself: {circle}; take one `{EXTENDS}` of these out")
+    read.append(path)
+    if len(read) > MOST:
+        raise LongVPOError(f"recipe {shown(read[0])} extends more than {MOST} files")
+    try:
+        values = parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        why = "it is not a text in UTF-8" if isinstance(error, UnicodeError) else error
+        raise LongVPOError(f"{path} is not YAML: {why}") from None
+    if not isinstance(values, dict):
+        raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
+    return _section(kind, values, (*chain, path), read)
+
+
+def _section(kind: type[Section], values: dict[str, Any], chain: tuple[Path, ...], read: list[Path]) -> Values:
+    own = Values({}, {})
+    for name, value in values.items():
+        if name == EXTENDS:
+            continue
+        known = kind.model_fields.get(name)
+        inner = section_in(known.annotation) if known else None
+        own.files[name,] = shown(chain[-1])
+        own.values[name] = _inside(inner, value, (name,), own, chain, read) if inner else value
+    below = None
+    for name in _names(values.get(EXTENDS, ()), chain[-1]):
+        base = _file(kind, _find(name, chain[-1]), chain, read)
+        below = base if below is None else _over(kind, below, base)
+    return own if below is None else _over(kind, below, own)
+
+
+def _inside(kind: type[Section], value: Any, at: Key, own: Values, chain: tuple[Path, ...], read: list[Path]) -> Any:
+    """The value of a key that holds a section or a list of some, with what these extend; its keys join `own`."""
+    if isinstance(value, list):
+        return [_inside(kind, item, (*at, place), own, chain, read) for place, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    found = _section(kind, value, chain, read)
+    own.files |= {(*at, *key): file for key, file in found.files.items()}
+    own.dropped += [".".join(map(str, (*at, key))) for key in found.dropped]
+    return found.values
+
+
+def _over(kind: type[Section], below: Values, above: Values) -> Values:
+    values = _merged(below.values, above.values)
+    given = set(_leaves(above.values))
+    files = {key: file for key, file in below.files.items() if not any(key[:n] in given for n in range(len(key) + 1))}
+    dropped = drop_stale(kind, below.values, values, given)
+    return Values(values, files | above.files, [*below.dropped, *above.dropped, *dropped])
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return deepcopy(above)
+    return deepcopy(below) | {name: _merged(below.get(name), value) for name, value in above.items()}
+
+
+def _leaves(values: dict[str, Any], at: Key = ()) -> Iterator[Key]:
+    """The keys of all that is no section."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*at, name))
+        else:
+            yield (*at, name)
+
+
+def _names(said: Any, file: Path) -> list[str]:
+    names = [said] if isinstance(said, str) else said
+    if not (isinstance(names, list | tuple) and all(isinstance(name, str) and name for name in names)):
+        raise LongVPOError(f"{shown(file)}: {EXTENDS} must be a name, or a list of names (got {said!r})")
+    return list(names)
+
+
+def _find(name: str, file: Path) -> Path:
+    """A path from the folder of the file that extends it, or the name of one that we ship."""
+    beside = file.parent / at_home(name)
+    if beside.is_file():
+        return beside
+    if name in builtin_files():
+        return shipped("recipes") / f"{name}.yaml"
+    raise LongVPOError(
+        f"{shown(file)} extends {name}, which is no file beside it and no built-in recipe"
+        f"{did_you_mean(name, builtin_files())}"
+    )
+
+
+def shown(path: Path) -> str:
+    """A file as people know it: those that we ship by their name."""
+    folder = shipped("recipes")
+    return str(path.relative_to(folder).with_suffix("")) if path.is_relative_to(folder) else str(path)
