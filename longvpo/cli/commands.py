@@ -235,12 +235,19 @@ def push(
 
 
 @app.command()
-def card(folder: options.Result, overwrite_card: options.OverwriteCard = False) -> None:
-    """Render the card of a dataset or an adapter again, from the files beside it."""
+def card(
+    folder: options.Result,
+    changes: options.Changes = None,
+    overwrite_card: options.OverwriteCard = False,
+) -> None:
+    """Render the card of a dataset or an adapter again, from the files beside it, with what is said otherwise now."""
     from longvpo.release.card_file import check_own_card, write_card
+    from longvpo.release.corrected import correct
 
     if not overwrite_card:
         check_own_card(folder)
+    if changes:
+        correct(folder, changes)
     print(write_card(folder))
 
 

@@ -51,6 +51,14 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Values of the recipe, as section.key=value."),
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="What the card states otherwise now: name, license, language or notes; of a source "
+        "sources.NAME.license, .redistribution or .about; of an adapter base.license.",
+    ),
+]
 Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
 Output = Annotated[
     Path | None, typer.Option(parser=path, help="Folder for the result.", show_default="the recipe's name")

@@ -76,7 +76,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
     front = {
         "pretty_name": facts["name"],
         **_license(facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN)),
-        "language": list(recipe["language"]),
+        "language": list(facts.get("stated", {}).get("language", recipe["language"])),
         "task_categories": ["video-text-to-text"],
         "size_categories": [next((name for limit, name in SIZES if triplets < limit), "n>1M")],
         "annotations_creators": ["machine-generated"],
@@ -122,7 +122,7 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
     front = {
         "library_name": "transformers" if merged else "peft",
         **_license(facts["license"]),
-        "language": list(recipe["language"]),
+        "language": list(facts.get("stated", {}).get("language", recipe["language"])),
         "pipeline_tag": "video-text-to-text",
         **({"base_model": base, "base_model_relation": "finetune" if merged else "adapter"} if on_hub else {}),
         **({"datasets": [provenance["dataset"]["repo_id"]]} if "repo_id" in provenance["dataset"] else {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError, did_you_mean
@@ -50,25 +52,27 @@ def dataset_license(stated: str | None, sources: dict[str, str], said_by: str | 
     Args:
         stated: by the recipe.
         sources: licence of each, by its key in the recipe.
-        said_by: how the user states those that are missing; None: by their keys.
+        said_by: how the user states the dataset's, up to the id; None: by its key, as the sources'.
 
     Raises:
         LongVPOError: a source's licence or the dataset's is missing or unknown to the Hub.
     """
     for key, license_id in sources.items():
-        check_license(license_id, key, said_by or f"{key}=")
+        check_license(license_id, key, f"{key}=")
     each = sorted(set(sources.values()))
     if stated is None and len(each) > 1:
         raise LongVPOError(
             f"the sources have several licences ({', '.join(each)}): set `license` to that of the whole dataset"
+            + (f", as in {said_by}{each[0]}" if said_by else "")
         )
-    return check_license(stated or each[0], "license", "license=")
+    return check_license(stated or each[0], "license", said_by or "license=")
 
 
-def licensed(facts: dict[str, Any], stated: str | None) -> dict[str, Any]:
+def licensed(facts: dict[str, Any], stated: str | None, folder: Path | None = None) -> dict[str, Any]:
     """The facts of a build or a training with the licence under which it is published.
 
     Args:
+        folder: where they are, for the message that says how to state a licence.
         stated: at the release, for what the recipe stated none of: sources of a dataset, or the base of an adapter.
 
     Raises:
@@ -83,7 +87,11 @@ def licensed(facts: dict[str, Any], stated: str | None) -> dict[str, Any]:
         if not missing and stated not in {facts["license"], *said.values()}:
             raise LongVPOError("--license is for what the recipe states no licence of, and it states all of them")
         said = {what: stated if one == UNKNOWN else one for what, one in said.items()}
-    license = dataset_license(facts["license"] if sources else None, said, "--license ")
+    card = f"longvpo card {shlex.quote(str(folder)) if folder else 'FOLDER'} "
+    keys = [f"sources.{one['name']}.license" for one in sources] or ["license"]
+    for key, (what, one) in zip(keys, said.items(), strict=False):
+        check_license(one, what, f"--license cc-by-4.0, or for good {card}{key}=")
+    license = dataset_license(facts["license"] if sources else None, said, f"{card}license=")
     named = [one | {"license": license_id} for one, license_id in zip(sources, said.values(), strict=False)]
     more = {"licensed_at_release": True} if stated and missing else {}
     return facts | more | ({"sources": named} if sources else {}) | {"license": license}

@@ -96,7 +96,7 @@ def push_folder(
     if kind == "dataset" and results:
         raise LongVPOError(f"{folder} holds a dataset: --results is for adapters")
     with understood(folder / "facts.json"):
-        check_files(folder, licensed(facts, license), results)
+        check_files(folder, licensed(facts, license, folder), results)
         before = read_record(folder / RELEASE)["repo_id"] if (folder / RELEASE).is_file() else facts["name"]
     target = check_push(Target(kind, repo_id or before, tag, private, collection, overwrite_card), facts["recipe"])
     return push(folder, target, results, license)

@@ -85,7 +85,7 @@ def staged(
         LongVPOError: parts of it are missing or damaged, a card was edited by hand, or something private is in it.
     """
     kind = kind_of(folder)
-    facts = licensed(read_record(folder / "facts.json"), license)
+    facts = licensed(read_record(folder / "facts.json"), license, folder)
     with own_folder("release") as copy:
         gather_files(folder, copy, kind)
         said, recipe = read_json(copy / PROVENANCE), read_yaml(copy / "recipe.yaml")
