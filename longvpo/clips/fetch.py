@@ -163,24 +163,29 @@ def _archives(source: SourceSection) -> Iterator[tuple[str, Any]]:
     """Names of the archives, in order, and a function that opens each for reading from its start to its end."""
     from huggingface_hub import HfFileSystem
 
-    pattern = str(source.tars)
     block = ZIP_BLOCK if source.videos == "zip" else TAR_BLOCK
-    local = Path(str(source.dataset))
-    if local.is_dir():
-        names = sorted(str(path.relative_to(local)) for path in local.rglob("*") if path.is_file())
-    else:
-        hub = HfFileSystem()
-        root = f"datasets/{source.dataset}"
-        try:
-            found = hub.find(root, revision=source.revision)
-        except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
-            raise LongVPOError(f"source {source.name}: cannot list {source.dataset}: {first_line(error)}") from error
-        names = sorted(name.split("/", 3)[-1] for name in found)
-    matching = [name for name in names if fnmatch.fnmatch(name, pattern)]
-    if not matching:
-        raise LongVPOError(f"source {source.name}: no file of {source.dataset} matches {pattern}; set `tars`")
-    for name in matching:
+    local, root, hub = Path(str(source.dataset)), f"datasets/{source.dataset}", HfFileSystem()
+    for name in archive_sizes(source):
         if local.is_dir():
             yield name, lambda name=name: (local / name).open("rb")
         else:
             yield name, lambda name=name: hub.open(f"{root}/{name}", "rb", revision=source.revision, block_size=block)
+
+
+def archive_sizes(source: SourceSection) -> dict[str, int]:
+    """Names of the archives, in order, and the bytes of each. Raises LongVPOError when none matches."""
+    from huggingface_hub import HfFileSystem
+
+    local = Path(str(source.dataset))
+    if local.is_dir():
+        sizes = {str(path.relative_to(local)): path.stat().st_size for path in local.rglob("*") if path.is_file()}
+    else:
+        try:
+            found: Any = HfFileSystem().find(f"datasets/{source.dataset}", revision=source.revision, detail=True)
+        except Exception as error:  # errors of huggingface_hub and its HTTP client have no common base
+            raise LongVPOError(f"source {source.name}: cannot list {source.dataset}: {first_line(error)}") from error
+        sizes = {name.split("/", 3)[-1]: file["size"] or 0 for name, file in found.items()}
+    matching = {name: sizes[name] for name in sorted(sizes) if fnmatch.fnmatch(name, str(source.tars))}
+    if not matching:
+        raise LongVPOError(f"source {source.name}: no file of {source.dataset} matches {source.tars}; set `tars`")
+    return matching

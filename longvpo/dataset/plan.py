@@ -7,36 +7,32 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from longvpo.clips.fetch import archive_sizes
 from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import Dropped
 from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip
 from longvpo.clips.tables import count_rows
+from longvpo.dataset.costs import NOT_SAMPLED, writing_cost
 from longvpo.dataset.material import block_size
-from longvpo.dataset.session import make_writer, question_section, stage2_writer
+from longvpo.dataset.session import question_section, stage2_writer
 from longvpo.dataset.stage1.blocks import check_blocks
-from longvpo.errors import LongVPOError, VideoError
+from longvpo.errors import VideoError
 from longvpo.io.names import video_file
-from longvpo.models.encode import encode
-from longvpo.models.load import load_processor
-from longvpo.models.writer import Request
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import WriterSection
 from longvpo.recipe.sources import SourceSection
 from longvpo.video.frames import ClipFrames
-from longvpo.video.joined import shown
 
 ROWS = 200  # rows of a streamed dataset that are looked at
 VIDEOS = 8  # videos of a source that are opened
 KILOBYTES_A_TRIPLET = 23  # measured: 200 triplets of real footage, with the journal and the blocks
 NO_CALLS = {"at_least": 0, "at_most": 0}
-NOT_SAMPLED = "not measured: no video was sampled"
 
 
 def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
@@ -47,17 +43,30 @@ def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
     """
     check_blocks(recipe)
     triplets = sum(stage.triplets for stage in (recipe.stage1, recipe.stage2) if stage)
+    megabytes = triplets * KILOBYTES_A_TRIPLET / 1e3
+    stages = {
+        **(_stage1(recipe, recipe.stage1) if recipe.stage1 else {}),
+        **(_stage2(recipe, recipe.stage2) if recipe.stage2 else {}),
+    }
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
-        "megabytes_to_write": round(triplets * KILOBYTES_A_TRIPLET / 1e3, 1),
+        "megabytes_to_write": round(megabytes, 1),
+        "gigabytes_on_disk": _disk([*stages.get("sources", ()), *stages.get("long_videos", ())], megabytes / 1e3),
         "frame_budget": recipe.context.frame_budget,
         "clips_a_block": block_size(recipe),
         "writer": _name(recipe.writer),
         "judge": _name(recipe.judge) if recipe.judge else "none",
-        **(_stage1(recipe, recipe.stage1) if recipe.stage1 else {}),
-        **(_stage2(recipe, recipe.stage2) if recipe.stage2 else {}),
+        **stages,
     }
+
+
+def _disk(sources: list[dict[str, Any]], written: float) -> dict[str, Any]:
+    """Gigabytes that the build and what it fetches take at most; of archives only the wanted videos stay."""
+    fetched = [one.get("gigabytes_of_archives", one.get("gigabytes_to_fetch")) for one in sources]
+    unknown = [one["name"] for one, size in zip(sources, fetched, strict=True) if size is None]
+    total = {"at_most": round(written + sum(size for size in fetched if size is not None), 3)}
+    return total | ({"not_known": unknown} if unknown else {})
 
 
 def _name(section: WriterSection) -> str:
@@ -85,7 +94,7 @@ def _stage1(recipe: DatasetRecipe, section: Stage1Section) -> dict[str, Any]:
         "frames_a_clip": frames,
         "writer_calls": calls | ({"captions": used} if captions else {}),
         "judge_calls": {"at_least": each * section.triplets, "at_most": each * most} if recipe.judge else NO_CALLS,
-        **_cost(recipe, section, clips, [second for one in samples for second in one.seconds]),
+        **writing_cost(recipe, section, clips, [second for one in samples for second in one.seconds]),
     }
 
 
@@ -147,6 +156,7 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
         values["rows"] = min(values["rows"], source.clips)
     if source.tars is not None:
         values["sampled"] = "none: the videos are in archives"
+        values["gigabytes_of_archives"] = round(sum(archive_sizes(source).values()) / 1e9, 3)
         return found
     frames_of = ClipFrames(recipe.video, {source.name: here.folder})
     overlap = read_overlap(recipe.filters.overlap)
@@ -175,31 +185,3 @@ def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, fol
 def _sample(candidates: list[Candidate]) -> list[Candidate]:
     places = np.linspace(0, len(candidates) - 1, min(VIDEOS, len(candidates))).astype(int)
     return [candidates[place] for place in places]
-
-
-def _cost(
-    recipe: DatasetRecipe, section: Stage1Section, clips: list[np.ndarray], seconds: list[float]
-) -> dict[str, Any]:
-    """Prompt tokens and hours of the writer, from the sampled clips."""
-    if not clips:
-        return {"prompt_tokens_a_call": NOT_SAMPLED, "hours_to_write": NOT_SAMPLED}
-    if recipe.writer.endpoint is not None:
-        return dict.fromkeys(("prompt_tokens_a_call", "hours_to_write"), "not measured: a dry run asks no endpoint")
-    question = recipe.prompts.question.format(caption="a caption of some ten words, as a table may have it")
-    try:
-        processor = load_processor(recipe.writer)
-        times = [shown([(0.0, end)], [len(frames)]) for frames, end in zip(clips, seconds, strict=True)]
-        tokens = int(encode(processor, [question], clips[:1], times[:1])["input_ids"].shape[1])
-        writer = make_writer(recipe.writer)
-    except LongVPOError as error:
-        return {"prompt_tokens_a_call": f"not measured: {error}", "hours_to_write": f"not measured: {error}"}
-    draws = recipe.writer.temperature
-    requests = [
-        Request(question, seed, draws, times=told.times, seconds=told.seconds, frames=partial(np.asarray, frames))
-        for seed, (frames, told) in enumerate(zip(clips, times, strict=True))
-    ]
-    batches = [[requests[index] for index in batch] for batch in writer.batches(requests)]
-    started = time.monotonic()
-    writer.write(batches, lambda number, answers: None)
-    hours = (time.monotonic() - started) / len(requests) * 2 * section.triplets / 3600
-    return {"prompt_tokens_a_call": tokens, "hours_to_write": round(hours, 3)}

@@ -24,6 +24,7 @@ from longvpo.models.encode import encode, encode_texts
 from longvpo.video.joined import Shown, at_rate
 
 SMALL = (64, 64)  # width and height of pictures where only what is written between them counts
+WIDE = (1920, 1080)  # width and height, before scaling, that a video which is not read is taken to have
 TOGETHER = 64  # videos in one call of the processor
 CONFIRMED = 3  # of the longest videos
 

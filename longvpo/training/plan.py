@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from longvpo.errors import LongVPOError
-from longvpo.models.counting import video_row
+from longvpo.models.counting import WIDE, video_row
 from longvpo.models.load import check_model, load_processor
 from longvpo.models.memory import gigabytes, skeleton_of
 from longvpo.recipe.file import recipe_hash
@@ -23,7 +23,7 @@ from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.memory import step_memory
 from longvpo.training.rows import check_mix
 from longvpo.training.start import frames_of_recipe, sampled_otherwise, settled, starting_adapter
-from longvpo.training.tokens import WIDE, check_budget, check_targets, longest, row_lengths
+from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
 from longvpo.video.frames import scaled_size
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from longvpo.errors import LongVPOError
 from longvpo.io.files import text_hash
 from longvpo.io.remembered import kept_under
-from longvpo.models.counting import RowLength, video_row, video_rows, writes_times
+from longvpo.models.counting import WIDE, RowLength, video_row, video_rows, writes_times
 from longvpo.models.memory import linear_layers, skeleton_of
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, described, plain_ids, tokenizer_of
 from longvpo.recipe.training import TrainRecipe
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 COUNTED = 1  # another number when the same rows are counted otherwise
-WIDE = (1920, 1080)  # width and height, before scaling, that a video which cannot be read is taken to have
 
 
 def row_lengths(

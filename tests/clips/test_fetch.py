@@ -132,9 +132,9 @@ def test_of_a_zip_on_the_hub_only_what_is_wanted_is_read(
     fetched: dict[str, int] = {}
 
     class Hub:
-        def find(self, root: str, revision: str) -> list[str]:
-            assert (root, revision) == ("datasets/someone/vript", "a" * 40)
-            return [f"{root}/{path.relative_to(vript)}" for path in vript.rglob("*.*")]
+        def find(self, root: str, revision: str, detail: bool) -> dict[str, dict[str, int]]:
+            assert (root, revision, detail) == ("datasets/someone/vript", "a" * 40, True)
+            return {f"{root}/{path.relative_to(vript)}": {"size": path.stat().st_size} for path in vript.rglob("*.*")}
 
         def open(self, name: str, mode: str, revision: str, block_size: int) -> Remote:
             assert (mode, revision) == ("rb", "a" * 40)

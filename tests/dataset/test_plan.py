@@ -98,6 +98,12 @@ def test_the_plan_of_a_build_that_writes_nothing(
     assert source["rows"] == (60 if kind == "folder" else 12)
     if kind == "tar":
         assert source["sampled"] == "none: the videos are in archives"
+        assert source["gigabytes_of_archives"] == round((tmp_path / "repository/videos.tar").stat().st_size / 1e9, 3)
+        assert plan["gigabytes_on_disk"]["at_most"] >= source["gigabytes_of_archives"]
+        there = "writer.endpoint={url: 'http://127.0.0.1:1/v1'}"
+        server = dry_run(monkeypatch, capsys, "tiny/dataset", *arguments, *SMALL, there)
+        assert server["prompt_tokens_a_call"] == {"at_most": tokens(64)}, "no clip has more than max_frames"
+        assert list(server["server_prompt_tokens"]) == ["at_most"]
         assert plan["hours_to_write"] == plan["frames_a_clip"] == "not measured: no video was sampled"
         return
     assert source["sampled"] == {"videos": 8, "unreadable": []}
@@ -199,9 +205,21 @@ def test_no_endpoint_is_asked(clips: Path, monkeypatch: pytest.MonkeyPatch, caps
     with serve("ok") as server:
         endpoint = f"writer.endpoint={{url: '{server.url}'}}"
         plan = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.folder={clips}", endpoint, *SMALL)
+        priced = f"writer.endpoint={{url: '{server.url}', price_in: 100, price_out: 1000}}"
+        money = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.folder={clips}", priced, *SMALL)
+        other = dry_run(
+            monkeypatch, capsys, "tiny/dataset", f"sources.0.folder={clips}", endpoint, "writer.model=no/where", *SMALL
+        )
         assert server.bodies == []
-    assert plan["hours_to_write"] == plan["prompt_tokens_a_call"] == "not measured: a dry run asks no endpoint"
-    assert plan["frames_a_clip"] == 4
+    # what the server will read is counted by the model's own processor, where that is to be had
+    assert (plan["frames_a_clip"], plan["prompt_tokens_a_call"]) == (4, tokens(4))
+    assert plan["server_prompt_tokens"] == {"at_least": 12 * tokens(4), "at_most": 36 * tokens(4)}
+    assert plan["server_answer_tokens"] == {"at_most": 36 * 24}
+    assert plan["hours_to_write"]["at_most"] == round(36 * tokens(4) / 10_000 / 3600, 2)
+    assert "a guess" in plan["hours_to_write"]["if_the_server_reads"]
+    assert plan["cost_to_write"].startswith("not known: set writer.endpoint.price_in")
+    assert money["cost_to_write"]["at_most"] == round((36 * tokens(4) * 100 + 36 * 24 * 1000) / 1e6, 2)
+    assert other["hours_to_write"].startswith("not counted: cannot load no/where")
 
 
 def test_a_writer_that_is_not_here(clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

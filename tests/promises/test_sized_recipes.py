@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ from support.sized import SIZED, sized, step_gigabytes
 
 from longvpo.dataset.plan import plan_build
 from longvpo.evaluation.plan import plan_evaluation
+from longvpo.models.counting import video_row
 from longvpo.recipe.builtin import builtin_recipes, find_recipe
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.evaluation import EvaluateRecipe
-from longvpo.recipe.file import load_recipe
+from longvpo.recipe.file import load_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.arguments import training_arguments
 from longvpo.training.plan import plan_training
@@ -100,3 +103,24 @@ def test_a_recipe_of_each_family_dry_runs(name: str, base: Path, world: Path, te
     measured = [f"base.model={base}", f"source.folder={test_world}", "multi=null", "filters.visual_model=tiny"]
     evaluation = load_recipe(EvaluateRecipe, f"{family}/evaluate", measured)
     assert plan_evaluation(evaluation, {})["memory_gb_estimate"]["total"] > 0
+
+
+def test_the_server_of_the_16k_recipe_takes_what_it_will_be_sent() -> None:
+    """By its head: the writer's model, the recipe's address, and room for the longest context."""
+    recipe = load_recipe(DatasetRecipe, "longvpo-16k/dataset")
+    text = find_recipe("longvpo-16k/dataset").read_text()
+    start = text.index("vllm serve")
+    words = shlex.split(text[start : text.index("\n#           By", start)].replace("\\\n#", ""))
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert words[:3] == ["vllm", "serve", recipe.writer.model]
+    assert json.loads(options["--limit-mm-per-prompt"]) == {"image": 0, "video": 1}
+    assert json.loads(options["--media-io-kwargs"]) == {"video": {"num_frames": -1}}
+    assert options["--dtype"] == recipe.writer.dtype
+    endpoint = recipe.writer.endpoint
+    assert endpoint is not None
+    assert (endpoint.url, endpoint.frames_as) == ("http://localhost:8000/v1", "video_jpeg")
+    longest = video_row(sized(recipe.writer.model)[1], recipe.context.frame_budget, (796, 448), recipe.video.fps)
+    room = int(options["--max-model-len"]) - longest.tokens - recipe.writer.max_new_tokens
+    assert room > 2 * 2048, "captions before a scene, and a question"
+    here = load_recipe(DatasetRecipe, "longvpo-16k/dataset", ["writer.endpoint=null"])
+    assert recipe_hash(here) == "46774ca85b99", "a build that was begun on this machine goes on so"

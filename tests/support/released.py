@@ -19,12 +19,11 @@ from support.families import CHATML
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
-from longvpo.models.counting import video_row
+from longvpo.models.counting import WIDE, video_row
 from longvpo.models.memory import Skeleton
 from longvpo.recipe.sections import ModelSection, VideoSection
 from longvpo.recipe.training import LoraSection
 from longvpo.training.memory import step_memory
-from longvpo.training.tokens import WIDE
 from longvpo.video.frames import scaled_size
 
 # Qwen2's and, but for contractions, SmolLM2's

@@ -14,11 +14,10 @@ from typing import Any
 from peft import LoraConfig
 from support.released import ANSWERS, RELEASED, internvl3_1b, qwen2_5_vl_3b, qwen3_vl_4b, smolvlm2_2b
 
-from longvpo.models.counting import video_row
+from longvpo.models.counting import WIDE, video_row
 from longvpo.models.memory import Skeleton
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.memory import step_memory
-from longvpo.training.tokens import WIDE
 from longvpo.video.frames import scaled_size
 
 
