@@ -38,8 +38,9 @@ class Clips:
         key = clip["source"], clip["video"], clip["start"], clip["end"]
         if key not in self._numbers:
             self._numbers[key] = len(self.all)
-            names = ("source", "video", "start", "end")
-            self.all.append({name: clip[name] for name in names} | dict(self.told.get(clip["clip_id"], {})))
+            span = {name: clip[name] or 0.0 for name in ("start", "end")}  # rows made by hand may have none
+            told = self.told.get(clip.get("clip_id", ""), {})
+            self.all.append({"source": clip["source"], "video": clip["video"], **span, **told})
         return self._numbers[key]
 
 
@@ -61,7 +62,7 @@ def read_tables(subject: Subject) -> tuple[list[dict[str, Any]], list[dict[str, 
         for config in (*CONFIGS, "dropped")
         if config in there
     }
-    triplets = [row for config in CONFIGS for row in read.get(config, [])]
+    triplets = [row | {"stage": int(config[-1])} for config in CONFIGS for row in read.get(config, [])]
     return triplets, read.get("dropped", []), Clips(told)
 
 
@@ -80,14 +81,16 @@ def triplet_index(rows: Sequence[Mapping[str, Any]], pictured: Sequence[bool]) -
         "text": [row["prompt"] for row in rows],
         "facets": {
             "stage": facet(f"stage {row['stage']}" for row in rows),
-            "rejected": facet(row["rejection"] or "not said" for row in rows),
+            "rejected": facet(row.get("rejection") or "not said" for row in rows),
             "source": facet(_source(row) for row in rows),
             "task": facet(row.get("task") or "" for row in rows),
             "pictures": facet("with pictures" if one else "without" for one in pictured),
         },
         "clips": [len(row["context"]) for row in rows],
-        "anchor": [(row["anchors"] or [-1])[0] + 1 for row in rows],
-        "seconds": [round(sum(clip["end"] - clip["start"] for clip in row["context"]), 1) for row in rows],
+        "anchor": [(row.get("anchors") or [-1])[0] + 1 for row in rows],
+        "seconds": [
+            round(sum((clip["end"] or 0) - (clip["start"] or 0) for clip in row["context"]), 1) for row in rows
+        ],
         "words": [[len(row[name].split()) for name in ("chosen", "rejected")] for row in rows],
     }
 
@@ -116,5 +119,5 @@ def _stage(name: str) -> str:
 
 def _source(row: Mapping[str, Any]) -> str:
     """The source of the clip that holds the answer."""
-    places = row["anchors"] or range(len(row["context"]))
+    places = row.get("anchors") or range(len(row["context"]))
     return next((row["context"][place]["source"] for place in places if place < len(row["context"])), "")

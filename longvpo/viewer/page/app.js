@@ -18,7 +18,10 @@
     clearTimeout(timer);
     if (!stays) timer = setTimeout(() => { byId("said").hidden = true; }, 8000);
   };
-  longvpo.failed = (error) => longvpo.tell(error.message, true);
+  longvpo.failed = (error) => {
+    shown = ""; // what failed is tried again
+    longvpo.tell(error.message, true);
+  };
 
   const sign = (mark) => (mark ? { kind: mark, text: mark === "good" ? "✓ good" : "✗ bad" } : null);
   const wider = (index, one, other) => index.words[other][0] - index.words[other][1] - (index.words[one][0] - index.words[one][1]);
@@ -67,27 +70,38 @@
   const open = async (part, about) => {
     if (shown === part.name) return;
     shown = part.name;
-    list = null;
+    list = null; // until its index is here
     longvpo.frames = null;
     [...byId("tabs").children].forEach((link) => (link.hash === `#${part.name}` ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current")));
     main.className = part.table ? "fills" : "";
     if (part.table) {
-      lists[part.name] ??= await longvpo.list(longvpo.table(part.name, about.tables[part.name]), views[part.name]);
-      list = lists[part.name];
+      const found = lists[part.name] ?? await longvpo.list(longvpo.table(part.name, about.tables[part.name]), views[part.name]);
+      lists[part.name] = found;
+      if (shown !== part.name) return; // another part was asked for meanwhile
+      list = found;
       main.replaceChildren(list.made);
     } else {
-      main.replaceChildren(part.make(await longvpo.load(part.data)));
+      const made = part.make(await longvpo.load(part.data));
+      if (shown === part.name) main.replaceChildren(made);
+    }
+  };
+
+  const decoded = (text) => {
+    try {
+      return decodeURIComponent(text);
+    } catch { // somebody shortened the address
+      return text;
     }
   };
 
   /** Show what the address says: #triplets, #stage1/ID, #dropped/7, #numbers. */
   const route = async (about) => {
-    const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
-    const id = rest.join("/");
+    const [name, ...rest] = location.hash.slice(1).split("/");
+    const id = decoded(rest.join("/"));
     const part = tabs.find((one) => one.name === (/^stage\d$/.test(name) ? "triplets" : name)) ?? tabs[0];
     if (!part) return;
     await open(part, about);
-    if (!list) return;
+    if (!list || shown !== part.name) return;
     const place = !id ? -1 : part.name === "triplets" ? list.place(id) : Number(id) - 1;
     if (id && !(place >= 0 && place < list.index.id.length)) longvpo.tell(`There is no ${id} in here.`);
     else if (id) await list.show(place);
@@ -109,7 +123,7 @@
   const acts = {
     j: () => list?.step(1), k: () => list?.step(-1),
     ArrowRight: () => longvpo.frames?.step(1), ArrowLeft: () => longvpo.frames?.step(-1),
-    "]": () => longvpo.frames?.move(1), "[": () => longvpo.frames?.move(-1), a: () => longvpo.frames?.toAnchor(),
+    l: () => longvpo.frames?.move(1), h: () => longvpo.frames?.move(-1), a: () => longvpo.frames?.toAnchor(),
     g: () => marked() && marks.toggle(marked(), "good"), b: () => marked() && marks.toggle(marked(), "bad"),
     n: () => byId("note")?.focus(), "/": () => list?.focusSearch(), "?": () => byId("keys").showModal(),
   };
@@ -138,6 +152,7 @@
     const about = await longvpo.load("about");
     document.title = `${about.name} · longvpo view`;
     byId("name").textContent = about.name;
+    longvpo.closed = about.closed;
     if (about.rows) marks.open(about.rows);
     if (about.tables.clips) longvpo.openClips(longvpo.table("clips", about.tables.clips));
     const size = (name) => ` ${count(about.tables[name].count)}`;

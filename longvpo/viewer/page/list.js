@@ -42,10 +42,11 @@
         Object.keys(view.orders).length > 1 ? field("order", ordered) : null,
         el("button", { type: "button", class: "reset", onclick: () => reset() }, "Clear filters")));
     const back = el("button", { type: "button", "aria-label": "Page before", onclick: () => turnTo(page - 1) }, "‹");
+    const spoken = el("p", { class: "hidden", role: "status" }); // tells a screen reader which item is shown
     const next = el("button", { type: "button", "aria-label": "Next page", onclick: () => turnTo(page + 1) }, "›");
     const where = el("span", { class: "where" });
     const pager = el("nav", { class: "pager", "aria-label": "Pages" }, back, where, next);
-    const panel = el("div", { class: "panel" }, el("div", { class: "search" }, search), filters, status, items, pager);
+    const panel = el("div", { class: "panel" }, el("div", { class: "search" }, search), filters, status, items, pager, spoken);
     const made = el("div", { class: "split", hidden: false }, panel, aside);
 
     const filter = () => {
@@ -87,12 +88,20 @@
     };
 
     const entry = (place) => {
-      const mark = view.mark(index, place);
-      const link = el("a", { href: view.link(index, place), class: "entry" },
-        mark ? el("span", { class: `sign ${mark.kind}` }, mark.text) : null,
+      const link = el("a", { href: view.link(index, place), class: "entry" }, el("span", { class: "sign" }),
         said("span", index.text[place], "text"), said("span", view.line(index, place), "line"));
       if (place === chosen) link.setAttribute("aria-current", "true");
-      return el("li", { value: place + 1 }, link);
+      return sign(el("li", { value: place + 1 }, link));
+    };
+
+    /** Show an entry's mark. */
+    const sign = (item) => {
+      const mark = view.mark(index, item.value - 1);
+      const shown = item.querySelector(".sign");
+      shown.hidden = !mark;
+      shown.className = `sign ${mark?.kind ?? ""}`;
+      shown.textContent = mark?.text ?? "";
+      return item;
     };
 
     const show = async (place) => {
@@ -114,7 +123,11 @@
         el("span", { class: "quiet id" }, index.id[place]));
       aside.replaceChildren(moves, shown);
       aside.scrollTop = 0;
-      if (window.innerWidth <= 860) window.scrollTo(0, 0);
+      spoken.textContent = index.text[place];
+      if (window.innerWidth <= 860) {
+        window.scrollTo(0, 0);
+        aside.focus({ preventScroll: true });
+      }
     };
 
     const step = (by) => {
@@ -139,7 +152,7 @@
       timer = setTimeout(() => { filter(); searchDeep().catch(longvpo.failed); }, 150);
     });
     [...picks.map(({ select }) => select), marked, ordered].forEach((one) => one.addEventListener("change", filter));
-    longvpo.marks.listen(() => made.isConnected && view.marks && turnTo(page));
+    longvpo.marks.listen(() => { [...items.children].filter((one) => one.querySelector(".sign")).forEach(sign); });
     filter();
     return {
       made, step, show, index,

@@ -6,11 +6,11 @@
   const NOTE = 1000; // characters
   let rows = ""; // hash of the rows that are looked at
   let marks = {};
-  const listeners = [];
+  let listeners = []; // one that answers false is not asked again
 
   const store = () => {
     if (!keep(`marks:${rows}`, marks)) longvpo.tell("This browser keeps nothing: save the marks before you leave.");
-    listeners.forEach((listener) => listener());
+    listeners = listeners.filter((listener) => listener() !== false);
   };
 
   const own = (id) => (Object.hasOwn(marks, id) ? marks[id] : null);
@@ -66,7 +66,7 @@
       ([mark, one]) => one.setAttribute("aria-pressed", String(longvpo.marks.of(id) === mark)));
     show();
     const made = el("div", { class: "marker", role: "group", "aria-label": "Your mark" }, buttons.good, buttons.bad, note);
-    longvpo.marks.listen(() => made.isConnected && show());
+    longvpo.marks.listen(() => made.isConnected && (show(), true));
     return made;
   };
 })();

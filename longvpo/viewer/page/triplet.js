@@ -86,7 +86,8 @@
         longvpo.strip(missing.map((clip, number) => ({ clip, role: "rejected", tag: "rejected", name: `outside ${number + 1}` }))).made) : null,
       el("details", { class: "origin", open: window.innerWidth > 860 }, el("summary", {}, "Where it comes from"),
         facts([["writer", item.writer], ["questions by", item.question_writer], ["judge", item.judge || "none"],
-          ["seed", item.seed ?? 0], ["recipe", item.recipe], ["sources", sources.join(", ")]])));
+          ["seed", item.seed ?? 0], ["recipe", item.recipe], ["sources", sources.join(", ")],
+          ["pictures", longvpo.closed.length ? `nobody said that those of ${listed(longvpo.closed)} may be published` : ""]])));
   };
 
   longvpo.dropped = async (item, index, place) => {
