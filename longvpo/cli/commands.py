@@ -259,12 +259,16 @@ def demo(
 ) -> None:
     """Run the whole loop on this machine, offline: draw videos, build triplets, train both stages, evaluate."""
     from longvpo.cli.demo import run_demo
+    from longvpo.cli.following import viewing
 
     result = run_demo(output, seed)
     printing.print_tables(result, as_json)
     for name, made in result["paths"].items():
         say(f"{name + ':':16} {made}")
     say(f"{'seconds:':16} {result['seconds']:.0f}")
+    dataset = Path(result["paths"]["dataset"])
+    drawn = {name: dataset.parent / f"{kind}-train" for name, kind in (("drawn", "clips"), ("stories", "stories"))}
+    say_next(*viewing(dataset, drawn), label="view")
     say("The recipe to start your own from:")
     say_next("recipes", "tiny/dataset")
 

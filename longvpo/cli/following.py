@@ -44,14 +44,21 @@ def videos_of(folders: Mapping[str, Path]) -> list[str]:
 
 
 def after_build(recipe: DatasetRecipe, folder: Path, config: str) -> None:
-    """Train on it: by a built-in recipe for the model that wrote it, as in the paper."""
+    """Look at it, and train on it: by a built-in recipe for the model that wrote it, as in the paper."""
+    folders = {source.name: source.folder for source in recipe.all_sources}
+    say_next(*viewing(folder, folders), label="view")
     writer = (recipe.stage2 and recipe.stage2.writer) or recipe.writer
     name = fitting(TrainRecipe, (writer if config == "stage2" else recipe.writer).model, config)
     if name is None:
         return say_next("recipes")
     without = ["adapter=null", "data.mix=[]"] if config == "stage2" else []  # there is no stage 1 to start from
-    folders = {source.name: source.folder for source in recipe.all_sources}
     say_next("train", name, override("data.dataset", folder), *without, *videos_of(folders))
+
+
+def viewing(dataset: Path, folders: Mapping[str, Path]) -> list[str]:
+    """The words of the command that makes a page of a dataset, with the videos that are here."""
+    videos = [word for name, path in folders.items() if path.is_dir() for word in ("--videos", f"{name}={path}")]
+    return ["view", str(dataset), *videos]
 
 
 def after_training(recipe: TrainRecipe, folder: Path) -> None:

@@ -11,6 +11,7 @@ from longvpo.cli import options
 from longvpo.cli.printing import print_values
 from longvpo.errors import LongVPOError, say
 from longvpo.io.home import path, split
+from longvpo.io.output import place_of
 
 
 def view(
@@ -28,12 +29,15 @@ def view(
     as_json: options.AsJson = False,
 ) -> None:
     """Make a page on which a person looks at triplets, dropped rows or answers: static, and it asks no network."""
-    from longvpo.viewer.run import view as run
+    from longvpo.cli.following import kept_in, resumable
 
     folders = dict(map(_named, videos or []))
     place, _ = split(dataset)
     folder = output or beside(place)
-    made = run(dataset, folder, folders, rows)
+    with resumable(lambda: kept_in(place_of(folder).work / "frames", "pictures")):
+        from longvpo.viewer.run import view as run
+
+        made = run(dataset, folder, folders, rows)
     print_values({name: value for name, value in made.items() if name != "key"}, as_json)
     say(f"open:    {folder / 'index.html'}")
 

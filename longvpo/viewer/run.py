@@ -148,7 +148,7 @@ def _pictures(
             f"no pictures of source {', '.join(missing)}: the dataset has no frames of it; give the folder of its "
             f"videos, --videos {missing[0]}=FOLDER"
         )
-    made = strips(folder, [clips.all[n] for n in readable], frames_of)
+    made = strips(folder, [clips.all[n] for n in readable], frames_of) if readable else {}
     return {readable[place]: strip for place, strip in made.items()}
 
 

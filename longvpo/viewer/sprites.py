@@ -39,9 +39,12 @@ def strips(folder: Path, clips: Sequence[Mapping[str, Any]], frames_of: ClipFram
     Returns:
         The strips, by the clip's place in `clips`.
     """
+    before = sum(1 for _ in folder.rglob("*.jpg"))
+    if before:
+        say(f"resumed: pictures of {before} clips are there")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         made = pool.map(lambda clip: _strip(folder, clip, frames_of), clips)
-        found = dict(enumerate(tqdm(made, "pictures", len(clips), disable=None if clips else True)))
+        found = dict(enumerate(tqdm(made, "pictures", len(clips))))
     failed = Counter(one for one in found.values() if isinstance(one, str))
     if failed:
         reason, _ = failed.most_common(1)[0]

@@ -113,7 +113,9 @@ def test_a_killed_run_is_resumed(
     times = {path.name: path.stat().st_mtime_ns for path in whole}
     monkeypatch.setattr(sprites, "_small", small)
     assert run(monkeypatch, *command) == 0
-    assert f"open:    {tmp_path / 'mine-view' / 'index.html'}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "resumed: pictures of 5 clips are there" in said
+    assert f"open:    {tmp_path / 'mine-view' / 'index.html'}" in said
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "mine-view").rglob("*.jpg")}
     assert times.items() <= kept.items()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine-view"]

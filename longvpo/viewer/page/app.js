@@ -115,10 +115,7 @@
     byId("save").textContent = `Save ${plural(many, "mark")}`;
   };
 
-  const marked = () => {
-    const id = shown === "triplets" && list ? main.querySelector(".id")?.textContent : "";
-    return id || null;
-  };
+  const marked = () => (shown === "triplets" ? list?.id() ?? null : null);
 
   const acts = {
     j: () => list?.step(1), k: () => list?.step(-1),

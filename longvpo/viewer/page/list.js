@@ -133,7 +133,9 @@
     const step = (by) => {
       const at = found.indexOf(chosen);
       const to = found[at < 0 ? 0 : at + by];
-      if (to !== undefined) location.hash = view.link(index, to);
+      if (to === undefined) return;
+      chosen = to; // at once, as the next key may come before the item is shown
+      location.hash = view.link(index, to);
     };
 
     const searchDeep = async () => {
@@ -159,6 +161,7 @@
       focusSearch: () => { search.focus(); search.select(); },
       place: (id) => index.id.indexOf(id),
       first: () => found[0],
+      id: () => index.id[chosen] ?? null,
       all: () => made.classList.remove("one"),
     };
   };
