@@ -1,10 +1,13 @@
 """The option that a reply names: by its letter, or by its text.
 
 The rule: one, or none. A reply that names two letters is wrong, whatever it says of them, but for those that it rules
-out (`B, not A`, `A is wrong`, `A and C are not`). After `the answer is` only what follows counts: a reply may list all
-options before. After a letter, an explanation on lines of its own may name others. A letter that stands before the
-text of another option does not count. Where a reply names no letter, the only option whose text stands in it is meant,
-as `contains` reads it.
+out (`B, not A`, `A is wrong`, `A and C are not`), and those in the text of its own letter's option. After `the answer
+is` only what follows counts: a reply may list all options before. After a letter, an explanation on lines of its own
+may name others. A letter that stands before the text of another option does not count, nor one of a short form
+(`10 A.M.`, `U.S.A.`), nor an A before a word that it may belong to (`A man`, `A Toyota`). Where a reply names no
+letter, the only option whose text stands in it is meant, as `contains` reads it.
+
+What it does not see: that a letter names something else (`vitamin D`, `Plan B`), but where an option says it.
 """
 
 from __future__ import annotations
@@ -14,10 +17,10 @@ import unicodedata
 from collections.abc import Sequence
 
 from longvpo.evaluation.words import contains, exact, stands_in
-from longvpo.models.text import normalise
 from longvpo.recipe.evaluation import LETTERS
 
-CAPITAL = rf"(?<![A-Za-z0-9'’])[{LETTERS}](?![A-Za-z0-9'’]|-\w)"
+# points join the letters of U.S.A.
+CAPITAL = rf"(?<![A-Za-z0-9'’])(?<!\b[A-Za-z]\.)[{LETTERS}](?![A-Za-z0-9'’]|-\w|\.[A-Za-z]\b)"
 ANY = rf"[{LETTERS}{LETTERS.lower()}]"
 AROUND = r"[\s(\[{*\"'“`$]*+"  # what may stand before a letter
 DECLARED = re.compile(
@@ -34,15 +37,21 @@ BOTH = rf"{CAPITAL}(?:{CLOSED}\s+(?:and|or)\s{AROUND}{CAPITAL}){{,7}}"
 SEVERAL = rf"{CAPITAL}(?:{CLOSED}(?:\s*,(?:\s*(?:and|or)\s)?|\s+(?:and|or)\s){AROUND}{CAPITAL}){{,7}}"
 RULED_OUT = re.compile(
     rf"{NOT}\s+(?:(?:be|options?|answers?|choices?|letters?)\s+)?{AROUND}{BOTH}"
-    rf"|{SEVERAL}{CLOSED}\s+(?:is|are|was|were|can|would|do|does)\s*"
-    r"(?:n['’]t|not\b|wrong\b|incorrect\b|false\b|ruled\b|excluded\b)"
+    rf"|{SEVERAL}{CLOSED}\s+(?:is|are|was|were|can|could|would|do|does)\s*(?:be\s+)?"
+    r"(?:n['’]t|not\b|wrong\b|incorrect\b|false\b|ruled\b|excluded\b|eliminated\b)"
 )
-# A before a small letter or a digit is an article, but before these words and after `option`
+# A before a small letter, a digit or a name is an article, but before these words and after `option`
+ARTICLE = (
+    r"(?<=A)(?!\s+(?i:is|was|or|and|because|since|as|the|it|this|that|explanation|reason)\b)"
+    r"(?:\s+[a-z0-9]|[ \t]+[A-Z][A-Za-z])"
+)
 LETTER = re.compile(
     rf"\b(?i:option|choice|letter)\s+(?P<named>{ANY})(?![A-Za-z0-9'’])|[(\[{{]\s*(?P<framed>{ANY})\s*[)\]}}]"
-    rf"|(?P<capital>{CAPITAL})(?!(?<=A)\s+(?!(?:is|was|or|and|because|since|as)\b)[a-z0-9])"
+    rf"|(?P<capital>{CAPITAL})(?!{ARTICLE})"
 )
 EXPLAINED = re.compile(r"\n[ \t*#>]*(?:explanation|reason|reasoning|rationale|justification)\b\W", re.IGNORECASE)
+OWN = re.compile(rf"\W*(?P<letter>{ANY})[^\w\s]+\s+(?P<text>.+)", re.DOTALL)
+HIDDEN = 0xE000  # of no language: the first of the characters that stand for options which hold letters
 ALONE = re.compile(rf"\W*(?P<small>{ANY})(?:\W*|[.):,]\s.*)", re.DOTALL)
 
 
@@ -52,9 +61,15 @@ def option_of(said: str, options: Sequence[str]) -> int | None:
     equal = [place for place, option in enumerate(options) if exact(text, (option,))]
     if equal and not ALONE.fullmatch(text):
         return equal[0]
-    for option in options:  # the letter of `vitamin C` is none
-        if LETTER.search(option) and not ALONE.fullmatch(option):
-            text = re.sub(re.escape(option), " ", text, flags=re.IGNORECASE)
+    own = OWN.fullmatch(text)
+    place = LETTERS.index(own["letter"].upper()) if own else len(options)
+    if own and exact(own["text"], tuple(options[place : place + 1])):
+        return place
+    hidden = {}
+    for place, option in sorted(enumerate(options), key=lambda one: -len(one[1])):
+        if LETTER.search(option) and not ALONE.fullmatch(option):  # the letter of `vitamin C` is none
+            hidden[HIDDEN + place] = option
+            text = re.sub(re.escape(option), chr(HIDDEN + place), text, flags=re.IGNORECASE)
     declared = DECLARED.search(text)
     text = RULED_OUT.sub(" ", text[declared.end() :] if declared else text)
     head = EXPLAINED.split(text, maxsplit=1)[0]
@@ -65,9 +80,9 @@ def option_of(said: str, options: Sequence[str]) -> int | None:
         return None
     if named:
         place = LETTERS.index(named.pop())
-        rest = normalise(LETTER.sub(" ", text) if LETTER.search(text) else text.strip(" ([*\"'")[1:])
-        others = {normalise(option) for number, option in enumerate(options) if number != place}
-        return None if rest and rest in others else place
+        rest = LETTER.sub(" ", text) if LETTER.search(text) else text.strip(" ([*\"'")[1:]
+        others = tuple(option for number, option in enumerate(options) if number != place)
+        return None if exact(rest.translate(hidden), others) else place
     return _by_text(said, options)
 
 

@@ -3,22 +3,26 @@
 The rule: doubt is no. A reply counts when a true answer stands in it as whole words, in their order, and when neither
 of two things is so:
 
-- The answer is ruled out: `not red`, `isn't red`, `rather than red`, `no longer red`, `whether it is red`, `red is
-  wrong`; the word that does so stands at most three words before it, with no comma or `but` between. One such place
-  makes the whole reply wrong.
-- The answer is one of a list: `red or blue`, `red and blue`, `red, blue, green`, `red/blue`, lines with bullets. It
-  has to stand alone somewhere. `The ring is red and the bar is blue` is not a list.
+- The answer is ruled out: `not red`, `isn't red`, `rather than red`, `no longer red`, `whether it is red`, `anything
+  but red`, `red is wrong`, `red does not appear`. The word that does so stands at most three words before it, with no
+  comma or `but` between, or right behind it. One such place makes the whole reply wrong.
+- The answer is one of a list: `red or blue`, `red and blue`, `red, blue, green`, `red/blue`, `1. red 2. blue`, lines
+  with bullets, and lines of one to three words. It has to stand alone somewhere. `The ring is red and the bar is blue`
+  is not a list, and neither is `red, and it moves`.
 
-Case, punctuation and articles mean nothing. `three` is 3 and `twenty-one` is 21, `third` is 3rd, `none` is 0, `twice`
-is 2. To a number no reply is right that names another one (`of 5 people, 3 wear hats`), times such as 0:15 apart.
-`Yes` and `no` count as the first word of a reply or as the last one of a clause. A word with hyphens is one word:
-`red` is not in `red-haired`. `and` and commas within an answer are the same.
+Case, punctuation and articles mean nothing, but for a number's sign and point: neither -3 nor .3 is 3. `three` is 3
+and `twenty-one` is 21, `third` is 3rd, `none` is 0, `twice` is 2. To a number no reply is right that names another one
+(`of 5 people, 3 wear hats`), times such as 0:15 apart, or that bounds it (`at most 3`, `up to 3`, `over 3`).
+`Yes` and `no` count as the first word of a reply, but for `no doubt`, or as the last one of a clause. A word with
+hyphens is one word: `red` is not in `red-haired`. `and` and commas within an answer are the same.
 
 What it does not see: synonyms (`crimson`), other forms (`running`, `ran`), `once` as 1 and `no people` as 0, numbers
-in words from a hundred on, `the ring is red and the bar is blue` as `red and blue`, parts of a list in another order,
-sentences that contradict each other without a `not`, negation from further away (`it is not the case that it is red`),
-answers to another question in the same reply, words of languages that write without spaces, and any `not` that is not
-English.
+in words from a hundred on (`three hundred` is neither 3 nor 300), `the ring is red and the bar is blue` as `red and
+blue`, parts of a list in another order, sentences that contradict each other without a `not`, negation from further
+away (`it is not the case that it is red`, `the red hat in the video is not seen`), absence without a `not` (`the red
+hat is missing`), answers to another question in the same reply, a list without any sign (`red blue`), a clause in
+`red, and the bar moves` (a list), the A of `vitamin A` before another word, words of languages that write without
+spaces, and any `not` that is not English.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import NamedTuple
 
 from num2words import num2words
@@ -40,19 +44,25 @@ FORMS = {
     **{word: str(10 * number) for number, word in enumerate(TENS, 2)},
     **{num2words(number, to="ordinal"): num2words(number, to="ordinal_num") for number in range(1, 20)},
     **{"none": "0", "twice": "2", "thrice": "3", "yeah": "yes", "yep": "yes", "nope": "no"},
-    **{"&": "and", "+": "and", "plus": "and", "/": "or"},
+    **{"&": "and", "+": "and", "plus": "and", "/": "or", "|": "or"},
 }
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-NEGATIVE = re.compile(r"\s*-\d")
+UNSEEN = dict.fromkeys([0xAD, 0x200C, 0x200D, 0xFEFF, 0x20E3, *range(0xFE00, 0xFE10)])  # in words and pictograms
+POINT = re.compile(r"(?<![\w.])\.(?=\d)")
+SIGN = re.compile(r"(?<![\w–-])[-–−](?P<money>[$€£¥]?)(?=\d)")
+NUMBER = re.compile(r"⁻?\d+(?:\.\d+)?")
 PART = re.compile(
-    r"(?P<number>(?:(?<!\w)-)?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.:]\d+)*)(?!\w))"
-    r"|(?P<word>(?<!\w)(?:[^\W\d_]\.){2,}(?!\w)|[^\W_]+(?:['’][^\W_]+)*(?:\+\+|\#)?)|(?P<end>[.!?\n;:()—…]|\s[-–]+\s|--)|(?P<other>[,/&+])"
+    r"(?P<number>⁻?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.:]\d+)*)(?!\w))"
+    r"|(?P<word>(?<!\w)(?:[^\W\d_]\.){2,}(?!\w)|[^\W_]+(?:['’][^\W_]+)*(?:\+\+|\#)?)|(?P<end>[.!?\n;:()—…]|\s[-–]+\s|--)|(?P<other>[,/|&+])"
 )
-BULLET = re.compile(r"^\s*(?:[-*•]|\(?\w{1,2}[.)])\s+", re.MULTILINE)
+BULLET = re.compile(r"^\s*(?:[^\w\s]|\(?(?!q:)\w{1,2}[.):])\s+", re.MULTILINE)
+NUMBERED = re.compile(r"(?<!\S)\(?(\d{1,2}|[a-h])[.):]\s+")
+LEADING = re.compile(r".*(?:\banswer\b.*|:)|(?:yes|no|sure|it|this|that|they|there)\b.*")  # a line that is in no list
+SHORT_LINE = 3  # words of a line that may be one of a list
 HYPHENS = "-‐‑–"
-ARTICLES = {"a", "an", "the"}
+ARTICLE = re.compile(r"(?:an?|the)\s+[^\w\s]*\w")  # the a of `vitamin a` is none
 END, COMMA = ".", ","
 BREAKS = {END, COMMA, "but", "yet", "though", "although", "however", "while", "whereas", "because"}
+NEGATED = re.compile(r"(\w+)n't|(is|are|was|were|do|does|did|has|have|had|ca|could|wo|would|should)nt|(can)not")
 NEGATING = {
     *("not", "no", "never", "neither", "nor", "without", "non", "0", "nobody", "nothing", "hardly"),
     *("than", "instead", "unlike", "except", "opposed", "if", "whether", "least"),
@@ -60,11 +70,21 @@ NEGATING = {
 NEAR = 8  # words around an answer that may rule it out or list it
 REACH = 3  # words from a negation to what it rules out
 WRONG = {"not", "wrong", "incorrect", "false"}
-BEING = {"is", "was", "are", "were"}
+BEING = {
+    *("is", "was", "are", "were", "be", "been", "do", "does", "did", "has", "have", "had"),
+    *("can", "ca", "could", "will", "wo", "would", "should", "may", "might", "must"),
+}
+ALL = {"any", "anything", "all", "every", "everything"}  # but not what follows
+BOUNDS = (["most", "at"], ["to", "up"], ["over"], ["under"], ["above"], ["below"])  # before a number, backwards
+SCALES = {
+    *("hundred", "thousand", "million", "billion", "trillion", "dozen", "hundreds", "thousands", "millions", "dozens"),
+    *("halves", "thirds", "quarters", "fourths", "fifths", "sixths", "sevenths", "eighths", "ninths", "tenths"),
+}  # what makes another number of the one before
+CERTAIN = {"doubt", "question", "wonder", "problem", "matter"}  # what has no `no` in it
 JOINING = {"and", "or", "nor"}
 ASIDES = {
     *("yes", "no", "well", "sure", "okay", "ok", "so", "indeed", "right", "too", "also", "then", "here", "again"),
-    "respectively",
+    *("respectively", "i", "you", "he", "she", "it", "we", "they", "there", "this", "that"),
 }
 NOT_ONE = {
     "no",
@@ -76,7 +96,7 @@ NOT_ONE = {
     "any",
     "some",
     "another",
-}  # `one` after these is not a number
+}  # `one` after these counts nothing
 
 
 class Word(NamedTuple):
@@ -95,12 +115,20 @@ class Word(NamedTuple):
 
 def exact(said: str, answers: tuple[str, ...]) -> bool:
     """Whether a reply equals a true answer after case and punctuation are taken away, but for a number's sign."""
-    return any(
-        normalise(said) == normalise(one)
-        and bool(NEGATIVE.match(said)) == bool(NEGATIVE.match(one))
-        and (normalise(one) or said.strip() == one)
-        for one in answers
-    )
+    return any(_bare(said) == _bare(one) and bool(_bare(one) or said.strip() == one.strip()) for one in answers)
+
+
+@lru_cache(10_000)
+def _bare(text: str) -> str:
+    text = normalise(_plain(text))
+    return " ".join("".join(one for one in text if unicodedata.category(one)[0] != "P").split())
+
+
+def _plain(text: str) -> str:
+    """Small letters in one form, `⁻` for any minus of a number, and marks as letters, since they belong to words."""
+    text = unicodedata.normalize("NFKC", text).lower().translate(UNSEEN)
+    text = SIGN.sub(r"\g<money>⁻", POINT.sub("0.", text))
+    return "".join(f"ꟸ{ord(one):x}ꟸ" if unicodedata.category(one)[0] == "M" else one for one in text)
 
 
 def contains(said: str, answers: tuple[str, ...]) -> bool:
@@ -111,39 +139,50 @@ def contains(said: str, answers: tuple[str, ...]) -> bool:
 def stands_in(part: str, text: str) -> bool:
     """Whether the words of one text stand in another, whatever that says of them."""
     short, long = _texts(part), _texts(text)
-    return any(long[start : start + len(short)] == short for start in range(len(long) - len(short) + 1))
+    return bool(short) and any(long[start : start + len(short)] == short for start in range(len(long)))
 
 
 @lru_cache(10_000)
 def _texts(text: str) -> tuple[str, ...]:
-    return tuple(word.text for word in words(text))
+    return tuple(word.text for word in words(text) if word.text != END)
 
 
 def overlap(one: str, other: str) -> bool:
     """Whether two answers may both be right, as far as their words say: one of them stands in the other."""
-    return stands_in(one, other) or stands_in(other, one)
+    return exact(one, (other,)) or stands_in(one, other) or stands_in(other, one)
 
 
 def words(text: str) -> list[Word]:
     """The words of a text without articles, with the ends of its clauses."""
     found: list[Word] = []
-    text = unicodedata.normalize("NFKC", text).lower()
-    if len(BULLET.findall(text)) > 1:  # a list over several lines
-        text = BULLET.sub(" / ", text)
+    text = _as_list(_plain(text))
     for part in PART.finditer(text):
         written = part[0].replace("’", "'")
         joined = part.start() > 1 and text[part.start() - 1] in HYPHENS and (text[part.start() - 2].isalnum())
+        negated = NEGATED.fullmatch(written)
         if part["end"]:
-            found.append(Word(END, written))
+            found += [Word(END, written)] if found and found[-1].text != END else []
         elif part["number"]:
             found.append(Word(_plain_number(written), written, joined))
-        elif written.endswith("n't") or written == "cannot":
-            stem = "can" if written == "cannot" else written.removesuffix("n't")
+        elif negated:
+            stem = str(negated[negated.lastindex or 0])
             found += [Word(stem, stem, joined), Word("not", "not")]
-        elif written not in ARTICLES or joined:
+        elif joined or not ARTICLE.match(text, part.start()):
             plain = re.sub(r"['.]", "", written)
             found.append(Word(FORMS.get(plain, plain), written, joined))
     return _with_tens(found)
+
+
+def _as_list(text: str) -> str:
+    """A text with `/` between the parts of a list: lines with bullets, numbers or letters in a row, short lines."""
+    if len(BULLET.findall(text)) > 1:
+        return BULLET.sub(" / ", text)
+    numbered = set(NUMBERED.findall(text))
+    if numbered >= {"1", "2"} or numbered >= {"a", "b"}:
+        return NUMBERED.sub(" / ", text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    short = all(len(line.split()) <= SHORT_LINE and not LEADING.fullmatch(line) for line in lines)
+    return " / ".join(lines) if short and len({*lines}) > 1 else text
 
 
 def _plain_number(written: str) -> str:
@@ -181,7 +220,8 @@ def _has(said: list[Word], answer: list[Word]) -> bool:
 def _stands(said: list[Word], word: str) -> bool:
     """Whether `yes` or `no` is an answer: the first word, or the last of a clause."""
     texts = [*(one.text for one in said), END]
-    return texts[0] == word or any(one == word and after in BREAKS for one, after in pairwise(texts))
+    first = texts[0] == word and not (word == "no" and texts[1] in CERTAIN)
+    return first or any(one == word and after in BREAKS for one, after in pairwise(texts))
 
 
 def _other_number(said: list[Word], number: str) -> bool:
@@ -211,11 +251,12 @@ def _places(said: list[Word], wanted: list[str]) -> list[tuple[int, int]]:
 
 
 def _no_number(said: list[Word], start: int, end: int) -> bool:
-    """Whether a lone `one` counts nothing, as in `no one` and `one of them`."""
-    if end - start > 1 or said[start].written != "one":
-        return False
-    around = {one.text for one in said[max(start - 1, 0) : start]}, {one.text for one in said[end : end + 1]}
-    return bool(around[0] & NOT_ONE or around[1] & {"of", "another"})
+    """Whether a number is a part of another, as in `three hundred`, or a lone `one` counts nothing, as in `no one`."""
+    before = {one.text for one in said[max(start - 1, 0) : start]}
+    after = {one.text for one in said[end : end + 1]}
+    if after & SCALES or (NUMBER.fullmatch(said[start].text) and before & SCALES):
+        return True
+    return end - start == 1 and said[start].written == "one" and bool(before & NOT_ONE or after & {"of", "another"})
 
 
 def _around(said: list[Word], start: int, end: int) -> tuple[list[str], list[str]]:
@@ -230,9 +271,11 @@ def _clause(texts: list[str]) -> list[str]:
 
 
 def _ruled_out(said: list[Word], start: int, end: int) -> bool:
-    before, after = map(_clause, _around(said, start, end))
-    after = after[1:] if after and after[0] in BEING else after
-    return bool(NEGATING.intersection(before[:REACH]) or WRONG.intersection(after[:1]))
+    near, behind = _around(said, start, end)
+    after = [*dropwhile(BEING.__contains__, _clause(behind))]
+    bounded = NUMBER.fullmatch(said[start].text) and any(near[: len(one)] == one for one in BOUNDS)
+    all_but = near[:1] == ["but"] and ALL.intersection(near[1:3])
+    return bool(NEGATING.intersection(_clause(near)[:REACH]) or WRONG.intersection(after[:1]) or bounded or all_but)
 
 
 def _listed(said: list[Word], start: int, end: int) -> bool:
@@ -247,7 +290,7 @@ def _listed(said: list[Word], start: int, end: int) -> bool:
     comma = after[:1] == [COMMA]
     rest = after[comma:]
     joined = rest[:1] == ["and"]
-    if comma and rest[:1] in (["or"], ["nor"]):
+    if (comma or after[:1] == [END]) and after[1:2] in (["or"], ["nor"]):
         return True
     item = _clause(rest[joined:])
     longest = 2 if joined else 1

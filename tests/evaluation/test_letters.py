@@ -86,6 +86,14 @@ def test_a_small_letter(form: str) -> None:
         ("(C) sand", 2),
         ("Sand.", 2),
         ("sand or green", None),
+        ("A Toyota is parked", None),
+        ("At 10 A.M. it is B.", 1),
+        ("U.S.A.", None),
+        ("B.C.", None),
+        ("B.blue", 1),
+        ("A Because it is so", 0),
+        ("A The ring is red", 0),
+        ("A and C can be eliminated. B", 1),
     ],
 )
 def test_letters_and_words(reply: str, place: int | None) -> None:
@@ -101,6 +109,26 @@ def test_odd_replies_are_read_at_once() -> None:
 
 def test_options_that_are_numbers_with_signs() -> None:
     assert [option_of(one, ("-5", "5", "+")) for one in ("5", "-5", "+", "B", "")] == [1, 0, 2, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "place"),
+    [
+        ("A. -3", ("-3", "3"), 0),
+        ("A. 3", ("-3", "3"), None),
+        ("**-3**", ("3", "-3"), 1),
+        ("A. vitamin B", ("vitamin A", "vitamin B"), None),
+        ("The answer is A. vitamin B", ("vitamin A", "vitamin B"), None),
+        ("B. vitamin B", ("vitamin A", "vitamin B"), 1),
+        ("Vitamin B12", ("vitamin B", "vitamin B12"), 1),
+        ("A. B", ("B", "A"), 0),
+        ("A. B", ("A", "B"), None),
+        ("It is at 10 P.M.", ("10 A.M.", "10 P.M."), 1),
+        ("A dog runs in the yard.", ("A dog.", "A dog runs."), 1),
+    ],
+)
+def test_options_that_hold_letters_and_signs(reply: str, options: tuple[str, ...], place: int | None) -> None:
+    assert option_of(reply, options) == place
 
 
 def test_letters_end_where_options_do() -> None:
