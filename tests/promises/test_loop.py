@@ -1,4 +1,6 @@
-"""The whole loop in small, by the commands a user types: the one test that the gate also runs on the oldest Python."""
+"""The whole loop in small, by the README's commands, word by word: the one test that the gate also runs on the oldest
+Python.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +9,44 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import run
+from support.commands import Capture, run
+from support.readme import commands, smaller_recipes
 
 from longvpo.io.files import file_hash
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.tiny.stories import write_stories
 
 
-def test_a_short_build_training_and_evaluation(
-    monkeypatch: pytest.MonkeyPatch, world: Path, test_world: Path, tmp_path: Path
+def test_the_commands_of_the_readme(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, world: Path, test_world: Path, tmp_path: Path
 ) -> None:
-    films, built, adapter, results = (tmp_path / name for name in ("films", "built", "adapter", "results"))
-    write_stories(films, [4, 5, 6, 4], seed=13, split="train")
+    monkeypatch.chdir(tmp_path)
+    smaller_recipes(tmp_path / "recipes", monkeypatch)
+    Path("my-clips").symlink_to(world)
+    Path("my-test-clips").symlink_to(test_world)
+    Path("video.mp4").symlink_to(test_world / "videos" / "00000.mp4")
+    write_stories(Path("my-films"), [4, 5, 6, 4], seed=13, split="train")
+    write_stories(Path("my-test-films"), [2, 4], seed=14, split="test")
 
-    sources = [f"sources.0.folder={world}", f"stage2.sources.0.folder={films}"]
-    counts = ["stage1.triplets=40", "stage2.triplets=6", "context.clips=[1, 2, 4]"]
-    assert run(monkeypatch, "build-dataset", "tiny", *sources, *counts, "--output", built) == 0
-    facts = json.loads((built / "facts.json").read_text(encoding="utf-8"))
+    install, *lines = commands("Use it")
+    assert install == ["pip", "install", "."]
+    printed = {}
+    for program, *words in lines:
+        assert program == "longvpo"
+        capsys.readouterr()
+        assert run(monkeypatch, *words) == 0, words
+        printed[words[0]] = capsys.readouterr()
+    assert [*printed] == ["recipes", "build-dataset", "train", "evaluate", "ask"]
+
+    facts = json.loads(Path("my-triplets/facts.json").read_text(encoding="utf-8"))
     assert (facts["stage1"]["triplets"], facts["stage2"]["triplets"]) == (40, 6)
-
-    data = [f"data.dataset={built}", f"data.videos.drawn={world}", "training.max_steps=4", "training.logging_steps=2"]
-    assert run(monkeypatch, "train", "tiny", *data, "--output", adapter) == 0
-    trained = json.loads((adapter / "facts.json").read_text(encoding="utf-8"))
-    assert trained["steps"] == 4
-    assert np.isfinite(trained["last_log"]["loss"])
-    assert trained["weights_sha256"] == file_hash(adapter / ADAPTER_WEIGHTS)
-
-    grid = [f"source.folder={test_world}", "multi=null", "grid.clips=[1, 4]", "grid.depths=2", "grid.questions=20"]
-    assert run(monkeypatch, "evaluate", "tiny", *grid, "--adapter", adapter, "--output", results) == 0
-    needle = json.loads((results / "results.json").read_text(encoding="utf-8"))["needle"]
-    assert set(needle) == {"base", "adapter"}
-    assert needle["base"]["1"] > 80  # it knows the clips it was made for: the videos were read right
+    for adapter, steps in (("my-stage1", 4), ("my-stage2", 2)):
+        trained = json.loads(Path(adapter, "facts.json").read_text(encoding="utf-8"))
+        assert trained["steps"] == steps
+        assert np.isfinite(trained["last_log"]["loss"])
+        assert trained["weights_sha256"] == file_hash(Path(adapter, ADAPTER_WEIGHTS))
+    results = json.loads(Path("my-results/results.json").read_text(encoding="utf-8"))
+    assert set(results["needle"]) == set(results["multi"]) == {"base", "my-stage1", "my-stage2"}
+    assert results["needle"]["base"]["1"] > 80  # it knows the clips it was made for: the videos were read right
+    assert [line.split(":")[0] for line in printed["ask"].out.splitlines()] == ["base", "my-stage2"]
+    assert "frames:  4, at 0.5, 1.5, 2.5, 3.5 s" in printed["ask"].err
