@@ -26,10 +26,10 @@ LESS = {  # what recipes say, and what those of the tests say in its place
 }
 
 
-def commands(heading: str) -> list[list[str]]:
-    """The words of each line in the first block of commands below a heading of the README."""
+def commands(heading: str, number: int = 0) -> list[list[str]]:
+    """The words of each line in a block of commands below a heading of the README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = text[text.index(f"\n## {heading}\n") :].split("```\n")[1]
+    block = text[text.index(f"\n## {heading}\n") :].split("```\n")[2 * number + 1]
     return [words for line in block.replace("\\\n", " ").splitlines() if (words := shlex.split(line, comments=True))]
 
 
