@@ -17,12 +17,12 @@ from longvpo.cli.about import env
 from longvpo.cli.asking import ask
 from longvpo.cli.printing import one_voice
 from longvpo.cli.program import app
-from longvpo.cli.recipes import recipes
+from longvpo.cli.recipes import init, recipes
 from longvpo.cli.viewing import view
 from longvpo.errors import LongVPOError, UsageError, say
 from longvpo.io.disk import not_written
 
-for command in (ask, recipes, env, view):
+for command in (ask, init, recipes, env, view):
     app.command()(command)
 
 

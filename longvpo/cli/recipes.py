@@ -59,6 +59,22 @@ def recipes(
         say_next(COMMANDS[kind], str(output), "--dry-run")
 
 
+def init(
+    folder: Annotated[str, typer.Argument(help="Your videos, and a table of them.")],
+    base: Annotated[
+        str, typer.Option("--from", help="Built-in recipes to start from: a family, such as qwen2.5-vl-7b.")
+    ] = "internvl3-1b",
+    output: Annotated[Path, typer.Option(parser=path, help="The recipe's file, which is new.")] = Path("my.yaml"),
+) -> None:
+    """Write a recipe for a folder of your own, with four lines to edit: to build triplets, or to evaluate on it."""
+    from longvpo.dataset.start import own_recipe
+
+    text, command = own_recipe(str(path(folder)), base, str(output))
+    write_new(output, text)
+    say("edit:    the four lines that are marked <--")
+    say_next(command, str(output), "--dry-run")
+
+
 def write_new(file: Path, text: str) -> None:
     """Write a recipe. Raises LongVPOError when something is there."""
     from longvpo.io.files import write_text
