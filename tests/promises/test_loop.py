@@ -28,7 +28,7 @@ def test_the_commands_of_the_readme(
     write_stories(Path("my-films"), [4, 5, 6, 4], seed=13, split="train")
     write_stories(Path("my-test-films"), [2, 4], seed=14, split="test")
 
-    install, *lines = commands("Use it")
+    install, *lines = [*commands("Use it"), *commands("Use it", 2)]
     assert install == ["pip", "install", "."]
     printed = {}
     for program, *words in lines:
@@ -36,7 +36,8 @@ def test_the_commands_of_the_readme(
         capsys.readouterr()
         assert run(monkeypatch, *words) == 0, words
         printed[words[0]] = capsys.readouterr()
-    assert [*printed] == ["recipes", "build-dataset", "train", "evaluate", "ask"]
+    assert [*printed] == ["recipes", "build-dataset", "train", "evaluate", "ask", "view"]
+    assert all(Path(page, "index.html").is_file() for page in ("my-triplets-view", "my-results-view"))
 
     facts = json.loads(Path("my-triplets/facts.json").read_text(encoding="utf-8"))
     assert (facts["stage1"]["triplets"], facts["stage2"]["triplets"]) == (40, 6)
