@@ -19,6 +19,17 @@ def builtin_files() -> list[str]:
     return sorted(name for name in names if not name.startswith("accelerate/"))  # which are for `accelerate launch`
 
 
+def builtin_file(name: str) -> Path:
+    """Where a built-in recipe lies, or what one extends."""
+    return shipped("recipes") / f"{name}.yaml"
+
+
+def shown(path: Path) -> str:
+    """A file as people know it: those that we ship by their name."""
+    folder = shipped("recipes")
+    return str(path.relative_to(folder).with_suffix("")) if path.is_relative_to(folder) else str(path)
+
+
 def builtin_recipes() -> list[str]:
     """Names of the built-in recipes, such as `tiny/dataset`."""
     return [name for name in builtin_files() if not name.startswith(BASES)]
@@ -30,7 +41,7 @@ def find_recipe(name: str) -> Path:
     Raises:
         LongVPOError: neither is there.
     """
-    for path in (Path(at_home(name)), shipped("recipes") / f"{name}.yaml"):
+    for path in (Path(at_home(name)), builtin_file(name)):
         if path.is_file():
             return path
     if Path(at_home(name)).is_dir():

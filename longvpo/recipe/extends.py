@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError, did_you_mean
-from longvpo.io.files import shipped
 from longvpo.io.home import at_home
 from longvpo.io.yaml_text import parse
-from longvpo.recipe.builtin import builtin_files
+from longvpo.recipe.builtin import builtin_file, builtin_files, shown
 from longvpo.recipe.claims import Key, drop_stale
 from longvpo.recipe.sections import Section, section_in
 
@@ -124,14 +123,8 @@ def _find(name: str, file: Path) -> Path:
     if beside.is_file():
         return beside
     if name in builtin_files():
-        return shipped("recipes") / f"{name}.yaml"
+        return builtin_file(name)
     raise LongVPOError(
         f"{shown(file)} extends {name}, which is no file beside it and no built-in recipe"
         f"{did_you_mean(name, builtin_files())}"
     )
-
-
-def shown(path: Path) -> str:
-    """A file as people know it: those that we ship by their name."""
-    folder = shipped("recipes")
-    return str(path.relative_to(folder).with_suffix("")) if path.is_relative_to(folder) else str(path)
