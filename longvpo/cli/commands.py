@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from longvpo.cli import options, printing
+from longvpo.cli.planning import print_plan
 from longvpo.cli.printing import print_values, say_next, say_where
 from longvpo.cli.program import app
 from longvpo.errors import say
@@ -47,7 +48,7 @@ def build_dataset(
     if dry_run:
         from longvpo.dataset.plan import plan_build
 
-        return print_values(plan_build(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
+        return print_plan(plan_build(loaded), output or Path(loaded.name), "", target, as_json)
     from longvpo.cli.following import after_build, kept_in, resumable
 
     started = time.monotonic()
@@ -90,7 +91,7 @@ def train(
     from longvpo.training.run import train as run
 
     if dry_run:
-        return print_values(plan_training(loaded) | ({"push": target.repo_id, "tag": tag} if target else {}), as_json)
+        return print_plan(plan_training(loaded), output or Path(loaded.name), "facts.json", target, as_json)
     if profile is not None:
         from longvpo.training.profile import profile_training
 
@@ -179,7 +180,9 @@ def evaluate(
     if dry_run:
         from longvpo.evaluation.plan import plan_evaluation
 
-        return print_values(plan_evaluation(loaded, adapters), as_json)
+        return print_plan(
+            plan_evaluation(loaded, adapters), output or Path(loaded.name), "results.json", None, as_json
+        )
     from longvpo.evaluation.run import evaluate as run
 
     folder = output or Path(loaded.name)

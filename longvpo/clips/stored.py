@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import LongVPOError, did_you_mean, first_line
-from longvpo.io.home import meant_folder
+from longvpo.io.home import may_be_id, meant_folder
 from longvpo.io.records import unfinished
 
 STAGES = ("stage1", "stage2")  # configs of triplets
@@ -89,7 +89,7 @@ def _not_there(dataset: str, config: str, place: str, why: str) -> str:
     folder = Path(dataset)
     if not folder.is_dir():
         meant = meant_folder(folder)
-        if len(folder.parts) > 2 or dataset.startswith((".", "/", "~")):  # no Hub id
+        if not may_be_id(dataset):
             return f"there is no such folder{meant}"
         return f"there is no such folder{meant}, and on the Hub: {why}"
     if unfinished(folder):

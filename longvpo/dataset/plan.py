@@ -19,10 +19,12 @@ from longvpo.clips.sources import Candidate, check_enough, list_candidates, open
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.costs import NOT_SAMPLED, writing_cost
 from longvpo.dataset.material import block_size
-from longvpo.dataset.session import question_section, stage2_writer
+from longvpo.dataset.session import STORY_QUESTIONS, question_section, stage2_writer
 from longvpo.dataset.stage1.blocks import check_blocks
 from longvpo.errors import VideoError
 from longvpo.io.names import video_file
+from longvpo.models.embed import check_encoder
+from longvpo.models.named import check_writer, refusals
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.sections import WriterSection
@@ -58,6 +60,7 @@ def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
         "writer": _name(recipe.writer),
         "judge": _name(recipe.judge) if recipe.judge else "none",
         **stages,
+        "refused": _refused(recipe),
     }
 
 
@@ -67,6 +70,21 @@ def _disk(sources: list[dict[str, Any]], written: float) -> dict[str, Any]:
     unknown = [one["name"] for one, size in zip(sources, fetched, strict=True) if size is None]
     total = {"at_most": round(written + sum(size for size in fetched if size is not None), 3)}
     return total | ({"not_known": unknown} if unknown else {})
+
+
+def _refused(recipe: DatasetRecipe) -> list[str]:
+    """What the build would refuse of its models and its list of overlaps."""
+    two = recipe.stage2
+    sections = [(recipe.writer if recipe.stage1 else stage2_writer(recipe), True), (recipe.judge, False)]
+    sections += [(two.question_writer, False), (two.writer, True)] if two else []
+    checks = [
+        (section.model, partial(check_writer, section, sees))
+        for section, sees in sections
+        if section and section.model != STORY_QUESTIONS and not section.endpoint
+    ]
+    filters = recipe.filters
+    checks += [(name, partial(check_encoder, name)) for name in (filters.visual_model, filters.text_model)]
+    return refusals([*checks, ("", partial(read_overlap, filters.overlap))])
 
 
 def _name(section: WriterSection) -> str:

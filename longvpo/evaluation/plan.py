@@ -18,7 +18,7 @@ from longvpo.models.batches import FRAMES
 from longvpo.models.counting import video_row
 from longvpo.models.load import check_id, check_model, load_processor
 from longvpo.models.memory import gigabytes, question_memory, skeleton_of
-from longvpo.models.named import check_writer
+from longvpo.models.named import check_writer, refusals
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import recipe_hash
 from longvpo.video.frames import ClipFrames
@@ -45,6 +45,9 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
     if judge:
         judged = {"judge": f"{judge.model}@{judge.revision}", "judge_is": _told(check_writer, judge, False)}
     base = _told(check_model, recipe.base)
+    refused = refusals([(recipe.base.model, lambda: check_model(recipe.base))])
+    if judge:
+        refused += refusals([(judge.model, lambda: check_writer(judge, False))])
     frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in sources_of(recipe)})
     grid, dropped = recipe.grid, list[Dropped]()
     questions: dict[str, Any] = {"needle": {str(number): grid.depths * grid.questions for number in grid.clips}}
@@ -87,6 +90,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         "dropped": len(dropped),
         "batch_size": recipe.batch_size,
         "max_new_tokens": recipe.max_new_tokens,
+        "refused": refused,
     } | _memory(recipe, most, (width, height), max(prompts, key=len))
 
 

@@ -55,3 +55,8 @@ def split(given: str | Path) -> tuple[str, str]:
     if not revision:
         raise LongVPOError(f"{whole}: no revision follows the @; name a tag, a branch or a commit, or leave it out")
     return name, revision
+
+
+def may_be_id(name: str) -> bool:
+    """Whether a name that is no file or folder here can be one of the Hub's: else it was meant as a path."""
+    return len(Path(name).parts) <= 2 and not name.startswith((".", "/", "~"))

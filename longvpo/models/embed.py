@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PACKAGE
+from longvpo.io.home import may_be_id, meant_folder
 from longvpo.models.load import loading
 from longvpo.recipe.sections import FilterSection
 
@@ -56,6 +58,12 @@ class Embedder:
         ends = np.cumsum([len(indices) for indices in spread])
         means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def check_encoder(model: str) -> None:
+    """Raises LongVPOError where an encoder's folder is not there; one on the Hub is not looked at."""
+    if model != TINY and not may_be_id(model) and not Path(model).is_dir():
+        raise LongVPOError(f"cannot load the encoder {model}: there is no such folder{meant_folder(model)}")
 
 
 def _load(model: str, revision: str, takes: Literal["image", "text"]) -> Any:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from longvpo.errors import LongVPOError
+from longvpo.io.home import may_be_id
 from longvpo.models.endpoint import EndpointWriter
 from longvpo.models.load import check_model, writers_adapter
 from longvpo.models.local import LocalWriter
@@ -23,6 +28,23 @@ def check_writer(section: WriterSection, sees: bool) -> None:
         return
     check_model(section, sees)
     writers_adapter(section)
+
+
+def refusals(checks: Iterable[tuple[str, Callable[[], object]]]) -> list[str]:
+    """What checks of models refuse, for a plan. One of the Hub that cannot be reached from here is no refusal: a plan
+    may be made where it is not.
+
+    Args:
+        checks: each with the name of what it looks at.
+    """
+    found = []
+    for name, check in checks:
+        try:
+            check()
+        except LongVPOError as error:
+            unreachable = error.__cause__ is not None and may_be_id(name) and not Path(name).exists()
+            found += [] if unreachable else [str(error)]
+    return list(dict.fromkeys(found))
 
 
 def writer_of(section: WriterSection) -> Writer:

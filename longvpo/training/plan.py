@@ -12,16 +12,20 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from longvpo.errors import LongVPOError
+from longvpo.io.files import file_hash
+from longvpo.io.home import may_be_id, meant_folder
+from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.counting import WIDE, video_row
 from longvpo.models.load import check_model, load_processor
 from longvpo.models.memory import gigabytes, skeleton_of
+from longvpo.models.named import refusals
 from longvpo.recipe.file import recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.adapter import lora_config
-from longvpo.training.arguments import steps_of, training_arguments
+from longvpo.training.arguments import check_evaluated, steps_of, training_arguments
 from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.memory import step_memory
-from longvpo.training.rows import check_mix
+from longvpo.training.rows import check_mix, check_scores
 from longvpo.training.start import frames_of_recipe, sampled_otherwise, settled, starting_adapter
 from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
@@ -39,10 +43,22 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     left_out: Counter[str] = Counter()
-    starting_adapter(recipe, fetch=False)
+    start = starting_adapter(recipe, fetch=False)
     check_mix(recipe.data)
     rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out) if known else (None, None)
     steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
+    refused = refusals([(recipe.base.model, lambda: check_model(recipe.base))])
+    if not known and not may_be_id(recipe.data.dataset):
+        refused.append(f"cannot load {recipe.data.dataset}: there is no such folder{meant_folder(recipe.data.dataset)}")
+    videos: list[str] = []
+    if rows is not None:
+        whole = concatenate_datasets([rows, evals])
+        videos = refusals([("", lambda: check_videos(whole, frames_of_recipe(recipe), recipe.frame_budget))])
+        checks = [lambda: check_evaluated(arguments, steps_of(arguments, len(rows)))]
+        if recipe.reference_log_probs == "dataset" and (start or not recipe.adapter):
+            sha256 = file_hash(start / ADAPTER_WEIGHTS) if start else None
+            checks.append(lambda: check_scores(recipe, whole, sha256, frames_of_recipe(recipe)))
+        refused += refusals([("", check) for check in checks]) + videos
     return {
         "recipe": recipe.name,
         "hash": recipe_hash(recipe),
@@ -53,7 +69,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "triplets": None if rows is None else len(rows),
         "eval_triplets": None if evals is None else len(evals),
         "left_out": dict(left_out),
-        "videos": None if rows is None else _videos(recipe, concatenate_datasets([rows, evals])),
+        "videos": None if rows is None else next(iter(videos), "all can be used"),
         "sampled_otherwise": sampled_otherwise(recipe),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
@@ -67,16 +83,8 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "token_budget": recipe.token_budget,
         "reference": recipe.reference,
         "reference_log_probs": recipe.reference_log_probs,
+        "refused": refused,
     } | estimate(recipe, rows, arguments.per_device_train_batch_size, arguments.gradient_checkpointing, evals)
-
-
-def _videos(recipe: TrainRecipe, rows: Dataset) -> str:
-    """Whether the run will find its videos, as it looks before it starts; a plan may be made where they are not."""
-    try:
-        check_videos(rows, frames_of_recipe(recipe), recipe.frame_budget)
-    except LongVPOError as error:
-        return str(error)
-    return "all can be used"
 
 
 def spread(values: list[int]) -> dict[str, int]:

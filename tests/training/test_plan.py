@@ -73,9 +73,10 @@ def test_a_base_out_of_reach_leaves_the_rest_of_the_plan(
     dataset: Path, world: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, missing: str
 ) -> None:
     arguments = [f"data.dataset={dataset}", f"data.videos.drawn={world}", f"base.model={missing}"]
-    code, out, _ = run(monkeypatch, capsys, *arguments)
+    code, out, err = run(monkeypatch, capsys, *arguments)
     plan = yaml.safe_load(out)
-    assert code == 0
+    assert code == missing.startswith("/"), "a folder that is not here ends the run; the Hub may be reached from there"
+    assert ("the run would end before its work: cannot load /no/where" in err) == bool(code)
     assert (plan["triplets"], plan["steps"]) == (40, 3)
     assert list(plan)[-1] == "cost"
     assert plan["cost"].startswith(f"not estimated: cannot load {missing}: ")
