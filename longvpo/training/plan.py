@@ -49,7 +49,8 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
     refused = refusals([(recipe.base.model, lambda: check_model(recipe.base))])
     if not known and not may_be_id(recipe.data.dataset):
-        refused.append(f"cannot load {recipe.data.dataset}: there is no such folder{meant_folder(recipe.data.dataset)}")
+        meant = meant_folder(recipe.data.dataset)
+        refused.append(f"cannot load {recipe.data.dataset}: there is no such folder{meant}")
     videos: list[str] = []
     if rows is not None:
         whole = concatenate_datasets([rows, evals])
