@@ -29,7 +29,8 @@ MAY_IMPORT = {  # a room may import itself as well
     "evaluation": f"{GROUND} recipe video models clips release",
     "dataset": f"{GROUND} recipe video models clips release tiny",
     "viewer": f"{GROUND} recipe video models clips release",
-    "cli": f"{GROUND} recipe release tiny dataset training evaluation viewer",
+    "export": f"{GROUND} recipe video models clips release",
+    "cli": f"{GROUND} recipe release tiny dataset training evaluation viewer export",
 }
 DOORS = {"__init__", "__main__", "model"}  # names that others know: each hands on what lies in a room
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from longvpo.cli import commands as commands  # it adds them to `app`
 from longvpo.cli.about import env
 from longvpo.cli.asking import ask
+from longvpo.cli.exporting import export
 from longvpo.cli.printing import one_voice
 from longvpo.cli.program import app
 from longvpo.cli.recipes import init, recipes
@@ -22,7 +23,7 @@ from longvpo.cli.viewing import view
 from longvpo.errors import LongVPOError, UsageError, say
 from longvpo.io.disk import not_written
 
-for command in (ask, init, recipes, env, view):
+for command in (ask, init, export, recipes, env, view):
     app.command()(command)
 
 

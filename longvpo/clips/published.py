@@ -144,12 +144,16 @@ def sampling_in(recipe: Mapping[str, Any]) -> VideoSection:
 
 def recipe_of(dataset: str, revision: str | None) -> Record:
     """The recipe beside the rows of a dataset that longvpo built. Raises what huggingface_hub raises."""
+    return read_record(beside(dataset, revision, "recipe.yaml"))
+
+
+def beside(dataset: str, revision: str | None, name: str) -> Path:
+    """A file beside the rows of a dataset. Raises what huggingface_hub raises."""
     from huggingface_hub import hf_hub_download
 
-    file = Path(dataset) / "recipe.yaml"
-    if not Path(dataset).is_dir():
-        file = Path(hf_hub_download(dataset, file.name, repo_type="dataset", revision=revision))
-    return read_record(file)
+    if Path(dataset).is_dir():
+        return Path(dataset) / name
+    return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
 
 
 def _named(clip: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from longvpo.io.records import read_record
 
 LOCK, FINAL = "lock", "final"
 STRAY = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini")  # file systems and file managers leave them
-LAST = ("facts.json", "results.json", "view.json")  # a result with one of them is finished
+LAST = ("facts.json", "results.json", "view.json", "export.json")  # a result with one of them is finished
 
 
 @dataclass(frozen=True)

@@ -130,3 +130,16 @@ def test_lists_of_frames_train_as_their_videos_do(world: Path, trained_on: Path,
     command("train", "tiny/stage1", *data, *STEPS, "--output", tmp_path / "adapter")
     assert losses(tmp_path / "adapter") == losses(trained_on)
     assert facts_of(tmp_path / "adapter")["videos"] is None, "of no video's file"
+
+
+def test_our_rows_come_back_from_ms_swifts_form(dataset: Path, world: Path, tmp_path: Path) -> None:
+    """As frames without loss the training is the same, to the last digit: all that is told of the videos is equal."""
+    whole = ["reference=full", *STEPS, "training.per_device_train_batch_size=4"]
+    ours = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]
+    command("train", "tiny/stage1", *ours, *whole, "--output", tmp_path / "ours")
+    form = ["--to", "ms-swift", "--videos", f"drawn={world}", "--frames", "--lossless"]
+    command("export", dataset, *form, "--output", tmp_path / "swift")
+    theirs = [f"data.dataset={tmp_path / 'swift'}", "data.videos={}"]
+    command("train", "tiny/stage1", *theirs, *whole, "--output", tmp_path / "theirs")
+    assert facts_of(tmp_path / "theirs")["triplets"] == facts_of(tmp_path / "ours")["triplets"] == 40
+    assert losses(tmp_path / "theirs") == losses(tmp_path / "ours")

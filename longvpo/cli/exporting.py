@@ -1,0 +1,55 @@
+"""The command that writes triplets for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longvpo.cli import options
+from longvpo.cli.printing import print_values
+from longvpo.errors import LongVPOError, say
+from longvpo.io.home import at_home, path
+
+TOOLS = "trl, ms-swift, llama-factory or verl-grpo"
+
+
+def export(
+    dataset: Annotated[
+        str, typer.Argument(parser=at_home, metavar="DATASET", help="A folder, a Hub id, or pairs of others.")
+    ],
+    to: Annotated[str, typer.Option(metavar="TOOL", help=f"Whose form: {TOOLS}.", show_default=False)],
+    config: Annotated[str, typer.Option(help="stage1 or stage2.")] = "stage1",
+    revision: Annotated[str, typer.Option(help="Of a Hub id.")] = "main",
+    videos: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="The videos of a source; repeatable.", show_default=False),
+    ] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Lists of frames in place of mp4; for trl always.")] = False,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Frames as PNG, not as JPEG.")] = False,
+    fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second.", show_default="the dataset's")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=path, help="Folder for it.", show_default="DATASET-TOOL")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write triplets as another tool reads them, each context as one video. The same command again resumes."""
+    from longvpo.export.forms import FORMS
+    from longvpo.export.run import export as run
+
+    form = next((one for one in FORMS if one == to), None)
+    if form is None:
+        raise LongVPOError(f"--to {to}: give one of {TOOLS}")
+    if lossless and not (frames or form == "trl"):
+        raise LongVPOError("--lossless is for frames: give --frames, too")
+    folders = {}
+    for one in videos or []:
+        name, equals, there = one.partition("=")
+        if not equals:
+            raise LongVPOError(f"cannot read --videos {one}: write it as NAME=FOLDER")
+        folders[name] = path(there)
+    stem = dataset.rstrip("/").rpartition("/")[2]
+    folder = output or Path(f"{Path(stem).stem if Path(dataset).is_file() else stem}-{form}")
+    print_values(run(dataset, form, folder, config, revision, folders, frames, lossless, fps), as_json)
+    say(f"rows:    {folder}\nread:    {folder / 'README.md'}   (how {form} trains on them)")

@@ -1,0 +1,1 @@
+"""Triplets in; a folder in another tool's form out. It loads no model, and what it writes stays on this machine."""
