@@ -13,7 +13,7 @@ from typing import Any
 
 from longvpo.errors import say
 from longvpo.io.files import as_yaml
-from longvpo.release.measured import intervals_said, mark, scoring_said, spread
+from longvpo.release.measured import intervals_said, mark, multi_titles, scoring_said, spread
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
@@ -56,7 +56,8 @@ def print_tables(results: dict[str, Any], as_json: bool) -> None:
     _table("needle accuracy, %", "clips", results["needle"], results, "needle")
     if "multi" in results:
         print()
-        _table("accuracy of questions about several scenes, %", "scenes", results["multi"], results, "multi")
+        title, column = multi_titles(results)
+        _table(f"accuracy of {title.lower()}, %", column, results["multi"], results, "multi")
     for title, column, name in (
         ("needle accuracy by place, from the first clip to the last, %", "place", "places"),
         ("accuracy by task, %", "task", "tasks"),
@@ -89,7 +90,7 @@ def _table(
     """
     groups = list(next(iter(accuracy.values())))
     cells = {
-        (name, group): f"{value:.1f}{spread(results or {}, table, name, group)}"
+        (name, group): f"{value:.1f}{spread(results or {}, table, name, group, value)}"
         for name, row in accuracy.items()
         for group, value in row.items()
     }

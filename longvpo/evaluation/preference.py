@@ -202,7 +202,8 @@ def preference(
         null where that is not known. And beside that, as of other tables, intervals and against_base.
     """
     groups = _groups(held)
-    about = [row["context"][row["anchors"][0]]["video"] for row in held.rows]
+    anchors = [row["context"][row["anchors"][0]] for row in held.rows]
+    about = [f"{clip['source']}\n{clip['video']}" for clip in anchors]  # two sources may have one name for a video
     videos = {group: [about[place] for place in places] for group, places in groups.items()}
     rows = {f"{name}{said}": found[name][view] for name in found for said, view in SEEN.items()}
     rewards = {name: views["context"] - found["base"]["reference"] for name, views in found.items() if name != "base"}
@@ -221,7 +222,7 @@ def preference(
             "margin": _by_group(rewards, groups, _mean),
         },
     }
-    likelier = {name: values > 0 for name, values in rows.items()}
+    likelier = {name: _marks(values) for name, values in rows.items()}
     evidence = {
         "intervals": {
             name: {group: accuracy_interval(marks[n].tolist(), videos[group]) for group, n in groups.items()}
@@ -244,7 +245,9 @@ def _groups(held: HeldOut) -> dict[str, list[int]]:
     groups = {"all": list(places)}
     if len(set(held.configs)) > 1:
         for place in places:
-            groups.setdefault(held.configs[place], []).append(place)
+            config = held.configs[place]
+            name = f"config {config}" if config == "all" or config.isdecimal() else config  # other groups have those
+            groups.setdefault(name, []).append(place)
     clips: dict[int, list[int]] = {}
     for place in places:
         clips.setdefault(len(held.rows[place]["context"]), []).append(place)
@@ -260,7 +263,12 @@ def _by_group(
 
 
 def _accuracy(margins: np.ndarray) -> float:
-    return round(100 * float(np.mean((margins > 0) + 0.5 * (margins == 0))), 1)
+    return round(100 * float(_marks(margins).mean()), 1)
+
+
+def _marks(margins: np.ndarray) -> np.ndarray:
+    """Of each row 1 where chosen is likelier, 0 where rejected is, a half for a tie."""
+    return (margins > 0) + 0.5 * (margins == 0)
 
 
 def _mean(margins: np.ndarray) -> float:

@@ -28,9 +28,7 @@ def tables(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
         right: whether each of the questions was answered right, by model.
     """
     grids = {name: grid(asked, marks) for name, marks in right.items()}
-    needle = {
-        name: {number: round(float(np.mean(row)), 1) for number, row in one.items()} for name, one in grids.items()
-    }
+    needle = {name: {number: float(np.mean(row)) for number, row in one.items()} for name, one in grids.items()}
     cells = Counter((one.group, one.depth) for one in asked if one.table == "needle")
     questions: dict[str, list[int]] = defaultdict(list)
     for (number, _), count in cells.items():
@@ -39,7 +37,15 @@ def tables(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
     for one in asked:
         if one.table == "needle":
             frames[one.group] = max(frames[one.group], one.request.count)
-    found = {"needle": needle, "grid": grids, "questions": dict(questions), "frames": dict(frames)}
+    found: dict[str, Any] = {
+        "needle": {name: {number: round(value, 1) for number, value in row.items()} for name, row in needle.items()},
+        "grid": {
+            name: {number: [round(value, 1) for value in row] for number, row in one.items()}
+            for name, one in grids.items()
+        },
+        "questions": dict(questions),
+        "frames": dict(frames),
+    }
     multi = _counted(asked, right, GROUPS["multi"])
     if multi["questions"]:
         found |= {"multi": multi["accuracy"], "multi_questions": multi["questions"]}
@@ -109,12 +115,16 @@ def scored(asked: list[Asked], marks: Marks, section: ScoringSection, judge: str
 
 
 def retention(needle: dict[str, dict[str, float]], questions: int) -> dict[str, dict[str, float]]:
-    """What is left of the base's accuracy on one clip, the cell of the grid that needs no long video, by adapter."""
+    """What is left of the base's accuracy on one clip, the cell of the grid that needs no long video, by adapter.
+
+    Args:
+        needle: accuracies, not rounded.
+    """
     base = needle["base"]["1"]
     return {
         name: {
-            "base": base,
-            "adapter": row["1"],
+            "base": round(base, 1),
+            "adapter": round(row["1"], 1),
             "change": round(row["1"] - base, 1),
             "questions": questions,
         }
@@ -136,7 +146,7 @@ def _counted(asked: list[Asked], right: dict[str, list[bool]], name_of: Callable
         "questions": {group: names.count(group) for group in groups},
         "accuracy": {
             name: {
-                group: percent([mark for mark, one in zip(marks, names, strict=True) if one == group])
+                group: round(percent([mark for mark, one in zip(marks, names, strict=True) if one == group]), 1)
                 for group in groups
             }
             for name, marks in right.items()
@@ -145,7 +155,7 @@ def _counted(asked: list[Asked], right: dict[str, list[bool]], name_of: Callable
 
 
 def grid(asked: list[Asked], right: list[bool]) -> Grid:
-    """Accuracy in every cell of the needle grid."""
+    """Accuracy in every cell of the needle grid, not rounded."""
     cells: dict[tuple[str, float], list[bool]] = defaultdict(list)
     for one, mark in zip(asked, right, strict=True):
         if one.table == "needle":
@@ -157,7 +167,7 @@ def grid(asked: list[Asked], right: list[bool]) -> Grid:
 
 
 def percent(marks: list[bool]) -> float:
-    return round(100 * sum(marks) / len(marks), 1)
+    return 100 * sum(marks) / len(marks)
 
 
 def _order(group: str) -> tuple[float, str]:

@@ -52,11 +52,12 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
 
     Returns:
         Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
-        and group. How many questions they count: questions, multi_questions. frames: those of the longest context, by
-        number of clips. cut: how many answers of each model were cut. failures: some wrong answers of each model.
-        preference: with `triplets`, as preference.py says. test_videos: how many videos were asked about, and
-        trained_on, how many of them each adapter was trained on, null where it does not say. adapters: the sha256 of
-        each one's weights; from_hub: where those come from that are not folders. Also dropped: reasons by clip or row.
+        and group, a value of the column multi_group. How many questions they count: questions, multi_questions.
+        frames: those of the longest context, by number of clips. cut: how many answers of each model were cut.
+        failures: some wrong answers of each model. preference: with `triplets`, as preference.py says. test_videos:
+        how many videos were asked about, and trained_on, how many of them each adapter was trained on, null where it
+        does not say. adapters: the sha256 of each one's weights; from_hub: where those come from that are not folders.
+        Also dropped: reasons by clip or row.
 
     Raises:
         LongVPOError: the source has too few clips, no long video can be asked about, no triplet can be scored, or an
@@ -124,6 +125,7 @@ def _evaluate(
         "adapters": {name: one.weights for name, one in adapters.items()},
         "from_hub": {name: one.origin for name, one in adapters.items() if one.origin},
         **tables(asked, right),
+        **({"multi_group": recipe.multi.group} if recipe.multi else {}),
         **proof,
         **scored(asked, marks, recipe.scoring, judge),
         **told,

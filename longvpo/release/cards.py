@@ -216,7 +216,7 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
     Returns:
         this: the name of this adapter in the results; tables: title, column, groups, questions, and rows, by model
         and group as texts; kept: what is left on one clip; scoring and intervals: how answers were scored, and what ±
-        and marks mean; recommended: clips and frames; and the results themselves, as `all`.
+        and marks mean; recommended, as _recommended says; and the results themselves, as `all`.
 
     Raises:
         LongVPOError: it is damaged, or of other adapters.
@@ -226,19 +226,26 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
         this = next((name for name, sha256 in results["adapters"].items() if sha256 == facts["weights_sha256"]), None)
         if this is None:
             raise LongVPOError(f"{file} is of other adapters: evaluate this one, and give that folder as --results")
-        needle = results["needle"][this]
-        alone = needle[next(iter(needle))]
-        long = [n for n, value in needle.items() if value >= 0.9 * alone]
-        recommended = {"clips": long[-1], "frames": results["frames"][long[-1]]} if long else None
         return {
             "this": this,
             "tables": tables(results),
-            "recommended": recommended,
+            "recommended": _recommended(results, this),
             "kept": _kept(results, this),
             "all": results,
             "scoring": scoring_said(results),
             "intervals": intervals_said(results),
         }
+
+
+def _recommended(results: dict[str, Any], this: str) -> dict[str, Any] | None:
+    """The longest tested context at which 90 % of the accuracy on one clip is left, in clips and frames; empty where
+    nothing of one clip was answered, None where one clip was not asked about."""
+    needle = results["needle"][this]
+    if "1" not in needle:
+        return None
+    kept = [number for number, value in needle.items() if value >= 0.9 * needle["1"] > 0]
+    longest = max(kept, key=int, default="")
+    return {"clips": longest, "frames": results["frames"][longest]} if kept else {}
 
 
 def _benchmarks(file: Path, model: str) -> list[list[str]] | None:
@@ -255,7 +262,8 @@ def _kept(results: dict[str, Any], this: str) -> str:
     kept = results.get("retention", {}).get(this)
     if not kept:
         return ""
-    adapter, base = (spread(results, "needle", name, "1") for name in (this, "base"))
+    values = {this: kept["adapter"], "base": kept["base"]}
+    adapter, base = (spread(results, "needle", name, "1", value) for name, value in values.items())
     change = f"{kept['change']:+.1f}{mark(results, 'needle', this, '1')}"
     said = f"{kept['adapter']:.1f}{adapter} % of {kept['questions']} questions"
     return f"{said}; the base {kept['base']:.1f}{base} % ({change})"

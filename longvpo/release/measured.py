@@ -26,10 +26,13 @@ WAYS = {
 }
 
 
-def spread(results: dict[str, Any], table: str, model: str, group: str) -> str:
-    """Half of an accuracy's 95 % interval, such as ` ±2.6`; empty where it is not known."""
+def spread(results: dict[str, Any], table: str, model: str, group: str, value: float) -> str:
+    """How far the farther end of the 95 % interval of this accuracy is, such as ` ±2.6`; empty where it is not known.
+
+    Near 0 and 100 an interval reaches farther to one side, and half of it would not reach its end.
+    """
     interval = results.get("intervals", {}).get(table, {}).get(model, {}).get(group)
-    return f" ±{(interval[1] - interval[0]) / 2:.1f}" if interval else ""
+    return f" ±{max(interval[1] - value, value - interval[0]):.1f}" if interval else ""
 
 
 def mark(results: dict[str, Any], table: str, model: str, group: str) -> str:
@@ -45,10 +48,17 @@ def intervals_said(results: dict[str, Any]) -> str:
     if "against_base" not in results:
         return ""
     return (
-        f"± is half of a 95 % interval (Wilson's). {GAIN} and {LOSS} mark a change whose 95 % interval leaves 0 out: "
-        "Newcombe's, of both models' answers to the same questions; any other change may be chance. Several questions "
-        "about one video count for less, by the design effect."
+        f"± is the distance to the farther end of a 95 % interval (Wilson's). {GAIN} and {LOSS} mark a change whose "
+        "95 % interval leaves 0 out: Newcombe's, of both models' answers to the same questions; any other change may "
+        "be chance. Several questions about one video count for less, by the design effect."
     )
+
+
+def multi_titles(results: dict[str, Any]) -> tuple[str, str]:
+    """The titles of the table of long videos, and of its first column: what questions are grouped by. Earlier versions
+    do not say it: their tables have the number of scenes."""
+    column = results.get("multi_group", "scenes")
+    return "Questions about " + ("several scenes" if column == "scenes" else "long videos"), column
 
 
 def scoring_said(results: dict[str, Any]) -> str:
@@ -79,8 +89,8 @@ def tables(results: dict[str, Any]) -> list[dict[str, Any]]:
     asked = {n: sum(questions) for n, questions in results["questions"].items()}
     found = [_table(results, "needle", "One clip hidden among others", "clips", results["needle"], asked)]
     if "multi" in results:
-        title, asked = "Questions about several scenes", results["multi_questions"]
-        found.append(_table(results, "multi", title, "scenes", results["multi"], asked))
+        title, column = multi_titles(results)
+        found.append(_table(results, "multi", title, column, results["multi"], results["multi_questions"]))
     for name, (title, column) in PARTS.items():
         part = results.get(name) or {}
         if part.get("questions"):
@@ -95,10 +105,13 @@ def _table(
     base = table["base"]
 
     def cell(model: str, group: str, value: float) -> str:
-        text = f"{value:.1f}{spread(results, name, model, group)}"
+        text = f"{value:.1f}{spread(results, name, model, group, value)}"
         if model not in results["adapters"]:  # the base, or a model that saw no video
             return text
-        return f"{text} ({value - base[group]:+.1f}{mark(results, name, model, group)})"
+        changes = results.get("against_base", {}).get(name, {}).get(model, {})
+        # those of earlier versions stand only as accuracies, rounded
+        change = changes[group]["change"] if group in changes else value - base[group]
+        return f"{text} ({change:+.1f}{mark(results, name, model, group)})"
 
     rows = {model: {group: cell(model, group, value) for group, value in row.items()} for model, row in table.items()}
     return {"title": title, "column": column, "groups": list(base), "questions": questions, "rows": rows}

@@ -106,7 +106,9 @@ def made(rows: list[dict[str, Any]], **more: Any) -> HeldOut:
 
 def test_what_margins_come_to() -> None:
     lengths = {"a": 4, "b": 1, "c": 4, "d": 12}
-    rows = [{"context": [{"video": name}] * clips, "anchors": [0]} for name, clips in lengths.items()]
+    rows = [
+        {"context": [{"source": "drawn", "video": name}] * clips, "anchors": [0]} for name, clips in lengths.items()
+    ]
     held = made(rows, videos=[{"a"}, {"b"}, {"a", "c"}, {"d"}], left_out=Counter({"chosen equals rejected": 2}))
     base = {"context": np.array([1.0, -1, 0, 3]), "text": np.array([1.0, 1, 1, -1]), "reference": np.ones(4)}
     it = {"context": np.array([3.0, 2, 0.5, -1]), "text": np.zeros(4)}
@@ -124,7 +126,28 @@ def test_what_margins_come_to() -> None:
     assert low < 75 < high
     assert evidence["intervals"]["it"]["stage2"] is None, "all about one video"
     change = evidence["against_base"]["it"]["all"]
-    assert (change["gained"], change["lost"]) == (2, 1)
+    assert (change["change"], change["gained"], change["lost"]) == (12.5, 2, 1), "as accuracies say: 62.5 and 75"
+
+
+def test_ties_are_halves_in_the_accuracy_and_in_its_interval() -> None:
+    rows = [{"context": [{"source": f"s{n}", "video": "video.mp4"}], "anchors": [0]} for n in range(20)]
+    views = {"context": np.zeros(20), "text": np.zeros(20), "reference": np.zeros(20)}
+    better = {"context": np.array([1.0] * 10 + [0.0] * 10), "text": np.zeros(20)}
+    found, evidence = preference(made(rows, videos=[None] * 20), {"base": views, "it": better}, {})
+    assert (found["accuracy"]["base"]["all"], found["accuracy"]["it"]["all"]) == (50.0, 75.0)
+    low, high = evidence["intervals"]["base"]["all"]
+    assert low < 50 < high, "twenty sources have twenty videos, though one name"
+    assert evidence["against_base"]["it"]["all"]["change"] == 25.0
+
+
+@pytest.mark.parametrize("name", ["all", "1"])
+def test_a_config_named_like_another_group_is_counted_by_itself(name: str) -> None:
+    rows = [{"context": [{"source": "drawn", "video": str(n)}], "anchors": [0]} for n in range(4)]
+    held = made(rows, videos=[None] * 4)
+    held.configs = [name] * 3 + ["stage2"]
+    base = {"context": np.array([1.0, 1, 1, -1]), "text": np.ones(4), "reference": np.ones(4)}
+    found, _ = preference(held, {"base": base}, {})
+    assert found["questions"] == {"all": 4, f"config {name}": 3, "stage2": 1, "1": 4}
 
 
 def test_a_video_that_breaks_off_while_it_is_read_costs_its_rows(

@@ -39,6 +39,23 @@ def test_accuracy_by_number_of_clips_place_task_and_scenes() -> None:
     assert found["retention"] == {"it": {"base": 100.0, "adapter": 50.0, "change": -50.0, "questions": 2}}
 
 
+def test_a_change_is_not_counted_from_rounded_figures() -> None:
+    """3 and 4 of 12: 25.0 and 33.3."""
+    right = {"base": [True] * 3 + [False] * 9, "it": [True] * 4 + [False] * 8}
+    found = tables([asked("needle", "1") for _ in range(12)], right)
+    assert found["retention"]["it"] == {"base": 25.0, "adapter": 33.3, "change": 8.3, "questions": 12}
+    twelfth = tables([asked("needle", "1") for _ in range(24)], {"base": [False] * 24, "it": [True] + [False] * 23})
+    assert twelfth["needle"]["it"]["1"] == 4.2
+
+
+def test_long_videos_are_headed_by_what_they_are_grouped_by(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(tables(EXAM, RIGHT) | {"multi_group": "kind"}, as_json=False)
+    said = capsys.readouterr().out.splitlines()
+    assert said[said.index("accuracy of questions about long videos, %") + 1].split() == ["kind", "2", "12"]
+    print_tables(tables(EXAM, RIGHT), as_json=False)
+    assert "accuracy of questions about several scenes, %\nscenes" in capsys.readouterr().out
+
+
 def test_only_what_was_asked_is_counted() -> None:
     found = tables(EXAM[2:5], {"base": [True] * 3})
     assert not {"multi", "multi_questions", "retention"} & found.keys()

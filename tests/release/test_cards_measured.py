@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.world import GOLDEN
 
 from longvpo.release.cards import card_of
@@ -39,7 +40,7 @@ def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
         retention={"stage2": {"base": 100.0, "adapter": 98.5, "change": -1.5, "questions": 300}},
         preference=preference(),
         intervals={"preference": {"stage2": {"all": [89.5, 97.5]}}},
-        against_base={"preference": {"stage2": {"all": {"interval": [20.0, 40.0]}}}},
+        against_base={"preference": {"stage2": {"all": {"change": 32.44, "interval": [20.0, 40.0]}}}},
         cut={"base": 0, "stage1": 0, "stage2": 12},
         from_hub={"stage1": {"repo_id": "me/stage1", "revision": "v1", "commit": "c0ffee"}},
     )
@@ -50,7 +51,7 @@ def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
         "| place | 100 |",
         "where no long video is needed: 98.5 % of 300 questions; the base 100.0 % (-1.5).",
         "| in a context | all | 4 |",
-        "| **stage2** (this one) | 93.5 ±4.0 (+32.5 ▲) | 90.5 (+32.5) |",
+        "| **stage2** (this one) | 93.5 ±4.0 (+32.4 ▲) | 90.5 (+32.5) |",
         "| base, no video | 51.2 | 48.2 |",
         "| stage2, no video | 50.0 | 47.0 |",
         "| questions | 40 | 12 |",
@@ -63,6 +64,39 @@ def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
     assert "\n\n\n\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("needle", "clips"),
+    [
+        ({"1": 0, "2": 0, "4": 0}, "none: no question about one clip was answered right"),
+        ({"4": 20, "1": 100}, "up to 3 (1 clips)"),
+        ({"16": 95, "2": 95, "1": 100}, "up to 48 (16 clips)"),
+        ({"2": 100, "4": 100}, "not run"),
+    ],
+)
+def test_a_length_is_recommended_by_what_one_clip_alone_gave(
+    tmp_path: Path, needle: dict[str, float], clips: str
+) -> None:
+    models = dict.fromkeys(("base", "stage1", "stage2"), needle)
+    frames = {number: 3 * int(number) for number in needle}
+    text = card(tmp_path, needle=models, questions={number: [9] for number in needle}, frames=frames)
+    assert f"| recommended | {clips}" in text
+
+
+def test_a_change_is_no_difference_of_rounded_figures(tmp_path: Path) -> None:
+    """2 and 4 of 6."""
+    values = {"base": {"1": 33.3}, "stage1": {"1": 50.0}, "stage2": {"1": 66.7}}
+    exact = {"needle": {"stage2": {"1": change(-10, 60) | {"change": 33.33}}}}
+    text = card(tmp_path, needle=values, questions={"1": [6]}, frames={"1": 4}, against_base=exact, intervals={})
+    assert "| **stage2** (this one) | 66.7 (+33.3) |" in text
+
+
+def test_long_videos_are_counted_by_the_column_that_the_recipe_names(tmp_path: Path) -> None:
+    models = {"base": {"why": 50.0}, "stage1": {"why": 60.0}, "stage2": {"why": 45.5}}
+    text = card(tmp_path, multi=models, multi_questions={"why": 9}, multi_group="kind|of")
+    assert "**Questions about long videos**\n\n| kind\\|of | why |\n" in text
+    assert "| scenes |" in card(tmp_path), "results of earlier versions do not name it"
+
+
 def test_what_was_not_measured_is_not_in_it(tmp_path: Path) -> None:
     empty = {"questions": {}, "accuracy": {}}
     assert card(tmp_path, tasks=empty, places=empty) == card_of(GOLDEN / "adapter")
@@ -72,20 +106,20 @@ def test_what_was_not_measured_is_not_in_it(tmp_path: Path) -> None:
 
 
 def change(low: float, high: float) -> dict[str, Any]:
-    return {"change": 0.0, "interval": [low, high], "gained": 1, "lost": 1, "p": 0.5}
+    return {"change": (low + high) / 2, "interval": [low, high], "gained": 1, "lost": 1, "p": 0.5}
 
 
 def test_a_card_marks_what_is_more_than_chance(tmp_path: Path) -> None:
     groups = json.loads((GOLDEN / "adapter" / "results.json").read_text())["needle"]["base"]
-    changes = {group: change(-1.0, 1.5) for group in groups} | {"32": change(58.0, 69.5), "2": change(-2.0, -0.1)}
+    changes = {group: change(-1.0, 1.4) for group in groups} | {"32": change(58.0, 70.0), "2": change(-2.0, -0.2)}
     text = card(
         tmp_path,
         intervals={"needle": {"stage2": {group: [96.0, 99.2] for group in groups}, "base": dict.fromkeys(groups)}},
         against_base={"needle": {"stage2": changes}},
         scoring={"by": {"contains": 2800}, "suffix": ""},
     )
-    assert "| **stage2** (this one) | 100.0 ±1.6 (+0.0) | 99.7 ±1.6 (+0.4 ▼) | 100.0 ±1.6 (+2.0) | 99.7 ±1.6 " in text
-    assert "| 98.0 ±1.6 (+64.0 ▲) |" in text
+    assert "| **stage2** (this one) | 100.0 ±4.0 (+0.2) | 99.7 ±3.7 (-1.1 ▼) | 100.0 ±4.0 (+0.2) | 99.7 ±3.7 " in text
+    assert "| 98.0 ±2.0 (+64.0 ▲) |" in text
     assert "| base | 100.0 | 99.3 |" in text
     assert "An answer counts when it has the true one among its words" in text
     assert "mark a change whose 95 % interval leaves 0 out" in text

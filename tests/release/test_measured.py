@@ -34,8 +34,10 @@ def test_only_what_is_more_than_chance_is_marked() -> None:
     assert [mark(MEASURED, "needle", "other", group) for group in ("1", "8")] == ["", ""]
     assert mark(MEASURED, "needle", "base", "1") == mark(MEASURED, "multi", "it", "1") == ""
     assert mark({}, "needle", "it", "1") == "", "an earlier version's"
-    assert spread(MEASURED, "needle", "base", "8") == " ±6.3"
-    assert spread(MEASURED, "needle", "other", "1") == spread({}, "needle", "base", "1") == ""
+    assert spread(MEASURED, "needle", "base", "8", 50.0) == " ±6.6"
+    assert spread(MEASURED, "needle", "other", "1", 91.0) == spread({}, "needle", "base", "1", 90.0) == ""
+    at_the_end = {"intervals": {"needle": {"it": {"1": [82.41, 100.0]}}}}  # 18 of 18, and none of them
+    assert spread(at_the_end, "needle", "it", "1", 100.0) == " ±17.6", "82.4 is in it"
     for edge in (change(0.0, 4.0), change(-4.0, 0.0)):
         assert mark({"against_base": {"needle": {"it": {"1": edge}}}}, "needle", "it", "1") == ""
 
@@ -46,9 +48,9 @@ def test_tables_have_intervals_and_marks(capsys: pytest.CaptureFixture[str]) -> 
     assert said[:5] == [
         "needle accuracy, %",
         "clips           1             8",
-        "base    90.0 ±4.0     50.0 ±6.3",
-        "it      85.0 ±4.0 ▼   70.0 ±6.3 ▲",
-        "other        91.0    49.0 ±10.0",
+        "base    90.0 ±5.0     50.0 ±6.6",
+        "it      85.0 ±8.0 ▼  70.0 ±26.0 ▲",
+        "other        91.0    49.0 ±11.0",
     ]
     assert " ".join(said[6:]) == intervals_said(MEASURED)
     assert max(map(len, said)) <= 100
