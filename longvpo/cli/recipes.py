@@ -43,6 +43,7 @@ def recipes(
     if name is None:
         return _list(as_json)
     from longvpo.io.files import read_text
+    from longvpo.io.yaml_text import parse
     from longvpo.recipe.builtin import find_recipe
     from longvpo.recipe.file import dump_recipe, load_recipe
     from longvpo.recipe.kinds import COMMANDS, KINDS, kind_of
@@ -53,7 +54,7 @@ def recipes(
             raise LongVPOError(f"{name} has no key that a recipe has: there is nothing to resolve")
         text = dump_recipe(load_recipe(KINDS[kind], name))
     if output is None:
-        return print(text.rstrip())
+        return print(json.dumps(parse(text)) if as_json else text.rstrip())
     write_new(output, text)
     if kind is not None:
         say_next(COMMANDS[kind], str(output), "--dry-run")

@@ -45,9 +45,10 @@ def find_recipe(name: str) -> Path:
         if path.is_file():
             return path
     if Path(at_home(name)).is_dir():
-        raise LongVPOError(f"{name} is a folder: give a YAML file, or a name out of {', '.join(builtin_recipes())}")
+        raise LongVPOError(f"{name} is a folder: give a YAML file, or a name that `longvpo recipes` lists")
     raise LongVPOError(
-        f"no recipe {name}{did_you_mean(name, builtin_recipes())}; built in: {', '.join(builtin_recipes())}"
+        f"no recipe {name}{did_you_mean(name, builtin_recipes())}: give a YAML file, or a name that `longvpo recipes` "
+        "lists"
     )
 
 

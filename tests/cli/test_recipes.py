@@ -37,6 +37,10 @@ def test_a_recipe_as_it_stands_and_with_all_values(
     resolved = load_recipe(kind, str(tmp_path / "all.yaml"))
     assert recipe_hash(resolved) == recipe_hash(load_recipe(kind, "tiny/stage1"))
     assert "lora_dropout: 0.0" in (tmp_path / "all.yaml").read_text()
+    assert run(monkeypatch, "recipes", "qwen3-vl-4b/stage1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["extends"] == "shared/stage1"
+    assert run(monkeypatch, "recipes", "qwen3-vl-4b/stage1", "--resolved", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["base"]["model"] == "Qwen/Qwen3-VL-4B-Instruct"
 
 
 def test_a_copy_is_the_same_recipe_and_overwrites_nothing(

@@ -60,7 +60,7 @@ TEXT_ENCODER, VISUAL_ENCODER = (TINY.with_name(EMBEDDED[takes]) for takes in ("t
 BAD: dict[str, Bad] = {
     # recipes
     "no such recipe": Bad(nothing, ["recipe=tiny/dataste"], ["no recipe tiny/dataste", "did you mean tiny/dataset?"]),
-    "no such recipe file": Bad(nothing, ["recipe=@/my.yaml"], ["no recipe @/my.yaml", "built in: internvl3-1b/"]),
+    "no such recipe file": Bad(nothing, ["recipe=@/my.yaml"], ["no recipe @/my.yaml", "`longvpo recipes` lists"]),
     "a folder as recipe": Bad(nothing, ["recipe=@/clips"], ["@/clips is a folder", "give a YAML file"]),
     "broken YAML": Bad(recipe("name: [a\nseed: 1\n"), [], ["recipe.yaml is not YAML", "line 2, column 5", "','"]),
     "a list as recipe": Bad(recipe("- a\n- b\n"), [], ["holds no recipe", "expected sections such as name, seed"]),
