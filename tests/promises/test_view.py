@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.browser import ELEMENT, Browser, browser, programs
+from support.browser import ELEMENT, SECONDS, Browser, browser, programs
 from support.hostile import IDS, LINES, SCRIPT, TAG, hostile_dataset
 from support.world import GOLDEN
 
@@ -176,11 +177,10 @@ def test_marks_are_kept_and_saved_and_the_card_reports_them(
     assert tab.texts(".sign:not([hidden])") == ["✓ good", "✗ bad"]
     tab.click("#save")
     file = downloads / FILE
-    tab.wait("true")
-    for _ in range(200):
-        if file.is_file():
-            break
-        tab.wait("true")
+    ended = time.monotonic() + SECONDS
+    while not file.is_file():
+        assert time.monotonic() < ended, "nothing was saved"
+        time.sleep(0.02)
     saved = json.loads(file.read_text())
     assert saved["rows"] == {IDS[0]: {"mark": "good"}, IDS[1]: {"mark": "bad", "note": "why </script> not"}}
     (folder / FILE).write_bytes(file.read_bytes())

@@ -122,7 +122,7 @@
     ArrowRight: () => longvpo.frames?.step(1), ArrowLeft: () => longvpo.frames?.step(-1),
     l: () => longvpo.frames?.move(1), h: () => longvpo.frames?.move(-1), a: () => longvpo.frames?.toAnchor(),
     g: () => marked() && marks.toggle(marked(), "good"), b: () => marked() && marks.toggle(marked(), "bad"),
-    n: () => byId("note")?.focus(), "/": () => list?.focusSearch(), "?": () => byId("keys").showModal(),
+    n: () => list?.whenShown(() => byId("note")?.focus()), "/": () => list?.focusSearch(), "?": () => byId("keys").showModal(),
   };
 
   document.addEventListener("keydown", (event) => {

@@ -19,6 +19,8 @@
     let found = index.id.map((_, place) => place);
     let page = 0;
     let chosen = -1;
+    let there = -1; // the one that is shown; it follows `chosen` when its part has come
+    let then = null; // what waits for it
     let turn = 0; // of what is shown: a slow part must not overtake a quick one
 
     const status = el("p", { class: "status", role: "status" });
@@ -124,6 +126,9 @@
       aside.replaceChildren(moves, shown);
       aside.scrollTop = 0;
       spoken.textContent = index.text[place];
+      there = place;
+      then?.();
+      then = null;
       if (window.innerWidth <= 860) {
         window.scrollTo(0, 0);
         aside.focus({ preventScroll: true });
@@ -160,6 +165,8 @@
       made, step, show, index,
       focusSearch: () => { search.focus(); search.select(); },
       place: (id) => index.id.indexOf(id),
+      /** Act on the chosen item, as soon as it is shown. */
+      whenShown: (act) => { if (there === chosen) act(); else then = act; },
       first: () => found[0],
       id: () => index.id[chosen] ?? null,
       all: () => made.classList.remove("one"),

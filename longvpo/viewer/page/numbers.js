@@ -48,7 +48,7 @@
       const dot = el("span", { class: away ? "dot away" : "dot" });
       dot.style.left = `${100 * chosen}%`;
       return el("tr", {}, el("th", { scope: "row" }, rule), el("td", { class: "wide" }, el("span", { class: "scale", "aria-hidden": "true" }, chance, dot)),
-        el("td", { class: "number" }, `${percent(chosen)} ± ${(100 * error).toFixed(1)}`), el("td", { class: "number" }, count(rows)),
+        el("td", { class: "number" }, `${percent(chosen)} ± ${(100 * error).toFixed(1)}`), el("td", { class: "number rows" }, count(rows)),
         el("td", {}, away ? el("strong", { class: "warn" }, "gives it away") : el("span", { class: "quiet" }, "chance")));
     }))));
   const idle = (found) => {

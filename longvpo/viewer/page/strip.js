@@ -29,7 +29,7 @@
     const filled = el("span", { class: "filled" });
     filled.style.width = `${100 * Math.min(Math.max(value, 0), 1)}%`;
     return el("span", { class: "bar" }, el("span", { class: "bar-name" }, name),
-      el("span", { class: "track", "aria-hidden": "true" }, filled), el("span", { class: "number" }, value.toFixed(2)));
+      el("span", { class: "track", "aria-hidden": "true" }, filled), el("span", { class: "number" }, value.toFixed(2).replace(/^-0\.00$/, "0.00")));
   };
 
   /**

@@ -81,7 +81,7 @@
         answer("rejected", "✗ Rejected", item.rejected ?? "", why(item, stage, kind, missing))),
       item.trace ? el("section", { class: "trace" }, el("h3", {}, "How the answer follows"), said("p", item.trace)) : null,
       el("h3", {}, `The context: ${plural(context.length, noun(stage))}, ${index.seconds[place]} s`),
-      legend(item), strip.made,
+      strip.made, legend(item),
       missing.length ? el("section", { class: "outside" }, el("h3", {}, "What rejected was written from, outside of this context"),
         longvpo.strip(missing.map((clip, number) => ({ clip, role: "rejected", tag: "rejected", name: `outside ${number + 1}` }))).made) : null,
       el("details", { class: "origin", open: window.innerWidth > 860 }, el("summary", {}, "Where it comes from"),
