@@ -20,6 +20,7 @@ from tqdm import tqdm
 from longvpo.errors import LongVPOError
 from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.replies import read_reply
+from longvpo.models.revision import identity
 from longvpo.models.writer import Answer, Request, Writer
 
 KEPT = ("text", "form", "prompt_tokens", "completion_tokens")  # the fields of an answer without a flaw
@@ -38,11 +39,13 @@ class Journal:
         self.folder, self._flaws = folder, ("", *flaws)
         self.asked = 0
         self._answers: dict[str, Answer] = {}
+        self._writers: set[str] = set()  # by their names
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
         for record in read_lines(folder):
             key, answer = _read(record)
             if answer is not None and answer.flaw in self._flaws:
                 self._answers.setdefault(key, answer)
+                self._writers.add(str(record.get("writer", "")))
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -56,7 +59,7 @@ class Journal:
         Args:
             progress: name of a bar; empty for none.
         """
-        keys = [request_key(writer, request) for request in requests]
+        keys = [self._key(writer, request) for request in requests]
         missing = [
             batch for batch in writer.batches(requests) if any(keys[index] not in self._answers for index in batch)
         ]
@@ -72,7 +75,18 @@ class Journal:
 
     def has(self, writer: Writer, request: Request) -> bool:
         """Whether it was answered before."""
-        return request_key(writer, request) in self._answers
+        return self._key(writer, request) in self._answers
+
+    def _key(self, writer: Writer, request: Request) -> str:
+        """The request's key; that of the same model under another folder's name, where that one answered it."""
+        key = request_key(writer, request)
+        if key not in self._answers:
+            same = identity(writer.name)
+            for name in self._writers - {writer.name}:
+                other = request_key(writer, request, name) if identity(name) == same else key
+                if other in self._answers:
+                    return other
+        return key
 
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
         new = {key: answer for key, answer in answers.items() if not self._stands(key)}
@@ -114,10 +128,10 @@ def _read(record: Any) -> tuple[str, Answer | None]:
     return key, answer if read == answer.text.strip() else replace(answer, text=read)
 
 
-def request_key(writer: Writer, request: Request) -> str:
-    """sha256 of all that decides the answer."""
+def request_key(writer: Writer, request: Request, name: str | None = None) -> str:
+    """sha256 of all that decides the answer; `name` is the writer's, where it had another."""
     said = [
-        writer.name,
+        name or writer.name,
         writer.settings,
         request.text,
         request.schema,

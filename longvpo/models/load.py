@@ -17,11 +17,12 @@ from huggingface_hub.errors import HFValidationError
 
 from longvpo import TINY
 from longvpo.errors import LongVPOError, first_line
-from longvpo.io.files import TRAINED, read_json
+from longvpo.io.files import PROVENANCE, TRAINED, read_json
 from longvpo.io.home import meant_folder
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights, read_header
 from longvpo.models.attention import attention_of
 from longvpo.models.plain_text import tokenizer_of
+from longvpo.models.revision import base_hash, is_same
 from longvpo.recipe.sections import ModelSection, WriterSection
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
     if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
         raise LongVPOError(f"{adapter}/adapter_config.json is damaged: it names no base_model_name_or_path")
     trained_on = config["base_model_name_or_path"]
-    if trained_on != section.model:
+    if trained_on != section.model and not _made_on(adapter, trained_on, section):
         raise LongVPOError(
             f"the adapter {adapter} was trained on {trained_on}, not on {section.model}: "
             f"name that one as the model, or choose an adapter of {section.model}"
@@ -216,6 +217,16 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
             f"{config.get('peft_type')}; give another adapter, or install the version of peft that made it"
         )
     check_weights(adapter / ADAPTER_WEIGHTS)
+
+
+def _made_on(adapter: Path, trained_on: str, section: ModelSection) -> bool:
+    """Whether an adapter's base is this one, though it was loaded from elsewhere: it is known by its files."""
+    made = read_json(adapter / PROVENANCE) if (adapter / PROVENANCE).is_file() else {}
+    about = made.get("base") if isinstance(made, dict) else None
+    said = about.get("files") if isinstance(about, dict) else None
+    if said is None:
+        return is_same(trained_on, section.model, section.revision)
+    return bool(said == base_hash(section.model, section.revision))
 
 
 def _load_adapter(model: Any, section: ModelSection, adapter: Path, trainable: bool) -> Any:

@@ -33,7 +33,7 @@ from longvpo.io.output import Place, claimed, finished, place_of, write_whole
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.counting import RowLength
 from longvpo.models.load import check_model, load_model, load_processor
-from longvpo.models.revision import about_base, commit_of
+from longvpo.models.revision import about_base, base_hash, commit_of
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.training import TrainRecipe
 from longvpo.release.card_file import write_card
@@ -229,7 +229,8 @@ def _train(
         write_text(folder / "recipe.yaml", dump_recipe(recipe, without={"lora"} if recipe.adapter else None))
         facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
         write_text(folder / "facts.json", as_json(facts))
-        about = {"model": recipe.base.model, "revision": base["revision"]}
+        files = base_hash(recipe.base.model, base["revision"])  # it is known by them, wherever it lies
+        about = {"model": recipe.base.model, "revision": base["revision"], **({"files": files} if files else {})}
         made = made_by(recipe_hash(recipe), key, seed=arguments.seed, base=about, **made_of(recipe))
         write_text(folder / PROVENANCE, as_json(made))
         write_card(folder)  # over PEFT's template, with nothing filled in

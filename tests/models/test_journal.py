@@ -47,6 +47,23 @@ def test_an_answer_is_found_by_all_that_decides_it(tmp_path: Path, change: dict[
     assert json.loads((next((tmp_path / "journal").iterdir())).read_text().splitlines()[0])["writer"] == "scribe@1"
 
 
+def test_a_model_in_a_folder_of_another_name_is_not_asked_again(tmp_path: Path) -> None:
+    scribe, request = Scribe(tmp_path / "asked"), Request("a")
+    for name, asked in [
+        ("mine@0123abcd", 1),
+        ("moved@0123abcd", 0),
+        ("moved@0123abce", 1),
+        ("mine@0123abcd+stage1@00000000", 1),
+        ("moved@0123abcd+renamed@00000000", 0),
+        ("org/mine@0123abcd", 1),
+    ]:
+        scribe.name = name
+        journal = Journal(tmp_path / "journal")
+        assert journal.has(scribe, request) == (not asked)
+        journal.ask(scribe, [request], "x")
+        assert journal.asked == asked, name
+
+
 def test_an_answer_to_another_length_is_another_where_a_model_is_told_it(tmp_path: Path) -> None:
     scribe, long, short = Scribe(tmp_path / "asked"), *(Request("a", times=(1.0,), seconds=s) for s in (600.0, 2.0))
     assert request_key(scribe, long) == request_key(scribe, short), "an answer that an earlier version kept is found"

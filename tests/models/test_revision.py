@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from longvpo import TINY
+from longvpo.errors import LongVPOError
 from longvpo.io import remembered
 from longvpo.io.files import TRAINED
-from longvpo.models.revision import folder_hash, model_name
+from longvpo.models.load import check_adapter
+from longvpo.models.revision import base_hash, folder_hash, identity, is_same, model_name
 from longvpo.recipe.sections import ModelSection
 
 
@@ -67,3 +72,32 @@ def test_a_branch_goes_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / "models--someone--model" / "refs" / "main").write_text(commit)
         names.append(model_name(section))
     assert names == ["someone/model@" + "a" * 40, "someone/model@" + "b" * 40]
+
+
+def test_a_model_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(TINY, tmp_path / "a copy"))
+    assert identity(name(copy)) == identity("tiny@main") == identity(name(copy.rename(tmp_path / "moved")))
+    assert identity("tiny@main+mine@0123abcd") == identity(f"{name(tmp_path / 'moved')}+yours@0123abcd")
+    assert identity("tiny@main+mine@0123abcd") != identity("tiny@main+mine@0123abce")
+    others = ["tiny@v2", "org/tiny@0123abcd", "org/other@0123abcd", "org/tiny@main", "scribe@1"]
+    assert [identity(one) for one in others] == others, "a name of the Hub says which model it is"
+    assert is_same("tiny", str(tmp_path / "moved"))
+    assert not is_same("tiny", str(checkpoint(tmp_path / "another")))
+    assert not is_same("someone/one", "someone/other"), "nothing is known of either"
+
+
+def test_an_adapter_fits_its_base_wherever_that_lies(trained: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(TINY, tmp_path / "copy"))
+    check_adapter(ModelSection(model=str(copy)), trained)
+    made = json.loads((trained / "provenance.json").read_text())["base"]
+    assert made["files"] == base_hash("tiny") == base_hash(str(copy))
+    with pytest.raises(LongVPOError, match="was trained on tiny, not on"):
+        check_adapter(ModelSection(model=str(checkpoint(tmp_path / "another"))), trained)
+    # its base is known by what it said of it, also where that folder is gone; one of before said nothing
+    other = Path(shutil.copytree(trained, tmp_path / "adapter"))
+    config = json.loads((other / "adapter_config.json").read_text())
+    (other / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "/gone/base"}))
+    check_adapter(ModelSection(model=str(copy)), other)
+    (other / "provenance.json").unlink()
+    with pytest.raises(LongVPOError, match="was trained on /gone/base, not on"):
+        check_adapter(ModelSection(model=str(copy)), other)
