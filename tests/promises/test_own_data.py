@@ -33,21 +33,25 @@ def test_five_commands(
 
     five = commands("Use it", 1)
     assert len(five) == 5
-    (*ours, login, (program, *push)) = five
+    (init, dry_run, build, login, (program, *push)) = five
     assert login == ["hf", "auth", "login"]
-    for longvpo, *words in ours:
+    for longvpo, *words in (init, dry_run, build):
         assert longvpo == program == "longvpo"
         assert run(monkeypatch, *words) == 0, words
         assert "error:" not in capsys.readouterr().err
+        if words[0] == "init":  # what is to be edited, is edited
+            text = Path("my.yaml").read_text()
+            assert text.count("license: unknown  # <-- ") == 1
+            Path("my.yaml").write_text(text.replace("license: unknown", "license: cc-by-4.0"))
     facts = json.loads(read_text(tmp_path / "my-triplets" / "facts.json"))
-    assert (facts["stage1"]["triplets"], facts["stage1"]["clips"]) == (50, 20)
+    assert (facts["stage1"]["triplets"], facts["stage1"]["clips"]) == (60, 20)
 
     here = environment(pushes.address, ALICE + "five", tmp_path / "home")
     done = subprocess.run([sys.executable, "-m", program, *push], env=here, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "published: alice/my-triplets at v0.1.0" in done.stderr
-    published = pushes.state()["datasets/alice/my-triplets"]
+    assert "published: alice/my-clips-data at v0.1.0" in done.stderr
+    published = pushes.state()["datasets/alice/my-clips-data"]
     assert "v0.1.0" in published["tags"]
-    card = pushes.read("datasets/alice/my-triplets", "v0.1.0", "README.md")
+    card = pushes.read("datasets/alice/my-clips-data", "v0.1.0", "README.md")
     assert "cc-by-4.0" in card
     assert "drawn by longvpo" not in card.lower(), "they are a user's, of whom no recipe knows more"
