@@ -9,7 +9,7 @@ from longvpo.errors import LongVPOError
 from longvpo.evaluation.ask import Exam
 from longvpo.evaluation.multi import LongQuestion, long_questions, read_questions
 from longvpo.evaluation.needle import make_cells, needles, questions_of
-from longvpo.evaluation.scoring import COLUMNS, ExamQuestion
+from longvpo.evaluation.scoring import COLUMNS, ExamQuestion, with_lists
 from longvpo.models.embed import Embedder
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.sources import SourceSection
@@ -37,7 +37,7 @@ def read_questions_of_clips(
         LongVPOError: there are fewer than the grid needs.
     """
     clips, rows, dropped = read_clips(recipe.source, ("question", "answer"), COLUMNS)
-    by_id = questions_of(clips, rows, dropped, recipe.scoring, recipe.seed)
+    by_id = questions_of(clips, with_lists(recipe.source, rows), dropped, recipe.scoring, recipe.seed)
     clips = [clip for clip in clips if clip.clip_id in by_id]
     if len(clips) < max(recipe.grid.clips):
         others = f"; {len(dropped)} cannot be used, the first: {dropped[0].reason}" if dropped else ""

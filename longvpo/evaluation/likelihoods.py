@@ -1,7 +1,7 @@
 """How likely models find given answers, kept at once, so that nothing is computed twice.
 
 The rule is that of models/journal.py: a likelihood is found by all that decides it, and the first one stands. Of a
-request whose frames cannot be read nothing is kept.
+request whose frames cannot be read nothing is kept. What is not a number is an error, and is not kept either.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from longvpo.evaluation.ask import Asked
 from longvpo.io.files import text_hash
 from longvpo.io.lines import append_lines, read_lines
 from longvpo.models.journal import request_key
-from longvpo.models.likelihood import answer_log_probs, letter_log_probs
+from longvpo.models.likelihood import answer_log_probs, check_numbers, letter_log_probs
 from longvpo.models.local import LocalWriter
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.evaluation import LETTERS
@@ -38,7 +38,9 @@ class Likelihoods:
         self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
         self._known: dict[str, list[float]] = {}
         for line in read_lines(folder):
-            if isinstance(line, list) and len(line) > 1:  # no others are ours
+            if not isinstance(line, list) or len(line) < 2:
+                continue  # not ours
+            if all(isinstance(one, float) and np.isfinite(one) for one in line[1:]):
                 self._known.setdefault(line[0], line[1:])
 
     def __len__(self) -> int:
@@ -73,7 +75,7 @@ class Likelihoods:
         progress: str,
     ) -> list[list[float] | VideoError]:
         """The numbers of all pairs, in order, or why a pair has none; a batch of which one's are missing is computed
-        as a whole."""
+        as a whole. Raises LongVPOError when the model computes what is not a number."""
         faults: dict[str, VideoError] = {}
         keys = [text_hash(f"{request_key(writer, request)} {kind}{answer}") for request, answer in pairs]
         batches = writer.batches([request for request, _ in pairs])
@@ -92,6 +94,7 @@ class Likelihoods:
                         read.append((place, one))
                 if read:
                     numbers = compute([pair[0] for _, pair in read], [pair[1] for _, pair in read], len(read))
+                    check_numbers(writer.name, numbers)
                     self._add({keys[place]: one for (place, _), one in zip(read, numbers, strict=True)})
         return [faults.get(key) or self._known[key] for key in keys]
 

@@ -12,7 +12,7 @@ from longvpo.clips.load import TripletRow
 from longvpo.clips.request import triplet_request
 from longvpo.evaluation.adapters import by_name, find_adapters
 from longvpo.evaluation.benchmark_recipe import read_as_trained
-from longvpo.models.likelihood import answer_log_probs
+from longvpo.models.likelihood import answer_log_probs, check_numbers
 from longvpo.models.local import LocalWriter
 from longvpo.recipe.sections import WriterSection
 from longvpo.recipe.training import Reference
@@ -48,7 +48,8 @@ def score_triplets(
         reference; reward: how far the margin is above the reference's, which beta times is DPO's.
 
     Raises:
-        LongVPOError: no base is named, the adapter is of another one or cannot be had, or a video cannot be read.
+        LongVPOError: no base is named, the adapter is of another one or cannot be had, a video cannot be read, or the
+            model's outputs are not numbers.
     """
     asked = read_as_trained(adapter, base, recipe, overrides)
     found = find_adapters(asked.base, by_name([adapter] if adapter else []))
@@ -60,6 +61,7 @@ def score_triplets(
         requests = [triplet_request(row, kind, row.source.frames_of, frame_budget) for row in rows for _ in ANSWERS]
         answers = [row[name] for row in rows for name in ANSWERS]
         sums, _ = answer_log_probs(writer.model, writer.processor, requests, answers, asked.batch_size)
+        check_numbers(writer.name, sums)
         return sums.reshape(-1, len(ANSWERS))
 
     seen = log_probs("full")

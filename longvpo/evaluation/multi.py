@@ -18,7 +18,14 @@ from longvpo.clips.sources import Candidate, open_clip, video_path
 from longvpo.clips.tables import read_table
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.evaluation.ask import Asked, Exam
-from longvpo.evaluation.scoring import COLUMNS, NOTHING_TO_CHOOSE, ExamQuestion, read_question, with_options
+from longvpo.evaluation.scoring import (
+    COLUMNS,
+    NOTHING_TO_CHOOSE,
+    ExamQuestion,
+    read_question,
+    with_lists,
+    with_options,
+)
 from longvpo.io.names import check_name
 from longvpo.io.private import cut
 from longvpo.recipe.evaluation import MultiSection, ScoringSection
@@ -54,6 +61,7 @@ def read_questions(
     # nobody reads captions here
     columns = ("question", "answer", section.group)
     rows = read_table(source.model_copy(update={"captions": "writer"}), columns, COLUMNS)
+    rows = with_lists(source, rows)
     videos: dict[str, tuple[Clip, int] | VideoError] = {}
     questions: list[LongQuestion] = []
     dropped: list[Dropped] = []

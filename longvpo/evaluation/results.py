@@ -14,6 +14,7 @@ from longvpo.evaluation.intervals import accuracy_interval, against
 from longvpo.evaluation.judge import Marks
 from longvpo.evaluation.scoring import CHOOSE, chance
 from longvpo.io.private import cut
+from longvpo.models.text import AnswerVerdict
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import SCORINGS, ScoringSection
 from longvpo.recipe.prompts import GRADE
@@ -98,9 +99,9 @@ def scored(asked: list[Asked], marks: Marks, section: ScoringSection, judge: str
         judge: the judge's name, where one was asked.
 
     Returns:
-        scoring: by, the number of questions scored in each way, suffix, letters; judge: model, prompt, and how many of
-        its verdicts on each model could not be read, which count as wrong. chance: the accuracy of guessing, in
-        percent, where all questions have options.
+        scoring: by, the number of questions scored in each way, suffix, letters; judge: model, prompt, the schema of
+        its verdicts, and how many of those on each model could not be read, which count as wrong. chance: the accuracy
+        of guessing, in percent, where all questions have options; chances: the same by table and group.
     """
     ways = Counter(one.exam.scoring for one in asked)
     found: dict[str, Any] = {"by": {way: ways[way] for way in SCORINGS if ways[way]}, "suffix": section.suffix}
@@ -108,10 +109,25 @@ def scored(asked: list[Asked], marks: Marks, section: ScoringSection, judge: str
         found |= {"letters": section.letters, "choose": CHOOSE}
     if judge:
         unreadable = {name: sum(not mark.readable for mark in some) for name, some in marks.items()}
-        found["judge"] = {"model": cut(judge), "prompt": GRADE, "unreadable": unreadable}
-    known = [share for one in asked if (share := chance(one.exam)) is not None]
-    guessed = {"chance": round(100 * sum(known) / len(known), 1)} if len(known) == len(asked) else {}
-    return {"scoring": found, **guessed}
+        found["judge"] = {"model": cut(judge), "prompt": GRADE, "schema": AnswerVerdict.as_schema()}
+        found["judge"]["unreadable"] = unreadable
+    whole = _chances(asked, lambda _: "all")
+    tables = {table: by for table, name_of in GROUPS.items() if (by := _chances(asked, name_of))}
+    return {"scoring": found} | ({"chance": whole["all"]} if whole else {}) | ({"chances": tables} if tables else {})
+
+
+def _chances(asked: list[Asked], name_of: Callable[[Asked], str]) -> dict[str, float]:
+    """The accuracy of guessing, in percent, in each group of which all questions have options."""
+    shares: dict[str, list[float | None]] = defaultdict(list)
+    for one in asked:
+        shares[name_of(one)].append(chance(one.exam))
+    shares.pop("", None)
+    known = {group: [one for one in shares[group] if one is not None] for group in sorted(shares, key=_order)}
+    return {
+        group: round(100 * sum(some) / len(some), 1)
+        for group, some in known.items()
+        if len(some) == len(shares[group])
+    }
 
 
 def retention(needle: dict[str, dict[str, float]], questions: int) -> dict[str, dict[str, float]]:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
 
 from longvpo.clips.cells import cell, is_empty, question_of, shown, texts_of
+from longvpo.clips.tables import find_table
 from longvpo.errors import VideoError
 from longvpo.evaluation.letters import option_of
-from longvpo.evaluation.words import contains, exact, overlap
+from longvpo.evaluation.words import END, NUMBER, contains, exact, overlap, words
 from longvpo.models.text import normalise
 from longvpo.recipe.evaluation import LETTERS, SCORINGS, Scoring, ScoringSection
+from longvpo.recipe.sources import SourceSection
 
 CHOOSE = "Answer with the option's letter from the given choices directly."
 COLUMNS = ("scoring", "options", "task")  # a table may have these beside question and answer
-NOTHING_TO_CHOOSE = "no other video of its task has another answer: give it `options`"
+NOTHING_TO_CHOOSE = "no other video of its task has another answer of its kind: give it `options`"
 LETTERED = re.compile(rf"\(?(?P<letter>[{LETTERS}])[.):]\s*(?P<text>\S.*)", re.DOTALL)
-LOOKED_AT = 200  # other questions among whose answers options are searched
+LOOKED_AT = 200  # questions that are compared with one to find those alike; after them come any
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> E
     Raises:
         VideoError: question or answer is missing, or a column says what cannot be.
     """
-    question, answers = question_of(_read_json(row, "answer"), video)
+    question, answers = question_of(row, video)
     options, said = _listed(row, video), " ".join(texts_of(row, "scoring", video)).lower()
     scoring = said or ("choice" if options else section.by)
     if scoring not in SCORINGS:
@@ -102,8 +106,18 @@ def read_question(row: dict[str, Any], video: str, section: ScoringSection) -> E
     return ExamQuestion(question, answers, scoring=scoring, options=options, task=task, suffix=section.suffix)
 
 
+def with_lists(source: SourceSection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A source's rows, their answers as lists where a cell of metadata.csv is one in JSON: it has no other lists.
+
+    In other tables, which have them, a text is a text: there the answer `[5, 6]` is one, and in csv `["[5, 6]"]` is.
+    """
+    if source.dataset is not None or find_table(source).suffix.lower() != ".csv":
+        return rows
+    return [_read_json(row, "answer") for row in rows]
+
+
 def _read_json(row: dict[str, Any], column: str) -> dict[str, Any]:
-    """A row whose cell of this column is a list, where its text is one in JSON, as in a csv table."""
+    """A row whose cell of this column is a list, where its text is one in JSON."""
     value = row.get(column)
     if not isinstance(value, str) or not value.strip().startswith("["):
         return row
@@ -114,7 +128,8 @@ def _read_json(row: dict[str, Any], column: str) -> dict[str, Any]:
 
 
 def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
-    """A row's options. None of them goes away, or the next ones would have other letters."""
+    """A row's options, in any table a list or its text in JSON, as one option alone is none. None of them goes away,
+    or the next ones would have other letters."""
     value = cell(_read_json(row, "options"), "options")
     if isinstance(value, str) and value.strip().startswith("["):
         raise VideoError(f"{video}: its options are not a list in JSON: {shown(value)}")
@@ -162,37 +177,60 @@ def given_options(
 def with_options(asked: Sequence[Question], about: Sequence[str], number: int, seed: int) -> list[Question]:
     """The questions, those that are scored by `choice` with as many options as `number`, where they have none.
 
-    The others than the true one are answers to questions of the same task about other videos, those first whose
-    questions share most words with it. None has a right answer among its words, or is among theirs. A question whose
-    answer is yes or no has these two. The true option stands equally often at each place. Where a table has too few
-    answers, fewer options are given; where it has none, the question keeps none.
+    The others than the true one are answers of the same kind, numbers or words, to questions of the same task about
+    other videos, those first whose questions share most words with it. None has a right answer among its words, or is
+    among theirs. A question whose answer is yes or no has these two, and no other has them. The true option stands
+    equally often at each place. Where a task has too few answers, fewer options are given; where it has none, the
+    question keeps none.
+
+    What it does not see: that answers of one task are about different things, such as colors and rooms.
 
     Args:
         about: the video of each question.
         seed: all is drawn by it.
     """
     rng = np.random.default_rng([seed, number])
-    without = [index for index, one in enumerate(asked) if one.scoring == "choice" and not one.options]
-    places = rng.permutation(len(without))
     texts = [set(normalise(one.question).split()) for one in asked]
-    found = list(asked)
-    for index, place in zip(without, places, strict=True):
-        one = asked[index]
+    pools: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, one in enumerate(asked):
+        pools[one.task, _kind(one.answers[0])].append(index)
+    drawn: dict[int, list[list[str]]] = defaultdict(list)  # the true option and the others, by their number
+    places: dict[int, list[int]] = defaultdict(list)  # in `asked`
+    for index, one in enumerate(asked):
+        if not one.lacks_options:
+            continue
         true = one.answers[int(rng.integers(len(one.answers)))]
         others: list[str] = []
-        if normalise(true) in ("yes", "no"):
-            other = true.lower().replace(*(("yes", "no") if normalise(true) == "yes" else ("no", "yes")))
-            others = [other.capitalize() if true[0].isupper() else other]  # written alike, or that tells them apart
+        if _kind(true) == "yes or no":
+            no = true.lower().replace(*(("yes", "no") if normalise(true) == "yes" else ("no", "yes")))
+            others = [no.capitalize() if true[0].isupper() else no]  # written alike, or that tells them apart
         else:
-            drawn = rng.permutation(len(asked))[:LOOKED_AT]
-            alike = [len(texts[index] & texts[other]) / max(len(texts[index] | texts[other]), 1) for other in drawn]
-            for other in drawn[np.argsort(alike, kind="stable")[::-1]]:
-                if about[other] == about[index] or asked[other].task != one.task or len(others) == number - 1:
-                    continue
+            pool = rng.permutation(pools[one.task, _kind(true)])
+            near = pool[:LOOKED_AT]
+            alike = [len(texts[index] & texts[other]) / max(len(texts[index] | texts[other]), 1) for other in near]
+            tried: set[str] = set()
+            for other in chain(near[np.argsort(alike, kind="stable")[::-1]], pool[LOOKED_AT:]):
                 option = asked[other].answers[0]
+                if len(others) == number - 1:
+                    break
+                if about[other] == about[index] or option in tried:
+                    continue
+                tried.add(option)
                 if not any(overlap(option, known) for known in (*one.answers, *others)):
                     others.append(option)
-        if others:
-            others.insert(int(place) % (len(others) + 1), true)
-            found[index] = replace(one, options=tuple(others))
+        drawn[len(others)].append([true, *others])
+        places[len(others)].append(index)
+    found = list(asked)
+    for size in sorted(drawn.keys() - {0}):
+        for index, options, place in zip(places[size], drawn[size], rng.permutation(len(drawn[size])), strict=True):
+            options.insert(int(place) % (size + 1), options.pop(0))
+            found[index] = replace(found[index], options=tuple(options))
     return found
+
+
+def _kind(answer: str) -> str:
+    """Answers of one kind may be options beside each other."""
+    if normalise(answer) in ("yes", "no"):
+        return "yes or no"
+    said = [word.text for word in words(answer) if word.text != END]
+    return "number" if len(said) == 1 and NUMBER.fullmatch(said[0]) else "words"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from longvpo.errors import LongVPOError
 from longvpo.models.batches import alike, core_of, prompt_inputs
 from longvpo.models.features import takes_features
 from longvpo.models.plain_text import TEXT, answer_ids, tokenizer_of
@@ -49,6 +50,15 @@ def letter_log_probs(
     for place, log_probs in _log_probs(model, processor, requests, begins, batch_size):
         found[place] = [float(log_probs[-1, ids[same[place]]]) for ids in said[place]]
     return found
+
+
+def check_numbers(name: str, log_probs: Any) -> None:
+    """Raises LongVPOError when log-probabilities that a model of this name computed are not all numbers."""
+    if not all(np.isfinite(one).all() for one in log_probs):
+        raise LongVPOError(
+            f"the outputs of {name} are not numbers (NaN, or infinite): its weights are damaged, or their dtype is "
+            "too small for them: take another checkpoint, or set base.dtype=float32"
+        )
 
 
 def _log_probs(

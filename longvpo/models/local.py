@@ -12,7 +12,7 @@ import numpy as np
 from longvpo.models.batches import alike, batch_frames, core_of, prompt_inputs
 from longvpo.models.encode import tells_times
 from longvpo.models.features import takes_features
-from longvpo.models.likelihood import answer_log_probs
+from longvpo.models.likelihood import answer_log_probs, check_numbers
 from longvpo.models.load import load_model, load_processor, writers_adapter
 from longvpo.models.plain_text import tokenizer_of
 from longvpo.models.replies import Reply, read_reply
@@ -57,6 +57,7 @@ class LocalWriter:
             np.divide(*answer_log_probs(self.model, self.processor, requests, answers, self.section.batch_size))
             for answers in (first, second)
         )
+        check_numbers(self.name, (one, other))
         return [*((one > other) + 0.5 * (one == other)).tolist()]
 
 

@@ -74,6 +74,10 @@ def scoring_said(results: dict[str, Any]) -> str:
         said.append(f"The letter is {read[scoring['letters']]}.")
     if "chance" in results:
         said.append(f"Guessing reaches {results['chance']:.1f} %.")
+    by_task = results.get("chances", {}).get("tasks", {}).values()
+    if len({*by_task}) > 1 or (by_task and "chance" not in results):
+        reached = " to ".join(f"{one:.1f}" for one in sorted({min(by_task), max(by_task)}))
+        said.append(f"In tasks whose questions all have options, guessing reaches {reached} %: results.json has each.")
     if scoring.get("suffix"):
         said.append(f"Questions without options end with `{scoring['suffix']}`.")
     if scoring.get("judge"):

@@ -16,6 +16,7 @@ from longvpo.evaluation.plan import plan_evaluation
 from longvpo.evaluation.run import evaluate
 from longvpo.models import local
 from longvpo.models.journal import Journal
+from longvpo.models.text import AnswerVerdict
 from longvpo.models.writer import Answer, Keep, Request
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
@@ -84,11 +85,16 @@ def test_each_row_in_its_own_way(
     assert (scoring["suffix"], scoring["letters"]) == ("In one word.", "greedy")
     lines = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
     unread = [one for one in lines if "cannot be read" in one.get("reason", "")]
-    assert scoring["judge"] == {"model": "teacher@1", "prompt": GRADE, "unreadable": {"base": len(unread)}}
+    assert scoring["judge"] == {"model": "teacher@1", "prompt": GRADE, "schema": AnswerVerdict.as_schema()} | {
+        "unreadable": {"base": len(unread)}
+    }
     assert 0 < len(unread) < scoring["by"]["judge"]
     assert not any(one["right"] for one in unread)
     assert f"warning: {len(unread)} of {scoring['by']['judge']} verdicts on base cannot be read" in said
     assert "chance" not in results, "not all questions have options"
+    assert list(results["chances"]) == ["tasks"]
+    assert list(results["chances"]["tasks"]) == ["letter"], "all of these have"
+    assert 25 <= results["chances"]["tasks"]["letter"] <= 33.4
     asked = {one["task"]: one for one in lines}
     assert [asked[way["task"]]["scoring"] for way in WAYS] == [way["scoring"] for way in WAYS]
     assert not any(one["right"] for one in lines if one["task"] == "word")
@@ -123,6 +129,7 @@ def test_the_letter_is_read_or_the_likeliest(
     recipe = load(test_world, "scoring.by=choice", f"scoring.letters={letters}", f"grid.questions={size}")
     results = evaluate(recipe, tmp_path / "out", {"it": trained})
     assert (results["chance"], results["scoring"]["letters"]) == (25.0, letters)
+    assert results["chances"] == {"needle": {"1": 25.0}}
     assert bool(prompts) is (letters == "greedy")
     replies = [json.loads(line)["reply"] for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
     assert set(replies) <= set("ABCD")

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from longvpo.evaluation.judge import Mark, judged
+import pytest
+
+from longvpo.errors import LongVPOError
+from longvpo.evaluation import judge
+from longvpo.evaluation.ask import COUNT
+from longvpo.evaluation.judge import Mark, judged, marks_of
 from longvpo.evaluation.scoring import ExamQuestion
 from longvpo.models.journal import Journal
 from longvpo.models.text import AnswerVerdict
 from longvpo.models.writer import Answer, Keep, Request
+from longvpo.recipe.evaluation import ScoringSection
 from longvpo.recipe.prompts import GRADE
 
 ASKED = [ExamQuestion(f"question {number}?", ("red", "crimson"), scoring="judge") for number in range(5)]
@@ -50,6 +56,35 @@ def test_verdicts(tmp_path: Path) -> None:
     again = Journal(tmp_path)
     judged(ASKED, replies, Teacher(), again)
     assert again.asked == 0
+
+
+class Refusing(Teacher):
+    """A server that refuses, but for one reply: it says why, and no verdict."""
+
+    def __init__(self, section: object = None, judges: str = "nothing") -> None:
+        self.judges = judges
+
+    def write(self, batches: list[list[Request]], keep: Keep) -> None:
+        for number, (request,) in enumerate(batches):
+            said = '{"reason": "so", "right": true}' if f"Reply: {self.judges}\n" in request.text else ""
+            keep(number, [Answer(said, error="" if said else "it answered 403: no credit is left")])
+
+
+def test_a_server_that_refuses_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "the verdict cannot be read: it answered 403: no credit is left"
+    assert judged(ASKED[:1], ["red"], Refusing(), Journal(tmp_path)) == [Mark(False, why, readable=False)]
+    section = ScoringSection.model_validate({"by": "judge", "judge": {"model": "tiny"}})
+    said = {"base": ["red", " "], "it": ["red", "blue"]}
+    monkeypatch.setattr(judge, "writer_of", Refusing)
+    with pytest.raises(
+        LongVPOError, match=f"^the judge teacher@1 gave no verdict on any of 3 replies; the first: {why};"
+    ):
+        marks_of(ASKED[:2], said, section, Journal(tmp_path / "none", flaws=COUNT))
+    monkeypatch.setattr(judge, "writer_of", lambda section: Refusing(section, judges="red"))
+    marks, _ = marks_of(ASKED[:2], said, section, Journal(tmp_path / "one", flaws=COUNT))
+    assert [mark.readable for mark in marks["it"]] == [True, False], "one verdict of all is enough"
+    empty, _ = marks_of(ASKED[:1], {"base": [""]}, section, Journal(tmp_path / "empty"))
+    assert empty["base"] == [Mark(False, "the reply is empty")], "nobody was asked"
 
 
 def test_what_a_judge_is_asked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 from support.replies import CASES, Case
 
 from longvpo.errors import VideoError
-from longvpo.evaluation.scoring import ExamQuestion, chance, is_right, read_question, with_options
+from longvpo.evaluation.scoring import ExamQuestion, chance, is_right, read_question, with_lists, with_options
 from longvpo.recipe.evaluation import EvaluateRecipe, ScoringSection
 from longvpo.recipe.file import load_recipe, recipe_hash
+from longvpo.recipe.sources import SourceSection
 
 PLAIN = ScoringSection()
 JUDGED = ScoringSection.model_validate({"by": "judge", "judge": {"model": "someone/judge"}})
@@ -102,6 +104,46 @@ def test_few_answers_make_few_options() -> None:
     assert with_options([given, exact], list("ab"), 4, 0) == [given, exact]
 
 
+def test_options_are_of_one_kind() -> None:
+    """Yes and no are the options of their own questions alone, or guessing would be easier than it seems."""
+    answers = [("open", ("yes", "No")), ("color", COLORS[:3]), ("count", ("2", "three", "4", "5", "six"))]
+    asked = [
+        ExamQuestion(f"{about} {n}?", (some[n % len(some)],), scoring="choice")
+        for n in range(60)
+        for about, some in answers
+    ]
+    found = with_options(asked, [f"{n}.mp4" for n in range(180)], 4, seed=0)
+    for place, (_, some) in enumerate(answers):
+        mine = found[place::3]
+        options = {option for one in mine for option in one.options}
+        assert options == {*some} | ({"Yes", "no"} if place == 0 else set())
+        size = min(len(some), 4)
+        assert {len(one.options) for one in mine} == {size}
+        assert {chance(one) for one in mine} == {1 / size}
+        places = Counter(one.options.index(one.answers[0]) for one in mine)
+        assert set(places.values()) == {60 // size}, "each number of options has its own places"
+
+
+def test_a_rare_task_has_options_too() -> None:
+    asked, _ = exam(600)
+    rare = [ExamQuestion("who is it?", (f"person {n % 5}",), scoring="choice", task="rare") for n in range(20)]
+    found = with_options(asked + rare, [str(n) for n in range(620)], 4, seed=0)
+    assert {len(one.options) for one in found[600:]} == {4}
+    once = [ExamQuestion("what color?", ("red",), scoring="choice")] * 400
+    once += [ExamQuestion("what color?", (one,), scoring="choice") for one in COLORS[1:4]]
+    assert {len(one.options) for one in with_options(once, [str(n) for n in range(403)], 4, seed=0)} == {4}
+
+
+def test_only_csv_writes_lists_as_texts(tmp_path: Path) -> None:
+    rows = [{"answer": '["[5, 6]", "red"]'}, {"answer": "[5, 6]"}, {"answer": "[red]"}, {"answer": None}]
+    source = SourceSection(name="mine", folder=tmp_path)
+    (tmp_path / "metadata.jsonl").touch()
+    assert with_lists(source, rows) == rows
+    (tmp_path / "metadata.jsonl").rename(tmp_path / "metadata.csv")
+    assert [one["answer"] for one in with_lists(source, rows)] == [["[5, 6]", "red"], [5, 6], "[red]", None]
+    assert with_lists(SourceSection(name="hub", folder=tmp_path, dataset="someone/videos"), rows) == rows
+
+
 @pytest.mark.parametrize(
     ("row", "section", "expected"),
     [
@@ -119,7 +161,8 @@ def test_few_answers_make_few_options() -> None:
         ),
         ({"options": ["blue", "red"], "answer": "B"}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
         ({"options": ["blue", "red"], "answer": "(b)"}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
-        ({"answer": '["red", "dark red"]'}, PLAIN, {"answers": ("red", "dark red")}),
+        ({"answer": ["red", "dark red"]}, PLAIN, {"answers": ("red", "dark red")}),
+        ({"answer": '["red", "dark red"]'}, PLAIN, {"answers": ('["red", "dark red"]',)}),
         ({"answer": "[red]"}, PLAIN, {"answers": ("[red]",)}),
         ({"options": ["blue", "red", None, " "]}, PLAIN, {"scoring": "choice", "options": ("blue", "red")}),
         *(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from longvpo.errors import LongVPOError
 from longvpo.models.batches import core_of
 from longvpo.models.encode import encode, encode_texts, to_model
-from longvpo.models.likelihood import answer_log_probs, letter_log_probs
+from longvpo.models.likelihood import answer_log_probs, check_numbers, letter_log_probs
 from longvpo.models.load import load_model, load_processor
 from longvpo.models.plain_text import TEXT, answer_ids
 from longvpo.models.writer import Request
@@ -28,6 +29,13 @@ def about(question: str, frames: int) -> Request:
     video = np.random.default_rng(frames).integers(0, 255, (frames, 56, 84, 3), np.uint8)
     times = tuple(0.5 + one for one in range(frames))
     return Request(question, times=times, seconds=float(frames), frames=partial(np.array, video))
+
+
+def test_what_a_broken_model_computes_is_no_number() -> None:
+    check_numbers("someone/broken@1", [np.zeros(2), [-1.0, -2.5]])
+    for broken in (np.nan, np.inf, -np.inf):
+        with pytest.raises(LongVPOError, match=r"^the outputs of someone/broken@1 are not numbers"):
+            check_numbers("someone/broken@1", [[-1.0], [-0.5, broken]])
 
 
 @pytest.mark.parametrize("frames", [(0, 0, 0), (4, 2, 4)])

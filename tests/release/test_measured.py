@@ -74,6 +74,15 @@ def test_how_answers_were_scored() -> None:
         "An answer counts when it names the letter of the true one among the options of its question. "
         "The letter is the likeliest after the prompt. Guessing reaches 25.0 %."
     )
+    by_task = {"color": 33.3, "count": 25.0, "open": 50.0}
+    assert scoring_said({"scoring": one, "chance": 34.1, "chances": {"tasks": by_task}}) == (
+        f"{said[:-7]}34.1 %. In tasks whose questions all have options, guessing reaches 25.0 to 50.0 %: results.json "
+        "has each."
+    )
+    assert scoring_said({"scoring": one, "chance": 25.0, "chances": {"tasks": {"color": 25.0}}}) == said
+    assert scoring_said({"scoring": one, "chances": {"tasks": {"color": 25.0}}}).endswith(
+        "guessing reaches 25.0 %: results.json has each."
+    )
     judge = {"model": "someone/judge@main", "prompt": "...", "unreadable": {"base": 1, "it": 2}}
     several = {"by": {"contains": 30, "judge": 10}, "suffix": "Answer with one word.", "judge": judge}
     said = scoring_said({"scoring": several})
