@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support.sized import SIZED, sized, step_gigabytes
+from support.sized import SIZED, asking_gigabytes, sized, step_gigabytes
 
 from longvpo.dataset.plan import plan_build
 from longvpo.evaluation.plan import plan_evaluation
@@ -81,6 +81,20 @@ def test_what_a_recipe_says_of_its_memory_is_the_estimate(name: str, stage: int)
         assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == 8
 
         assert parameters(recipe.base.model) == pytest.approx(MILLIONS[recipe.base.model], rel=0.002)
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(one, marks=() if one in CHEAP else pytest.mark.soak) for one in sorted(MODELS)]
+)
+def test_what_a_recipe_says_of_its_writers_memory_is_the_estimate(family: str) -> None:
+    name = f"{family}/dataset"
+    said = LINE.findall(find_recipe(name).read_text())
+    assert [size for size, _, _ in said] == ["24", "80"]
+    for size, words, gigabytes in said:
+        overrides = [] if words == "as it stands" else words.split()
+        found = asking_gigabytes(load_recipe(DatasetRecipe, name, overrides))
+        assert f"{found:.0f}" == gigabytes, f"{name} {words}: {found:.1f}"
+        assert found + 6 < 0.9 * int(size)
 
 
 def parameters(model: str) -> float:

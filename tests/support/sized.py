@@ -15,7 +15,8 @@ from peft import LoraConfig
 from support.released import ANSWERS, RELEASED, internvl3_1b, qwen2_5_vl_3b, qwen3_vl_4b, smolvlm2_2b
 
 from longvpo.models.counting import WIDE, video_row
-from longvpo.models.memory import Skeleton
+from longvpo.models.memory import Skeleton, question_memory
+from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.training.memory import step_memory
 from longvpo.video.frames import scaled_size
@@ -88,3 +89,12 @@ def step_gigabytes(recipe: TrainRecipe) -> float:
         encoded=min(1.0, recipe.video.max_frames / recipe.frame_budget) if recipe.vision_cache_gb else 1.0,
     )
     return parts["total"] / 1e9
+
+
+def asking_gigabytes(recipe: DatasetRecipe) -> float:
+    """The memory of the writer with a full batch of clips of `max_frames` frames, in GB of 10^9 bytes."""
+    skeleton, processor = sized(recipe.writer.model)
+    size = scaled_size(*WIDE, recipe.video.short_side)
+    row = video_row(processor, recipe.video.max_frames, size, recipe.video.fps, "What happens?")
+    batch, tokens = recipe.writer.batch_size, row.tokens + recipe.writer.max_new_tokens
+    return question_memory(skeleton, recipe.writer, batch * tokens, batch * row.pixels)["total"] / 1e9
