@@ -120,7 +120,7 @@
       if (mine !== turn) return;
       const moves = el("div", { class: "moves" },
         el("a", { class: "back", href: `#${table.name}` }, "‹ All"),
-        el("button", { type: "button", "aria-keyshortcuts": "k", disabled: at === 0, onclick: () => step(-1) }, "‹ Before"),
+        el("button", { type: "button", "aria-keyshortcuts": "k", disabled: at === 0, onclick: () => step(-1) }, "‹ Previous"),
         el("button", { type: "button", "aria-keyshortcuts": "j", disabled: at === found.length - 1, onclick: () => step(1) }, "Next ›"),
         el("span", { class: "quiet id" }, index.id[place]));
       aside.replaceChildren(moves, shown);
