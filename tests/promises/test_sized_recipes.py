@@ -31,7 +31,7 @@ OF_FAMILY = {
     "llava_onevision": "llava-onevision-7b",
 }
 CHEAP = {"internvl3.5-4b", "qwen2.5-vl-7b", "smolvlm2-500m"}
-MILLIONS = {  # parameters, by the models' pages or the sizes of their files
+MILLIONS = {  # parameters of these configurations; that of InternVL3.5-4B is stated by others too
     "OpenGVLab/InternVL3-1B-hf": 938,
     "OpenGVLab/InternVL3-2B-hf": 2089,
     "OpenGVLab/InternVL3-8B-hf": 7944,
