@@ -1,8 +1,8 @@
 """More sizes of the released families, without their weights, and what a training recipe asks of a device with one.
 
 Configurations: InternVL3-2B and -8B have the language models Qwen2.5-1.5B and -7B. InternVL3.5-4B has Qwen3-4B, with a
-head of its own. Qwen2.5-VL-7B, Qwen3-VL-8B and SmolVLM2-500M are written as they are known. None was read from the Hub,
-so compare them with config.json where that can be had.
+head of its own. Qwen2.5-VL-7B, Qwen3-VL-8B and SmolVLM2-500M are written as they are known. None was read from the
+Hub, so compare them with config.json where that can be had.
 """
 
 from __future__ import annotations
