@@ -192,8 +192,11 @@ def with_options(asked: Sequence[Question], about: Sequence[str], number: int, s
     rng = np.random.default_rng([seed, number])
     texts = [set(normalise(one.question).split()) for one in asked]
     pools: dict[tuple[str, str], list[int]] = defaultdict(list)
+    videos: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # of each answer
     for index, one in enumerate(asked):
-        pools[one.task, _kind(one.answers[0])].append(index)
+        key = one.task, _kind(one.answers[0])
+        pools[key].append(index)
+        videos[key][one.answers[0]].add(about[index])
     drawn: dict[int, list[list[str]]] = defaultdict(list)  # the true option and the others, by their number
     places: dict[int, list[int]] = defaultdict(list)  # in `asked`
     for index, one in enumerate(asked):
@@ -205,15 +208,15 @@ def with_options(asked: Sequence[Question], about: Sequence[str], number: int, s
             no = true.lower().replace(*(("yes", "no") if normalise(true) == "yes" else ("no", "yes")))
             others = [no.capitalize() if true[0].isupper() else no]  # written alike, or that tells them apart
         else:
-            pool = rng.permutation(pools[one.task, _kind(true)])
-            near = pool[:LOOKED_AT]
+            key = one.task, _kind(true)
+            near, said = rng.permutation(pools[key])[:LOOKED_AT], list(videos[key])
             alike = [len(texts[index] & texts[other]) / max(len(texts[index] | texts[other]), 1) for other in near]
             tried: set[str] = set()
-            for other in chain(near[np.argsort(alike, kind="stable")[::-1]], pool[LOOKED_AT:]):
-                option = asked[other].answers[0]
+            first = (asked[other].answers[0] for other in near[np.argsort(alike, kind="stable")[::-1]])
+            for option in chain(first, (said[place] for place in rng.permutation(len(said)))):
                 if len(others) == number - 1:
                     break
-                if about[other] == about[index] or option in tried:
+                if option in tried or videos[key][option] == {about[index]}:
                     continue
                 tried.add(option)
                 if not any(overlap(option, known) for known in (*one.answers, *others)):
