@@ -24,8 +24,9 @@ from longvpo.clips.rows import Clip, Dropped, unanswered
 from longvpo.clips.tables import find_table, needed, read_table, stream_rows
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io import private
-from longvpo.io.files import file_hash
+from longvpo.io.files import file_hash, text_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
+from longvpo.io.remembered import remembered_hash
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sources import SourceSection
 from longvpo.video.cuts import cut_into_scenes
@@ -243,7 +244,7 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
 
 @lru_cache(maxsize=1024)
 def _hash(path: Path, size: int, modified: int) -> str:
-    return file_hash(path)
+    return remembered_hash(path)
 
 
 def read_clips(
@@ -277,6 +278,19 @@ def check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> N
             f"{needed}{f'; {silent}' if silent else refused}. "
             f"{'Mend that, or add clips' if silent else 'Add clips'}, or lower context.clips"
         )
+
+
+def fingerprint_of_videos(source: SourceSection) -> str:
+    """Changes with the videos of a folder that its table names; that of a dataset has none, as a revision holds it."""
+    if source.dataset is not None:
+        return ""
+    rows = read_table(source.model_copy(update={"captions": "writer"}), ())
+    names = {name for row in rows if isinstance(name := row.get(source.columns.video), str)}
+    found = []
+    for name in sorted(names):
+        with suppress(VideoError, OSError):  # of another kind, or gone: the row is dropped, or asked about as it is
+            found.append([name, remembered_hash(video_file(source.folder, name))])
+    return text_hash(repr(found))
 
 
 def fingerprint(source: SourceSection) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,12 @@ def _name(given: str) -> str:
     return path.name if path.name.strip(".") else path.resolve().name  # `.` has no name of its own
 
 
+def check_names(given: Iterable[str]) -> None:
+    """Raises LongVPOError when an adapter is called as the base is."""
+    if "base" in given:
+        raise LongVPOError("an adapter cannot go by the name of base: rename its folder")
+
+
 def find_adapters(base: ModelSection, given: Mapping[str, str | Path]) -> dict[str, Adapter]:
     """The adapters in folders, those of the Hub fetched.
 
@@ -63,8 +69,7 @@ def find_adapters(base: ModelSection, given: Mapping[str, str | Path]) -> dict[s
     Raises:
         LongVPOError: one cannot be had, is of another base, or is called `base`.
     """
-    if "base" in given:
-        raise LongVPOError("an adapter cannot go by the name of base: rename its folder")
+    check_names(given)
     found = {}
     for name, one in given.items():
         where, revision = split(one)

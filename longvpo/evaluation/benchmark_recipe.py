@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,14 @@ from pydantic import Field
 from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.io.files import read_json
 from longvpo.io.home import split
+from longvpo.io.yaml_text import parse_value
 from longvpo.models.load import adapter_folder
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import check_recipe, read_recipe
 from longvpo.recipe.sections import ModelSection, Section, VideoSection
 
 SECTIONS = ("base.", "video.")
+OVERRIDDEN = ("name", "base", "video", "batch_size", "frame_budget")  # what is said of other keys decides no answer
 SHORT = {  # names for values of a recipe
     "base": "base.model",
     "revision": "base.revision",
@@ -42,20 +45,62 @@ def read_benchmark_recipe(recipe: str, said: Sequence[str]) -> BenchmarkRecipe:
 
     Args:
         recipe: a file or a built-in name, of an evaluation or a training; empty: all is said.
-        said: values of `base` and `video`, as section.key=value.
+        said: overrides, as section.key=value.
 
     Raises:
         LongVPOError: the recipe names no base, or a value is unknown or wrong.
     """
+    budgets = [one.partition("=")[2] for one in said if key_of(one) == "frame_budget"]
     values: dict[str, Any] = {"base": {}}
     if recipe:
         read = read_recipe(EvaluateRecipe, recipe)
         if not isinstance(read.get("base"), dict):
             raise LongVPOError(f"recipe {recipe} names no base: give the recipe of a training or of an evaluation")
         values = {name: value for name, value in read.items() if name in BenchmarkRecipe.model_fields}
-        if read.get("frame_budget"):  # a training's, for a context
-            values["video"] = {**(read.get("video") or {}), "max_frames": read["frame_budget"]}
-    return check_recipe(BenchmarkRecipe, recipe or "of model arguments", values, list(said))
+        budget = parse_value(budgets[-1]) if budgets else read.get("frame_budget")
+        if budget is not None:  # a training's, for a context
+            values["video"] = {**(read.get("video") or {}), "max_frames": budget}
+            # a whole section takes the place of the recipe's
+            said = [more for one in said for more in _with_frames(one, budget)]
+    said = [one for one in said if key_of(one) != "frame_budget"]
+    return check_recipe(BenchmarkRecipe, recipe or "of model arguments", values, said)
+
+
+def _with_frames(override: str, budget: Any) -> list[str]:
+    silent = override.startswith("video=") and "max_frames" not in override
+    return [override, f"video.max_frames={budget}"] if silent else [override]
+
+
+def passed_on(recipe: str, asked: BenchmarkRecipe) -> list[str]:
+    """What is to be said beside a recipe so that read_benchmark_recipe gives what `asked` says of base and frames.
+
+    However a value was said, as a whole section or by a key of a training, it is said by its own key here.
+    """
+    plain = read_benchmark_recipe(recipe, ())
+    found: list[str] = []
+    for section in ("base", "video"):
+        now, before = (_leaves(getattr(one, section).model_dump(mode="json")) for one in (asked, plain))
+        # what the recipe says of a model does not hold for another one
+        other = section == "base" and asked.base.model != plain.base.model
+        found += [
+            f"{section}.{key}={_yaml(value)}"
+            for key, value in now.items()
+            if key != "license" and (value != before.get(key) or (other and value is not None))
+        ]
+    return found
+
+
+def _leaves(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _leaves(value) if isinstance(value, dict) else None
+        found |= {f"{key}.{name}": one for name, one in inner.items()} if inner else {key: value}
+    return found
+
+
+def key_of(override: str) -> str:
+    """The first name of an override's key."""
+    return re.split(r"[.=]", override, maxsplit=1)[0]
 
 
 def read_as_trained(
@@ -100,4 +145,6 @@ def overrides_of(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def _yaml(value: Any) -> str:
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

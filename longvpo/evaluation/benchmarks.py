@@ -5,15 +5,19 @@ lmms-eval wants older versions of some packages than longvpo, so it has an envir
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from longvpo.errors import LongVPOError, did_you_mean
-from longvpo.evaluation.benchmark_recipe import SECTIONS, read_benchmark_recipe
+from longvpo.evaluation.adapters import check_names
+from longvpo.evaluation.benchmark_recipe import OVERRIDDEN, BenchmarkRecipe, key_of, passed_on, read_benchmark_recipe
 from longvpo.io.files import PACKAGE
-from longvpo.io.home import split
+from longvpo.io.home import at_home, split
+from longvpo.models.load import check_id
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.release.benchmarks import BENCHMARKS
@@ -29,13 +33,15 @@ def measure(
 
     Args:
         recipe: of an evaluation or a training.
-        overrides: values of the recipe, of which those of its base and its frames are passed on.
+        overrides: values of the recipe. What follows from them for its base, its frames and its batch size is passed
+            on.
         names: of benchmarks as lmms-eval has them, with commas between them; `all` for the six of the cards.
         adapters: folders, or repositories of the Hub as ID or ID@REVISION, by name.
         output: folder for all that lmms-eval writes; None: one with the recipe's name.
 
     Raises:
-        LongVPOError: a benchmark or a key is unknown, or lmms-eval could not read a value.
+        LongVPOError: a benchmark or a key is unknown, an adapter is no folder and no id, or lmms-eval could not read a
+            value.
     """
     known = [one.task for one in BENCHMARKS]
     tasks = known if names == ALL else [name.strip() for name in names.split(",") if name.strip()]
@@ -46,8 +52,11 @@ def measure(
         raise LongVPOError(
             f"no benchmark {unknown[0]}{did_you_mean(unknown[0], known)}: give {ALL}, or some of {', '.join(known)}"
         )
-    said = _passed_on(overrides)
-    asked = read_benchmark_recipe(recipe, said)
+    _check_keys(overrides)
+    check_names(adapters)
+    asked = read_benchmark_recipe(recipe, [one for one in overrides if key_of(one) in OVERRIDDEN])
+    said = passed_on(recipe, asked)
+    _check_passed_on(recipe, said, asked)
     folder = output or Path(f"{asked.name}-benchmarks")
     models: dict[str, list[str]] = {"base": []} | {name: _adapter(one) for name, one in adapters.items()}
     here = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else "longvpo"
@@ -67,19 +76,41 @@ def measure(
     }
 
 
-def _passed_on(overrides: Sequence[str]) -> list[str]:
-    """The overrides that decide an answer; others of a recipe, such as its sources, do not."""
+def _check_keys(overrides: Sequence[str]) -> None:
+    """Raises LongVPOError when no recipe has such a key."""
     known = [*EvaluateRecipe.model_fields, *TrainRecipe.model_fields]
-    keys = [re.split(r"[.=]", one, maxsplit=1)[0] for one in overrides]
+    keys = [key_of(one) for one in overrides]
     unknown = next((key for key in keys if key not in known), None)
     if unknown is not None:
         raise LongVPOError(f"unknown key {unknown}{did_you_mean(unknown, known)}")
-    as_video = [one.replace("frame_budget=", "video.max_frames=", 1) for one in overrides]
-    return [one for one in as_video if one.startswith(SECTIONS)]
+
+
+def _check_passed_on(recipe: str, said: Sequence[str], asked: BenchmarkRecipe) -> None:
+    """Raises LongVPOError when lmms-eval would ask another model, or with other frames."""
+    number = next((one for one in said if _is_text(one, asked) and _is_number(one)), None)
+    if number:
+        raise LongVPOError(f"lmms-eval reads {number} as a number: write it into a recipe of your own")
+    with redirect_stderr(StringIO()):  # notes were said already
+        read = read_benchmark_recipe(recipe, said)
+    license = {"license": asked.base.license}
+    if (read.base.model_copy(update=license), read.video) != (asked.base, asked.video):
+        raise LongVPOError(
+            f"{' '.join(said)} cannot be said on one line of lmms-eval: write it into a recipe of your own"
+        )
+
+
+def _is_text(said: str, asked: BenchmarkRecipe) -> bool:
+    key = said.partition("=")[0].split(".")
+    value: Any = asked
+    for name in key:
+        value = getattr(value, name)
+    return isinstance(value, str | Path)
 
 
 def _adapter(given: str) -> list[str]:
     where, revision = split(given)
+    if not Path(at_home(where)).is_dir() and "," not in where:  # which has a message of its own
+        check_id(where)
     return [f"adapter={where}", *([f"adapter_revision={revision}"] if revision != "main" else [])]
 
 

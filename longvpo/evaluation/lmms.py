@@ -85,10 +85,11 @@ class LongVPO(lmms):
                 "date": f"{datetime.now(UTC):%Y-%m-%d}",
                 "model": model_name(section),
                 "adapter": remembered_hash(folder / ADAPTER_WEIGHTS) if folder else None,  # sha256 of its weights
-                **section.model_dump(include={"dtype", "quantization"}),
+                **section.model_dump(include={"dtype", "quantization", "attention"}),
                 "processes": self._world_size,
                 "frames": video.max_frames,
-                **video.model_dump(include={"fps", "short_side"}),
+                **video.model_dump(include={"fps", "short_side", "fit", "backend"}),
+                "frames_quality": video.jpeg_quality,
             }
         }
 

@@ -20,9 +20,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from longvpo.clips.sources import fingerprint
+from longvpo.clips.sources import fingerprint, fingerprint_of_videos
 from longvpo.clips.trained import read_trained
-from longvpo.errors import say
+from longvpo.errors import LongVPOError, say
 from longvpo.evaluation.adapters import Adapter, find_adapters
 from longvpo.evaluation.ask import COUNT, Exam, ask
 from longvpo.evaluation.exam import check_sources, read_exam, sources_of
@@ -30,12 +30,14 @@ from longvpo.evaluation.judge import marks_of
 from longvpo.evaluation.likelihoods import Likelihoods, likeliest
 from longvpo.evaluation.preference import HeldOut, Margins, margins, preference, read_held_out, without_unread
 from longvpo.evaluation.results import evidence, failures, lines, scored, tables
+from longvpo.io.disk import OTHERWISE
 from longvpo.io.files import as_json, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
+from longvpo.io.records import read_record
 from longvpo.models.journal import Journal
 from longvpo.models.local import LocalWriter
 from longvpo.models.named import check_writer
-from longvpo.models.revision import model_name
+from longvpo.models.revision import model_name, revision_of
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
@@ -70,18 +72,46 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
     held = read_held_out(recipe, recipe.triplets) if recipe.triplets else None
     said = [*map(fingerprint, sources_of(recipe)), *(f"{name}={one.weights}" for name, one in found.items())]
     key = ",".join([recipe_hash(recipe), *said, *([text_hash(json.dumps(held.rows))[:12]] if held else [])])
-    place = place_of(output)
+    place, inputs = place_of(output), _inputs(recipe)
+    _check_inputs(place, key, inputs)
     done = finished(place, "results.json", key)
     if done:
         return done
     with claimed(place, key, recipe_hash(recipe)) as working:
-        return _evaluate(recipe, place, working, found, held, key)
+        return _evaluate(recipe, place, working, found, held, {"key": key, "inputs": inputs})
+
+
+def _inputs(recipe: EvaluateRecipe) -> str:
+    """Changes with what a recipe names as files: the weights of a base or a judge in a folder, and the videos. It is
+    no part of the key: answers are kept by all that decides them, and those of other videos are asked again."""
+    models = [one for one in (recipe.base, recipe.scoring.judge) if one and Path(one.model).is_dir()]
+    said = [*map(revision_of, models), *map(fingerprint_of_videos, sources_of(recipe))]
+    return text_hash(json.dumps(said))[:12]
+
+
+def _check_inputs(place: Place, key: str, inputs: str) -> None:
+    """Raises LongVPOError when the results are finished, and of other files. Earlier versions do not say of which."""
+    done = read_record(place.path / "results.json") if (place.path / "results.json").is_file() else {}
+    if done.get("key") == key and done.get("inputs", inputs) != inputs:
+        raise LongVPOError(
+            f"{place.output} holds the results of other videos, or of another base or judge in the same folder: "
+            f"{OTHERWISE}, or delete it"
+        )
 
 
 def _evaluate(
-    recipe: EvaluateRecipe, place: Place, working: Path, adapters: dict[str, Adapter], held: HeldOut | None, key: str
+    recipe: EvaluateRecipe,
+    place: Place,
+    working: Path,
+    adapters: dict[str, Adapter],
+    held: HeldOut | None,
+    identity: dict[str, str],
 ) -> dict[str, Any]:
-    """Ask, in a place that is claimed."""
+    """Ask, in a place that is claimed.
+
+    Args:
+        identity: what tells these results from those of other input.
+    """
     started = time.monotonic()
     exam, tested, dropped = read_exam(recipe)
     folders = {"base": Path(recipe.base.model)} | {name: one.folder for name, one in adapters.items()}
@@ -118,7 +148,7 @@ def _evaluate(
                 say(f"warning: {count} of {len(held.rows)} triplets show videos that {name} was trained on")
         proof = {part: proof[part] | {"preference": sure[part]} for part in proof}
     results = {
-        "key": key,
+        **identity,
         "recipe": recipe_hash(recipe),
         "base": model_name(recipe.base),
         "quantization": recipe.base.quantization,
@@ -137,8 +167,15 @@ def _evaluate(
         "seconds": round(time.monotonic() - started, 1),
     }
 
+    try:
+        text = as_json(results, strict=True)
+    except ValueError:
+        raise LongVPOError(
+            "a figure of the results is no number (NaN): the model's arithmetic overflows; set another base.dtype"
+        ) from None
+
     def write(folder: Path) -> None:
-        write_text(folder / "results.json", as_json(results))
+        write_text(folder / "results.json", text)
         spoken = (json.dumps(line, ensure_ascii=False) for line in lines(asked, said, marks))
         write_text(folder / "answers.jsonl", "".join(f"{line}\n" for line in spoken))
         write_text(folder / "recipe.yaml", dump_recipe(recipe))

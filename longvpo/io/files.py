@@ -77,9 +77,13 @@ def shipped(name: str) -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / name
 
 
-def as_json(values: Any) -> str:
-    """The text of a JSON file."""
-    return json.dumps(values, indent=2) + "\n"
+def as_json(values: Any, strict: bool = False) -> str:
+    """The text of a JSON file.
+
+    Args:
+        strict: NaN and infinity, which JSON has not, are a ValueError.
+    """
+    return json.dumps(values, indent=2, allow_nan=not strict) + "\n"
 
 
 def as_yaml(values: Any) -> str:

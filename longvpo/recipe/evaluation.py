@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -66,7 +66,9 @@ class MultiSection(Section):
 class GridSection(Section):
     """The needle grid: questions about one clip, hidden at several depths among more and more others."""
 
-    clips: tuple[int, ...] = Field((1, 2, 4, 8, 16, 32), description="clips a context, a column of the table each")
+    clips: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (1, 2, 4, 8, 16, 32), min_length=1, description="clips a context, a column of the table each"
+    )
     depths: int = Field(5, ge=2, description="bins from the first place to the last")
     questions: int = Field(60, gt=0, description="questions a cell")
 

@@ -20,7 +20,12 @@ from longvpo.release.measured import GAIN, LOSS
 
 FOUND = "DATE_results.json"
 ASKED = ("offset", "gen_kwargs")  # by lmms-eval, beside `--limit`
-SETTINGS = ("lmms_eval", "model", "dtype", "quantization", "frames", "fps", "short_side")
+SETTINGS = (
+    *("longvpo", "lmms_eval", "model", "dtype", "quantization", "attention", "frames", "fps", "short_side"),
+    *("fit", "backend", "frames_quality"),
+)
+LATER = ("attention", "fit", "backend", "frames_quality")  # not in the files of earlier versions
+PAPERS = ("OpenGVLab/InternVL3-8B", "OpenGVLab/InternVL3-8B-hf")  # the base that has scores in the paper
 MVBENCH = (
     *("action_antonym", "action_count", "action_localization", "action_prediction", "action_sequence"),
     *("character_order", "counterfactual_inference", "egocentric_navigation", "episodic_reasoning"),
@@ -144,7 +149,7 @@ def _row(benchmark: Benchmark, results: Record, asked: dict[str, Any]) -> dict[s
         "questions": sum(count["effective"] for count in counts),
         "of": sum(count["original"] for count in counts),
         **{name: results["config"][name] for name in ASKED},
-        **{name: asked[name] for name in SETTINGS},
+        **{name: asked.get(name) if name in LATER else asked[name] for name in SETTINGS},
         "value": round(100 / benchmark.whole * sum(values) / len(values), 2) if benchmark.metric else values[0],
         "date": asked["date"],
     }
@@ -178,8 +183,8 @@ def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, A
 
 def _interval(row: dict[str, Any], sides: dict[str, Any]) -> float | None:
     """Half of the 95 % interval of the change in points (Agresti's and Caffo's), as if base and adapter had been asked
-    different questions. They were asked the same, of which lmms-eval's results say only the sum: the true one is
-    narrower.
+    different questions, each about a video of its own. Lmms-eval's results say only sums. That the questions were the
+    same makes the true one narrower; that some share a video, as LVBench's do, makes it wider.
     """
     if not row["percent"] or None in sides.values():
         return None
@@ -200,7 +205,7 @@ def table(benchmarks: dict[str, Any], model: str) -> list[list[str]]:
         benchmarks: as read_benchmarks gives them.
         model: the base; the paper's own scores stand beside those of the base that the paper had.
     """
-    papers = model.endswith(("InternVL3-8B", "InternVL3-8B-hf"))
+    papers = model in PAPERS
     head = ["benchmark", "base", "this one", "change", "questions", "asked with"]
     rows = {row["task"]: row for row in benchmarks["rows"]}
     lines = [[*_cells(one.title, rows.pop(one.task, None)), _paper(one.paper)] for one in BENCHMARKS]

@@ -52,9 +52,14 @@ def check_files(folder: Path, facts: dict[str, Any], results: Sequence[Path] = (
     Raises:
         LongVPOError: a file is damaged, or of another program; it is named as the user knows it.
     """
-    for path in results:
-        if (path / "results.json").is_file():
-            read_results(path / "results.json", facts)
+    ours = [path for path in results if (path / "results.json").is_file()]
+    if len({path.resolve() for path in ours}) > 1:
+        raise LongVPOError(
+            f"{ours[0]} and {ours[1]} are both of `longvpo evaluate`, and a release has one results.json: give one of "
+            "them, or evaluate once more with all that is to be compared"
+        )
+    for path in ours:
+        read_results(path / "results.json", facts)
     _measured(results, facts, folder)
     for name in STATES:
         if (folder / name).is_file():

@@ -10,6 +10,8 @@ import pytest
 from support.commands import Capture, check_mistake, run
 from support.world import ROOT
 
+from longvpo.evaluation.benchmark_recipe import read_benchmark_recipe
+
 SIX = "lvbench,longvideobench_val_v,mlvu_dev,videomme,videomme_w_subtitle,mvbench"
 
 
@@ -71,6 +73,38 @@ def test_a_budget_for_contexts_is_one_for_videos(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        (["base={model: OpenGVLab/InternVL3-2B-hf}"], {"base.model=OpenGVLab/InternVL3-2B-hf", "base.dtype=bfloat16"}),
+        (["video={fps: 2, max_frames: 32}"], {"video.fps=2.0", "video.max_frames=32"}),
+        (["video={fps: 2}"], {"video.fps=2.0"}),
+        (["frame_budget=null"], {"video.max_frames=64"}),
+        (["base.quantization=null"], {"base.quantization=null"}),
+        (["base.attention={language: eager}"], {"base.attention.language=eager"}),
+        (["license=mit", "training.seed=3"], set()),
+    ],
+)
+def test_however_a_value_is_said_it_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, said: list[str], passed: set[str]
+) -> None:
+    recipe = "internvl3-8b/stage1"
+    assert run(monkeypatch, "evaluate", recipe, *said, "--benchmarks", "mvbench") == 0
+    found = options_of(capsys.readouterr().out.splitlines()[-1])["--model_args"].split(",")[1:-1]
+    assert passed <= set(found)
+    assert bool(found) == bool(passed)
+    asked, plain = read_benchmark_recipe(recipe, found), read_benchmark_recipe(recipe, [])
+    assert ((asked.base, asked.video) == (plain.base, plain.video)) == (not passed)
+    assert asked.video.max_frames == (
+        128 if said in (["video={fps: 2}"], ["base.quantization=null"]) else asked.video.max_frames
+    )
+
+
+def test_another_batch_size_is_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    assert run(monkeypatch, "evaluate", "internvl3-8b/evaluate", "batch_size=4", "--benchmarks", "mvbench") == 0
+    assert options_of(capsys.readouterr().out.splitlines()[-1])["--batch_size"] == "4"
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (
@@ -80,6 +114,12 @@ def test_a_budget_for_contexts_is_one_for_videos(monkeypatch: pytest.MonkeyPatch
         (["--benchmarks", "all", "--adapter", "a,b"], "lmms-eval cuts its model arguments at commas and quotes, and"),
         (["--benchmarks", "all", "--adapter", "2024"], "lmms-eval reads adapter=2024 as a number: give that folder"),
         (["--benchmarks", "all", "--adapter", "a/b@1.10"], "lmms-eval reads adapter_revision=1.10 as a number"),
+        (
+            ["--benchmarks", "all", "base.revision=12e4567"],
+            "lmms-eval reads base.revision=12e4567 as a number: write it",
+        ),
+        (["--benchmarks", "all", "--adapter", "base"], "an adapter cannot go by the name of base: rename its folder"),
+        (["--benchmarks", "all", "--adapter", "./nosuch"], "no such folder: ./nosuch"),
         (["--benchmarks", " ,"], "--benchmarks names none: give all, or some of lvbench,"),
         (["--benchmarks", ""], "--benchmarks names none: give all, or some of lvbench,"),
         (["--benchmarks", "all", "vido.fps=2"], "unknown key vido (did you mean video?)"),

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from longvpo.evaluation.run import evaluate
+from longvpo.errors import LongVPOError
+from longvpo.evaluation import run
+from longvpo.evaluation.run import _check_inputs, _inputs, evaluate
+from longvpo.io.output import place_of
 from longvpo.models import local
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
@@ -58,6 +61,46 @@ def test_cut_answers_count_and_are_counted(
     assert evaluate(recipe.model_copy(update={"max_new_tokens": 1}), tmp_path / "out") == results
     assert not (tmp_path / "out.unfinished").exists()
     assert not (tmp_path / "out" / "work").exists()
+
+
+def test_results_of_other_videos_or_another_base_in_the_same_folders_are_not_finished(tmp_path: Path) -> None:
+    world, base, output = (tmp_path / name for name in ("world", "base", "out"))
+    (world / "videos").mkdir(parents=True)
+    (world / "metadata.jsonl").write_text('{"file_name": "videos/0.mp4", "question": "what?", "answer": "red"}\n')
+    base.mkdir()
+    changed = []
+    for file in (world / "videos" / "0.mp4", base / "model.safetensors", world / "unnamed.txt"):
+        for text in ("one", "two"):
+            file.write_text(text)
+            said = [f"source.folder={world}", f"base.model={base}", "multi=null"]
+            changed.append(_inputs(load_recipe(EvaluateRecipe, "tiny/evaluate", said)))
+    video, other, weights, others, plain, again = changed
+    assert video != other
+    assert weights != others == plain == again
+    output.mkdir()
+    (output / "results.json").write_text('{"key": "k", "inputs": "a"}')
+    _check_inputs(place_of(output), "k", "a")
+    with pytest.raises(
+        LongVPOError, match="holds the results of other videos, or of another base or judge in"
+    ):
+        _check_inputs(place_of(output), "k", "b")
+    (output / "results.json").write_text('{"key": "k"}')
+    _check_inputs(place_of(output), "k", "b")  # of an earlier version, which did not say
+
+
+def test_results_hold_no_figure_that_is_no_number(
+    recipe: EvaluateRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "tables", lambda *_: {"needle": {}, "grid": {}, "bad": float("nan")})
+    with pytest.raises(LongVPOError, match="a figure of the results is no number"):
+        evaluate(recipe, tmp_path / "out")
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize("clips", ["[]", "[0, 1]", "[1, -2]"])
+def test_a_grid_of_no_clips_is_refused_before_anything_is_asked(tmp_path: Path, clips: str) -> None:
+    with pytest.raises(LongVPOError, match=r"grid\.clips"):
+        load_recipe(EvaluateRecipe, "tiny/evaluate", [f"source.folder={tmp_path}", f"grid.clips={clips}"])
 
 
 def test_frames_are_kept_where_a_recipe_says_so(recipe: EvaluateRecipe, test_world: Path, tmp_path: Path) -> None:

@@ -102,6 +102,9 @@ def test_a_group_without_one_of_its_parts_has_no_score(tmp_path: Path) -> None:
         ({"quantization": "nf4"}, ["quantization is", "None in", "nf4 in"]),
         ({"limit": 8}, ["questions is", "1500 in", "8 in"]),
         ({"offset": 8}, ["offset is", "0 in", "8 in"]),
+        ({"longvpo": "0.9.0"}, ["longvpo is", "0.1.0 in", "0.9.0 in"]),
+        ({"fit": "crop"}, ["fit is", "letterbox in", "crop in"]),
+        ({"frames_quality": 60}, ["frames_quality is", "None in", "60 in"]),
         ({"lmms_eval": "0.8"}, ["lmms_eval is", "0.7.3 in", "0.8 in"]),
         ({"model": "tiny@other"}, ["model is", "tiny@main in", "tiny@other in"]),
     ],
@@ -115,6 +118,15 @@ def test_what_was_asked_otherwise_stands_in_no_table(
     said = refused(tmp_path)
     assert all(word in said for word in says), said
     assert "were asked in the same way; run one of them again" in said
+
+
+def test_files_of_earlier_versions_say_less_of_frames(tmp_path: Path) -> None:
+    for name, sha256 in (("base", None), ("it", SHA)):
+        values = results(BASE, sha256)
+        for key in ("attention", "fit", "backend", "frames_quality"):
+            del values["config"]["batch_sizes"][0][key]
+        write_results(tmp_path / name, values)
+    assert read(tmp_path)["lvbench"]["fit"] is None
 
 
 def test_results_of_others_are_refused(tmp_path: Path) -> None:
@@ -156,6 +168,12 @@ def test_a_card_says_not_run_and_marks_a_change_outside_its_interval(tmp_path: P
         f"| MVBench | 75.4 | 70.0 | -5.4 ±0.7 ▼ | 30,000 | {asked} |",
         f"| local | not run | 0.5 | not run | 1,500 | {asked} |",
     ]
+    assert "the paper's own" not in "\n".join(lines)
+
+
+def test_a_model_of_another_name_has_no_scores_of_the_paper(tmp_path: Path) -> None:
+    model = "me/my-InternVL3-8B"
+    lines = card(tmp_path, model, results({"lvbench": 0.5}, SHA, model=f"{model}@abc"))
     assert "the paper's own" not in "\n".join(lines)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from support.hub.looks import ALICE, stranger
 from support.hub.pushes import Pushes
+from support.world import GOLDEN
 
-from longvpo.release.staging import changelog
+from longvpo.errors import LongVPOError
+from longvpo.io.files import read_json
+from longvpo.release.staging import changelog, check_files
 
 
 def test_a_build_that_dropped_nothing_and_a_file_of_somebody_else(pushes: Pushes, first: Path, tmp_path: Path) -> None:
@@ -29,6 +33,17 @@ print(json.dumps(upload_file(path_or_fileobj=b"mine", path_in_repo="NOTES.txt", 
     one, two = (state["trees"][state["tags"][tag]] for tag in ("v0.1.0", "v0.2.0"))
     assert set(two) - set(one) == {"NOTES.txt"} | {path for path in two if path.startswith("dropped/")}
     assert len([path for path in two if path.startswith("dropped/")]) == 1, "ours went, theirs stayed"
+
+
+def test_two_evaluations_do_not_fit_into_one_release(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(GOLDEN / "adapter" / "results.json", folder)
+    facts = read_json(GOLDEN / "adapter" / "facts.json")
+    check_files(GOLDEN / "adapter", facts, [folders[0], folders[0]])
+    with pytest.raises(LongVPOError, match=r"one and .*two are both of `longvpo evaluate`, and a release has one"):
+        check_files(GOLDEN / "adapter", facts, folders)
 
 
 def test_the_changelog_keeps_what_is_there() -> None:

@@ -30,6 +30,7 @@ def results(scores: dict[str, float], adapter: str | None, **said: Any) -> dict[
     asked = {
         **{"longvpo": "0.1.0", "lmms_eval": "0.7.3", "date": "2026-11-27", "model": "tiny@main", "adapter": adapter},
         **{"dtype": "float32", "quantization": None, "frames": 128, "fps": 1.0, "short_side": 448},
+        **{"attention": None, "fit": "letterbox", "backend": "auto", "frames_quality": None},
     }
     limit = said.pop("limit", None)
     return {
