@@ -202,13 +202,15 @@ def with_options(asked: Sequence[Question], about: Sequence[str], number: int, s
     for index, one in enumerate(asked):
         if not one.lacks_options:
             continue
-        true = one.answers[int(rng.integers(len(one.answers)))]
+        kind = _kind(one.answers[0])
+        same = [answer for answer in one.answers if _kind(answer) == kind]
+        true = same[int(rng.integers(len(same)))]
         others: list[str] = []
-        if _kind(true) == "yes or no":
+        if kind == "yes or no":
             no = true.lower().replace(*(("yes", "no") if normalise(true) == "yes" else ("no", "yes")))
             others = [no.capitalize() if true[0].isupper() else no]  # written alike, or that tells them apart
         else:
-            key = one.task, _kind(true)
+            key = one.task, kind
             near, said = rng.permutation(pools[key])[:LOOKED_AT], list(videos[key])
             alike = [len(texts[index] & texts[other]) / max(len(texts[index] | texts[other]), 1) for other in near]
             tried: set[str] = set()

@@ -129,6 +129,9 @@ def test_a_rare_task_has_options_too() -> None:
     rare = [ExamQuestion("who is it?", (f"person {n % 5}",), scoring="choice", task="rare") for n in range(20)]
     found = with_options(asked + rare, [str(n) for n in range(620)], 4, seed=0)
     assert {len(one.options) for one in found[600:]} == {4}
+    both = [ExamQuestion("who?", (one, "3"), scoring="choice") for one in ("Ann", "Bob")]
+    for seed in range(4):
+        assert {len(one.options) for one in with_options(both, list("ab"), 4, seed)} == {2}, "of the first one's kind"
     once = [ExamQuestion("what color?", ("red",), scoring="choice")] * 400
     once += [ExamQuestion("what color?", (one,), scoring="choice") for one in COLORS[1:4]]
     assert {len(one.options) for one in with_options(once, [str(n) for n in range(403)], 4, seed=0)} == {4}
