@@ -80,9 +80,7 @@ def test_results_of_other_videos_or_another_base_in_the_same_folders_are_not_fin
     output.mkdir()
     (output / "results.json").write_text('{"key": "k", "inputs": "a"}')
     _check_inputs(place_of(output), "k", "a")
-    with pytest.raises(
-        LongVPOError, match="holds the results of other videos, or of another base or judge in"
-    ):
+    with pytest.raises(LongVPOError, match="holds the results of other videos, or of another base or judge in"):
         _check_inputs(place_of(output), "k", "b")
     (output / "results.json").write_text('{"key": "k"}')
     _check_inputs(place_of(output), "k", "b")  # of an earlier version, which did not say
