@@ -178,10 +178,12 @@ def no_columns(dataset: str, names: list[str], columns: PairSection | None) -> L
         for word in PairSection.NEEDED
     }
     written = ", ".join(f"{word}: {_yaml(name)}" for word, name in mapping.items())
+    clips = "Of captioned clips, build-dataset makes triplets. Of pairs: " if "caption" in names else ""
     unknown = " with the columns' names for `?`" if "?" in mapping.values() else ""
     return LongVPOError(
-        f"{dataset}: no column is known for {lacks}; it has {', '.join(map(shown_name, names[:40]))}. "
-        f"Say which is which{unknown}: data.columns='{{{written}}}' on the command line, or in the recipe "
+        f"{dataset} holds no triplets, and no column is known for {lacks}; "
+        f"it has {', '.join(map(shown_name, names[:40]))}. "
+        f"{clips}Say which is which{unknown}: data.columns='{{{written}}}' on the command line, or in the recipe "
         f"data: {{columns: {{{written}}}}}"
     )
 

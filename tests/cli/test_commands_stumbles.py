@@ -57,7 +57,15 @@ def rows_by_hand(folder: Path, dataset: Path) -> Path:
         (["data.dataset=@/datasett"], ["there is no such folder (did you mean @/dataset?)"]),
         (["data.dataset=@/dataset", "data.config=stage2"], ["it was built without stage2: choose stage1"]),
         (["data.dataset=@/dataset", "data.config=stage_1"], ["no config stage_1 (did you mean stage1?)", "dropped"]),
-        (["data.dataset=@/clips"], ["no column is known for", "it has video, caption", "data.columns="]),
+        (
+            ["data.dataset=@/clips"],
+            [
+                "no column is known for",
+                "it has video, caption",
+                "Of captioned clips, build-dataset makes",
+                "data.columns=",
+            ],
+        ),
         (
             ["data.dataset=@/hand"],
             ["row 1 of config stage1: clip 0", "from null to", "a whole video begins at 0.0", "mend that row"],
