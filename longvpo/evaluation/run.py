@@ -82,8 +82,9 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
 
 
 def _inputs(recipe: EvaluateRecipe) -> str:
-    """Changes with what a recipe names as files: the weights of a base or a judge in a folder, and the videos. It is
-    no part of the key: answers are kept by all that decides them, and those of other videos are asked again."""
+    """Changes with what a recipe names as files: the weights of a base or a judge in a folder, and the videos of
+    the sources; of triplets, only rows are looked at. It is no part of the key: answers are kept by all that decides
+    them, and of other videos they are asked again."""
     models = [one for one in (recipe.base, recipe.scoring.judge) if one and Path(one.model).is_dir()]
     said = [*map(revision_of, models), *map(fingerprint_of_videos, sources_of(recipe))]
     return text_hash(json.dumps(said))[:12]
