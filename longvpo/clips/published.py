@@ -148,10 +148,13 @@ def recipe_of(dataset: str, revision: str | None) -> Record:
 
 
 def beside(dataset: str, revision: str | None, name: str) -> Path:
-    """A file beside the rows of a dataset. Raises what huggingface_hub raises."""
+    """A file beside the rows of a dataset; what lies here, a table too, is never asked for on the Hub.
+
+    Raises what huggingface_hub raises.
+    """
     from huggingface_hub import hf_hub_download
 
-    if Path(dataset).is_dir():
+    if Path(dataset).exists():  # a table has no file beside its rows, and reading one fails
         return Path(dataset) / name
     return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
 

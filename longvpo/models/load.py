@@ -163,6 +163,8 @@ def adapter_folder(adapter: str, revision: str) -> Path:
 
     if Path(adapter).is_dir():
         return Path(adapter)
+    if Path(adapter).exists():  # what lies here is never asked for on the Hub
+        raise LongVPOError(f"{adapter} is a file, and an adapter is a folder: give the folder that train made")
     check_id(adapter)
     try:
         files = ["adapter_config.json", ADAPTER_WEIGHTS, TRAINED, "recipe.yaml"]

@@ -62,3 +62,10 @@ def test_names_and_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         split("me/stage1@")
     with pytest.raises(LongVPOError, match="cannot go by the name of base"):
         find_adapters(TINY, {"base": "stage1"})
+
+
+def test_a_file_that_lies_here_is_not_asked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.safetensors").write_bytes(b"")
+    with pytest.raises(LongVPOError, match="is a file, and an adapter is a folder"):
+        find_adapters(TINY, by_name(["mine.safetensors"]))

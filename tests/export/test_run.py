@@ -92,10 +92,14 @@ def test_rows_that_no_form_can_say_are_counted(world: Path, tmp_path: Path, caps
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == facts
 
 
-def test_pairs_of_others_are_exported_too(world: Path, tmp_path: Path) -> None:
+def test_pairs_of_others_are_exported_too(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that lies here is not asked for on the Hub: its name would leave this machine."""
     path = write_rows(tmp_path / "pairs.jsonl", rows_of_shape("LongVPO"))
+    asked: list[str] = []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, *_, **__: asked.append(name))
     facts = export(str(path), "llama-factory", tmp_path / "out", videos={"mine": world}, fps=2)
     assert (facts["rows"], facts["fps"], facts["media"]["files"]) == (2, 2, 2)
+    assert not asked
 
 
 def test_a_folder_of_videos_that_is_missing_is_one_clear_line(tmp_path: Path) -> None:
