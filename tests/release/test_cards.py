@@ -219,15 +219,32 @@ def test_a_card_prints_the_prompts_that_were_asked_and_no_others() -> None:
     assert set(prompts_asked(two, judged=True)) - set(prompts_asked(two, judged=False)) == {"pair"}
 
 
-def test_a_card_of_an_earlier_version_claims_no_filter_that_it_had_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "step", "claim"),
+    [
+        ("specificity", "specificity", "captions do not answer the question"),
+        ("specificity", "specificity", "specificity is checked by"),
+        ("visual_threshold", "visual similarity", "do not look"),
+        ("refusals", "refusal", "refusals, "),
+        ("answer_threshold", "near equal", "mean the same"),
+        ("length_ratio", "length ratio", "answers of very different lengths"),
+        ("balance", "balance", "answers out of balance"),
+    ],
+)
+def test_a_card_claims_no_filter_that_was_off_or_of_a_later_version(
+    key: str, step: str, claim: str, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(GOLDEN / "dataset", tmp_path / "dataset"))
+    assert claim in card_of(folder)
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
-    for balance, said in ((True, True), (False, False), (None, False)):
-        recipe["filters"]["balance"] = balance
-        if balance is None:
-            del recipe["filters"]["balance"]
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-        assert ("answers out of balance" in card_of(folder)) is said
+    facts = (folder / "facts.json").read_text()
+    (folder / "facts.json").write_text(re.sub(r'"dropped": \d+', '"dropped": 0', facts))
+    recipe["filters"][key] = None if key.endswith(("threshold", "ratio")) else False
+    for said in (recipe["filters"], {name: one for name, one in recipe["filters"].items() if name != key}):
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"filters": said}))
+        assert claim not in card_of(folder)
+        assert f"| {step} | off |" in card_of(folder)
+        assert "| equal | 0 |" in card_of(folder), "it cannot be off"
 
 
 def snippets(card: str) -> list[str]:
