@@ -8,22 +8,25 @@ holds now, and provenance.json has what was said before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.errors import LongVPOError, did_you_mean, say
 from longvpo.io.files import PROVENANCE, as_json, whole_file, write_text
 from longvpo.io.records import read_record, reading_parquet
 from longvpo.io.yaml_text import parse_value
 from longvpo.release.cards import kind_of
+from longvpo.release.closed import closed_in, frames_in
 from longvpo.release.licenses import UNKNOWN, check_license
 from longvpo.release.parquet import shards
 
 STATED = "stated"  # in facts.json: what else a person states, by key
 CORRECTED = "corrected"  # in provenance.json: by key, what was said before and what is said now
 OF_RELEASE = ("release", "files")  # keys of provenance.json of what was published, which this is no more
-TEXTS = ("name", "about", "notes")
+TEXTS = ("about", "notes")
+CODE = re.compile(r"[a-z]{2,12}(-[A-Za-z0-9]{1,8})*\Z")  # of a language: en, deu, zh-Hant
 OF_SOURCE = ("license", "redistribution", "about")
 
 
@@ -50,12 +53,19 @@ def correct(folder: Path, changes: list[str]) -> None:
         before = _before(key, facts, recipe)
         said[key] = {"from": said.get(key, {}).get("from", before), "to": value}
         _set(key, value, facts)
+    closed = closed_in(facts)
+    held = frames_in(folder) if closed else []
     for key, value in values.items():  # rows first: a kill between leaves a change that is made again
         if key.startswith("sources.") and key.endswith(".license"):
             _change_rows(folder, key.split(".", 1)[1].rpartition(".")[0], str(value))
     write_text(folder / "facts.json", as_json(facts))
     kept = {key: value for key, value in provenance.items() if key not in OF_RELEASE}
     write_text(folder / PROVENANCE, as_json(kept | {CORRECTED: said}))
+    if held:
+        say(
+            f"note: the sampled frames stand in {' and '.join(held)} (embed: frames): with source {closed[0]} closed, "
+            "`longvpo push` refuses"
+        )
 
 
 def _read(change: str) -> tuple[str, Any]:
@@ -66,8 +76,10 @@ def _read(change: str) -> tuple[str, Any]:
         value = parse_value(text)
     except ValueError:  # a text that begins as a list, and does not end as one
         value = text
+    last = key.rpartition(".")[2]
     # prose is taken as it stands, also where YAML would see a section or a number in it
-    return key, text if key.rpartition(".")[2] in TEXTS and not isinstance(value, str) else value
+    prose = last in TEXTS or not text.strip() or (last == "name" and isinstance(value, int | float))
+    return key, text if prose and not isinstance(value, str) else value
 
 
 def _keys(kind: str, facts: dict[str, Any]) -> list[str]:
@@ -82,18 +94,24 @@ def _keys(kind: str, facts: dict[str, Any]) -> list[str]:
 def _checked(key: str, value: Any) -> Any:
     """The value as it is kept. Raises LongVPOError where it is none of that key."""
     last = key.rpartition(".")[2]
-    if last == "license":
+    if last == "license" and (value is None or isinstance(value, str)):
         return check_license(value, key, f"{key}=")
-    if last == "redistribution":
+    if last == "license":
+        wrong, want = True, "one id, such as cc-by-4.0"
+    elif last == "redistribution":
         wrong, want = not isinstance(value, bool), "true or false"
     elif last == "language":
         value = [value] if isinstance(value, str) else value
-        wrong = not isinstance(value, list) or not all(isinstance(one, str) for one in value)
+        codes = isinstance(value, list) and [one for one in value if isinstance(one, str) and CODE.match(one)]
+        wrong = not codes or codes != value
         want = "codes such as [en, de]"
+    elif last == "name":
+        wrong = not isinstance(value, str) or not value.strip() or value.splitlines() != [value]
+        want = "a text of one line"
     else:
-        wrong, want = last == "name" and not value.strip(), "a text"
+        wrong, want = False, "a text"
     if wrong:
-        raise LongVPOError(f"{key} must be {want} (got {value!r})")
+        raise LongVPOError(f"{key} must be {want} (got {value!r:.80})")
     return value
 
 

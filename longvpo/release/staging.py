@@ -30,6 +30,7 @@ from longvpo.io.temporary import own_folder
 from longvpo.release.benchmarks import FOUND, entries, found_in, read_benchmarks
 from longvpo.release.card_file import check_own_card, write_card
 from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
+from longvpo.release.closed import allowing, closed_in, frames_in
 from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
 from longvpo.release.leaks import check_private, private_texts
 from longvpo.release.licenses import licensed
@@ -61,20 +62,32 @@ def check_files(folder: Path, facts: dict[str, Any], results: Sequence[Path] = (
     for path in ours:
         read_results(path / "results.json", facts)
     _measured(results, facts, folder)
+    _check_frames(folder, facts)
     for name in STATES:
         if (folder / name).is_file():
             read_record(folder / name)
     card_of(folder)
 
 
-def _keep_pictures(copy: Path, facts: dict[str, Any]) -> None:
+def _check_frames(folder: Path, facts: dict[str, Any]) -> None:
+    """Raises LongVPOError where frames stand in the rows, and those of a source may not be published."""
+    closed = closed_in(facts)
+    held = frames_in(folder) if closed else []
+    if held:
+        raise LongVPOError(
+            f"the sampled frames stand in {' and '.join(held)} (embed: frames), and those of source {closed[0]} may "
+            f"not be published: {allowing(folder, closed[0])}; else build it without `embed`"
+        )
+
+
+def _keep_pictures(folder: Path, copy: Path, facts: dict[str, Any]) -> None:
     """Take contact sheets out of a release where a source does not say that its videos may be published."""
-    closed = [source["name"] for source in facts.get("sources", ()) if not source["redistribution"]]
+    closed = closed_in(facts)
     sheets = [copy / name for name in SHEETS.values() if closed and (copy / name).exists()]
     if sheets:
         say(
             f"left out: {', '.join(path.name for path in sheets)}, as the frames of source {closed[0]} may not be "
-            "published; if its licence allows it, set its `redistribution: true` in the build's recipe"
+            f"published: {allowing(folder, closed[0])}"
         )
     for path in sheets:
         path.unlink()
@@ -96,8 +109,9 @@ def staged(
         said, recipe = read_json(copy / PROVENANCE), read_yaml(copy / "recipe.yaml")
         if not target.overwrite_card:
             check_own_card(folder)
+        _check_frames(folder, facts)
         check_dataset_files(folder, copy, facts) if kind == "dataset" else check_model_files(folder, copy)
-        _keep_pictures(copy, facts)
+        _keep_pictures(folder, copy, facts)
         _add_results(copy, results, facts)
         write_text(copy / "facts.json", as_json(public(facts)))
         for name in CUT:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from longvpo.errors import LongVPOError
+from longvpo.io.records import read_record
 from longvpo.io.weights import check_weights
 from longvpo.release.cards import card_of
-from longvpo.release.staging import staged
+from longvpo.release.corrected import correct
+from longvpo.release.staging import check_files, staged
 from longvpo.release.target import Target
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
@@ -75,7 +77,31 @@ def test_pictures_of_videos_that_may_not_be_published_stay_here(
     with staged(folder, Target("dataset", "alice/data", "v1", overwrite_card=True)) as release:
         assert set(release.files) == own - {"contact_sheet.png"}
         assert "contact_sheet" not in release.files["README.md"].path.read_text(encoding="utf-8")
-    assert "left out: contact_sheet.png, as the frames of source drawn may not be" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "left out: contact_sheet.png, as the frames of source drawn may not be" in said
+    assert f"`longvpo card {folder} sources.drawn.redistribution=true`" in said
+
+
+def test_frames_in_the_rows_of_a_source_that_was_closed_afterwards_are_refused(
+    dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    folder = Path(shutil.copytree(dataset, tmp_path / "data"))
+    for shard in (folder / "clips").iterdir():
+        table = parquet.read_table(shard)
+        pictures = pyarrow.array([[{"bytes": b"x", "path": None}]] * len(table))
+        parquet.write_table(table.append_column("frames", pictures), shard)
+    facts = read_record(folder / "facts.json")
+    check_files(folder, facts)
+    correct(folder, ["sources.drawn.redistribution=false"])
+    assert "the sampled frames stand in clips (embed: frames)" in capfd.readouterr().err
+    facts = read_record(folder / "facts.json")
+    with pytest.raises(LongVPOError, match=r"in clips .* source drawn may not .* sources.drawn.redistribution=true"):
+        check_files(folder, facts)
+    with pytest.raises(LongVPOError, match="stand in clips"), staged(folder, Target("dataset", "alice/data", "v1")):
+        pass
 
 
 def test_a_link_inside_the_folder_is_its_own(dataset: Path, tmp_path: Path) -> None:

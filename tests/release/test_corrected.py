@@ -71,6 +71,8 @@ def test_licences_texts_and_names_of_a_dataset(folder: Path, monkeypatch: pytest
 def test_licences_and_notes_of_an_adapter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = json.loads((folder / "facts.json").read_text())
     (folder / "facts.json").write_text(json.dumps(facts | {"license": "unknown"}))
+    for wrong in ("base.license=[mit]", "license={a: b}"):
+        assert run(monkeypatch, "card", folder, wrong) == 1
     changes = ["base.license=mit", "notes=For tests.", "language=de", "--overwrite-card"]
     assert run(monkeypatch, "card", folder, *changes) == 0
     card = (folder / "README.md").read_text()
@@ -90,7 +92,11 @@ def test_licences_and_notes_of_an_adapter(folder: Path, monkeypatch: pytest.Monk
         ("license=", ["license is not stated", "as in license=cc-by-4.0"]),
         ("sources.drawn.redistribution=perhaps", ["must be true or false (got 'perhaps')"]),
         ("language=[1]", ["language must be codes such as [en, de]"]),
-        ("name=", ["name must be a text (got '')"]),
+        ("name=", ["name must be a text of one line (got '')"]),
+        *((f"name={said}", ["name must be a text of one line"]) for said in ("null", "[a, b]", '"a\\nb"', "{a: b}")),
+        *((f"language={said}", ["language must be codes"]) for said in ("[]", "", '""', '"a\\nb"', "[en, no such]")),
+        *((f"license={said}", ["license must be one id"]) for said in ("[mit]", "{a: b}", "[mit, x]")),
+        ("sources.drawn.license=[mit]", ["sources.drawn.license must be one id, such as cc-by-4.0"]),
         ("license", ["write it as KEY=VALUE"]),
     ],
 )
