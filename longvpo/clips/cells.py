@@ -89,7 +89,7 @@ def question_of(row: dict[str, Any], video: str) -> tuple[str, tuple[str, ...]]:
         raise VideoError(f"{video} has no answer")
     if isinstance(question, list | dict | bytes):
         raise VideoError(f"{video}: its question is not a text: {shown(question)}")
-    said = _text(question)
+    said = as_text(question)
     answers = texts_of(row, "answer", video)
     check_whole("question", said)
     return said, answers
@@ -124,10 +124,10 @@ def _texts(value: Any, column: str, video: str) -> list[str]:
         return [text for item in value for text in _texts(item, column, video)]
     if isinstance(value, dict | bytes):
         raise VideoError(f"{video}: its {column} is not a text: {shown(value)}")
-    return [_text(value)]
+    return [as_text(value)]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A number as people write it: tables make 3 a 3.0 where another row has none."""
     if isinstance(value, float | Decimal) and value == value // 1:
         value = int(value)

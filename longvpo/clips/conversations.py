@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from longvpo.clips.cells import check_whole, is_empty
+from longvpo.clips.cells import as_text, check_whole, says_nothing
 from longvpo.errors import VideoError
 
 ROLES = {
@@ -100,16 +101,17 @@ def _part(part: Any, column: str) -> str:
 
 
 def _text(value: Any, column: str) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool) and not is_empty(value):
-        return f"{value:g}"
-    if value is not None and not isinstance(value, str):
+    if says_nothing(value) and not isinstance(value, list):
+        return ""
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return as_text(value)
+    if not isinstance(value, str):
         raise LeftOutError(f"its {column} is not a text or messages", type(value).__name__)
-    text = value or ""
     try:
-        check_whole(column, text)
+        check_whole(column, value)
     except VideoError as error:
         raise LeftOutError(str(error)) from None
-    return text
+    return value
 
 
 def _untagged(text: str, pictures: int) -> str:
@@ -124,6 +126,6 @@ def _untagged(text: str, pictures: int) -> str:
     if images > max(pictures, 1):
         raise LeftOutError("it shows images beside its video")
     bare = TAGS.sub(lambda tag: " " if tag.start() > 0 and tag.end() < len(text) else "", text) if tags else text
-    if is_empty(bare):
+    if says_nothing(bare):
         raise LeftOutError("it asks nothing")
     return bare

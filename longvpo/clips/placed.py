@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +113,8 @@ def _found(name: str, folders: Mapping[str, Path]) -> Placed:
         try:
             inside = _inside(name, folder)
             if os.path.isdir(folder / inside):
-                names = sorted(one for one in os.listdir(folder / inside) if one.lower().endswith(PICTURES))
+                listed = (one for one in os.listdir(folder / inside) if not one.startswith("."))
+                names = sorted((one for one in listed if one.lower().endswith(PICTURES)), key=_by_number)
                 return _listed(source, folder, [f"{inside}/{one}" for one in names])
             existing_file(folder, inside)
             return Placed(source, inside)
@@ -121,6 +123,12 @@ def _found(name: str, folders: Mapping[str, Path]) -> Placed:
     if isinstance(missing, VideoError):
         raise LeftOutError("its video is missing", str(missing))
     raise missing or LeftOutError("its video is missing", "no folder is given")
+
+
+def _by_number(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Sorts names as people count: frame_2 before frame_10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(text, int(number or 0)) for text, number in zip_longest(parts[::2], parts[1::2])], name
 
 
 def _inside(name: str, folder: Path) -> str:

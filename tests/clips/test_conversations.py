@@ -26,6 +26,9 @@ from longvpo.clips.conversations import LeftOutError, answer_in, question_in
         ('[{"a": 1}] is what?', '[{"a": 1}] is what?'),
         ("a < b <videos>?", "a < b <videos>?"),
         (7, "7"),
+        (7.0, "7"),
+        (1234567, "1234567"),
+        (0.1234567, "0.1234567"),
     ],
 )
 def test_a_question_loses_the_tag_of_its_video(said: Any, question: str) -> None:
@@ -41,6 +44,9 @@ def test_a_question_loses_the_tag_of_its_video(said: Any, question: str) -> None
         ("<image><image>what?", "it shows images beside its video"),
         ("<video>", "it asks nothing"),
         (None, "it asks nothing"),
+        (float("nan"), "it asks nothing"),
+        ("<video>N/A", "it asks nothing"),
+        ("null", "it asks nothing"),
         ([], "its prompt is not a text or messages"),
         (["what?"], "its prompt is not a text or messages"),
         (True, "its prompt is not a text or messages"),
@@ -93,4 +99,5 @@ def test_no_answer() -> None:
     for said in ([{"role": "user", "content": "what?"}], {"from": "human", "value": "what?"}):
         with pytest.raises(LeftOutError, match="its chosen holds no answer"):
             answer_in(said, "chosen")
-    assert answer_in(None, "chosen") == "", "an empty answer is counted where rows are seen to teach nothing"
+    for said in (None, "None", "NaN", "nan", " null ", "N/A", float("nan")):
+        assert answer_in(said, "chosen") == "", "an empty answer is counted where rows are seen to teach nothing"

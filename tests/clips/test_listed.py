@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.pairs import ASKED, plain, video, write_frames, write_rows
 
 from longvpo.clips.listed import frames_of_pairs
 from longvpo.clips.pairs import read_pairs, settle
+from longvpo.clips.placed import placed
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.pairs import PairSection
 from longvpo.recipe.sections import VideoSection
@@ -65,6 +67,14 @@ def test_frames_without_a_rate_are_a_second_each(tmp_path: Path, pictures: list[
     few = VideoSection(short_side=96, max_frames=2)
     context, frames_of = read(tmp_path / "pairs.jsonl", section=few)
     assert frames_of.count(context[0]) == len(frames_of(context[0])) == 2
+
+
+def test_frames_in_a_folder_are_in_the_order_of_their_numbers(tmp_path: Path, pictures: list[Path]) -> None:
+    for number in (1, 2, 10, 11):
+        shutil.copy(pictures[0], tmp_path / f"frame_{number}.png")
+    (tmp_path / "._frame_1.png").write_text("of a file manager")
+    found = placed(tmp_path.name, {"mine": tmp_path.parent})
+    assert [Path(one).stem for one in found.frames] == ["frame_1", "frame_2", "frame_10", "frame_11"]
 
 
 def test_frames_of_other_sizes_and_kinds(tmp_path: Path, pictures: list[Path]) -> None:
