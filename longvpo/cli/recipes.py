@@ -67,7 +67,11 @@ def init(
     ] = "internvl3-1b",
     output: Annotated[Path, typer.Option(parser=path, help="The recipe's file, which is new.")] = Path("my.yaml"),
 ) -> None:
-    """Write a recipe for a folder of your own, with four lines to edit: to build triplets, or to evaluate on it."""
+    """Write a recipe for a folder of your own, with four lines to edit: to build triplets, or to evaluate on it.
+
+    A table with the columns caption, question and answer is evaluated on, any other builds triplets; --from
+    FAMILY/dataset or FAMILY/evaluate says which.
+    """
     from longvpo.dataset.start import own_recipe
 
     text, command = own_recipe(str(path(folder)), base, str(output))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from longvpo.clips.readers import FILMS, READERS
 from longvpo.clips.tables import find_table, read_table
-from longvpo.errors import LongVPOError, first_line
+from longvpo.errors import LongVPOError, first_line, say
 from longvpo.io.yaml_text import parse
 from longvpo.recipe.builtin import builtin_recipes
 from longvpo.recipe.dataset import DatasetRecipe
@@ -25,6 +25,7 @@ from longvpo.recipe.sources import ColumnSection, SourceSection
 # names that tables of others have for our columns, the likeliest first
 VIDEOS = ("file_name", "video", "video_path", "path", "file", "filename")
 CAPTIONS = ("caption", "text", "description")
+ASKED = ("caption", "question", "answer")  # columns that an evaluation needs; a build, without a writer, the first
 EDIT = "# <-- "
 
 
@@ -34,8 +35,7 @@ class Found(NamedTuple):
     table: str
     rows: int
     columns: ColumnSection
-    captions: bool  # a column of them
-    questions: bool  # the columns `question` and `answer`
+    lacks: list[str]  # columns that an evaluation needs, beside the videos
 
 
 def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
@@ -47,7 +47,8 @@ def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
         file: where the recipe will lie.
 
     Raises:
-        LongVPOError: the folder has no videos, or no table; what to write is said. Or there is no such family.
+        LongVPOError: the folder has no videos, no table, or not the columns that the recipe needs; what to write is
+            said. Or there is no such family.
     """
     family = base.split("/")[0]
     asked = [name for name in (f"{family}/dataset", f"{family}/evaluate") if name in builtin_recipes()]
@@ -55,7 +56,21 @@ def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
         families = sorted({name.split("/")[0] for name in builtin_recipes() if name.endswith("/evaluate")})
         raise LongVPOError(f"--from {base}: give a family out of {', '.join(families)}, or its dataset or evaluate")
     found = look(Path(folder))
-    measures = base.endswith("/evaluate") or (base == family and found.questions and found.captions)
+    measures = base.endswith("/evaluate") or (base == family and not found.lacks)
+    if measures and found.lacks:
+        raise LongVPOError(
+            f"an evaluation needs the columns {', '.join(ASKED[:-1])} and {ASKED[-1]}, and {found.table} has no "
+            f"{' and no '.join(found.lacks)}: add that (a caption says what is seen, by which other clips are chosen)"
+        )
+    if found.lacks == ["caption"]:
+        say(
+            f"note: {found.table} has questions and no captions, so this is a recipe to build triplets from clips "
+            f"that the writer describes; to evaluate, add a column caption, and give --from {family}/evaluate"
+        )
+    elif "caption" in found.lacks:
+        say(f"note: {found.table} has no captions, so the writer describes each clip first")
+    elif not found.lacks and not measures:
+        say(f"note: {found.table} has questions: --from {family}/evaluate makes a recipe to evaluate on them")
     name = re.sub(r"[^a-z0-9]+", "-", Path(folder).resolve().name.lower()).strip("-") or "mine"
     kind, command = ("evaluate", "evaluate") if measures else ("dataset", "build-dataset")
     body = (_evaluation if measures else _dataset)(folder, name, family, found)
@@ -97,7 +112,8 @@ def look(folder: Path) -> Found:
     columns = ColumnSection(video=video, caption=caption or CAPTIONS[0])
     told = source.model_copy(update={"columns": columns, "captions": "table" if caption else "writer"})
     rows = read_table(told, ())
-    return Found(path.name, len(rows), columns, bool(caption), {"question", "answer"} <= set(names))
+    lacks = [name for name in ASKED if name not in names and not (name == ASKED[0] and caption)]
+    return Found(path.name, len(rows), columns, lacks)
 
 
 def _source(folder: str, found: Found) -> list[str]:
@@ -114,7 +130,7 @@ def _source(folder: str, found: Found) -> list[str]:
 
 def _dataset(folder: str, name: str, family: str, found: Found) -> list[str]:
     recipe = load_recipe(DatasetRecipe, f"{family}/dataset")
-    captions = "table" if found.captions else "writer  # the writer describes each clip first"
+    captions = "table" if "caption" not in found.lacks else "writer  # the writer describes each clip first"
     lines = [
         f"name: {name}-data  {EDIT}of the result's folder, and of its repository on the Hub",
         "sources:",

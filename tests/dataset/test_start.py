@@ -67,7 +67,7 @@ def test_real_models_and_a_model_that_is_replaced(mine: Path, monkeypatch: pytes
     assert load_recipe(DatasetRecipe, "q.yaml").writer.license == "unknown"
 
 
-def test_without_captions_the_writer_makes_them(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_captions_the_writer_makes_them(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     with (mine / "metadata.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([["video"], *([row["file_name"]] for row in rows_of(mine))])
@@ -75,6 +75,16 @@ def test_without_captions_the_writer_makes_them(mine: Path, monkeypatch: pytest.
     assert run(monkeypatch, "init", mine) == 0
     (source,) = load_recipe(DatasetRecipe, "my.yaml").sources
     assert (source.captions, source.columns.video) == ("writer", "video")
+    assert "note: metadata.csv has no captions, so the writer describes each clip first" in capsys.readouterr().err
+
+
+def test_questions_without_captions(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """An evaluation needs captions, too: it is said before a recipe is there that cannot run."""
+    table([{"file_name": row["file_name"], "question": "what?", "answer": "it"} for row in rows_of(mine)], mine)
+    texts = ["needs the columns caption, question and answer, and metadata.jsonl has no caption: add that"]
+    check_mistake(run(monkeypatch, "init", mine, "--from", "tiny/evaluate"), capsys, texts)
+    assert run(monkeypatch, "init", mine, "--from", "tiny") == 0
+    assert "to evaluate, add a column caption, and give --from tiny/evaluate" in capsys.readouterr().err
 
 
 def test_a_table_with_questions_is_measured_on(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
@@ -86,6 +96,7 @@ def test_a_table_with_questions_is_measured_on(mine: Path, monkeypatch: pytest.M
     assert recipe.grid.clips == (1, 2, 4, 8, 16)
     assert run(monkeypatch, "init", mine, "--from", "tiny/dataset", "--output", "data.yaml") == 0
     assert load_recipe(DatasetRecipe, "data.yaml").sources[0].captions == "table"
+    assert "has questions: --from tiny/evaluate makes a recipe to evaluate on them" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_said(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
