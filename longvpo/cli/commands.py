@@ -87,10 +87,9 @@ def train(
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
-    from longvpo.training.plan import plan_training
-    from longvpo.training.run import train as run
-
     if dry_run:
+        from longvpo.training.plan import plan_training
+
         return print_plan(plan_training(loaded), output or Path(loaded.name), "facts.json", target, as_json)
     if profile is not None:
         from longvpo.training.profile import profile_training
@@ -100,6 +99,8 @@ def train(
 
     folder = output or Path(loaded.name)
     with resumable(lambda: kept_of_training(folder)):
+        from longvpo.training.run import train as run
+
         facts = run(loaded, folder)
     first = os.environ.get("RANK", "0") == "0"  # one of several processes publishes
     published = _publish(folder, target if first else None)
@@ -119,9 +120,10 @@ def frames(
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
     from longvpo.cli.following import resumable
-    from longvpo.training.filling import fill_frames
 
     with resumable(lambda: f"the frames that were decoded are in {loaded.video.frames}"):
+        from longvpo.training.filling import fill_frames
+
         found = fill_frames(loaded)
     print_values(found, as_json, keys=("files", "frames", "bytes", "decoded", "seconds"))
     say_next("train", recipe, *(overrides or []))
@@ -141,12 +143,12 @@ def score(
     from longvpo.recipe.training import TrainRecipe
 
     loaded = load_recipe(TrainRecipe, recipe, overrides)
-    from longvpo.training.score import score_dataset
-
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
     from longvpo.cli.following import override, resumable
 
     with resumable(lambda: "scores are written at the end, so nothing is kept, and the same command begins anew"):
+        from longvpo.training.score import score_dataset
+
         scored = score_dataset(loaded, folder)
     print_values(scored, as_json)
     kept = [one for one in overrides or [] if not one.startswith(("data.dataset=", "reference_log_probs="))]
@@ -183,12 +185,12 @@ def evaluate(
         return print_plan(
             plan_evaluation(loaded, adapters), output or Path(loaded.name), "results.json", None, as_json
         )
-    from longvpo.evaluation.run import evaluate as run
-
     folder = output or Path(loaded.name)
     from longvpo.cli.following import kept_in, resumable
 
     with resumable(lambda: kept_in(place_of(folder).work, "answers")):
+        from longvpo.evaluation.run import evaluate as run
+
         results = run(loaded, folder, adapters)
     printing.print_tables(results, as_json)
     say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
@@ -229,9 +231,10 @@ def push(
 ) -> None:
     """Publish a dataset or an adapter. The same command again does what is left to do."""
     from longvpo.cli.following import SENT, resumable
-    from longvpo.release.push import push_folder
 
     with resumable(lambda: SENT):
+        from longvpo.release.push import push_folder
+
         published = push_folder(folder, repo_id, tag, private, collection, results or (), license, overwrite_card)
     print_values(published, as_json)
     say_where({"published": published})

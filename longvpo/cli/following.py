@@ -17,6 +17,7 @@ from typing import Any
 
 from longvpo.cli.printing import say_next
 from longvpo.errors import LongVPOError, say
+from longvpo.io.files import whole_checkpoints
 from longvpo.io.output import place_of
 from longvpo.io.yaml_text import parse_value
 from longvpo.recipe.builtin import builtin_recipes
@@ -125,8 +126,6 @@ def kept_in(folder: Path, what: str, otherwise: str = "nothing is kept yet, and 
 
 def kept_of_training(folder: Path) -> str:
     """That the last whole checkpoint is kept, or why there is none."""
-    from longvpo.training.checkpoints import whole_checkpoints
-
     whole = whole_checkpoints(place_of(folder).checkpoints)
     if whole:
         return f"the last checkpoint is {whole[-1]}"

@@ -23,6 +23,7 @@ CARD_HASH = "card_sha256"  # in provenance.json: the hash of the card that longv
 TRAINED = "videos.txt"  # beside an adapter: sha256 of the videos that it was trained on, one a line
 BENCHMARKS = "benchmarks.json"  # beside an adapter: its scores on public benchmarks, and its base's
 WORK, KEY = "work", "key.json"  # in an output: the folder of work of a run, and in it what run it is
+WHOLE = "whole"  # in a checkpoint that was written whole
 RELEASE = "release.json"  # beside a result that was published: where
 
 
@@ -109,3 +110,9 @@ def open_to_others(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o666 & ~mask))
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in a folder, in the order of their steps."""
+    marks = folder.glob(f"checkpoint-*/{WHOLE}")
+    return sorted((mark.parent for mark in marks), key=lambda path: int(path.name.rpartition("-")[2]))

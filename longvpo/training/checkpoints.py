@@ -19,9 +19,9 @@ from transformers import TrainerCallback, TrainingArguments
 
 from longvpo.errors import LongVPOError, say
 from longvpo.io.disk import check_room
-from longvpo.io.files import as_json, file_hash, read_json, write_text
+from longvpo.io.files import WHOLE, as_json, file_hash, read_json, whole_checkpoints, write_text
 
-KEY, WHOLE = "key", "whole"
+KEY = "key"
 
 
 class Checkpoints(TrainerCallback):
@@ -51,12 +51,6 @@ class Checkpoints(TrainerCallback):
         """A resumed run finds the best one, where the folder has another path now."""
         best = Path(args.output_dir) / f"checkpoint-{state.best_global_step}"
         state.best_model_checkpoint = str(best) if best.is_dir() else None
-
-
-def whole_checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in a folder, in the order of their steps."""
-    marks = folder.glob(f"checkpoint-*/{WHOLE}")
-    return sorted((mark.parent for mark in marks), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def at_step(folder: Path, step: int) -> bool:

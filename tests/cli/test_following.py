@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -114,6 +116,16 @@ def killed(*given: Any, **options: Any) -> Any:
     raise KeyboardInterrupt
 
 
+class Loading(ModuleType):
+    """A module of the command line's, killed as it is loaded: the libraries below take seconds."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            raise KeyboardInterrupt
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("when", ["loading", "at work"])
 @pytest.mark.parametrize(
     ("replaced", "command", "leave", "kept"),
     [
@@ -147,11 +159,16 @@ def test_ctrl_c_says_what_is_kept_and_the_command_that_resumes(
     command: list[str],
     leave: str,
     kept: str,
+    when: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
 ) -> None:
-    monkeypatch.setattr(f"longvpo.{replaced}", killed)
+    if when == "at work":
+        monkeypatch.setattr(f"longvpo.{replaced}", killed)
+    else:
+        module = f"longvpo.{replaced}".rpartition(".")[0]
+        monkeypatch.setitem(sys.modules, module, Loading(module))
     if leave:
         (tmp_path / leave).parent.mkdir(parents=True)
         (tmp_path / leave).touch()

@@ -11,8 +11,9 @@ from support.trainers import checkpoint
 
 from longvpo.errors import LongVPOError
 from longvpo.io import disk
+from longvpo.io.files import whole_checkpoints
 from longvpo.training.arguments import training_arguments
-from longvpo.training.checkpoints import KEY, check_disk, kept_if_whole, last_checkpoint, mark_whole, whole_checkpoints
+from longvpo.training.checkpoints import KEY, check_disk, kept_if_whole, last_checkpoint, mark_whole
 
 
 def test_a_half_written_checkpoint_is_not_the_last_one(tmp_path: Path) -> None:
