@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from longvpo.clips.pool import make_pool
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import read_clips
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.evaluation.ask import Exam
 from longvpo.evaluation.multi import LongQuestion, long_questions, read_questions
 from longvpo.evaluation.needle import make_cells, needles, questions_of
 from longvpo.evaluation.scoring import COLUMNS, ExamQuestion, with_lists
 from longvpo.models.embed import Embedder
-from longvpo.recipe.evaluation import EvaluateRecipe
+from longvpo.recipe.evaluation import SCORINGS, EvaluateRecipe, ScoringSection
 from longvpo.recipe.sources import SourceSection
 from longvpo.video.frames import ClipFrames
 
@@ -48,6 +51,19 @@ def read_questions_of_clips(
     return clips, by_id, dropped
 
 
+def say_scored(recipe: EvaluateRecipe, questions: Sequence[ExamQuestion], dropped: list[Dropped]) -> dict[str, int]:
+    """Rows by the way in which they are scored, that of the recipe too where it meets none; warnings of that, and of
+    rows that are left out."""
+    if dropped:
+        first, more = (", the first", "; `dropped` of the results has all") if len(dropped) > 1 else ("", "")
+        rows = f"{len(dropped)} of {len(questions) + len(dropped)} rows"
+        say(f"warning: left out are {rows}{first}: {dropped[0].reason}{more}")
+    by, ways = recipe.scoring.by, Counter(one.scoring for one in questions)
+    if by != ScoringSection().by and not ways[by]:
+        say(f"warning: scoring.by={by} meets no row: each has `options` or `scoring` in its table, which comes first")
+    return {way: ways[way] for way in SCORINGS if way == by or ways[way]}
+
+
 def read_exam(recipe: EvaluateRecipe) -> tuple[Exam, set[str], list[Dropped]]:
     """All questions, the sha256 of the videos that they are about, and what cannot be used.
 
@@ -62,9 +78,12 @@ def read_exam(recipe: EvaluateRecipe) -> tuple[Exam, set[str], list[Dropped]]:
         questions, unusable = read_questions(recipe.multi, frames_of, recipe.scoring, recipe.seed)
     embedder = Embedder(recipe.filters)
     pool, unreadable = make_pool(clips, frames_of, embedder)
-    cells = make_cells(recipe, pool, [by_id[clip.clip_id] for clip in pool.clips], embedder)
+    asked = [by_id[clip.clip_id] for clip in pool.clips]
+    dropped += [*unreadable, *unusable]
+    say_scored(recipe, [*asked, *questions], dropped)
+    cells = make_cells(recipe, pool, asked, embedder)
     exam = needles(pool, cells, frames_of)
     if recipe.multi:
         exam += long_questions(recipe.multi, questions, frames_of)
     tested = {clip.sha256 for clip in pool.clips} | {one.clip.sha256 for one in questions}
-    return exam, tested, [*dropped, *unreadable, *unusable]
+    return exam, tested, dropped

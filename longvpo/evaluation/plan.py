@@ -10,9 +10,10 @@ from typing import Any
 from longvpo.clips.rows import Dropped
 from longvpo.errors import LongVPOError
 from longvpo.evaluation.adapters import find_adapters
-from longvpo.evaluation.exam import check_sources, read_questions_of_clips, sources_of
+from longvpo.evaluation.exam import check_sources, read_questions_of_clips, say_scored, sources_of
 from longvpo.evaluation.multi import read_questions
 from longvpo.evaluation.preference import read_held_out
+from longvpo.evaluation.scoring import ExamQuestion
 from longvpo.io.home import at_home, split
 from longvpo.models.batches import FRAMES
 from longvpo.models.counting import video_row
@@ -52,19 +53,20 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
     grid, dropped = recipe.grid, list[Dropped]()
     questions: dict[str, Any] = {"needle": {str(number): grid.depths * grid.questions for number in grid.clips}}
     longest = [recipe.video.max_frames] * max(grid.clips)
-    sizes, prompts = [(0, 0)], [""]  # of frames: height and width
+    sizes = [(0, 0)]  # of frames: height and width
+    told: list[ExamQuestion] = []
     if recipe.source.dataset is None:  # else its videos would be fetched
         clips, by_id, dropped = read_questions_of_clips(recipe)
         longest = sorted((frames_of.count(clip.reference) for clip in clips), reverse=True)
         sizes = [frames_of.size(clip.reference) for clip in clips]
-        prompts = [one.prompt for one in by_id.values()]
+        told = [*by_id.values()]
     frames: dict[str, Any] = {"needle": {str(number): sum(longest[:number]) for number in grid.clips}}
     if recipe.multi:
         asked, unusable = read_questions(recipe.multi, frames_of, recipe.scoring, decode=False)
         questions["multi"] = dict(Counter(one.group for one in asked))
         frames["multi"] = max(one.frames for one in asked)
         sizes += [frames_of.size(one.clip.reference) for one in asked]
-        prompts += [one.prompt for one in asked]
+        told += asked
         dropped = [*dropped, *unusable]
     if recipe.triplets and not Path(recipe.triplets.dataset).exists():
         questions["triplets"] = "on the Hub, not fetched"
@@ -81,7 +83,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         "base": f"{recipe.base.model}@{recipe.base.revision}",
         "base_is": base,
         "quantization": recipe.base.quantization,
-        "scoring": recipe.scoring.by,
+        "scoring": recipe.scoring.by if recipe.source.dataset else say_scored(recipe, told, dropped),
         **judged,
         "adapters": {name: found[name].weights[:12] if name in found else "on the Hub, not fetched" for name in given},
         "models": 1 + len(given),
@@ -91,7 +93,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         "batch_size": recipe.batch_size,
         "max_new_tokens": recipe.max_new_tokens,
         "refused": refused,
-    } | _memory(recipe, most, (width, height), max(prompts, key=len))
+    } | _memory(recipe, most, (width, height), max((one.prompt for one in told), key=len, default=""))
 
 
 def _memory(recipe: EvaluateRecipe, frames: int, size: tuple[int, int], prompt: str) -> dict[str, Any]:

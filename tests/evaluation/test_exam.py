@@ -79,6 +79,11 @@ def test_each_row_in_its_own_way(
     assert bleu.startswith("videos/00005.mp4: its scoring is 'bleu': give exact, contains, choice, judge")
     assert none.startswith("videos/00006.mp4: its answer")
     assert "is not one of its options" in none
+    left_out = f"warning: left out are 2 of 60 rows, the first: {bleu}; `dropped` of the results has all"
+    assert left_out in said
+    plan = plan_evaluation(load(mixed, "scoring.judge.model=tiny"))
+    assert plan["scoring"] == {"exact": 15, "contains": 14, "choice": 14, "judge": 15}
+    assert left_out in capsys.readouterr().err
     scoring = results["scoring"]
     assert sum(scoring["by"].values()) == 60
     assert list(scoring["by"]) == ["exact", "contains", "choice", "judge"]
@@ -173,3 +178,13 @@ def test_too_few_questions_say_why(mixed: Path) -> None:
     (mixed / "metadata.jsonl").write_text("".join(lines))
     with pytest.raises(LongVPOError, match=r"has 0 readable.*60 cannot be used, the first: .* is not one of its"):
         evaluate(load(mixed), mixed / "out")
+
+
+def test_a_way_of_scoring_that_meets_no_row_is_said(mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.loads(line) for line in (mixed / "metadata.jsonl").read_text().splitlines()]
+    lines = (json.dumps(row | {"scoring": "", "options": [row["answer"], "none"]}) for row in rows)
+    (mixed / "metadata.jsonl").write_text("\n".join(lines))
+    for by, warned in (("contains", True), ("choice", False), ("exact", False)):
+        assert plan_evaluation(load(mixed, f"scoring.by={by}"))["scoring"] == {by: 0} | {"choice": 60}
+        said = "warning: scoring.by=contains meets no row: each has `options` or `scoring` in its table"
+        assert (said in capsys.readouterr().err) is warned
