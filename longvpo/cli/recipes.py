@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Print this one; with --keys a section or a key, such as train.lora.")
+        str | None,
+        typer.Argument(
+            help="Print this one, or list a family such as tiny; with --keys a section or a key, such as train.lora."
+        ),
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Print all keys: type, default and description.")] = False,
     resolved: Annotated[bool, typer.Option("--resolved", help="Print all values, defaults included.")] = False,
@@ -40,11 +43,14 @@ def recipes(
             found = [part._asdict() | {"keys": [key._asdict() for key in part.keys]} for part in parts]
             return print(json.dumps(found))
         return print("\n\n".join(_part(part) for part in parts))
-    if name is None:
-        return _list(as_json)
     from longvpo.io.files import read_text
     from longvpo.io.yaml_text import parse
-    from longvpo.recipe.builtin import find_recipe
+    from longvpo.recipe.builtin import builtin_recipes, family_of, find_recipe
+
+    if name is None:
+        return _list(builtin_recipes(), as_json)
+    if family_of(name) and not (resolved or output or Path(name).is_file()):
+        return _list(family_of(name), as_json)
     from longvpo.recipe.file import dump_recipe, load_recipe
     from longvpo.recipe.kinds import COMMANDS, KINDS, kind_of
 
@@ -90,11 +96,11 @@ def write_new(file: Path, text: str) -> None:
     say(f"recipe:  {file}")
 
 
-def _list(as_json: bool) -> None:
+def _list(names: list[str], as_json: bool) -> None:
     """A line a recipe, with what its head comment says first; a blank line between families."""
-    from longvpo.recipe.builtin import builtin_recipes, find_recipe, first_sentence
+    from longvpo.recipe.builtin import builtin_file, first_sentence
 
-    about = {name: first_sentence(find_recipe(name)) for name in builtin_recipes()}
+    about = {name: first_sentence(builtin_file(name)) for name in names}
     if as_json:
         return print(json.dumps([{"name": name, "about": text} for name, text in about.items()]))
     width = max(map(len, about))

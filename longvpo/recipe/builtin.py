@@ -35,6 +35,11 @@ def builtin_recipes() -> list[str]:
     return [name for name in builtin_files() if not name.startswith(BASES)]
 
 
+def family_of(name: str) -> list[str]:
+    """The built-in recipes whose names begin with this one, such as `tiny`."""
+    return [one for one in builtin_recipes() if one.startswith(f"{name}/")]
+
+
 def find_recipe(name: str) -> Path:
     """A path, or the name of a built-in recipe.
 
@@ -46,9 +51,14 @@ def find_recipe(name: str) -> Path:
             return path
     if Path(at_home(name)).is_dir():
         raise LongVPOError(f"{name} is a folder: give a YAML file, or a name that `longvpo recipes` lists")
+    if family_of(name):
+        raise LongVPOError(f"{name} is a family of recipes: give one of {', '.join(family_of(name))}")
+    known = builtin_recipes()
+    families = [one.split("/")[0] for one in known]
+    here = [str(path) for path in Path(at_home(name)).parent.glob("*.y*ml")]
     raise LongVPOError(
-        f"no recipe {name}{did_you_mean(name, builtin_recipes())}: give a YAML file, or a name that `longvpo recipes` "
-        "lists"
+        f"no recipe {name}{did_you_mean(name, [*here, *known, *families])}: give a YAML file, or a name that `longvpo "
+        "recipes` lists"
     )
 
 

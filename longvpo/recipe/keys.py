@@ -57,9 +57,11 @@ def parts_of(asked: str | None = None) -> list[Part]:
         return [part for name, kind in KINDS.items() for part in _parts(kind, name, told)]
     first, *rest = [word for word in asked.split(".") if not word.isdigit()] or [""]  # numbers are of items in lists
     if first not in KINDS:
+        every = [f"{part.name}.{key.key}" for part in parts_of() for key in part.keys]
+        ends = [one for one in every if one.endswith(f".{asked}")]
+        near = f" (did you mean {' or '.join(ends[:3])}?)" if ends and asked else did_you_mean(first, KINDS)
         raise LongVPOError(
-            f"no recipe is called {first}{did_you_mean(first, KINDS)}: a name begins with {', '.join(KINDS)}, as in "
-            "train.lora"
+            f"no recipe is called {first}{near}: a name begins with {', '.join(KINDS)}, as in train.lora"
         )
     kind, name = KINDS[first], first
     for place, word in enumerate(rest, 1):

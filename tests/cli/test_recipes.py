@@ -26,6 +26,25 @@ def test_a_line_a_recipe_says_what_it_is(monkeypatch: pytest.MonkeyPatch, capsys
     assert [line for one, line in zip(found, lines, strict=True) if not line.endswith(one["about"])] == []
 
 
+def test_a_family_is_listed_and_a_mistyped_name_is_guessed(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text("name: mine\n")
+    assert run(monkeypatch, "recipes", "tiny") == 0
+    lines = capsys.readouterr().out.splitlines()
+    family = [name for name in builtin_recipes() if name.startswith("tiny/")]
+    assert [line.split()[0] for line in lines] == family
+    for words, said in (
+        (["recipes", "tiny", "--resolved"], f"tiny is a family of recipes: give one of {', '.join(family)}"),
+        (["build-dataset", "tinny"], "no recipe tinny (did you mean tiny?)"),
+        (["build-dataset", "my.yml"], "no recipe my.yml (did you mean my.yaml?)"),
+        (["build-dataset", f"{tmp_path}/my.yml"], f"(did you mean {tmp_path}/my.yaml?)"),
+        (["train", "tiny/stag1"], "(did you mean tiny/stage1?)"),
+    ):
+        check_mistake(run(monkeypatch, *words), capsys, [said])
+
+
 def test_a_recipe_as_it_stands_and_with_all_values(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
 ) -> None:
