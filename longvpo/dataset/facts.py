@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from longvpo.clips.rows import Clip, Triplet, features
+from longvpo.clips.shortfall import reasons
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session, question_section, stage2_writer
 from longvpo.dataset.shortcuts import FIFTHS, fifths, rejected_places, shortcuts, warnings
-from longvpo.dataset.shortfall import reasons
 from longvpo.dataset.text_only import as_rules, text_only
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import recipe_hash

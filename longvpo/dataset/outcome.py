@@ -10,8 +10,8 @@ from pathlib import Path
 
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip, Dropped, Refusal, Scene, Triplet, features, unanswered
+from longvpo.clips.shortfall import reasons
 from longvpo.dataset.drafts import Asked, Balance, Draft
-from longvpo.dataset.shortfall import reasons
 from longvpo.errors import LongVPOError
 from longvpo.recipe.sections import FilterSection
 from longvpo.release.parquet import write_shards

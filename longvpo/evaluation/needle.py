@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from longvpo.clips.pool import Pool, choose_context, evenly
 from longvpo.clips.request import clip_request
 from longvpo.clips.rows import Clip, Dropped, Refusal
+from longvpo.clips.shortfall import reasons
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.evaluation.ask import Asked, Exam
 from longvpo.evaluation.scoring import NOTHING_TO_CHOOSE, ExamQuestion, read_question, with_options
@@ -52,7 +54,7 @@ def make_cells(
     the other numbers have in all their depths.
     """
     vectors = embedder.texts([one.question for one in questions])
-    budget = int(pool.frames.sum())
+    budget = int(pool.frames.sum()) + 1  # never full: else a context of too few clips would pass for whole
     cells: dict[int, list[list[Needle]]] = {}
     for number in recipe.grid.clips:
         depths = np.linspace(0, 1, recipe.grid.depths) if number > 1 else np.zeros(1)
@@ -62,11 +64,13 @@ def make_cells(
             rng = np.random.default_rng([recipe.seed, number, index])
             section = ContextSection(clips=(number,), frame_budget=budget)
             cell: list[Needle] = []
+            refused: Counter[str] = Counter()
             anchors = evenly(len(pool.clips), rng)
             for _ in range(10 * wanted):
                 anchor = next(anchors)
                 context = choose_context(pool, anchor, vectors[anchor], section, recipe.filters, rng)
                 if isinstance(context, Refusal):
+                    refused[context.filter] += 1
                     continue
                 others = [clip for clip in context.clips if clip != anchor]
                 place = round(depth * (number - 1))
@@ -75,9 +79,11 @@ def make_cells(
                 if len(cell) == wanted:
                     break
             if len(cell) < wanted:
+                del refused["frame_budget"]  # too few clips; no filter refused any
+                why = f"; refused were {reasons(refused)}" if refused else ""
                 raise LongVPOError(
-                    f"source {recipe.source.name} gives {len(cell)} of {wanted} contexts of {number} clips: "
-                    "add clips, lower grid.clips, or loosen filters.*"
+                    f"source {recipe.source.name} gives {len(cell)} of {wanted} contexts of {number} clips{why}: "
+                    f"add clips, {'loosen these filters, ' if why else ''}or lower grid.clips"
                 )
             cells[number].append(cell)
     return cells

@@ -10,16 +10,46 @@ import numpy as np
 import pytest
 
 from longvpo import TINY
+from longvpo.clips.pool import Pool
+from longvpo.clips.rows import Clip
 from longvpo.clips.trained import write_trained
+from longvpo.errors import LongVPOError
 from longvpo.evaluation import exam
 from longvpo.evaluation import run as module
+from longvpo.evaluation.needle import make_cells
 from longvpo.evaluation.run import evaluate
+from longvpo.evaluation.scoring import ExamQuestion
 from longvpo.io.files import TRAINED, file_hash
 from longvpo.models import local
 from longvpo.models.writer import Answer
 from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.release.cards import card_of
+
+
+class Alike:
+    """To it all sentences are the same."""
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        return np.ones((len(texts), 1))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [(2.0, "40 by specificity (set filters.specificity=false)"), (0.5, "40 by visual_similarity (set filters.vis")],
+)
+def test_too_few_contexts_say_which_filter_refused(threshold: float, said: str) -> None:
+    some = [Clip(f"c{n}", "mine", f"{n}.mp4", 0.0, 1.0, "a car", sha256=f"{n}" * 64) for n in range(3)]
+    pool = Pool(some, np.ones(3, int), np.ones((3, 1)), np.ones((3, 1)))
+    grid = ["grid.clips=[2]", "grid.questions=4", f"filters.visual_threshold={threshold}"]
+    recipe = load_recipe(EvaluateRecipe, "tiny/evaluate", grid)
+    asked = [ExamQuestion("what?", ("a car",))] * 3
+    with pytest.raises(LongVPOError) as error:
+        make_cells(recipe, pool, asked, Alike())  # type: ignore[arg-type]
+    assert f"gives 0 of 4 contexts of 2 clips; refused were {said}" in str(error.value)
+    off = load_recipe(EvaluateRecipe, "tiny/evaluate", [*grid, "filters.specificity=false", "grid.clips=[4]"])
+    with pytest.raises(LongVPOError, match=r"of 4 clips(; refused .*)?: add clips"):
+        make_cells(off, pool, asked, Alike())  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from pyarrow import parquet
 
 from longvpo.clips.rows import Dropped
+from longvpo.clips.shortfall import SWITCHES, reasons
 from longvpo.dataset.facts import FUNNELS
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.shortfall import SWITCHES, reasons
 from longvpo.errors import LongVPOError
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe

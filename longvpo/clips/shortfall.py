@@ -1,4 +1,4 @@
-"""Why a build made fewer triplets than it was asked for: the filters that dropped most, each with what to set."""
+"""Why fewer triplets or contexts were found than are asked for: the filters that dropped most, with what to set."""
 
 from __future__ import annotations
 
