@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.stored import config_names, load_rows
+from longvpo.clips.stored import check_there, config_names, load_rows
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.private import cut
 from longvpo.io.records import Record, read_record
@@ -150,12 +150,13 @@ def recipe_of(dataset: str, revision: str | None) -> Record:
 def beside(dataset: str, revision: str | None, name: str) -> Path:
     """A file beside the rows of a dataset; what lies here, a table too, is never asked for on the Hub.
 
-    Raises what huggingface_hub raises.
+    Raises LongVPOError where a name is of no dataset, and what huggingface_hub raises.
     """
     from huggingface_hub import hf_hub_download
 
     if Path(dataset).exists():  # a table has no file beside its rows, and reading one fails
         return Path(dataset) / name
+    check_there(dataset)
     return Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
 
 

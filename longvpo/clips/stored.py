@@ -36,6 +36,7 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
     """
     from datasets import load_dataset
 
+    check_there(dataset)
     saved = next((name for name in SAVED if (Path(dataset) / name).is_file()), None)
     if saved:
         raise LongVPOError(
@@ -55,12 +56,20 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
 
 
 def config_names(dataset: str, revision: str | None) -> list[str]:
-    """The configs of a folder or a Hub id. Raises what datasets raises."""
+    """The configs of a folder or a Hub id. Raises LongVPOError where it is neither, and what datasets raises."""
     from datasets import get_dataset_config_names
 
+    check_there(dataset)
     with as_it_is(dataset) as place:
         names: list[str] = get_dataset_config_names(place, revision=None if place != dataset else revision)
     return names
+
+
+def check_there(dataset: str) -> None:
+    """Raises LongVPOError where a name is of nothing here, and can be of nothing on the Hub: nobody is asked then."""
+    if not Path(dataset).exists() and ("/" not in dataset or not may_be_id(dataset)):
+        told = "" if "/" in dataset else "; the id of one on the Hub is NAMESPACE/NAME"
+        raise LongVPOError(f"cannot load {dataset}: there is no such folder{meant_folder(dataset)}{told}")
 
 
 @contextmanager
@@ -88,10 +97,7 @@ def _not_there(dataset: str, config: str, place: str, why: str) -> str:
 
     folder = Path(dataset)
     if not folder.is_dir():
-        meant = meant_folder(folder)
-        if not may_be_id(dataset):
-            return f"there is no such folder{meant}"
-        return f"there is no such folder{meant}, and on the Hub: {why}"
+        return f"there is no such folder{meant_folder(folder)}, and on the Hub: {why}"
     if unfinished(folder):
         return f"its build has not finished. Run its `longvpo build-dataset` again with --output {dataset}: it resumes"
     with suppress(Exception):  # as above

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.io.records import unfinished
 
 
 def at_home(path: str) -> str:
@@ -26,16 +27,28 @@ def path(given: str | Path) -> Path:
 
 
 def meant_folder(path: str | Path) -> str:
-    """What an error about a folder that is not there adds, where one beside it has a name like that; else nothing."""
+    """What an error about a folder that is not there adds, where one beside it has a name like that; else nothing.
+
+    One that holds something is meant rather than one that is empty, or where a build failed.
+    """
     folder = Path(path)
     if folder.exists():
         return ""
     try:
-        names = [one.name for one in folder.parent.iterdir() if one.is_dir() and one.name != folder.name]
+        beside = [one for one in folder.parent.iterdir() if one.is_dir() and one.name != folder.name]
     except OSError:
         return ""
-    said = did_you_mean(folder.name, names)
+    said = did_you_mean(folder.name, [one.name for one in beside if _holds_something(one)]) or did_you_mean(
+        folder.name, [one.name for one in beside]
+    )
     return said.replace("mean ", f"mean {folder.parent}{os.sep}") if said and str(folder.parent) != "." else said
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir()) and not unfinished(folder)
+    except OSError:  # nobody but its owner may look
+        return False
 
 
 def split(given: str | Path) -> tuple[str, str]:

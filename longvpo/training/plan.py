@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
+from longvpo.clips.stored import check_there
 from longvpo.errors import LongVPOError
 from longvpo.io.files import file_hash
-from longvpo.io.home import may_be_id, meant_folder
+from longvpo.io.home import meant_folder
 from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.models.counting import WIDE, video_row
 from longvpo.models.load import check_model, load_processor
@@ -48,9 +49,8 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out) if known else (None, None)
     steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
     refused = refusals([(recipe.base.model, lambda: check_model(recipe.base))])
-    if not known and not may_be_id(recipe.data.dataset):
-        meant = meant_folder(recipe.data.dataset)
-        refused.append(f"cannot load {recipe.data.dataset}: there is no such folder{meant}")
+    if not known and ("/" in recipe.data.dataset or meant_folder(recipe.data.dataset)):  # else it may yet be built
+        refused += refusals([("", lambda: check_there(recipe.data.dataset))])
     videos: list[str] = []
     if rows is not None:
         whole = concatenate_datasets([rows, evals])

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
+from longvpo.clips.foreign import open_foreign
 from longvpo.clips.load import load_triplets
+from longvpo.clips.published import beside
 from longvpo.clips.stored import as_it_is, config_names, load_rows
 from longvpo.errors import LongVPOError
 
@@ -74,6 +76,28 @@ def test_nothing_stays_and_a_hub_id_is_as_it_is(tmp_path: Path) -> None:
     assert not Path(place).parent.exists()
     with as_it_is("someone/rows") as place:
         assert place == "someone/rows"
+
+
+def test_a_mistyped_folder_is_not_asked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network each request waits through its retries; the folder that is meant is one with rows."""
+    monkeypatch.chdir(tmp_path)
+    write(Path("my-triplets2"), word=["red"])
+    work = Path("my-triplets") / "work"
+    work.mkdir(parents=True)
+    (work / "key.json").write_text("{}")
+    for name in ("datasets.load_dataset", "datasets.get_dataset_config_names", "huggingface_hub.hf_hub_download"):
+        monkeypatch.setattr(name, None)
+    says = (
+        r"cannot load my-tripletz: there is no such folder \(did you mean my-triplets2\?\); the id of one on the Hub"
+    )
+    for ask in (
+        lambda: load_rows("my-tripletz", "stage1", "train", "main"),
+        lambda: config_names("my-tripletz", "main"),
+        lambda: beside("my-tripletz", "main", "recipe.yaml"),
+        lambda: open_foreign("my-tripletz", "stage1", "train", "main"),
+    ):
+        with pytest.raises(LongVPOError, match=says):
+            ask()
 
 
 def saved(folder: Path) -> None:
