@@ -30,6 +30,7 @@ from longvpo.evaluation.judge import marks_of
 from longvpo.evaluation.likelihoods import Likelihoods, likeliest
 from longvpo.evaluation.preference import HeldOut, Margins, margins, preference, read_held_out, without_unread
 from longvpo.evaluation.results import evidence, failures, lines, scored, tables
+from longvpo.evaluation.scoring import names_no_option
 from longvpo.io.disk import OTHERWISE
 from longvpo.io.files import as_json, text_hash, write_text
 from longvpo.io.output import Place, claimed, finished, place_of, write_whole
@@ -139,6 +140,12 @@ def _evaluate(
     for name, count in cut.items():
         if count:
             say(f"warning: {count} of {len(asked)} answers of {name} were cut at max_new_tokens: what there is counts")
+    choices = sum(one.exam.scoring == "choice" for one in asked)
+    for name, some in replies.items():
+        lost = sum(map(names_no_option, (one.exam for one in asked), some))
+        if lost:
+            of = f"{lost} of {choices} replies of {name} to questions with options"
+            say(f"warning: {of} name none of them, or several: these are wrong")
     proof, told = evidence(asked, right), dict[str, Any]()
     if held:
         held, likelier = without_unread(held, likelier)

@@ -72,6 +72,11 @@ def is_right(asked: ExamQuestion, said: str) -> bool:
     return (contains if asked.scoring == "contains" else exact)(said, asked.answers)
 
 
+def names_no_option(asked: ExamQuestion, said: str) -> bool:
+    """Whether a reply names none of the options, or several, where it should name one."""
+    return asked.scoring == "choice" and option_of(said, asked.options) is None
+
+
 def chance(asked: ExamQuestion) -> float | None:
     """How often a model is right that draws an option; None of a question without options."""
     right = sum(exact(option, asked.answers) for option in asked.options)

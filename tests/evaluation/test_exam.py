@@ -114,6 +114,10 @@ def test_each_row_in_its_own_way(
     low, high = results["intervals"]["tasks"]["base"]["sentence"]
     assert low <= results["tasks"]["accuracy"]["base"]["sentence"] <= high
     assert results["against_base"] == {"needle": {}, "tasks": {}}
+    choices = [one for one in lines if one["scoring"] == "choice"]
+    lost = sum("sand" not in one["options"] for one in choices)
+    assert lost
+    assert f"warning: {lost} of {len(choices)} replies of base to questions with options name none of them" in said
     print_tables(results, as_json=False)
     assert "An answer to" in capsys.readouterr().out
 
