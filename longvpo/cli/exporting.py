@@ -11,6 +11,8 @@ from longvpo.cli import options
 from longvpo.cli.printing import print_values
 from longvpo.errors import LongVPOError, say
 from longvpo.io.home import at_home, path
+from longvpo.io.output import place_of
+from longvpo.io.reopened import INNER
 
 TOOLS = "trl, ms-swift, llama-factory or verl-grpo"
 
@@ -35,6 +37,7 @@ def export(
     as_json: options.AsJson = False,
 ) -> None:
     """Write triplets as another tool reads them, each context as one video. The same command again resumes."""
+    from longvpo.cli.following import kept_in, resumable
     from longvpo.export.forms import FORMS
     from longvpo.export.run import export as run
 
@@ -51,5 +54,8 @@ def export(
         folders[name] = path(there)
     stem = dataset.rstrip("/").rpartition("/")[2]
     folder = output or Path(f"{Path(stem).stem if Path(dataset).is_file() else stem}-{form}")
-    print_values(run(dataset, form, folder, config, revision, folders, frames, lossless, fps), as_json)
+    kind = "frames" if frames or form == "trl" else "videos"
+    with resumable(lambda: kept_in(place_of(folder).work / kind, kind)):
+        facts = run(dataset, form, folder, config, revision, folders, frames, lossless, fps)
+    print_values({name: value for name, value in facts.items() if name not in INNER}, as_json)
     say(f"rows:    {folder}\nread:    {folder / 'README.md'}   (how {form} trains on them)")

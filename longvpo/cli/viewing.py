@@ -12,6 +12,7 @@ from longvpo.cli.printing import print_values
 from longvpo.errors import LongVPOError, say
 from longvpo.io.home import path, split
 from longvpo.io.output import place_of
+from longvpo.io.reopened import INNER
 
 
 def view(
@@ -38,7 +39,7 @@ def view(
         from longvpo.viewer.run import view as run
 
         made = run(dataset, folder, folders, rows)
-    print_values({name: value for name, value in made.items() if name != "key"}, as_json)
+    print_values({name: value for name, value in made.items() if name not in INNER}, as_json)
     say(f"open:    {folder / 'index.html'}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,12 +57,18 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
 
 
 def config_names(dataset: str, revision: str | None) -> list[str]:
-    """The configs of a folder or a Hub id. Raises LongVPOError where it is neither, and what datasets raises."""
+    """The configs of a folder or a Hub id. Raises what datasets raises, and LongVPOError where it is neither, or lacks a
+    file that its card names.
+    """
     from datasets import get_dataset_config_names
 
     check_there(dataset)
     with as_it_is(dataset) as place:
-        names: list[str] = get_dataset_config_names(place, revision=None if place != dataset else revision)
+        try:
+            names: list[str] = get_dataset_config_names(place, revision=None if place != dataset else revision)
+        except FileNotFoundError as error:
+            gone = _gone(error)
+            raise (LongVPOError(f"cannot load {dataset}: {gone}") if gone else error) from None
     return names
 
 
@@ -70,6 +77,12 @@ def check_there(dataset: str) -> None:
     if not Path(dataset).exists() and ("/" not in dataset or not may_be_id(dataset)):
         told = "" if "/" in dataset else "; the id of one on the Hub is NAMESPACE/NAME"
         raise LongVPOError(f"cannot load {dataset}: there is no such folder{meant_folder(dataset)}{told}")
+
+
+def _gone(error: Exception) -> str:
+    """That a file of the card is not there, where datasets says it; else empty."""
+    found = re.search(r"Unable to find '.*/longvpo-[0-9a-f]{16}/([^']+)'", str(error))
+    return f"{found[1]} is named by its card and is not there" if found else ""
 
 
 @contextmanager
@@ -121,6 +134,8 @@ def _why(error: Exception) -> str:
         error = error.__cause__
     if isinstance(error, CastError):
         return "its files differ in their columns, or in what these hold; write all of them alike"
+    if _gone(error):
+        return _gone(error)
     if "corresponds to no data" in str(error):
         return "it has no rows"
     return first_line(error)

@@ -52,10 +52,19 @@ class Media:
         frames_of: gives the sampled frames of clips.
         quality: of pictures, JPEG's; None: PNG, without loss.
         pictures: they are written in place of mp4.
+        states: of videos, by source and video: what changes when a file does.
     """
 
-    def __init__(self, folder: Path, frames_of: ClipFrames, pictures: bool, quality: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        frames_of: ClipFrames,
+        pictures: bool,
+        quality: int | None,
+        states: Mapping[tuple[str, str], Any] | None = None,
+    ) -> None:
         self.folder, self.frames_of, self.pictures, self.quality = folder, frames_of, pictures, quality
+        self.states = states or {}
 
     def write(self, context: Sequence[Mapping[str, Any]]) -> Film:
         """Write a context, as far as its files are not there. Raises VideoError where a clip cannot be read."""
@@ -97,7 +106,8 @@ class Media:
         return size
 
     def _key(self, context: Sequence[Mapping[str, Any]], *more: Any) -> str:
-        """Changes with the clips and with how they are sampled."""
+        """Changes with the clips, with their files, and with how they are sampled."""
         section = self.frames_of.section
         sampled = (section.fps, section.max_frames, section.short_side, section.fit, self.quality)
-        return text_hash(repr([[clip[name] for name in NAMES] for clip in context] + [sampled, more]))[:16]
+        states = [self.states.get((clip["source"], clip["video"])) for clip in context]
+        return text_hash(repr([[clip[name] for name in NAMES] for clip in context] + [sampled, more, states]))[:16]

@@ -8,9 +8,12 @@ No tool can cut a clip by its start and end: so a context is one joined video, o
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +34,7 @@ from longvpo.io.files import CARD, as_json, text_hash, whole_file, write_text
 from longvpo.io.output import FINAL, Place, claimed, finished, place_of, whole_folder
 from longvpo.io.private import cut
 from longvpo.io.records import read_record
+from longvpo.io.reopened import ASKED, LACKS, reopened, states_of
 from longvpo.recipe.sections import JPEG_QUALITY, VideoSection
 from longvpo.release.licenses import UNKNOWN
 from longvpo.video.frames import ClipFrames
@@ -93,14 +97,22 @@ def _export(
     rows, config, frames_of, left_out = found
     place = place_of(output)
     about = [form, pictures, lossless, frames_of.section.model_dump(mode="json"), config]
-    key = text_hash(json.dumps([about, rows.to_list()]))[:32]
-    done = finished(place, FACTS, key)
+    asked = text_hash(json.dumps([about, cut(dataset), revision]))[:32]
+    named = {(clip["source"], clip["video"]) for context in rows["context"][:] for clip in context}
+    states = states_of(named, frames_of.folders)
+    key = text_hash(json.dumps([about, rows.to_list(), states]))[:32]
+    again = reopened(place, FACTS, key, asked)
+    done = None if again else finished(place, FACTS, key)
     if done:
         return done
     quality = None if lossless else JPEG_QUALITY
     with claimed(place, key), writing(output):
-        media = Media(place.work, frames_of, pictures, quality)
-        _recover(place)
+        media = Media(place.work, frames_of, pictures, quality, {(one, two): state for one, two, state in states})
+        if again:
+            _take_over(place)
+        else:
+            _recover(place)
+        _say_resumed(place.work)
         films = _write_media(media, rows, left_out)
         kind = FRAMES if pictures else VIDEOS
         name = _name(dataset)
@@ -113,9 +125,11 @@ def _export(
                 Dataset.from_list(kept, features=parquet_columns(pictures)).to_parquet(folder / TABLES[form])
             else:
                 _write_lines(folder / TABLES[form], kept)
-            files = [path for path in (place.work / kind).rglob("*.*") if path.is_file()]
+            files = _files_of(films, place.work / kind)
             facts = {
                 "key": key,
+                ASKED: asked,
+                LACKS: sum(count for reason, count in left_out.items() if "video" in reason and reason != TAGGED),
                 "kind": "export",
                 "to": form,
                 "dataset": cut(dataset),
@@ -215,6 +229,29 @@ def _recover(place: Place) -> None:
         for left in (place.work / FINAL / kind, *([place.path / kind] if place.inside else [])):
             if left.is_dir() and not (place.work / kind).exists():
                 left.rename(place.work / kind)
+
+
+def _take_over(place: Place) -> None:
+    """Into the work: the media of the result that is made again. The key of each says whether it still holds."""
+    for kind in (FRAMES, VIDEOS):
+        if (place.path / kind).is_dir() and not (place.work / kind).exists():
+            with suppress(OSError, shutil.Error):  # a file system without links: they are written again
+                shutil.copytree(place.path / kind, place.work / kind, copy_function=os.link)
+
+
+def _say_resumed(work: Path) -> None:
+    there = sum(path.is_file() for kind in (FRAMES, VIDEOS) for path in (work / kind).rglob("*.*"))
+    if there:
+        say(f"resumed: {there} files of videos or frames are there")
+
+
+def _files_of(films: Mapping[tuple[Any, ...], Film], folder: Path) -> list[Path]:
+    """The files of these films; others in the folder, of videos as they were before, go."""
+    wanted = {folder.parent / name for film in films.values() for name in film.paths}
+    for path in folder.rglob("*.*"):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    return sorted(wanted)
 
 
 def _sources(dataset: str, revision: str, rows: Dataset) -> list[dict[str, Any]]:

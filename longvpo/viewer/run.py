@@ -15,6 +15,7 @@ from longvpo.io.files import CARD, as_json, as_yaml, file_hash, write_text
 from longvpo.io.output import claimed, finished, place_of, whole_folder
 from longvpo.io.private import cut
 from longvpo.io.records import understood
+from longvpo.io.reopened import ASKED, LACKS, reopened, states_of
 from longvpo.release.spot_check import rows_hash
 from longvpo.viewer.answers import answer_index, read_answers, result_tables
 from longvpo.viewer.parts import write_part, write_table
@@ -58,15 +59,18 @@ def _dataset(subject: Subject, output: Path, videos: Mapping[str, Path], most: i
     triplets, dropped, clips = read_tables(subject)
     marked = rows_hash(triplets)
     _check_sources(videos, {clip["source"] for row in triplets for clip in row["context"]})
-    key = _key(subject, marked, [row["id"] for row in dropped], sorted(videos), most)
+    asked = _key(subject, marked, [row["id"] for row in dropped], most)
+    named = ((clip["source"], clip["video"]) for row in triplets for clip in row["context"])
+    key = _key(subject, asked, sorted(videos), states_of(named, videos))
     place = place_of(output)
-    done = finished(place, DONE, key)
+    again = reopened(place, DONE, key, asked, marked[:12])
+    done = None if again else finished(place, DONE, key)
     if done is not None:
         return done | {"page": str(output / "index.html")}
     with claimed(place, key, marked[:12]) as work:
         items = [triplet_item(row, clips) for row in triplets]
         refused = [dropped_item(row, clips) for row in dropped]
-        found = _pictures(subject, work / FOLDER, triplets, items, clips, videos, most)
+        found, lacking = _pictures(subject, work / FOLDER, triplets, items, clips, videos, most)
         pictured = [bool(item.get("context")) and all(n in found for n in item["context"]) for item in items]
         counts = {"triplets": len(items), "dropped": len(refused), "pictured": sum(pictured), "clips": len(found)}
         with whole_folder(place) as page:
@@ -83,7 +87,8 @@ def _dataset(subject: Subject, output: Path, videos: Mapping[str, Path], most: i
                 write_part(page, "numbers", facts)
             if (work / FOLDER).is_dir():
                 (work / FOLDER).replace(page / FOLDER)
-            _finish(page, subject, key, counts, {"tables": tables, "rows": marked, "numbers": bool(facts)})
+            told_of = {"tables": tables, "rows": marked, "numbers": bool(facts)}
+            _finish(page, subject, {"key": key, ASKED: asked, LACKS: lacking}, counts, told_of)
     return {"key": key, **counts, "page": str(output / "index.html")}
 
 
@@ -100,11 +105,11 @@ def _results(subject: Subject, output: Path) -> dict[str, Any]:
     with claimed(place, key), whole_folder(place) as page:
         tables = {"answers": write_table(page, "answers", answer_index(answers), answers)} if answers else {}
         write_part(page, "results", shown)
-        _finish(page, subject, key, counts, {"tables": tables, "results": True})
+        _finish(page, subject, {"key": key}, counts, {"tables": tables, "results": True})
     return {"key": key, **counts, "page": str(output / "index.html")}
 
 
-def _finish(page: Path, subject: Subject, key: str, counts: dict[str, int], about: dict[str, Any]) -> None:
+def _finish(page: Path, subject: Subject, done: dict[str, Any], counts: dict[str, int], about: dict[str, Any]) -> None:
     shutil.copytree(PAGE, page, dirs_exist_ok=True)
     sources = subject.about.get("sources") or [] if subject.kind == "dataset" else []
     closed = [source["name"] for source in sources if not source["redistribution"]] if counts.get("clips") else []
@@ -117,7 +122,7 @@ def _finish(page: Path, subject: Subject, key: str, counts: dict[str, int], abou
     front = {"title": f"{subject.name}, looked at"[:80], "sdk": "static", "app_file": "index.html", "pinned": False}
     text = "One static page, made by `longvpo view`: open `index.html`, or push this folder as a static Space."
     write_text(page / CARD, f"---\n{as_yaml(front)}---\n\n{text}\n")
-    write_text(page / DONE, as_json({"key": key, **counts}))
+    write_text(page / DONE, as_json(done | counts))
 
 
 def _pictures(
@@ -128,8 +133,8 @@ def _pictures(
     clips: Clips,
     videos: Mapping[str, Path],
     most: int,
-) -> dict[int, Strip]:
-    """The strips of the clips of the first rows of each stage, by the number of the clip."""
+) -> tuple[dict[int, Strip], int]:
+    """The strips of the clips of the first rows of each stage, by the clip's number; and how many clips have none."""
     first = [place for stage in (1, 2) for place in [n for n, row in enumerate(rows) if row["stage"] == stage][:most]]
     wanted = list(
         dict.fromkeys(
@@ -137,7 +142,7 @@ def _pictures(
         )
     )
     if not wanted:
-        return {}
+        return {}, 0
     section = sampling_in(recipe_of(subject.place, subject.revision)).model_copy(update={"frames": None})
     configs = sorted({f"stage{row['stage']}" for row in rows})
     frames_of = frames_of_dataset(subject.place, subject.revision, configs, section, videos)
@@ -149,7 +154,7 @@ def _pictures(
             f"videos, --videos {missing[0]}=FOLDER"
         )
     made = strips(folder, [clips.all[n] for n in readable], frames_of) if readable else {}
-    return {readable[place]: strip for place, strip in made.items()}
+    return {readable[place]: strip for place, strip in made.items()}, len(wanted) - len(made)
 
 
 def _check_sources(videos: Mapping[str, Path], known: set[str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import Dataset
+from support.commands import run
 from support.exported import exported, read_rows
 from support.pairs import rows_of_shape, write_rows
 from support.triplets import triplets, write_dataset
@@ -90,6 +92,60 @@ def test_rows_that_no_form_can_say_are_counted(world: Path, tmp_path: Path, caps
     }
     assert "no such video: videos/no.mp4" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == facts
+
+
+@pytest.mark.parametrize("form", ["ms-swift", "trl"])
+def test_a_video_that_is_there_now_is_exported_by_the_same_command(
+    form: Any, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    rows = triplets("stage1", 3, 1)
+    videos = tmp_path / "mine"
+    names = {clip["video"] for row in rows for clip in row["context"]}
+    dataset = write_dataset(tmp_path / "triplets", stage1=Dataset.from_list(rows, features=features("stage1")))
+    missing = rows[0]["context"][0]["video"]
+    for name in names:
+        (videos / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(world / name, videos / name)
+    (videos / missing).unlink()
+    folders = {"drawn": videos, "stories": videos}
+    first = export(str(dataset), form, tmp_path / "out", videos=folders)
+    assert export(str(dataset), form, tmp_path / "out", videos=folders) == first, "nothing has changed"
+    shutil.copy2(world / missing, videos / missing)
+    capsys.readouterr()
+    second = export(str(dataset), form, tmp_path / "out", videos=folders)
+    assert (first["rows"], second["rows"], second["left_out"]) == (2, 3, {})
+    assert len(read_rows(tmp_path / "out")) == 3
+    said = capsys.readouterr().err
+    assert "lacks what could not be read" in said
+    assert "resumed: " in said
+    whole = export(str(dataset), form, tmp_path / "whole", videos=folders)
+    assert files(tmp_path / "whole") == files(tmp_path / "out")
+    assert whole == second
+    (videos / missing).write_bytes((world / rows[1]["context"][0]["video"]).read_bytes())
+    with pytest.raises(LongVPOError, match="other input"):
+        export(str(dataset), form, tmp_path / "out", videos=folders)
+
+
+def test_an_interrupted_export_says_what_is_kept(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    exported("ms-swift", tmp_path, world)
+    write, done = Media.write, []
+
+    def one(self: Media, context: Any) -> Any:
+        if done:
+            raise KeyboardInterrupt
+        done.append(context)
+        return write(self, context)
+
+    monkeypatch.setattr(Media, "write", one)
+    named = ["--videos", f"drawn={world}", "--videos", f"stories={world}"]
+    command = ["export", tmp_path / "triplets", "--to", "ms-swift", *named, "--output", tmp_path / "out"]
+    run(monkeypatch, *command)
+    assert f"interrupted: videos in {tmp_path / 'out.unfinished' / 'videos'}" in capsys.readouterr().err
+    monkeypatch.setattr(Media, "write", write)
+    assert run(monkeypatch, *command) == 0
+    assert "resumed: 1 file" in capsys.readouterr().err
 
 
 def test_pairs_of_others_are_exported_too(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

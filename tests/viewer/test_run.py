@@ -15,6 +15,8 @@ from support.hub.looks import ALICE
 from support.hub.pushes import Pushes
 from support.world import GOLDEN
 
+from longvpo.clips.stored import load_rows
+from longvpo.errors import LongVPOError
 from longvpo.viewer import sprites
 from longvpo.viewer.run import PAGE, view
 
@@ -88,6 +90,35 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     assert "finished already" in capsys.readouterr().err
     check_mistake(run(monkeypatch, *again, 11), capsys, ["holds the result", "give another --output"])
     assert {path: path.stat().st_mtime_ns for path in page.rglob("*")} == before
+
+
+def test_the_right_folder_after_a_wrong_one_makes_the_pictures(
+    dataset: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "wrong").mkdir()
+    page = tmp_path / "page"
+    command = ["view", dataset, "--output", page, "--rows", 1, "--videos"]
+    for folder, pictures in ((tmp_path / "wrong", False), (world, True)):
+        assert run(monkeypatch, *command, f"drawn={folder}") == 0
+        assert bool(list(page.rglob("*.jpg"))) == pictures
+    assert "lacks what could not be read" in capsys.readouterr().err
+    assert run(monkeypatch, *command, f"drawn={world}") == 0
+    assert "finished already" in capsys.readouterr().err
+    assert not (page / "work").exists()
+    check_mistake(run(monkeypatch, *command, f"drawn={tmp_path / 'wrong'}"), capsys, ["holds the result"])
+    assert list(page.rglob("*.jpg"))
+
+
+def test_a_config_whose_files_are_gone(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "mine"))
+    for shard in (copy / "stage1").iterdir():
+        shard.unlink()
+    code = run(monkeypatch, "view", copy)
+    check_mistake(code, capsys, [f"cannot load {copy}: stage1/train-00000", "is named by its card and is not there"])
+    with pytest.raises(LongVPOError, match="is named by its card and is not there"):
+        load_rows(str(copy), "stage1", "train", None)
 
 
 def test_a_killed_run_is_resumed(
