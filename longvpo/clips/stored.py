@@ -57,8 +57,9 @@ def load_rows(dataset: str, config: str, split: str, revision: str | None) -> An
 
 
 def config_names(dataset: str, revision: str | None) -> list[str]:
-    """The configs of a folder or a Hub id. Raises what datasets raises, and LongVPOError where it is neither, or lacks a
-    file that its card names.
+    """The configs of a folder or a Hub id.
+
+    Raises LongVPOError where it is neither, or lacks a file that its card names; else what datasets raises.
     """
     from datasets import get_dataset_config_names
 
