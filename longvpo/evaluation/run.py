@@ -44,6 +44,7 @@ from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
 from longvpo.recipe.sections import WriterSection
 from longvpo.release.figures import heat_map
+from longvpo.release.measured import trained_on_said
 
 
 def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
@@ -120,7 +121,12 @@ def _evaluate(
     trained = {name: read_trained(folder) for name, folder in folders.items()}
     if not trained["base"]:  # a merged base says it, too
         del trained["base"]
-    trained_on = {name: _trained_on(name, videos, tested) for name, videos in trained.items()}
+    shown = {
+        "test_videos": len(tested),
+        "trained_on": {name: None if seen is None else len(tested & seen) for name, seen in trained.items()},
+    }
+    for text in trained_on_said(shown):
+        say(f"warning: {text}")
 
     kept = Journal(working / "journal", flaws=COUNT), Likelihoods(working / "likelihoods")
     before = len(kept[0]) + len(kept[1])
@@ -151,9 +157,8 @@ def _evaluate(
         held, likelier = without_unread(held, likelier)
     if held and held.rows:  # else no card says anything of them
         told["preference"], sure = preference(held, likelier, trained)
-        for name, count in told["preference"]["trained_on"].items():
-            if count:
-                say(f"warning: {count} of {len(held.rows)} triplets show videos that {name} was trained on")
+        for text in trained_on_said(told):
+            say(f"warning: {text}")
         proof = {part: proof[part] | {"preference": sure[part]} for part in proof}
     results = {
         **identity,
@@ -168,8 +173,7 @@ def _evaluate(
         **scored(asked, marks, recipe.scoring, judge),
         **told,
         "cut": cut,
-        "test_videos": len(tested),
-        "trained_on": trained_on,
+        **shown,
         "failures": {name: failures(asked, answers, right[name]) for name, answers in said.items()},
         "dropped": {item.id: item.reason for item in dropped},
         "seconds": round(time.monotonic() - started, 1),
@@ -222,14 +226,3 @@ def _examined(
     said = [next(letters if likely and one.exam.options else replies) for part in exam for one in part]
     scored = margins(writer, held, likelihoods, name, several and adapter is None) if held else {}
     return said, scored
-
-
-def _trained_on(name: str, videos: set[str] | None, tested: set[str]) -> int | None:
-    """How many test videos, by their sha256, an adapter was trained on; None where it does not say."""
-    if videos is None:
-        return None
-    count = len(tested & videos)
-    if count:
-        of = f"{count} of {len(tested)} test videos"
-        say(f"warning: {of} were trained on by {name}: its results are no test of them")
-    return count

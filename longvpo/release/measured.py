@@ -54,6 +54,21 @@ def intervals_said(results: dict[str, Any]) -> str:
     )
 
 
+def trained_on_said(results: dict[str, Any]) -> list[str]:
+    """What warns of models that were trained on what they are measured on; earlier versions did not look."""
+    said = []
+    for name, count in results.get("trained_on", {}).items():
+        if count:
+            of = f"{count} of {results['test_videos']} test videos"
+            said.append(f"{of} were trained on by {name}: its results are no test of them")
+    preference = results.get("preference", {})
+    for name, count in preference.get("trained_on", {}).items():
+        if count:
+            of = f"{count} of {preference['questions']['all']} triplets"
+            said.append(f"{of} show videos that {name} was trained on")
+    return said
+
+
 def multi_titles(results: dict[str, Any]) -> tuple[str, str]:
     """The titles of the table of long videos, and of its first column: what questions are grouped by. Earlier versions
     do not say it: their tables have the number of scenes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from longvpo.io.files import read_text
 from longvpo.io.records import understood
-from longvpo.release.measured import intervals_said, scoring_said, tables
+from longvpo.release.measured import intervals_said, scoring_said, tables, trained_on_said
 from longvpo.viewer.parts import facet
 from longvpo.viewer.subject import ANSWERS, Subject
 
@@ -51,7 +51,8 @@ def answer_index(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def result_tables(results: dict[str, Any]) -> dict[str, Any]:
     """Tables as texts, and what stands behind their signs."""
     said = {"scoring": scoring_said(results), "intervals": intervals_said(results)}
-    return {"tables": tables(results), "models": ["base", *results["adapters"]], **said}
+    models, warnings = ["base", *results["adapters"]], trained_on_said(results)
+    return {"tables": tables(results), "models": models, "warnings": warnings, **said}
 
 
 def _outcome(replies: Sequence[Mapping[str, Any]]) -> str:

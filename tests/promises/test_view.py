@@ -248,7 +248,8 @@ def test_every_control_has_a_name(tab: Browser, page: Path) -> None:
 def test_results_stand_side_by_side(tab: Browser, page: Path) -> None:
     folder = page.parent.parent / "results"
     folder.mkdir()
-    (folder / "results.json").write_bytes((GOLDEN / "adapter" / "results.json").read_bytes())
+    golden = json.loads((GOLDEN / "adapter" / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(golden | {"trained_on": {"stage1": 3}}))
     asked = {"table": "needle", "group": "8", "where": "8 clips", "question": TAG, "answers": ["snow"]}
     lines = [asked | {"model": name, "reply": SCRIPT, "right": name != "base"} for name in ("base", "stage1")]
     (folder / "answers.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -256,6 +257,8 @@ def test_results_stand_side_by_side(tab: Browser, page: Path) -> None:
     tab.open(made)
     assert "One clip hidden among others" in tab.texts("h3")
     assert "base" in tab.texts("tbody th")
+    said = "3 of 750 test videos were trained on by stage1: its results are no test of them."
+    assert tab.texts(".callout") == [said]
     tab.open(made, "#answers")
     assert tab.texts(".answer h3") == ["✗ base\nwrong", "✓ stage1\nright"]
     assert tab.texts(".answer .words") == [SCRIPT, SCRIPT]

@@ -52,6 +52,13 @@ def test_without_a_file_of_answers_the_quoted_ones_are_shown() -> None:
     shown = result_tables(subject.about)
     assert shown["tables"][0]["rows"]["base"]["1"].startswith("100.0")
     assert shown["models"][0] == "base"
+    assert shown["warnings"] == []
+    seen = {"trained_on": {"one": 3, "other": 0, "silent": None}, "test_videos": 12}
+    seen |= {"preference": {"questions": {"all": 8}, "trained_on": {"one": 2}, "accuracy": {"base": {}}}}
+    assert result_tables(subject.about | seen)["warnings"] == [
+        "3 of 12 test videos were trained on by one: its results are no test of them",
+        "2 of 8 triplets show videos that one was trained on",
+    ]
 
 
 def test_a_file_of_another_program_is_said(tmp_path: Path) -> None:

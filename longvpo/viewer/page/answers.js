@@ -11,7 +11,8 @@
         el("tr", {}, el("th", { scope: "row" }, model), groups.map((group) => el("td", { class: "number" }, rows[model][group] ?? "")))),
       el("tr", { class: "quiet" }, el("th", { scope: "row" }, "questions"), groups.map((group) => el("td", { class: "number" }, count(questions[group] ?? 0))))))));
 
-  longvpo.results = ({ tables, models, scoring, intervals, quoted }) => el("div", { class: "page" },
+  longvpo.results = ({ tables, models, warnings, scoring, intervals, quoted }) => el("div", { class: "page" },
+    warnings.map((text) => el("p", { class: "callout" }, `${text}.`)),
     quoted ? el("p", { class: "callout" }, "No answers.jsonl is beside these results: only the wrong answers that they quote are shown.") : null,
     tables.map((one) => table(one, models)),
     [scoring, intervals].filter(Boolean).map((text) => el("p", { class: "quiet" }, text)));
