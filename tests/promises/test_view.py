@@ -196,6 +196,7 @@ def test_dropped_rows_and_numbers(tab: Browser, page: Path) -> None:
     assert "Rules that never look at the question" in tab.texts("h3")
     assert len(tab.texts(".rules tbody tr")) > 10
     assert "3,200 triplets" in tab.texts("h2")[0]
+    assert sum("± is one standard error" in text for text in tab.texts(".card > p")) == 4, "wherever ± stands"
 
 
 @pytest.mark.parametrize("dark", [False, True])

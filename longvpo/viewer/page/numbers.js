@@ -66,14 +66,14 @@
     const clips = part.clips_a_context ?? part.scenes_a_context;
     const noun = number === 1 ? "clips" : "scenes";
     return el("section", { class: "numbers" }, el("h2", {}, `Stage ${number}: ${count(part.triplets)} triplets`),
-      part.shortcuts ? card("Rules that never look at the question", "Each picks an answer without the question. Around 50 % it tells nothing: the grey band is chance. Outside of it, training may learn the rule instead of looking.", rules(part.shortcuts), idle(part.shortcuts)) : null,
+      part.shortcuts ? card("Rules that never look at the question", "Each picks an answer without the question. Around 50 % it tells nothing: the grey band is chance. Outside of it, training may learn the rule instead of looking. ± is one standard error; the grey band is three of them, and at least 5 points, to each side of 50 %.", rules(part.shortcuts), idle(part.shortcuts)) : null,
       el("div", { class: "cards" },
         part.anchor_depth ? card(number === 1 ? "Where the anchor stands" : "Where the relevant scenes stand", "Number of rows, beside what an even spread would give.", depth(part.anchor_depth)) : null,
         Object.entries(part.rejected_depth ?? {}).map(([kind, found]) => card(`Where rejected was written from: ${kind}`, "Number of rows, beside what an even spread would give.", depth(found))),
         clips ? card(`${noun[0].toUpperCase()}${noun.slice(1)} a context`, "", histogram(clips, noun)) : null,
         part.seconds_a_context ? card("Seconds of video a context", `Median ${count(part.seconds_a_context.median)}.`, histogram(part.seconds_a_context.histogram, "seconds")) : null,
         part.answer_words ? card("Words of an answer", `Chosen ${part.answer_words.chosen.mean.toFixed(1)} on average, rejected ${part.answer_words.rejected.mean.toFixed(1)}. Chosen is longer in ${percent(part.answer_words.chosen_is_longer)}, equal lengths counted half.`, lengths(part.answer_words)) : null,
-        textOnly ? card("Without any video", "How often the texts alone prefer chosen; at 50 % they tell nothing.", el("table", { class: "plain" }, el("tbody", {},
+        textOnly ? card("Without any video", "How often the texts alone prefer chosen; at 50 % they tell nothing. ± is one standard error.", el("table", { class: "plain" }, el("tbody", {},
           el("tr", {}, el("th", { scope: "row" }, "a language model"), el("td", { class: "number" }, blind(textOnly))),
           textOnly.classifier ? el("tr", {}, el("th", { scope: "row" }, "a classifier of words"), el("td", { class: "number" }, blind(textOnly.classifier))) : null))) : null,
         part.funnel ? card("From rows to triplets", "The steps that dropped something.", funnel(part.funnel)) : null));
