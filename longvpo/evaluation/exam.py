@@ -57,7 +57,7 @@ def say_scored(recipe: EvaluateRecipe, questions: Sequence[ExamQuestion], droppe
     if dropped:
         first, more = (", the first", "; `dropped` of the results has all") if len(dropped) > 1 else ("", "")
         rows = f"{len(dropped)} of {len(questions) + len(dropped)} rows"
-        say(f"warning: left out are {rows}{first}: {dropped[0].reason}{more}")
+        say(f"warning: {rows} left out{first}: {dropped[0].reason}{more}")
     by, ways = recipe.scoring.by, Counter(one.scoring for one in questions)
     if by != ScoringSection().by and not ways[by]:
         say(f"warning: scoring.by={by} meets no row: each has `options` or `scoring` in its table, which comes first")

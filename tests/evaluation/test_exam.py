@@ -79,7 +79,7 @@ def test_each_row_in_its_own_way(
     assert bleu.startswith("videos/00005.mp4: its scoring is 'bleu': give exact, contains, choice, judge")
     assert none.startswith("videos/00006.mp4: its answer")
     assert "is not one of its options" in none
-    left_out = f"warning: left out are 2 of 60 rows, the first: {bleu}; `dropped` of the results has all"
+    left_out = f"warning: 2 of 60 rows left out, the first: {bleu}; `dropped` of the results has all"
     assert left_out in said
     plan = plan_evaluation(load(mixed, "scoring.judge.model=tiny"))
     assert plan["scoring"] == {"exact": 15, "contains": 14, "choice": 14, "judge": 15}
