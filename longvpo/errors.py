@@ -17,11 +17,25 @@ AROUND = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff"
 
 
 class LongVPOError(Exception):
-    """A mistake in the user's input. The command line prints it as one `error:` line and exits with 1."""
+    """A mistake in the user's input. The command line prints it as one `error:` line and exits with 1.
+
+    Attributes:
+        then: words of the command that mends it, which is printed below it.
+    """
+
+    then: tuple[str, ...] = ()
 
 
 class UsageError(LongVPOError):
     """The command line itself says too little: the exit code is 2, as of every mistake of usage."""
+
+
+class NothingLeftError(LongVPOError):
+    """A build without a triplet: `loosen`, an override, switches off the filter that dropped most, where one does."""
+
+    def __init__(self, text: str, loosen: str = "") -> None:
+        super().__init__(text)
+        self.loosen = loosen
 
 
 class VideoError(LongVPOError):

@@ -19,7 +19,7 @@ from longvpo.cli.program import app
 from longvpo.errors import say
 from longvpo.io.files import WORK
 from longvpo.io.home import path
-from longvpo.io.output import place_of
+from longvpo.io.output import check_place, place_of
 
 
 @app.command("build-dataset")
@@ -41,7 +41,7 @@ def build_dataset(
 ) -> None:
     """Make preference triplets from clips and their captions. The same command again resumes after a kill."""
     from longvpo.recipe.dataset import DatasetRecipe
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.file import load_recipe, recipe_hash
 
     loaded = load_recipe(DatasetRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
@@ -49,11 +49,12 @@ def build_dataset(
         from longvpo.dataset.plan import plan_build
 
         return print_plan(plan_build(loaded), output or Path(loaded.name), "", target, as_json)
-    from longvpo.cli.following import after_build, kept_in, resumable
+    from longvpo.cli.following import after_build, cured, kept_in, resumable
 
     started = time.monotonic()
     folder = output or Path(loaded.name)
-    with resumable(lambda: kept_in(folder / WORK, "answers and finished blocks")):
+    check_place(place_of(folder, inside=True), None, recipe_hash(loaded), keep=True)
+    with resumable(lambda: kept_in(folder / WORK, "answers and finished blocks")), cured(folder):
         from longvpo.dataset.run import build
 
         facts = build(loaded, folder, journal=journal)

@@ -12,12 +12,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from longvpo.cli.printing import say_next
-from longvpo.errors import LongVPOError, say
-from longvpo.io.files import whole_checkpoints
+from longvpo.errors import LongVPOError, NothingLeftError, say
+from longvpo.io.files import WORK, whole_checkpoints
 from longvpo.io.output import place_of
 from longvpo.io.yaml_text import parse_value
 from longvpo.recipe.builtin import builtin_recipes
@@ -116,6 +117,33 @@ def resumable(kept: Callable[[], str]) -> Iterator[None]:
         again = "the same `accelerate launch` again" if several else shlex.join(["longvpo", *sys.argv[1:]])
         say(f"\ninterrupted: {kept()}\nresume:  {again}")
         raise
+
+
+@contextmanager
+def cured(folder: Path) -> Iterator[None]:
+    """A build into this folder that leaves no triplet says the command that loosens what dropped most: into another
+    folder, with the answers that it has."""
+    try:
+        yield
+    except NothingLeftError as error:
+        if error.loosen:
+            error.then = _loosened(sys.argv[1:], folder, error.loosen)
+        raise
+
+
+def _loosened(words: list[str], folder: Path, loosen: str) -> tuple[str, ...]:
+    named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name of its own
+    free = next(path for n in count(2) if not (path := named.with_name(f"{named.name}-{n}")).exists())
+    key = loosen.partition("=")[0]
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before != "--output" and word != "--output" and not word.startswith(("--output=", f"{key}="))
+    ]
+    journal = (
+        [] if any(word.partition("=")[0] == "--journal" for word in kept) else ["--journal", folder / WORK / "journal"]
+    )
+    return tuple(map(str, [*kept, loosen, "--output", free, *journal]))
 
 
 def kept_in(folder: Path, what: str, otherwise: str = "nothing is kept yet, and the same command begins anew") -> str:

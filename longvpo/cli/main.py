@@ -16,7 +16,7 @@ from longvpo.cli import commands as commands  # it adds them to `app`
 from longvpo.cli.about import env
 from longvpo.cli.asking import ask
 from longvpo.cli.exporting import export
-from longvpo.cli.printing import one_voice
+from longvpo.cli.printing import one_voice, say_next
 from longvpo.cli.program import app
 from longvpo.cli.recipes import init, recipes
 from longvpo.cli.viewing import view
@@ -46,6 +46,8 @@ def main() -> None:
         if debug:
             raise
         say(f"error: {' '.join(str(error).split())}")
+        if error.then:
+            say_next(*error.then)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except Exception as error:  # such as a full disk, or a folder that may not be written
         said = f"{error.strerror or error}" if isinstance(error, OSError) else not_written(error, Path(), False)

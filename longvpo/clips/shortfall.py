@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -42,3 +43,10 @@ def reasons(dropped: Mapping[str, int]) -> str:
     """
     most = Counter(dropped).most_common(NAMED)
     return ", ".join(f"{count} by {name} ({SWITCHES.get(name, 'see its reasons')})" for name, count in most)
+
+
+def loosening(dropped: Mapping[str, int]) -> str:
+    """The override that switches off the filter that dropped most; empty where none does."""
+    most = next((name for name, _ in Counter(dropped).most_common(1)), "")
+    found = re.match(r"set ([\w.]+=\w+)", SWITCHES.get(most, ""))
+    return found[1] if found else ""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from longvpo.clips.pool import Pool
 from longvpo.clips.rows import Clip, Dropped, Refusal, Scene, Triplet, features, unanswered
-from longvpo.clips.shortfall import reasons
+from longvpo.clips.shortfall import loosening, reasons
 from longvpo.dataset.drafts import Asked, Balance, Draft
-from longvpo.errors import LongVPOError
+from longvpo.errors import NothingLeftError
 from longvpo.recipe.sections import FilterSection
 from longvpo.release.parquet import write_shards
 
@@ -50,7 +50,7 @@ class Outcome:
         return refusal
 
     def check_some(self, journal: Path, working: Path) -> None:
-        """Raises LongVPOError when no triplet was left; the table of what was dropped is kept in `working`, and
+        """Raises NothingLeftError when no triplet was left; the table of what was dropped is kept in `working`, and
         blocks that hold no answers are not.
 
         Args:
@@ -65,13 +65,14 @@ class Outcome:
         silent = unanswered(self.dropped)
         if silent and self.stage == 1:
             shutil.rmtree(working / "blocks", ignore_errors=True)
-        why = reasons(Counter(item.filter for item in self.dropped))
+        dropped = Counter(item.filter for item in self.dropped)
         advice = (
             f"{silent}. Mend that, and run the same command again"
             if silent
             else "loosen these, context.clips or stage2.*, or give more videos, with another --output"
         )
-        raise LongVPOError(
-            f"no triplet was left in stage {self.stage}: {why}; {advice}; each is in {table} with its reason, and the "
-            f"answers are kept: --journal {shlex.quote(str(journal))}"
+        raise NothingLeftError(
+            f"no triplet was left in stage {self.stage}: {reasons(dropped)}; {advice}; each is in {table} with its "
+            f"reason, and the answers are kept: --journal {shlex.quote(str(journal))}",
+            "" if silent else loosening(dropped),
         )

@@ -133,8 +133,9 @@ def _tidy(place: Place) -> None:
         shutil.rmtree(place.work, ignore_errors=True)
 
 
-def check_place(place: Place, key: str, recipe: str = "", keep: bool = False) -> None:
-    """Raises LongVPOError where the output or the folder of work holds something else; see claimed."""
+def check_place(place: Place, key: str | None, recipe: str = "", keep: bool = False) -> None:
+    """Raises LongVPOError where the output or the folder of work holds something else; see claimed. With no key,
+    which is not known yet, only where it is of another recipe."""
     with writing(place.output):
         if not place.inside and place.path.exists():
             raise LongVPOError(f"another process has just made {place.output}: run the same command again")
@@ -143,7 +144,7 @@ def check_place(place: Place, key: str, recipe: str = "", keep: bool = False) ->
             if others:
                 break
         if not (place.work / KEY).is_file():
-            if others:
+            if others and key is not None:
                 where = place.output if folder == place.path else folder
                 raise LongVPOError(f"{where} is not empty: {OTHERWISE}, or delete it")
             return
@@ -151,11 +152,11 @@ def check_place(place: Place, key: str, recipe: str = "", keep: bool = False) ->
         _check_key(place, key, recipe, "build" if keep else "run")
 
 
-def _check_key(place: Place, key: str, recipe: str, what: str) -> None:
+def _check_key(place: Place, key: str | None, recipe: str, what: str) -> None:
     mark = place.work / KEY
     try:
         theirs = json.loads(mark.read_bytes())
-        other_recipe, other_key = theirs["recipe"] != recipe, theirs["key"] != key
+        other_recipe, other_key = theirs["recipe"] != recipe, key is not None and theirs["key"] != key
     except (ValueError, TypeError, KeyError):
         raise LongVPOError(
             f"{mark} is damaged: {OTHERWISE}"

@@ -10,10 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.commands import Capture, run
+from support.commands import Capture, check_mistake, run
 from support.world import SMALL, TESTS
 
 from longvpo.cli.following import override, videos_of
+from longvpo.errors import NothingLeftError
 from longvpo.io.yaml_text import parse_value
 
 SOURCES = TESTS.parent / "longvpo"
@@ -73,6 +74,7 @@ def test_stage_2_follows_stage_1_and_is_trained_alone_where_nothing_else_was_bui
 
     only = ["sources=[]", "stage1=null", f"stage2.sources.0.folder={stories}"]
     monkeypatch.setattr("longvpo.dataset.run.build", lambda recipe, output, **more: FACTS)
+    monkeypatch.setattr("longvpo.cli.commands.check_place", lambda *_, **__: None)  # it was built by another recipe
     assert run(monkeypatch, "build-dataset", "tiny", *only, "--output", second) == 0
     (command,) = printed(capsys)
     videos = f"data.videos.stories={stories}"
@@ -179,3 +181,30 @@ def test_ctrl_c_says_what_is_kept_and_the_command_that_resumes(
     assert kept.replace("@", str(tmp_path)) in captured.err
     assert f"\nresume:  {shlex.join(['longvpo', *words])}\n" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("more", [[], ["--journal", "mine"]])
+def test_a_build_that_left_nothing_says_the_command_that_loosens_it(
+    more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def nothing(*given: Any, **options: Any) -> Any:
+        raise NothingLeftError("no triplet was left", "filters.specificity=false")
+
+    monkeypatch.setattr("longvpo.dataset.run.build", nothing)
+    monkeypatch.chdir(tmp_path)
+    Path("o ut-2").mkdir()
+    given = ["build-dataset", "tiny", "filters.specificity=true", "--output", "o ut", "seed=3", *more]
+    assert run(monkeypatch, *given) == 1
+    (words,) = printed(capsys)
+    kept = ["build-dataset", "tiny", "seed=3", *more, "filters.specificity=false", "--output", "o ut-3"]
+    assert words == [*kept, *([] if more else ["--journal", "o ut/work/journal"])]
+
+
+def test_a_build_of_another_recipe_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "longvpo.dataset.run", Loading("longvpo.dataset.run"))
+    (tmp_path / "out" / "work" / "journal").mkdir(parents=True)
+    (tmp_path / "out" / "work" / "key.json").write_text('{"key": "a,b", "recipe": "a"}')
+    code = run(monkeypatch, "build-dataset", "tiny", "--output", tmp_path / "out")
+    check_mistake(code, capsys, ["holds a build of another recipe: its hash is a, this one's "])

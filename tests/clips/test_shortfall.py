@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from longvpo.clips.rows import Dropped
-from longvpo.clips.shortfall import SWITCHES, reasons
+from longvpo.clips.shortfall import SWITCHES, loosening, reasons
 from longvpo.dataset.facts import FUNNELS
 from longvpo.dataset.outcome import Outcome
 from longvpo.errors import LongVPOError
@@ -31,6 +31,8 @@ def test_the_filters_that_dropped_most_come_first() -> None:
         "40 by near_duplicate (set filters.question_threshold=null), 30 by equal (a stronger writer"
     )
     assert "balance" not in said
+    assert loosening({"specificity": 2, "equal": 1}) == "filters.specificity=false"
+    assert loosening({"specificity": 1, "equal": 2}) == loosening({}) == "", "what no switch mends"
 
 
 def test_what_was_dropped_is_kept_where_no_triplet_is_left(tmp_path: Path) -> None:
