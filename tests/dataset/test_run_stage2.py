@@ -132,7 +132,7 @@ def test_no_triplet_left_says_why(stage2_recipe: DatasetRecipe, tmp_path: Path) 
         def answer(self, request: Request) -> str:
             return "" if request.schema else Answer("a red ring moves left in the sand").text
 
-    with pytest.raises(LongVPOError, match=r"left in stage 2: 200 empty; .* used 200 times of 200.*--journal"):
+    with pytest.raises(LongVPOError, match=r"left in stage 2: 200 by empty .* used 200 times of 200.*--journal"):
         build(stage2_recipe, tmp_path / "out", question_writer=Silent(tmp_path / "asked"))
 
 

@@ -24,6 +24,9 @@ from longvpo.training.run import train
 def other_base(folder: Path) -> list[str]:
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "someone/else"}))
+    made = json.loads((folder / "provenance.json").read_text())
+    made["base"]["files"] = "0" * 64  # a base is known by its files
+    (folder / "provenance.json").write_text(json.dumps(made))
     return []
 
 
