@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longvpo.clips.cells import columns_of
-from longvpo.clips.readers import Table, read_csv, read_jsonl, read_parquet
+from longvpo.clips.readers import Table, apart, read_csv, read_jsonl, read_parquet
 from longvpo.clips.stored import config_names, load_rows
 from longvpo.errors import LongVPOError, first_line
 from longvpo.recipe.pairs import PairSection
@@ -178,6 +178,10 @@ def no_columns(dataset: str, names: list[str], columns: PairSection | None) -> L
         for word in PairSection.NEEDED
     }
     written = ", ".join(f"{word}: {_yaml(name)}" for word, name in mapping.items())
+    mend = apart(names)
+    if mend:
+        lacking = " and no column ".join(missing)
+        return LongVPOError(f"{dataset} has no column {lacking} (it has {shown_name(names[0])}); {mend}")
     clips = "Of captioned clips, build-dataset makes triplets. Of pairs: " if "caption" in names else ""
     unknown = " with the columns' names for `?`" if "?" in mapping.values() else ""
     return LongVPOError(

@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from longvpo.clips.cells import is_empty
 from longvpo.clips.conversations import LeftOutError
 from longvpo.errors import VideoError
 from longvpo.io.files import whole_file
-from longvpo.io.names import check_name, existing_file
+from longvpo.io.names import by_number, check_name, existing_file
 from longvpo.io.private import last_name
 from longvpo.video.pictures import size_of
 
@@ -114,7 +113,7 @@ def _found(name: str, folders: Mapping[str, Path]) -> Placed:
             inside = _inside(name, folder)
             if os.path.isdir(folder / inside):
                 listed = (one for one in os.listdir(folder / inside) if not one.startswith("."))
-                names = sorted((one for one in listed if one.lower().endswith(PICTURES)), key=_by_number)
+                names = sorted((one for one in listed if one.lower().endswith(PICTURES)), key=by_number)
                 return _listed(source, folder, [f"{inside}/{one}" for one in names])
             existing_file(folder, inside)
             return Placed(source, inside)
@@ -123,12 +122,6 @@ def _found(name: str, folders: Mapping[str, Path]) -> Placed:
     if isinstance(missing, VideoError):
         raise LeftOutError("its video is missing", str(missing))
     raise missing or LeftOutError("its video is missing", "no folder is given")
-
-
-def _by_number(name: str) -> tuple[list[tuple[str, int]], str]:
-    """Sorts names as people count: frame_2 before frame_10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(text, int(number or 0)) for text, number in zip_longest(parts[::2], parts[1::2])], name
 
 
 def _inside(name: str, folder: Path) -> str:

@@ -22,7 +22,8 @@ from longvpo.errors import first_line
 LONGEST_CELL = 2**30  # characters; csv's own limit is 131,072
 # A cell of a line, up to the comma or the end behind it
 CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(?=[,\r\n]|\Z)')
-FILMS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".flv", ".ts", ".gif")
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+FILMS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".flv", ".ts")
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 MEND = 'write a quote that belongs to a text twice, as "", and the whole cell between quotes'
 
@@ -106,6 +107,12 @@ def read_csv(path: Path, columns: Columns, optional: Columns) -> Table:
             )
         _check_lines(lines[number - 1 : reader.line_num], number, header, cells, columns)
         rows.append(dict(zip_longest(header, cells[: len(header)])))  # those beyond are empty
+
+
+def apart(names: list[str]) -> str:
+    """What to do with a table whose cells are not apart by commas, by the names of its columns; else empty."""
+    kind = next((kind for sign, kind in SEPARATORS.items() if len(names) == 1 and sign in names[0]), None)
+    return f"its cells stand apart by {kind}: save it with commas" if kind else ""
 
 
 def _misquoted(text: str, line: int, header: list[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.clips.cells import cell, columns_of
-from longvpo.clips.readers import READERS
+from longvpo.clips.readers import READERS, apart
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.home import meant_folder
 from longvpo.recipe.sources import SourceSection
@@ -19,7 +19,6 @@ SHUFFLED = {"bytes": 32}  # rows in memory while a stream is shuffled; those tha
 SHUFFLED_TEXT = 20_000
 # pandas, by which datasets read CSV, makes the first column one of this name where cells are too many
 SHIFTED = "__index_level_0__"
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def find_table(source: SourceSection) -> Path:
@@ -80,10 +79,7 @@ def _has(rows: list[dict[str, Any]], names: list[str], column: str) -> bool:
 
 def _no_column(source: SourceSection, where: str, missing: list[str], names: list[str]) -> LongVPOError:
     has = ", ".join(name if name == name.strip() else repr(name) for name in names if name)
-    kind = next((kind for sign, kind in SEPARATORS.items() if len(names) == 1 and sign in names[0]), None)
-    mend = "rename a column, add it, or name it under the source's `columns`"
-    if kind:
-        mend = f"its cells stand apart by {kind}: save it with commas"
+    mend = apart(names) or "rename a column, add it, or name it under the source's `columns`"
     return LongVPOError(
         f"source {source.name}: {where} has no column {' and no column '.join(missing)} (it has {has}); {mend}"
     )

@@ -119,11 +119,13 @@ def read_as_trained(
     """
     said = [*([f"base.model={json.dumps(base)}"] if base else []), *overrides]
     folder = adapter_folder(*split(adapter)) if adapter and not recipe else None
+    if folder and not (folder / "adapter_config.json").is_file():
+        raise LongVPOError(f"{folder} is no adapter: it has no adapter_config.json")
     if folder and (folder / "recipe.yaml").is_file():
         found = read_benchmark_recipe(str(folder / "recipe.yaml"), said)
         # the folder of kept frames is on the machine that trained
         return found.model_copy(update={"video": found.video.model_copy(update={"frames": None})})
-    if folder and not base and (folder / "adapter_config.json").is_file():  # of another trainer
+    if folder and not base:  # of another trainer
         config = read_json(folder / "adapter_config.json")
         trained_on = config.get("base_model_name_or_path") if isinstance(config, dict) else None
         said.insert(0, f"base.model={json.dumps(trained_on)}")

@@ -8,7 +8,6 @@ not see it.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from longvpo.errors import LongVPOError, VideoError
+from longvpo.io.names import by_number
 from longvpo.models.writer import Request
 from longvpo.recipe.sections import VideoSection
 from longvpo.video.extent import extent
@@ -63,7 +63,8 @@ class Documents:
         (part,) = (url for _, url in pictures)
         path = Path(str(part["url"]).removeprefix("file://"))
         if path.is_dir():
-            files = [str(file) for file in sorted(path.iterdir(), key=_by_number) if file.suffix.lower() in IMAGES]
+            listed = sorted(path.iterdir(), key=lambda file: by_number(file.name))
+            files = [str(file) for file in listed if file.suffix.lower() in IMAGES and not file.name.startswith(".")]
             if not files:
                 raise VideoError(f"{task}: no image lies in {path}")
             return self._of_images(text, lambda: _images(task, files), named)
@@ -154,8 +155,3 @@ def _images(task: str, urls: Sequence[Any]) -> Iterator[Image.Image]:
         if not isinstance(url, str | Path | Image.Image):
             raise LongVPOError(f"{task}: an image comes as {type(url).__name__}: leave this task out")
         yield (url if isinstance(url, Image.Image) else Image.open(url)).convert("RGB")
-
-
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """The order of files whose names hold numbers: 2.jpg before 10.jpg."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]

@@ -22,6 +22,8 @@ from longvpo.models.revision import model_name
 from longvpo.models.stream import answer_aloud
 from longvpo.models.writer import Answer, Request
 from longvpo.recipe.sections import WriterSection
+from longvpo.video.extent import extent
+from longvpo.video.probe import SLACK
 
 NEW_TOKENS = 256
 FEW = 8  # frames whose times are said one by one
@@ -109,7 +111,12 @@ def _request(asked: BenchmarkRecipe, video: Path, question: str, start: float | 
     """The video and the question, as training shows a context and asks about it."""
     span = {"start_time": start, "end_time": end}
     content = [{"type": "video", "url": str(video), **span}, {"type": "text", "text": question}]
-    return Documents(asked.video).request("ask", lambda: [{"role": "user", "content": content}])
+    request = Documents(asked.video).request("ask", lambda: [{"role": "user", "content": content}])
+    found = extent(video)
+    length = found.header or found.end
+    if end is not None and end > length + SLACK:  # as of pairs
+        raise LongVPOError(f"the end, {end:g} s, is after that of {video.name}, which lasts {length:.2f} s")
+    return request
 
 
 def _said_of(frames: list[float]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -33,6 +34,12 @@ def check_name(name: str, column: str = "video") -> None:
     longest = max(len(part.encode(errors="replace")) for part in bare.split("/"))
     if longest > LONGEST_NAME or len(name.encode(errors="replace")) > LONGEST_PATH or "\0" in name:
         raise VideoError(f"its {column} is not a name of a file: {reprlib.repr(name)}")
+
+
+def by_number(name: str) -> tuple[list[tuple[str, int]], str]:
+    """The order of names that hold numbers, as people count: 2.jpg before 10.jpg."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(text, int(number or 0)) for text, number in zip_longest(parts[::2], parts[1::2])], name
 
 
 def video_file(folder: Path, name: str) -> Path:

@@ -21,7 +21,7 @@ REVISION = "a branch, a tag or a commit of the Hub; only a commit is the same to
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     builtin: ClassVar[str] = ""  # the file of a built-in recipe of this kind
     # keys that name something, such as a model, each with the keys that speak of what it names
     speaking: ClassVar[dict[str, tuple[str, ...]]] = {}

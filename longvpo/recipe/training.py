@@ -131,4 +131,6 @@ class TrainRecipe(Section):
     @field_validator("training")
     @classmethod
     def _folders(cls, training: dict[str, Any]) -> dict[str, Any]:
+        if "extends" in training:
+            raise ValueError("extends cannot stand here: what the whole recipe extends has its own `training`")
         return {key: at_home(value) if isinstance(value, str) else value for key, value in training.items()}

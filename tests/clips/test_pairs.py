@@ -111,6 +111,13 @@ def test_a_missing_column_names_all_and_shows_the_mapping(tmp_path: Path) -> Non
     assert "no column is known for video (video), rejected (loser)" in str(error.value)
 
 
+def test_cells_that_are_not_apart_by_commas(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("video;prompt;chosen;rejected\na.mp4;what?;a;b\n")
+    with pytest.raises(LongVPOError, match="its cells stand apart by semicolons: save it with commas"):
+        settled(path)
+
+
 def test_an_anchor_cuts_its_video(world: Path, tmp_path: Path) -> None:
     spans: list[dict[str, Any]] = [
         {"anchor_start": 1.5, "anchor_end": 2.5},

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.commands import Capture, check_mistake, run
-from support.world import TINY
+from support.world import GOLDEN, TINY
 
 from longvpo.errors import LongVPOError
 from longvpo.evaluation.benchmark_recipe import read_as_trained
@@ -93,6 +93,11 @@ def test_mistakes_are_one_line(
         ([clip, " ", "--base", "tiny"], "the question is empty"),
         ([tmp_path / "none.mp4", QUESTION, "--base", "tiny"], "no such video"),
         ([clip, QUESTION, "--base", "tiny", "--start", "9"], "00000.mp4 has no span from 9 to 4 s"),
+        (
+            [clip, QUESTION, "--base", "tiny", "--end", "99"],
+            "the end, 99 s, is after that of 00000.mp4, which lasts 4",
+        ),
+        ([clip, QUESTION, "--adapter", GOLDEN / "dataset"], "dataset is no adapter: it has no adapter_config.json"),
         (
             [clip, QUESTION, "--adapter", stage1, "--base", "someone/other"],
             "was trained on tiny, not on",

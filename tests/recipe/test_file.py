@@ -68,6 +68,21 @@ def test_all_problems_are_reported_at_once() -> None:
     assert "visual_threshold" not in text
 
 
+def test_no_number_is_infinite() -> None:
+    for kind, key in ((DatasetRecipe, "video.fps"), (DatasetRecipe, "writer.temperature"), (TrainRecipe, "video.fps")):
+        for said in (".inf", ".nan"):
+            with pytest.raises(LongVPOError, match=f"{key}: must be a finite number"):
+                load_recipe(kind, "tiny", [f"{key}={said}"])
+    with pytest.raises(LongVPOError, match=r"data\.columns\.list_fps: must be a finite number"):
+        load_recipe(TrainRecipe, "tiny", ["data.columns={list_fps: .inf}"])
+
+
+def test_training_extends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("extends: tiny/stage1\ntraining: {extends: tiny/stage1}\n")
+    with pytest.raises(LongVPOError, match="training: extends cannot stand here"):
+        load_recipe(TrainRecipe, str(tmp_path / "own.yaml"))
+
+
 def test_overrides_reach_lists_and_read_yaml(tmp_path: Path) -> None:
     recipe = load_recipe(DatasetRecipe, "tiny/dataset", ["sources.0.folder=/videos", "context.clips=[3, 5]", "seed=7"])
     assert (recipe.sources[0].folder, recipe.context.clips, recipe.seed) == (Path("/videos"), (3, 5), 7)
