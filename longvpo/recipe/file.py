@@ -30,6 +30,13 @@ OUR_WORDS = {  # for pydantic's, which name its types
     "dict_type": "must be a section with keys of its own",
     "model_type": "must be a section with keys of its own",
     "too_short": "must have one item at least",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "string_type": "must be a text: put it in quotes",
     "path_type": "must be a path: put it in quotes",
 }
@@ -162,8 +169,16 @@ def _override(kind: type[Section], values: dict[str, Any], override: str) -> Key
             found.append(range(len(node))[int(part)] if isinstance(node, list) else part)
         node[found[-1]] = _meant(kind, found, value)
     except (ValueError, LookupError, TypeError):
-        raise LongVPOError(f"cannot set {key}: there is no such place in the recipe") from None
+        raise LongVPOError(f"cannot set {key}: there is no such place in the recipe{_entries(node, found)}") from None
     return tuple(found)
+
+
+def _entries(node: Any, found: list[str | int]) -> str:
+    """What an error adds about the list in a recipe that was found, and of which another item was asked for."""
+    if not isinstance(node, list):
+        return ""
+    has = {0: "no entry", 1: "one entry, 0"}.get(len(node), f"{len(node)} entries, 0 to {len(node) - 1}")
+    return f": {'.'.join(map(str, found))} has {has}"
 
 
 def _meant(kind: type[Section], key: list[str | int], value: Any) -> Any:
@@ -183,7 +198,11 @@ def _meant(kind: type[Section], key: list[str | int], value: Any) -> Any:
     if value is None and not nullable:
         empty = {tuple: [], dict: {}, bool: False, section: {}}
         return next((empty[one] for one in kinds if one in empty), value)
-    return [value] if isinstance(value, int | str) and kinds == [tuple] and section is None else value
+    if not isinstance(value, int | str) or kinds != [tuple] or section is not None:
+        return value
+    item = get_args(forms[0] if nullable else field.annotation)[0]
+    numbers = int in (item, *get_args(item))  # of Annotated, the first
+    return value if numbers and isinstance(value, str) else [value]
 
 
 def _problem(kind: type[Section], problem: Any) -> str:

@@ -134,9 +134,8 @@ def estimate(
         check_budget(recipe, rows, lengths, processor)
         if evals:
             check_budget(recipe, evals, row_lengths(recipe, evals, processor, frames_of), processor)
-        found["longest_row"] = longest(lengths)
+        row = lengths[longest(lengths)]
         found["tokens_mean"] = round(sum(row.tokens for row in lengths) / len(lengths))
-        row = lengths[found["longest_row"]]
     elif recipe.frame_budget is not None:
         row = video_row(processor, recipe.frame_budget, scaled_size(*WIDE, recipe.video.short_side), recipe.video.fps)
     else:

@@ -121,8 +121,15 @@ def test_the_last_of_equal_overrides_holds() -> None:
         ("name=a: b", "name: must be a text: put it in quotes"),
         ("name=5", "name: must be a text: put it in quotes (got 5)"),
         ("sources.0.folder=2024", "sources.0.folder: must be a path: put it in quotes (got 2024)"),
-        ("sources.7.folder=x", "cannot set sources.7.folder: there is no such place"),
+        (
+            "sources.7.folder=x",
+            "cannot set sources.7.folder: there is no such place in the recipe: sources has one entry, 0",
+        ),
         ("sources.x.folder=x", "cannot set sources.x.folder: there is no such place"),
+        ("context.clips=lots", "context.clips: must be a list (got 'lots')"),
+        ("context.clips=[lots]", "context.clips.0: must be a whole number (got 'lots')"),
+        ("stage1.triplets=many", "stage1.triplets: must be a whole number (got 'many')"),
+        ("filters.balance=maybe", "filters.balance: must be true or false (got 'maybe')"),
         ("name.x=1", "cannot set name.x: there is no such place"),
     ],
 )

@@ -134,7 +134,7 @@ def test_an_error_names_the_file_in_which_the_key_stands(here: Path) -> None:
         train(mine, "lora.lora_dropout=2")
     text = str(error.value)
     for expected in (
-        "lora.r: must be a valid integer (got 'many') (in bases/wrong.yaml)",
+        "lora.r: must be a whole number (got 'many') (in bases/wrong.yaml)",
         "unknown key lora.lora_alhpa (did you mean lora_alpha?) (in bases/wrong.yaml)",
         "video.max_frames: must be greater than 0 (got 0) (in mine.yaml)",
         "video.fps: must be greater than 0 (got 0) (in bases/wrong.yaml)",

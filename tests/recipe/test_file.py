@@ -112,8 +112,8 @@ def test_one_value_for_a_list_and_null_are_taken_as_they_are_meant(
     ("override", "says"),
     [
         ("sources=clips", "sources: must be a list (got 'clips')"),  # of sections: a word is none
-        ("context.clips=two", "context.clips.0: must be a valid integer (got 'two')"),
-        ("seed=null", "seed: must be a valid integer (got null)"),
+        ("context.clips=two", "context.clips: must be a list (got 'two')"),
+        ("seed=null", "seed: must be a whole number (got null)"),
         ("writer=null", "writer.model is missing"),
     ],
 )
