@@ -80,6 +80,9 @@ def after_training(recipe: TrainRecipe, folder: Path) -> None:
     if not missing:
         return say_next("evaluate", name, "--adapter", str(folder))
     say_next("recipes", name)
+    if recipe.data.config == "stage1":  # of clips: what init writes asks about clips alone
+        say_next("init", "TEST_CLIPS", "--from", name, "--output", "test.yaml", label="then")
+        return say_next("evaluate", "test.yaml", "--adapter", str(folder), label="then")
     say_next("evaluate", name, *(f"{key}=TEST_VIDEOS" for key in missing), "--adapter", str(folder), label="then")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -59,6 +60,8 @@ def program(
     if quiet:
         os.environ[QUIET] = "1"
         _leave_bars_out()
+    if not sys.stderr.isatty():
+        _keep_bars_in_their_line()
     if verbose:
         os.environ |= dict.fromkeys(LIBRARIES, "info")
         warnings.simplefilter("default")
@@ -66,6 +69,13 @@ def program(
         logging.getLogger("bitsandbytes").setLevel(logging.NOTSET)
         for name in TELL_ADDRESSES:
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _keep_bars_in_their_line() -> None:
+    """A bar inside another one moves the cursor of a terminal; in a log, that is blank lines and escapes."""
+    from tqdm import std
+
+    setattr(std.tqdm, "moveto", lambda self, lines: None)  # noqa: B010 - as below
 
 
 def _leave_bars_out() -> None:

@@ -47,9 +47,10 @@ def test_what_follows_a_build_a_training_and_a_merge_runs_as_it_stands(
     assert run(monkeypatch, *words) == 0
     captured = capsys.readouterr().err
     assert "next:    longvpo recipes tiny/evaluate\n" in captured
-    then = next(line for line in captured.splitlines() if line.startswith("then:"))
-    asked = "source.folder=TEST_VIDEOS multi.source.folder=TEST_VIDEOS"
-    assert then == f"then:    longvpo evaluate tiny/evaluate {asked} --adapter {shlex.quote(str(trained))}"
+    assert [line for line in captured.splitlines() if line.startswith("then:")] == [
+        "then:    longvpo init TEST_CLIPS --from tiny/evaluate --output test.yaml",
+        f"then:    longvpo evaluate test.yaml --adapter {shlex.quote(str(trained))}",
+    ]
     assert run(monkeypatch, "recipes", "tiny/evaluate") == 0
     capsys.readouterr()
 

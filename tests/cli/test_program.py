@@ -124,3 +124,16 @@ def test_the_shell_completes_commands_and_recipes() -> None:
 def test_types_are_for_others_too() -> None:
     assert (ROOT / "longvpo" / "py.typed").is_file()
     assert 'packages = ["longvpo"]' in (ROOT / "pyproject.toml").read_text(), "all files of it, in the wheel"
+
+
+def test_bars_write_no_escapes_into_a_log(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr("tqdm.std.tqdm.moveto", tqdm.std.tqdm.moveto)
+    assert run(monkeypatch, "recipes", "tiny") == 0
+    capsys.readouterr()
+    for _ in tqdm.tqdm(range(2), mininterval=0):
+        for _ in tqdm.tqdm(range(2), leave=False, mininterval=0):
+            pass
+    said = capsys.readouterr().err
+    assert "2/2" in said
+    assert "\x1b" not in said
+    assert said.count("\n") == 1
