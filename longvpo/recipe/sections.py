@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -206,3 +207,10 @@ class FilterSection(Section):
     overlap: FolderPath | None = Field(
         None, description="a text file of video names or sha256, one a line: the videos of a benchmark, left out"
     )
+
+
+def __getattr__(name: str) -> Any:
+    """Sources are found here too, where they stood before they had a module of their own."""
+    if name.endswith(("SourceSection", "SceneSection", "ColumnSection")):
+        return getattr(import_module("longvpo.recipe.sources"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
