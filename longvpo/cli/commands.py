@@ -208,8 +208,7 @@ def merge(
     """Write the whole model: the base with an adapter merged into it, as transformers loads it."""
     from longvpo.training.merge import merge as run
 
-    named = adapter if adapter.name.strip(".") else adapter.resolve()  # `.` has no name of its own
-    folder = output or named.with_name(f"{named.name}-merged")
+    folder = output or options.beside(adapter, "merged")
     print_values(run(adapter, folder), as_json, keys=("name",))
     say(f"model:   {folder}")
     say_next("push", str(folder))

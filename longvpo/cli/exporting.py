@@ -46,12 +46,7 @@ def export(
         raise LongVPOError(f"--to {to}: give one of {TOOLS}")
     if lossless and not (frames or form == "trl"):
         raise LongVPOError("--lossless is for frames: give --frames, too")
-    folders = {}
-    for one in videos or []:
-        name, equals, there = one.partition("=")
-        if not equals:
-            raise LongVPOError(f"cannot read --videos {one}: write it as NAME=FOLDER")
-        folders[name] = path(there)
+    folders = options.named_folders(videos, "write it as NAME=FOLDER")
     stem = dataset.rstrip("/").rpartition("/")[2]
     folder = output or Path(f"{Path(stem).stem if Path(dataset).is_file() else stem}-{form}")
     kind = "frames" if frames or form == "trl" else "videos"

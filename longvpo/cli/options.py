@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from longvpo.errors import UsageError
+from longvpo.errors import LongVPOError, UsageError
 from longvpo.io.home import path
 
 
@@ -97,3 +97,20 @@ FIRST_TAG = "v0.1.0"
 Profile = Annotated[
     int | None, typer.Option(help="Only time so many steps, by phase; nothing is written.", show_default=False)
 ]
+
+
+def named_folders(given: list[str] | None, otherwise: str) -> dict[str, Path]:
+    """The folders of `--videos NAME=FOLDER`, by name. Raises LongVPOError, which ends with `otherwise`, at others."""
+    found = {}
+    for one in given or []:
+        name, equals, folder = one.partition("=")
+        if not (name and equals and folder):
+            raise LongVPOError(f"--videos {one}: {otherwise}")
+        found[name] = path(folder)
+    return found
+
+
+def beside(folder: Path, end: str) -> Path:
+    """A folder beside this one, whose name has this end."""
+    named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name of its own
+    return named.with_name(f"{named.name}-{end}")

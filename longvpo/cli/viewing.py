@@ -9,7 +9,7 @@ import typer
 
 from longvpo.cli import options
 from longvpo.cli.printing import print_values
-from longvpo.errors import LongVPOError, say
+from longvpo.errors import say
 from longvpo.io.home import path, split
 from longvpo.io.output import place_of
 from longvpo.io.reopened import INNER
@@ -32,7 +32,7 @@ def view(
     """Make a page on which a person looks at triplets, dropped rows or answers: static, and it asks no network."""
     from longvpo.cli.following import kept_in, resumable
 
-    folders = dict(map(_named, videos or []))
+    folders = options.named_folders(videos, "give it as SOURCE=FOLDER, such as --videos clips=my-clips")
     place, _ = split(dataset)
     folder = output or beside(place)
     with resumable(lambda: kept_in(place_of(folder).work / "frames", "pictures")):
@@ -48,12 +48,4 @@ def beside(place: str) -> Path:
     folder = Path(place)
     if not folder.is_dir():
         return Path(f"{place.rpartition('/')[2]}-view")
-    named = folder if folder.name.strip(".") else folder.resolve()  # `.` has no name of its own
-    return named.with_name(f"{named.name}-view")
-
-
-def _named(given: str) -> tuple[str, Path]:
-    name, equals, folder = given.partition("=")
-    if not (name and equals and folder):
-        raise LongVPOError(f"--videos {given}: give it as SOURCE=FOLDER, such as --videos clips=my-clips")
-    return name, path(folder)
+    return options.beside(folder, "view")

@@ -47,9 +47,7 @@ def view(dataset: str, output: Path, videos: Mapping[str, Path] | None = None, r
         return (
             _results(subject, output) if subject.kind == "results" else _dataset(subject, output, videos or {}, rows)
         )
-    except LongVPOError:
-        raise
-    except OSError:
+    except (LongVPOError, OSError):
         raise
     except Exception as error:  # errors of datasets, huggingface_hub and its HTTP client have no common base
         raise LongVPOError(f"cannot show {dataset}: {first_line(error)}") from error
