@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
@@ -228,7 +227,7 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
     """
     path = fetch(source, candidate)
     seconds = probe(path).seconds  # its frames are read next: the probe is made once for both
-    sha256 = _hash(path, path.stat().st_size, path.stat().st_mtime_ns)
+    sha256 = remembered_hash(path)
     names = (composed(name) for name in (path.name, path.stem, candidate.video))
     for name in (*names, sha256):
         if name in overlap:
@@ -240,11 +239,6 @@ def open_clip(source: SourceSection, candidate: Candidate, overlap: frozenset[st
     return Clip(
         clip_id, source.name, candidate.video, start, min(end, seconds), candidate.caption, source.license, sha256
     )
-
-
-@lru_cache(maxsize=1024)
-def _hash(path: Path, size: int, modified: int) -> str:
-    return remembered_hash(path)
 
 
 def read_clips(
