@@ -14,7 +14,7 @@ from typing import IO, Any
 import yaml
 
 from longvpo.errors import LongVPOError, first_line
-from longvpo.io.yaml_text import parse
+from longvpo.io.yaml_text import parse_file
 
 PACKAGE = Path(__file__).parents[1]
 PROVENANCE = "provenance.json"  # beside every result: what made it
@@ -67,7 +67,7 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """The values of a YAML file. Raises LongVPOError when it is damaged."""
     try:
-        return parse(read_text(path))
+        return parse_file(path)
     except ValueError as error:
         raise LongVPOError(f"{path} is damaged: it is not YAML, {first_line(error)}") from None
 

@@ -5,9 +5,11 @@ The rule: nothing is lost in silence, be it a key that is there twice or what st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,9 +18,16 @@ from longvpo.errors import first_line
 
 DEEPEST = 30  # levels; no recipe needs more
 MOST = 100_000  # values, aliases written out: a few lines can name thousands of millions
+LONGEST = 2**20  # bytes of a file; the longest of ours has 5,000
+LARGEST = 2**63 - 1  # of whole numbers: tables and generators of random numbers take no larger ones
+LONGEST_NUMBER = 100  # characters
 TAG = "tag:yaml.org,2002:"
 KNOWN = {TAG + name for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge")}
 BRACKETS = ("[", "{", '"', "'")  # with one of these in front, a value says itself where it ends
+
+
+# escapes can write what a file may not hold: what steers a terminal, a zero that ends a path, halves of characters
+UNWRITTEN = re.compile(yaml.reader.Reader.NON_PRINTABLE.pattern)
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,6 +59,18 @@ def parse(text: str) -> Any:
         ValueError: it is not YAML, a key is there twice, or it holds more than a recipe could need; says where.
     """
     return _own(_parsed(text))
+
+
+def parse_file(path: Path) -> Any:
+    """The values of a YAML file. Raises ValueError as `parse` does, or where it is too large or no text; OSError."""
+    with path.open("rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise ValueError(f"it has more than {LONGEST:,} bytes, and no recipe needs as many")
+    try:
+        return parse(content.decode("utf-8-sig"))
+    except UnicodeError:
+        raise ValueError("it is not a text in UTF-8") from None
 
 
 @lru_cache(64)
@@ -116,7 +137,9 @@ def _check(node: yaml.Node, path: tuple[str, ...], left: list[int]) -> None:
         raise ValueError(f"{where}: it is nested too deeply")
     if node.tag not in KNOWN:
         raise ValueError(f"{where}: a recipe has no values of the kind {node.tag.removeprefix(TAG)}")
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.ScalarNode):
+        _check_scalar(node, where)
+    elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             _check(item, (*path, str(number)), left)
     elif isinstance(node, yaml.MappingNode):
@@ -130,6 +153,18 @@ def _check(node: yaml.Node, path: tuple[str, ...], left: list[int]) -> None:
             lines[key.tag, name] = line
             _check(key, (*path, name), left)
             _check(value, (*path, name), left)
+
+
+def _check_scalar(node: yaml.ScalarNode, where: str) -> None:
+    """Raises ValueError where a text holds what YAML allows in no file, or a number is too large to be meant."""
+    found = UNWRITTEN.search(node.value)
+    if found:
+        raise ValueError(f"{where}: a text holds {found[0]!r}, a character that YAML does not allow")
+    if node.tag in (TAG + "int", TAG + "float"):
+        whole = node.tag == TAG + "int" and len(node.value) <= LONGEST_NUMBER
+        made = yaml.SafeLoader("").construct_yaml_int(node) if whole else 0
+        if len(node.value) > LONGEST_NUMBER or abs(made) > LARGEST:
+            raise ValueError(f"{where}: {node.value:.20}... is a number that is too large")
 
 
 def _own(value: Any) -> Any:

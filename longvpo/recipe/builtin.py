@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def find_recipe(name: str) -> Path:
         LongVPOError: neither is there.
     """
     for path in (Path(at_home(name)), builtin_file(name)):
-        if path.is_file():
+        if os.path.isfile(path):  # false also where no file can have such a name
             return path
     if Path(at_home(name)).is_dir():
         raise LongVPOError(f"{name} is a folder: give a YAML file, or a name that `longvpo recipes` lists")

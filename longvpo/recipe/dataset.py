@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from longvpo.recipe import prompts
-from longvpo.recipe.sections import FilterSection, Section, VideoSection, WriterSection
+from longvpo.recipe.sections import SEEDS, FilterSection, ResultName, Section, VideoSection, WriterSection
 from longvpo.recipe.sources import LongSourceSection, SourceSection
 
 
@@ -35,12 +35,17 @@ class PromptSection(Section):
                 continue
             filled = prompts.placeholders(type(self).model_fields[name].default)
             try:
-                said = template.format(**{key: f"<{key}>" for key in filled})
-            except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-                why = "one with a dot or brackets" if isinstance(error, AttributeError | TypeError) else error
+                more = prompts.filled_otherwise(template)
+                said = "" if more else template.format(**{key: f"<{key}>" for key in filled})
+            except (KeyError, ValueError) as error:
                 raise ValueError(
-                    f"{name} holds a placeholder that is not filled: {why}; write {{{{ for a brace"
+                    f"{name} holds a placeholder that is not filled: {error}; write {{{{ for a brace"
                 ) from None
+            if more:
+                raise ValueError(
+                    f"{name} holds {more:.60}, and a placeholder is a name and nothing else, such as "
+                    f"{{{filled[0]}}}; write {{{{ for a brace"
+                )
             for key in filled:
                 if f"<{key}>" not in said and (name, key) not in prompts.MAY_BE_LEFT_OUT:
                     raise ValueError(f"{name} must hold {{{key}}}")
@@ -139,8 +144,8 @@ class DatasetRecipe(Section):
 
     builtin = "dataset"
     speaking: ClassVar = {"sources": ("license",), "stage2": ("license",)}
-    name: str = Field(description="of the result: its folder, and its repository on the Hub")
-    seed: int = Field(0, ge=0, description="all that is drawn at random comes from it")
+    name: ResultName = Field(description="of the result: its folder, and its repository on the Hub")
+    seed: int = Field(0, ge=0, le=SEEDS, description="all that is drawn at random comes from it")
     sources: tuple[SourceSection, ...] = Field((), description="captioned clips, for stage 1")
     video: VideoSection = Field(VideoSection(), description="how clips become frames")
     writer: WriterSection = Field(description="the model that writes questions, answers and captions")

@@ -9,10 +9,12 @@ from pydantic import Field, model_validator
 from longvpo.recipe.pairs import PairSection
 from longvpo.recipe.sections import (
     REVISION,
+    SEEDS,
     FilterSection,
     FolderPath,
     IdOrFolder,
     ModelSection,
+    ResultName,
     Section,
     VideoSection,
     WriterSection,
@@ -106,8 +108,8 @@ class EvaluateRecipe(Section):
 
     builtin = "evaluate"
     later: ClassVar = ("scoring", "triplets")
-    name: str = Field(description="of the result: its folder")
-    seed: int = Field(0, description="questions, distractors and places are drawn from it")
+    name: ResultName = Field(description="of the result: its folder")
+    seed: int = Field(0, ge=0, le=SEEDS, description="questions, distractors and places are drawn from it")
     base: ModelSection = Field(description="the model that is measured, alone and with each adapter")
     source: SourceSection = Field(description="a folder whose table has `question` and `answer` beside `caption`")
     video: VideoSection = Field(VideoSection(), description="how clips become frames, as in training")

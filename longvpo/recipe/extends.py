@@ -2,10 +2,12 @@
 
 The rule: their values, with its own over them. Sections are put together key by key; a list, a text, a number and null
 replace what was there. What a base says of a model or a source that is replaced is dropped, as on a command line.
+A recipe may be a stranger's: it extends what lies below its own folder or below the working folder, and what we ship.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from typing import Any
 
 from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.io.home import at_home
-from longvpo.io.yaml_text import parse
+from longvpo.io.yaml_text import parse_file
 from longvpo.recipe.builtin import builtin_file, builtin_files, shown
 from longvpo.recipe.claims import Key, drop_stale
 from longvpo.recipe.sections import Section, section_in
@@ -50,10 +52,9 @@ def _file(kind: type[Section], path: Path, chain: tuple[Path, ...], read: list[P
     if len(read) > MOST:
         raise LongVPOError(f"recipe {shown(read[0])} extends more than {MOST} files")
     try:
-        values = parse(path.read_text(encoding="utf-8"))
+        values = parse_file(path)
     except ValueError as error:
-        why = "it is not a text in UTF-8" if isinstance(error, UnicodeError) else error
-        raise LongVPOError(f"{path} is not YAML: {why}") from None
+        raise LongVPOError(f"{path} is not YAML: {error}") from None
     if not isinstance(values, dict):
         raise LongVPOError(f"{path} holds no recipe: expected sections such as {', '.join(kind.model_fields)}")
     return _section(kind, values, (*chain, path), read)
@@ -70,7 +71,7 @@ def _section(kind: type[Section], values: dict[str, Any], chain: tuple[Path, ...
         own.values[name] = _inside(inner, value, (name,), own, chain, read) if inner else value
     below = None
     for name in _names(values.get(EXTENDS, ()), chain[-1]):
-        base = _file(kind, _find(name, chain[-1]), chain, read)
+        base = _file(kind, _find(name, chain), chain, read)
         below = base if below is None else _over(kind, below, base)
     return own if below is None else _over(kind, below, own)
 
@@ -117,10 +118,17 @@ def _names(said: Any, file: Path) -> list[str]:
     return list(names)
 
 
-def _find(name: str, file: Path) -> Path:
-    """A path from the folder of the file that extends it, or the name of one that we ship."""
+def _find(name: str, chain: tuple[Path, ...]) -> Path:
+    """A path from the folder of the file that extends it, the last of `chain`, or the name of one that we ship."""
+    file = chain[-1]
     beside = file.parent / at_home(name)
-    if beside.is_file():
+    if os.path.isfile(beside):  # false also where no file can have such a name
+        real = beside.resolve()
+        if not any(real.is_relative_to(root) for root in (chain[0].parent.resolve(), Path.cwd())):
+            raise LongVPOError(
+                f"{shown(file)} extends {name}, which lies outside of the recipe's folder and of this one: if you "
+                "trust it, copy it beside the recipe, or run the command in a folder that holds both"
+            )
         return beside
     if name in builtin_files():
         return builtin_file(name)

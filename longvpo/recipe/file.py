@@ -41,6 +41,8 @@ OUR_WORDS = {  # for pydantic's, which name its types
     "path_type": "must be a path: put it in quotes",
 }
 
+TOLD = 50  # problems in one error
+
 OF_ONE = ("dataset", "evaluate")  # last names of built-in recipes of other commands than train
 
 RecipeType = TypeVar("RecipeType", bound=Section)
@@ -90,8 +92,9 @@ def check_recipe(
     except ValidationError as error:
         # that a list is too short may only follow from an item of it that has a problem of its own
         told = [problem for problem in error.errors() if problem["type"] != "too_short" or not problem["input"]]
-        problems = [_problem(kind, problem) + _where(problem, files or {}, overridden) for problem in told]
-        raise LongVPOError(f"recipe {name}: " + "; ".join(problems)) from None
+        problems = [_problem(kind, problem) + _where(problem, files or {}, overridden) for problem in told[:TOLD]]
+        more = f"; and {len(told) - TOLD} problems more" if len(told) > TOLD else ""
+        raise LongVPOError(f"recipe {name}: {'; '.join(problems)}{more}") from None
 
 
 def _say_dropped(who: str, dropped: list[str]) -> None:

@@ -26,4 +26,4 @@ class PairSection(Section):
     prompt: str = Field("prompt", description="the question: a text, or messages with one question")
     chosen: str = Field("chosen", description="a text, a message, or messages of which the last is the answer")
     rejected: str = Field("rejected", description="as chosen")
-    list_fps: float = Field(1.0, gt=0, description="frames a second of videos that are lists of frames")
+    list_fps: float = Field(1.0, gt=0, le=1000, description="frames a second of videos that are lists of frames")

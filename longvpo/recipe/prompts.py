@@ -135,3 +135,12 @@ MAY_BE_LEFT_OUT = {("question", "caption"), ("scene", "before"), ("scenes_questi
 def placeholders(template: str) -> list[str]:
     """What is filled into a prompt, in its order."""
     return [name for _, name, _, _ in Formatter().parse(template) if name]
+
+
+def filled_otherwise(template: str) -> str:
+    """The first placeholder that is more than a name, or has none: it could look into Python's objects, or ask for a
+    text of thousands of millions of blanks. Empty: there is none. Raises ValueError where a brace is open."""
+    for _, name, form, conversion in Formatter().parse(template):
+        if name is not None and (form or conversion or not name.isidentifier()):
+            return "{" + name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "") + "}"
+    return ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from longvpo.io.home import at_home
 from longvpo.recipe.attention import Attention
@@ -15,10 +17,31 @@ from longvpo.recipe.attention import Attention
 AtHome = BeforeValidator(lambda value: at_home(value) if isinstance(value, str) else value)
 FolderPath = Annotated[Path, AtHome]
 IdOrFolder = Annotated[str, AtHome]
+SEEDS = 10**18  # the largest; numbers of rows are added to it, and tables keep the sum in 64 bits
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 Fit = Literal["letterbox", "crop"]
 JPEG_QUALITY = 90  # of frames that are kept or published
 REVISION = "a branch, a tag or a commit of the Hub; only a commit is the same tomorrow"
+
+
+def _result_name(name: str) -> str:
+    """A recipe may be a stranger's: the folder of its result lies in the one in which it is run."""
+    parts = name.split("/")
+    leaves = any(part in ("", ".", "..") or len(part.encode(errors="replace")) > 255 for part in parts)
+    if leaves or not name.isprintable() or re.search(r"\\|^[A-Za-z]:|^~", name):
+        raise ValueError("must be a name on one line, such as my-triplets; --output takes any path")
+    return name
+
+
+def _sendable(values: dict[str, Any]) -> dict[str, Any]:
+    """What is no JSON is read otherwise than it was meant, or not at all."""
+    if json.loads(json.dumps(values, allow_nan=False)) != values:
+        raise ValueError("names must be texts: put numbers in quotes")
+    return values
+
+
+ResultName = Annotated[str, AfterValidator(_result_name)]
+JsonValues = Annotated[dict[str, Any], AfterValidator(_sendable)]
 
 
 class Section(BaseModel):
@@ -46,7 +69,7 @@ class VideoSection(Section):
     """How clips become frames. The paper samples 1 frame a second, at most 64 a clip (section 4.1)."""
 
     later: ClassVar = ("fit", "frames", "frames_gb", "frames_quality")
-    fps: float = Field(1.0, gt=0, description="frames a second that are sampled of a clip")
+    fps: float = Field(1.0, gt=0, le=1000, description="frames a second that are sampled of a clip")
     max_frames: int = Field(64, gt=0, description="frames a clip")
     short_side: int = Field(448, ge=64, description="larger frames are scaled down to it, in pixels")
     fit: Fit = Field(
@@ -58,7 +81,7 @@ class VideoSection(Section):
         "auto", description="decoder; auto: decord where it is exact, PyAV where it is not; torchcodec is an extra"
     )
     cache_gb: float = Field(2.0, gt=0, description="decoded frames kept in memory")
-    workers: int = Field(4, gt=0, description="threads that decode ahead in a build")
+    workers: int = Field(4, gt=0, le=1024, description="threads that decode ahead in a build")
     frames: FolderPath | None = Field(
         None,
         description="folder in which sampled frames are kept, so that no video is decoded twice; builds, trainings "
@@ -123,7 +146,7 @@ class EndpointSection(Section):
     concurrency: int = Field(16, gt=0, description="requests that wait for an answer at once")
     timeout: float = Field(120.0, gt=0, description="seconds an answer")
     retries: int = Field(6, ge=0, description="after 408, 429, 5xx and broken connections")
-    parameters: dict[str, Any] = Field(
+    parameters: JsonValues = Field(
         {},
         description="sent with every request as they are, such as {reasoning_effort: low} or {chat_template_kwargs: "
         "{enable_thinking: false}}; null leaves one out, such as {seed: null}; max_tokens, temperature and seed "

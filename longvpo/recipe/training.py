@@ -8,7 +8,16 @@ from pydantic import Field, field_validator
 
 from longvpo.io.home import at_home
 from longvpo.recipe.pairs import PairSection
-from longvpo.recipe.sections import REVISION, FolderPath, IdOrFolder, ModelSection, Section, VideoSection
+from longvpo.recipe.sections import (
+    REVISION,
+    FolderPath,
+    IdOrFolder,
+    JsonValues,
+    ModelSection,
+    ResultName,
+    Section,
+    VideoSection,
+)
 
 Reference = Literal["anchor", "relevant", "full"]
 
@@ -84,7 +93,7 @@ class TrainRecipe(Section):
     builtin = "stage1"
     speaking: ClassVar = {"adapter": ("adapter_revision",), "base": ("license",)}
     later: ClassVar = ("mlp_tokens",)
-    name: str = Field(description="of the result: its folder, and its repository on the Hub")
+    name: ResultName = Field(description="of the result: its folder, and its repository on the Hub")
     base: ModelSection = Field(description="the model that the adapter is for")
     adapter: IdOrFolder | None = Field(
         None, description="a folder or a Hub id: training starts from it, and its frozen copy is the reference"
@@ -114,7 +123,7 @@ class TrainRecipe(Section):
         "MLPs are computed once more; null: all",
     )
     vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
-    training: dict[str, Any] = Field(
+    training: JsonValues = Field(
         default_factory=dict,
         description="trl.DPOConfig's own names, such as learning_rate; TRL's documentation has them all",
     )

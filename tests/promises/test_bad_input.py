@@ -101,7 +101,9 @@ BAD: dict[str, Bad] = {
         nothing, ["writer.endpoint={url: http://a, max_cost: 5}"], ["max_cost needs price_in and price_out"]
     ),
     "an unknown placeholder": Bad(nothing, ["prompts.question='{capt}'"], ["'capt'", "write {{ for a brace"]),
-    "a dotted placeholder": Bad(nothing, ["prompts.question='{caption.text}'"], ["question", "one with a dot"]),
+    "a dotted placeholder": Bad(
+        nothing, ["prompts.question='{caption.text}'"], ["question holds {caption.text}, and a placeholder is a name"]
+    ),
     "a prompt that asks nothing": Bad(nothing, ["prompts.answer=What?"], ["prompts: answer must hold {question}"]),
     "an open brace": Bad(nothing, ["prompts.question='{caption'"], ["prompts", "expected '}'", "write {{"]),
     # overrides
