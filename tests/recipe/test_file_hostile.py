@@ -101,7 +101,7 @@ def put(recipe: Any, path: tuple[str, ...], value: Any) -> None:
     recipe[int(path[-1]) if isinstance(recipe, list) else path[-1]] = value
 
 
-@examples(30, 5000)
+@examples(40, 5000)
 def test_any_value_under_any_key_is_one_line_or_a_recipe_that_comes_back(count: int, tmp_path: Path) -> None:
     bases = {kind: read_recipe(KINDS[kind], "tiny") for kind in KINDS}
     loaded = [0, 0]
@@ -125,7 +125,8 @@ def test_any_value_under_any_key_is_one_line_or_a_recipe_that_comes_back(count: 
         assert again == found
         assert recipe_hash(again) == recipe_hash(found)
 
-    change = st.tuples(st.sampled_from(all_keys()), values)
+    likely = st.sampled_from([None, True, 1, 2, 0.5, "x", [], ["a"], {}])
+    change = st.tuples(st.sampled_from(all_keys()), likely | values)
     holds(count, check, st.lists(change, min_size=1, max_size=2))
     assert 0 < loaded[1] < loaded[0], "some are recipes, and some are not"
 
