@@ -97,12 +97,12 @@ def internvl(tiny: bool) -> tuple[Any, Any]:
     return config, processor
 
 
-def built(config: Any, nf4: bool) -> Any:
+def built(config: Any, nf4: bool, dtype: torch.dtype = torch.bfloat16 if CUDA else torch.float32) -> Any:
     """Random weights, made where they stay."""
     config = copy.deepcopy(config)  # a model writes the name of its attention into it
     torch.manual_seed(0)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16 if CUDA else torch.float32)
+    torch.set_default_dtype(dtype)
     try:
         with torch.device(DEVICE):
             model = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)](config)
@@ -151,7 +151,9 @@ def emptied() -> None:
 class Side:
     """One way to compute a step of one triplet."""
 
-    def __init__(self, name: str, model: Any, processor: Any, frames: int, folder: str) -> None:
+    def __init__(
+        self, name: str, model: Any, processor: Any, frames: int, folder: str, together: int = 1, **changed: Any
+    ) -> None:
         stock = name == "stock"
         row = dpo_step.row(frames) | ({"reference": "full"} if name == "full" else {})
         row |= {"chosen": " ".join([row["chosen"]] * 8), "rejected": " ".join([row["rejected"]] * 12)}
@@ -162,7 +164,7 @@ class Side:
             "gradient_checkpointing": True,
             "activation_offloading": name == "offload",
             "save_strategy": "no",
-        }
+        } | changed
         self.trainer = (dpo_step.StockTrainer if stock else AnchoredDPOTrainer)(
             model=model,
             args=training_arguments(section, Path(folder)),
@@ -171,6 +173,7 @@ class Side:
             data_collator=(dpo_step.StockCollator if stock else AnchoredCollator)(processor, dpo_step.Noise()),
             peft_config=LORA,
             **({"vision_cache_gb": 8.0} if name == "kept" else {}),
+            **({"sequence_parallel": together} if together > 1 else {}),
         )
         generator = torch.Generator().manual_seed(0)
         for key, parameter in self.trainer.model.named_parameters():
@@ -240,11 +243,11 @@ def peak_flops() -> float | None:
     return 2 * 8192**3 * 10 / (begin.elapsed_time(end) / 1e3)
 
 
-def estimate(config: Any, side: Side, frames: int, nf4: bool) -> float:
+def estimate(config: Any, side: Side, frames: int, nf4: bool, **options: int) -> float:
     base = ModelSection(model="x", dtype="bfloat16" if CUDA else "float32", quantization="nf4" if nf4 else None)
     row = row_length(side, frames)
     sizes = (row.tokens, row.answers, row.pixels)
-    return step_memory(Skeleton(config), base, LORA, *sizes, checkpointing=True)["total"] / 1e9
+    return step_memory(Skeleton(config), base, LORA, *sizes, checkpointing=True, **options)["total"] / 1e9
 
 
 def timed(step: Callable[[], object], steps: int, until: float) -> list[float]:

@@ -41,6 +41,14 @@ def attention_of(section: ModelSection, kind: Any, config: Any) -> dict[str, Any
     return {"attn_implementation": chosen} if chosen else {}
 
 
+def attends_to_all(config: Any) -> bool:
+    """Whether all layers of a language model attend to everything before, by its configuration."""
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        return hasattr(config, "num_attention_heads") and getattr(config, "sliding_window", None) is None
+    return set(kinds) == {"full_attention"}
+
+
 def _why_not(section: ModelSection, kind: Any, config: Any, name: str, wanted: Any) -> str | None:
     import torch
 

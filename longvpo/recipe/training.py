@@ -92,7 +92,7 @@ class TrainRecipe(Section):
 
     builtin = "stage1"
     speaking: ClassVar = {"adapter": ("adapter_revision",), "base": ("license",)}
-    later: ClassVar = ("mlp_tokens",)
+    later: ClassVar = ("mlp_tokens", "sequence_parallel")
     name: ResultName = Field(description="of the result: its folder, and its repository on the Hub")
     base: ModelSection = Field(description="the model that the adapter is for")
     adapter: IdOrFolder | None = Field(
@@ -121,6 +121,12 @@ class TrainRecipe(Section):
         gt=0,
         description="tokens that go through a layer's MLP at once, such as 8192: less memory for long rows, and the "
         "MLPs are computed once more; null: all",
+    )
+    sequence_parallel: int = Field(
+        1,
+        gt=0,
+        description="processes, a GPU each, that compute each row together, where rows are too long for one: a number "
+        "that divides all processes, and the language model's heads",
     )
     vision_cache_gb: float = Field(0, ge=0, description="memory for the vision features of clips; 0: none are kept")
     training: JsonValues = Field(

@@ -45,6 +45,7 @@ NOT_OURS = {  # keys, or how they begin, and what does that instead
     ("train_sampling_strategy=group_by_length", "train_sampling_strategy=batch_rebalance"): (
         "rows are dealt to processes and micro-batches by their cost as it is"
     ),
+    ("sequence_parallel",): "it stands beside `training`, as `sequence_parallel: 2`",
     ("trust_remote_code",): "no code comes with a base",
 }
 HARMLESS = (None, False, "", "no", "none", "false")
@@ -202,9 +203,9 @@ def _check_steps(section: dict[str, Any], arguments: DPOConfig) -> None:
         )
 
 
-def steps_of(arguments: DPOConfig, triplets: int) -> int:
+def steps_of(arguments: DPOConfig, triplets: int, sequence_parallel: int = 1) -> int:
     """Optimizer steps of a run. Raises LongVPOError where it would take none."""
-    batch = arguments.per_device_train_batch_size * arguments.world_size
+    batch = arguments.per_device_train_batch_size * (arguments.world_size // sequence_parallel or 1)
     batches = triplets // batch if arguments.dataloader_drop_last else -(-triplets // batch)
     if not batches:
         raise LongVPOError(

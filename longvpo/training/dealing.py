@@ -99,7 +99,7 @@ def row_costs(
     recipe: TrainRecipe, rows: Dataset, lengths: Sequence[RowLength], arguments: DPOConfig, frames_of: ClipFrames
 ) -> list[float] | None:
     """What each row costs, in floating point operations; None where every process has one row at a time to itself."""
-    if arguments.world_size == arguments.per_device_train_batch_size == 1:
+    if arguments.world_size // recipe.sequence_parallel == arguments.per_device_train_batch_size == 1:
         return None
     cost = Arithmetic(skeleton_of(recipe.base))
     scored = recipe.reference_log_probs != "each_step"

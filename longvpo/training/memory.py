@@ -25,7 +25,8 @@ in its answers, the parts in bytes are:
     activations   with gradient checkpointing T b d L + layer: the layers' inputs, and one layer made anew. Without,
                   L layer. In both T 2 b d for embeddings and features of the video, T 2 b i for two gradients and, in
                   NF4, b d i for the weights of one linear layer in full. With `mlp_tokens` the terms in i are of that
-                  many tokens, and of one layer
+                  many tokens, and of one layer. Where N processes compute a row together (ulysses.py), each has T / N
+                  tokens of all this, but whole embeddings, features and answers' mask
     head          min(A V, 2^23) c, with V the vocabulary, and c = 4, or 4 + b where b is less: only answers are
                   scored, tile by tile (scoring.py). Activations have it in place of T 2 b i, and of the layer made
                   anew, where it is larger
@@ -69,6 +70,7 @@ def step_memory(
     frozen_copy: bool = False,
     encoded: float = 1.0,
     mlp_tokens: int | None = None,
+    together: int = 1,
 ) -> dict[str, int]:
     """Bytes on the device in a training step: weights, adapter, pixels, vision, activations and the total, and
     vision_kept, where the vision side has adapters.
@@ -82,15 +84,17 @@ def step_memory(
         frozen_copy: training starts from an adapter, whose copy is the reference.
         encoded: share of a row's frames that the vision side encodes at once.
         mlp_tokens: tokens that go through an MLP at once; None: all.
+        together: processes that compute each row together.
     """
     import torch
 
     b = getattr(torch, base.dtype).itemsize
-    text, tokens = skeleton.text, tokens * batch
+    text, row = skeleton.text, tokens * batch
+    tokens = -(-row // together)
     d, i, layers = text.hidden_size, text.intermediate_size, text.num_hidden_layers
     size = getattr(text, "head_dim", None) or d // text.num_attention_heads
     q, k = size * text.num_attention_heads, size * text.num_key_value_heads
-    layer = 8 * d + b * (2 * d + 3 * q + 2 * k + 7 * lora.r + answers)
+    layer = 8 * d + b * (2 * d + 3 * q + 2 * k + 7 * lora.r + answers * together)
     layer += 4 * (q + k) * any(name.endswith("q_norm") for name in skeleton.language)
     layer += 2 * b * q * (q != k)
     wide = min(tokens, mlp_tokens or tokens)  # tokens of one MLP that are there at once
@@ -107,7 +111,7 @@ def step_memory(
     if kept:  # an adapter that lies there already may have some on the vision side, too
         parts["vision_kept"] = kept
     vision = round(pixels * encoded * vision_bytes(skeleton, b))
-    activations = tokens * (inputs + b * d * (1 + features_taken(skeleton))) + max(tokens * anew + mlp, head)
+    activations = tokens * inputs + row * b * d * (1 + features_taken(skeleton)) + max(tokens * anew + mlp, head)
     activations += b * d * i * (base.quantization == "nf4")
     total = sum(parts.values()) + max(vision, activations - parts["pixels"])
     return parts | {"vision": vision, "activations": activations, "total": total}

@@ -26,9 +26,10 @@ from longvpo.training.adapter import lora_config
 from longvpo.training.arguments import check_evaluated, steps_of, training_arguments
 from longvpo.training.held_out import train_and_eval_rows
 from longvpo.training.memory import step_memory
+from longvpo.training.processes import check_processes
 from longvpo.training.rows import check_mix, check_scores
 from longvpo.training.start import frames_of_recipe, sampled_otherwise, settled, starting_adapter
-from longvpo.training.tokens import check_budget, check_targets, longest, row_lengths
+from longvpo.training.tokens import check_budget, check_heads, check_targets, longest, row_lengths
 from longvpo.training.videos import check_videos
 from longvpo.video.frames import scaled_size
 
@@ -42,20 +43,25 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
     known = os.path.exists(recipe.data.dataset)
     recipe = settled(recipe) if known else recipe
     arguments = training_arguments(recipe.training, Path("unused"), evaluates=recipe.data.eval is not None)
-    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    together = recipe.sequence_parallel
+    groups = arguments.world_size // together or 1  # what is refused is said of the processes that are here
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * groups
     left_out: Counter[str] = Counter()
     start = starting_adapter(recipe, fetch=False)
     check_mix(recipe.data)
     rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out) if known else (None, None)
-    steps = steps_of(arguments, len(rows)) if rows is not None else max(arguments.max_steps, 0) or None
+    steps = steps_of(arguments, len(rows), together) if rows is not None else max(arguments.max_steps, 0) or None
     refused = refusals([(recipe.base.model, lambda: check_model(recipe.base))])
+    if together > 1:
+        refused += refusals([("", lambda: check_processes(arguments, together))])
+        refused += refusals([(recipe.base.model, lambda: check_heads(recipe))])
     if not known and ("/" in recipe.data.dataset or meant_folder(recipe.data.dataset)):  # else it may yet be built
         refused += refusals([("", lambda: check_there(recipe.data.dataset))])
     videos: list[str] = []
     if rows is not None:
         whole = concatenate_datasets([rows, evals])
         videos = refusals([("", lambda: check_videos(whole, frames_of_recipe(recipe), recipe.frame_budget))])
-        checks = [lambda: check_evaluated(arguments, steps_of(arguments, len(rows)))]
+        checks = [lambda: check_evaluated(arguments, steps_of(arguments, len(rows), together))]
         if recipe.reference_log_probs == "dataset" and (start or not recipe.adapter):
             sha256 = file_hash(start / ADAPTER_WEIGHTS) if start else None
             checks.append(lambda: check_scores(recipe, whole, sha256, frames_of_recipe(recipe)))
@@ -74,6 +80,7 @@ def plan_training(recipe: TrainRecipe) -> dict[str, Any]:
         "sampled_otherwise": sampled_otherwise(recipe),
         "configs": config_counts(recipe, rows),
         "triplets_a_step": batch,
+        **({"processes_a_row": together, "groups": groups} if together > 1 else {}),
         "steps": steps,
         "learning_rate": arguments.learning_rate,
         "beta": arguments.beta,
@@ -146,6 +153,7 @@ def estimate(
     encoded = min(1.0, recipe.video.max_frames / row.frames) if recipe.vision_cache_gb else 1.0
     step = partial(step_memory, skeleton, recipe.base, lora, row.tokens, row.answers, row.pixels, batch=batch)
     step = partial(step, mlp_tokens=recipe.mlp_tokens, frozen_copy=recipe.adapter is not None, encoded=encoded)
+    step = partial(step, together=recipe.sequence_parallel)
     memory = {part: gigabytes(count) for part, count in step(checkpointing=checkpointing).items()}
     other = f"total_{'without' if checkpointing else 'with'}_checkpointing"
     memory[other] = gigabytes(step(checkpointing=not checkpointing)["total"])

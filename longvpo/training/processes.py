@@ -23,7 +23,7 @@ from longvpo.models.load import LANGUAGE
 Found = TypeVar("Found")
 
 
-def check_processes(arguments: DPOConfig) -> None:
+def check_processes(arguments: DPOConfig, sequence_parallel: int = 1) -> None:
     """Raises LongVPOError when the work is to be shared in a way that training cannot."""
     if arguments.n_gpu > 1:
         raise LongVPOError(
@@ -36,7 +36,17 @@ def check_processes(arguments: DPOConfig) -> None:
         raise LongVPOError(
             f"{cut[0]} above 1 cuts a row into parts for several GPUs, but the prompt that both answers share and the "
             "sum over an answer's tokens need the row whole: set it to 1; for longer rows set "
-            "training.gradient_checkpointing, or a smaller frame_budget"
+            "the recipe's sequence_parallel, training.gradient_checkpointing, or a smaller frame_budget"
+        )
+    if arguments.world_size % sequence_parallel:
+        raise LongVPOError(
+            f"sequence_parallel={sequence_parallel} computes each row in {sequence_parallel} processes, and this run "
+            f"has {arguments.world_size}: start it with `accelerate launch --config_file recipes/accelerate/ddp.yaml "
+            f"--num_processes {sequence_parallel} -m longvpo train ...`, or a multiple of that, or set it to 1"
+        )
+    if sequence_parallel > 1 and arguments.deepspeed_plugin is not None:
+        raise LongVPOError(
+            "sequence_parallel does not go with DeepSpeed: use recipes/accelerate/ddp.yaml, or set it to 1"
         )
     if arguments.deepspeed_plugin is not None and arguments.deepspeed_plugin.zero_stage == 3:
         raise LongVPOError(

@@ -108,8 +108,10 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="longvpo-") as folder:
         arguments = training_arguments(section, Path(folder))
         check_processes(arguments)
-        if arguments.world_size > 1:
-            raise LongVPOError("--profile times one process: leave `accelerate launch` out")
+        if arguments.world_size > 1 or recipe.sequence_parallel > 1:
+            raise LongVPOError(
+                "--profile times one process: leave `accelerate launch` out, and sequence_parallel at 1"
+            )
         start = starting_adapter(recipe)
         rows, _ = train_and_eval_rows(recipe, arguments.seed)
         steps_of(arguments, len(rows))

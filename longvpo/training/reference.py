@@ -41,9 +41,11 @@ def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     kept = _told_by_all(_kept(folder, keys))
     missing = [index for index in range(len(rows)) if index not in kept]
     mine = {}
+    first = trainer.group is None or trainer.group.rank == 0  # of those that compute a row together
     for index, found in _score_rows(trainer, rows, missing[accelerator.process_index :: accelerator.num_processes]):
         mine[index] = found
-        append_lines(folder / f"{accelerator.process_index}.jsonl", [[keys[index], *found]])
+        if first:
+            append_lines(folder / f"{accelerator.process_index}.jsonl", [[keys[index], *found]])
     kept |= _told_by_all(mine)
     if accelerator.is_local_main_process:
         here = _kept(folder, keys)

@@ -66,7 +66,7 @@ from longvpo.training.start import (
 from longvpo.training.step import tiles
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 from longvpo.training.step.watching import Progress
-from longvpo.training.tokens import check_budget, check_targets, longest, rehearsed, row_lengths
+from longvpo.training.tokens import check_budget, check_heads, check_targets, longest, rehearsed, row_lengths
 from longvpo.training.videos import check_videos
 from longvpo.training.workers import reading, set_workers
 from longvpo.video.frames import ClipFrames
@@ -86,11 +86,11 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     arguments = training_arguments(recipe.training, place.checkpoints, evaluates=recipe.data.eval is not None)
     arguments.run_name = arguments.run_name or output.name or place.path.name
     processes = arguments.distributed_state
-    check_processes(arguments)
+    check_processes(arguments, recipe.sequence_parallel)
     start = starting_adapter(recipe)
     left_out: Counter[str] = Counter()
     rows, evals = train_and_eval_rows(recipe, arguments.seed, left_out)
-    check_evaluated(arguments, steps_of(arguments, len(rows)))
+    check_evaluated(arguments, steps_of(arguments, len(rows), recipe.sequence_parallel))
     start_hash = file_hash(start / ADAPTER_WEIGHTS) if start else None
     if recipe.reference_log_probs == "dataset":
         check_model(recipe.base)
@@ -113,6 +113,7 @@ def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     if len(evals) and processes.is_main_process:
         say(told(rows, evals))
     check_targets(recipe)
+    check_heads(recipe)
     check_model(recipe.base)
     made_of(recipe)  # a release.json that is damaged is found out before the work, too
     with claimed(place, key, recipe_hash(recipe)) if processes.is_main_process else nullcontext():
@@ -199,6 +200,7 @@ def _train(
         "pictures": pictures_of(rows, frames_of),  # of each source: whether frames were decoded, kept or published
         "sampled_otherwise": otherwise,  # keys of `video` that differ from the dataset's recipe
         "processes": arguments.world_size,
+        **({"sequence_parallel": recipe.sequence_parallel} if recipe.sequence_parallel > 1 else {}),  # of them a row
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
         "steps": trainer.state.global_step,
         "resumed_from_step": int(last.name.rpartition("-")[2]) if last else None,
@@ -272,6 +274,7 @@ def make_trainer(
         vision_cache_gb=recipe.vision_cache_gb,
         longest=[[rows[place] for place in some] for some in worst],
         costs=row_costs(recipe, rows, lengths, arguments, frames_of),
+        sequence_parallel=recipe.sequence_parallel,
     )
     if recipe.mlp_tokens is not None:
         tiles.install(trainer.model.get_base_model(), recipe.mlp_tokens)

@@ -52,7 +52,7 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     folder = Path(recipe.data.dataset)
     if not folder.exists():
         raise LongVPOError(f"{folder} is not a folder: download the dataset first, `hf download` does it")
-    recipe = settled(recipe)
+    recipe = settled(recipe).model_copy(update={"sequence_parallel": 1})  # one process scores
     ours = recipe.data.columns is None
     if ours:
         card_of(folder)  # the scored one has a card, too: whether it can be made is found out before the work

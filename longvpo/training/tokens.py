@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from longvpo.errors import LongVPOError
 from longvpo.io.files import text_hash
 from longvpo.io.remembered import kept_under
+from longvpo.models.attention import attends_to_all
 from longvpo.models.counting import WIDE, RowLength, video_row, video_rows, writes_times
 from longvpo.models.memory import linear_layers, skeleton_of
 from longvpo.models.plain_text import answer_frame, answer_ids, control_tokens, described, plain_ids, tokenizer_of
@@ -147,3 +148,26 @@ def check_targets(recipe: TrainRecipe) -> None:
             f"expression of whole names, such as {next(iter(linear_layers(skeleton.language)))}"
         )
     check_kept_features(adapted, recipe.vision_cache_gb)
+
+
+def check_heads(recipe: TrainRecipe) -> None:
+    """Raises LongVPOError when the base cannot have its rows computed by `sequence_parallel` processes together."""
+    size = recipe.sequence_parallel
+    if size == 1:
+        return
+    text = skeleton_of(recipe.base).text
+    if not attends_to_all(text):
+        raise LongVPOError(
+            f"sequence_parallel: not all layers of {recipe.base.model} attend to everything before: set it to 1"
+        )
+    heads = text.num_attention_heads
+    if heads % size:
+        fit = ", ".join(str(some) for some in range(1, heads + 1) if heads % some == 0)
+        raise LongVPOError(
+            f"sequence_parallel={size}: {recipe.base.model} has {heads} heads of attention, which {size} processes "
+            f"cannot share evenly: set it to one of {fit}"
+        )
+    if getattr(text, "output_router_logits", False):
+        raise LongVPOError(
+            f"sequence_parallel: {recipe.base.model} balances its experts over a whole row: set it to 1"
+        )

@@ -12,14 +12,18 @@ from support.world import TESTS
 
 from longvpo.training.checkpoints import KEY
 
-MORE = [pytest.param(*case, marks=pytest.mark.soak) for case in ((1, 16, 12), (2, 9, 12))]
+MORE = [pytest.param(*case, marks=pytest.mark.soak) for case in ((1, 16, 12, 1), (2, 9, 12, 1), (2, 5, 8, 2))]
 
 
-@pytest.mark.parametrize(("processes", "kills", "steps"), [(1, 2, 5), *MORE])
+@pytest.mark.parametrize(("processes", "kills", "steps", "together"), [(1, 2, 5, 1), *MORE])
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
-    processes: int, kills: int, steps: int, data: Path, world: Path, forged: Forge, tmp_path: Path
+    processes: int, kills: int, steps: int, together: int, data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:
-    """SIGKILL to all processes at random moments, half of them while a checkpoint is written."""
+    """SIGKILL to all processes at random moments, half of them while a checkpoint is written.
+
+    Args:
+        together: how many of the processes compute each row.
+    """
     section = [
         *("per_device_train_batch_size=1", f"max_steps={steps}", "save_strategy=steps", "save_steps=1"),
         *("save_total_limit=2", "disable_dropout=false"),  # the adapter's: its random numbers must resume, too
@@ -27,6 +31,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     made, options = {}, {"processes": processes, "patch": str(TESTS / "support/patches/slow_saves.py")}
     for name in ("whole", "killed"):
         arguments = [*command(data, world, tmp_path / name, *section), "lora.lora_dropout=0.1"]
+        arguments += [f"sequence_parallel={together}"]
         if processes == 2:  # with adapters on the vision side, too
             arguments += ["lora.vision=all", "vision_cache_gb=0"]
         if name == "killed":

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 from support.forked import Forge
-from support.trainings import command, facts_of, launched, logged
+from support.trainings import check_equal, command, facts_of, launched, logged
 from support.triplets import add_validation, rows_of
 from support.world import TESTS
 
@@ -31,29 +29,6 @@ def launch_two(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         env=environment,
     )
-
-
-def apart(one: Path, other: Path) -> float:
-    """Length of the difference of two adapters, relative to the length of one."""
-    weights = [load_file(folder / "adapter_model.safetensors") for folder in (one, other)]
-    assert weights[0].keys() == weights[1].keys()
-    flat = [torch.cat([value.float().flatten() for _, value in sorted(part.items())]) for part in weights]
-    assert flat[0].norm() > 1
-    return ((flat[0] - flat[1]).norm() / flat[0].norm()).item()
-
-
-def check_equal(one: Path, other: Path) -> None:
-    """Float32 sums in another order: a few 1e-7 in the first losses, and a few 1e-6 after ten steps at a rate of 2e-3.
-
-    AdamW divides a gradient by its size, so the rounding of one that is almost nothing counts for more.
-    """
-    for step, (entry, expected) in enumerate(zip(logged(other), logged(one), strict=True)):
-        assert entry.keys() == expected.keys()
-        close = 1e-6 if step < 3 else 1e-5
-        for name in ("loss", "nll_loss", "reference/margins"):
-            assert entry[name] == pytest.approx(expected[name], rel=close), (step, name)
-        assert entry == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    assert apart(one, other) < 1e-5
 
 
 EACH = ("per_device_train_batch_size=1", "num_train_epochs=2", "dataloader_drop_last=true")

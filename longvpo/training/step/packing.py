@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -25,7 +26,10 @@ import torch
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from longvpo.models.attention import attends_to_all
 from longvpo.models.features import Features
+from longvpo.training.groups import Group, check_same
+from longvpo.training.step import ulysses
 from longvpo.training.step.answers import by_mask, in_two_calls
 from longvpo.training.step.phases import phase
 from longvpo.training.step.vision import Vision
@@ -57,38 +61,43 @@ def pair_mask(prompt: int, chosen: int, rejected: int, device: torch.device) -> 
 
 
 class _Configured:
-    """A module as it is, with another configuration."""
+    """A module as it is, with another configuration, and as many query heads a key head as there are."""
 
-    def __init__(self, module: Any, config: Any) -> None:
+    def __init__(self, module: Any, config: Any, query: torch.Tensor, key: torch.Tensor) -> None:
         self._module, self.config = module, config
+        self.num_key_value_groups = query.shape[1] // key.shape[1]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
 
 
-def install(model: Any) -> str | None:
+def install(model: Any, group: Group | None = None) -> str | None:
     """Let a video model hand on only answers to its LM head, and its language model take packed rows.
 
     Its attention without `pairs` stays what it was. A short text is computed both ways to see that they agree.
 
+    Args:
+        group: the processes that compute a packed row together (ulysses.py); None: each computes its own.
+
     Returns:
         None, or why the model cannot take packed rows.
     """
-    model.base_model.register_forward_hook(_answers_alone, with_kwargs=True)
+    model.base_model.register_forward_hook(partial(_answers_alone, group), with_kwargs=True)
     config = model.config.get_text_config()
     inner = config._attn_implementation
     flash = "flash" in inner  # by its name, as transformers tells them, be it a package or a kernel of the Hub
     if inner != "sdpa" and not flash:
         return f"its attention is {inner}, not sdpa or flash_attention"
-    if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+    if not attends_to_all(config):
         return "not all of its layers attend to everything before"
     function = AttentionInterface()[inner]
     own = copy.copy(config)
     own._attn_implementation = inner  # by which a flash attention finds its kernels
 
-    def plain(module: Any, *states: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
+    def plain(module: Any, query: Any, key: Any, *states: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
         """The model's own attention, which must not notice that it goes by another name."""
-        found: tuple[torch.Tensor, None] = function(_Configured(module, own), *states, **kwargs)
+        named = _Configured(module, own, query, key)
+        found: tuple[torch.Tensor, None] = function(named, query, key, *states, **kwargs)
         return found
 
     def attend(
@@ -111,6 +120,9 @@ def install(model: Any) -> str | None:
         def causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             return plain(module, q, k, v, None, is_causal=True, **options)[0]
 
+        tokens = query.shape[2]
+        if group is not None:
+            query, key, value = ulysses.by_heads(query, key, value, group)
         parts = []
         for start, prompt, end, mask, chosen in pairs:
             q, k, v = (states[:, :, start:end] for states in (query, key, value))
@@ -120,14 +132,19 @@ def install(model: Any) -> str | None:
                     parts += in_two_calls(causal, q, k, v, prompt, chosen)
                 else:
                     parts.append(by_mask(q, k, v, prompt, mask, scaling, dropout))
-        return torch.cat(parts, 1), None
+        result = torch.cat(parts, 1)
+        return (result if group is None else ulysses.by_tokens(result, tokens * group.size, group)), None
 
     name = NAME + inner.replace("/", "_")  # with a slash it would be a kernel of the Hub
     AttentionInterface.register(name, attend)
     AttentionMaskInterface.register(name, AttentionMaskInterface()[inner])
     key = next(key for key in model.config.sub_configs if getattr(model.config, key) is config)
     model.set_attn_implementation({key: name})
-    return None if _agrees(model) else "its answers change when they share one"
+    if group is not None:
+        ulysses.install(model, group)
+    if _agrees(model):
+        return None
+    return "its answers change when they share one" + (" over several processes" if group else "")
 
 
 @torch.no_grad()
@@ -151,11 +168,13 @@ def _agrees(model: Any) -> bool:
     return bool((together - apart).norm() < 0.1 * apart.norm())
 
 
-def _answers_alone(module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+def _answers_alone(group: Group | None, module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
     """The backbone hands on the hidden states from which answers are predicted: the LM head never sees the others."""
-    answers = kwargs.get("answers")
-    if answers is not None:
-        output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[answers][None]
+    answers, hidden = kwargs.get("answers"), output.last_hidden_state
+    if answers is not None and group is not None and kwargs.get("pairs") is not None:
+        output.last_hidden_state = ulysses.picked(hidden, answers, group)[None]
+    elif answers is not None:
+        output.last_hidden_state = hidden.flatten(0, 1)[answers][None]
     return output
 
 
@@ -210,8 +229,8 @@ class Forward:
     of answers are scored, on every device. The last result is kept: TRL's loss does not hand it out.
     """
 
-    def __init__(self, model: Any, vision: Vision, packed: bool, **options: bool) -> None:
-        self.model, self.vision, self.packed = model, vision, packed
+    def __init__(self, model: Any, vision: Vision, packed: bool, group: Group | None = None, **options: bool) -> None:
+        self.model, self.vision, self.packed, self.group = model, vision, packed, group
         self.options = options  # those of scoring.py
         self.outputs = SimpleNamespace()
 
@@ -235,6 +254,8 @@ class Forward:
         if self.packed:
             counted = torch.arange(input_ids.shape[1], device=input_ids.device).expand(1, *input_ids.shape)
             inputs = pack(input_ids, scored.long(), attention_mask, counted if position_ids is None else position_ids)
+            if self.group is not None:
+                check_same(inputs["input_ids"], self.group)
         else:
             inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
             # the place before each scored token, in the rows laid end to end

@@ -22,6 +22,7 @@ from longvpo.models.features import Features
 from longvpo.models.load import is_language
 from longvpo.training.adapter import check_kept_features
 from longvpo.training.dealing import Dealer
+from longvpo.training.groups import group_of, grouped
 from longvpo.training.step import packing, scoring
 from longvpo.training.step.evaluating import EvaluatingDPOTrainer
 from longvpo.training.step.packing import Encoded, Forward
@@ -51,6 +52,8 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
             taking one, so that a run that would end for want of memory ends at once.
         costs: what each row of the dataset costs, by which they are dealt to processes and micro-batches (dealing.py);
             None: they come as they are drawn.
+        sequence_parallel: how many processes compute each row together (ulysses.py). The number of processes is a
+            multiple of it.
     """
 
     _total_train_tokens: int  # TRL's
@@ -62,9 +65,10 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
         vision_cache_gb: float = 0.0,
         longest: Sequence[list[dict[str, Any]]] = (),
         costs: Sequence[float] | None = None,
+        sequence_parallel: int = 1,
         **kwargs: Any,
     ) -> None:
-        self.longest, self.costs = list(longest), costs
+        self.longest, self.costs, self.sequence_parallel = list(longest), costs, sequence_parallel
         super().__init__(*args, **kwargs)
         self.precompute_ref_logps = True  # TRL's loss reads the reference's log-probs from the batch
         self._is_vision_dataset = True  # evaluate() leaves the rows to the collator
@@ -86,12 +90,17 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
         check_kept_features((name for name, one in parameters.items() if one.requires_grad), vision_cache_gb)
         self._check_vision()
         scoring.install(core)
-        why_not = packing.install(core)
+        self.group = group_of(self.args, sequence_parallel)
+        why_not = packing.install(core, self.group)
         if self.args.bf16 or self.args.fp16:  # autocast makes them of the inputs what a copy in float32 would become
             for layer in self.model.modules():
                 if isinstance(layer, BaseTunerLayer):
                     layer.cast_input_dtype_enabled = False
         self.packed = why_not is None
+        if why_not and self.group is not None:
+            raise LongVPOError(
+                f"sequence_parallel cannot be had of {type(core).__name__}, because {why_not}: set it to 1"
+            )
         if why_not:
             warnings.warn(
                 f"the prompt is computed twice, for chosen and for rejected: {type(core).__name__} cannot share it, "
@@ -102,16 +111,25 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are rendered by the collator
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.sequence_parallel > 1:
+            grouped(self.accelerator, self.sequence_parallel)
+
+    def get_total_train_batch_size(self, args: Any) -> int:
+        """Triplets a step."""
+        return int(super().get_total_train_batch_size(args)) // self.sequence_parallel
+
     @property
     def deals(self) -> bool:
         """Whether rows are dealt: not where they have no costs, or one micro-batch is all of a step."""
-        batches = self.args.world_size * self.args.gradient_accumulation_steps
+        batches = self.accelerator.num_processes * self.args.gradient_accumulation_steps
         return self.costs is not None and batches > 1 and self.args.train_sampling_strategy == "random"
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.costs is None or not self.deals:
             return super()._get_train_sampler(train_dataset)
-        sizes = self.args.world_size, self.args.train_batch_size, self.args.gradient_accumulation_steps
+        sizes = self.accelerator.num_processes, self.args.train_batch_size, self.args.gradient_accumulation_steps
         self._dealer = Dealer(self.train_dataset, self.costs, *sizes, self.args.data_seed)
         return self._dealer
 
@@ -170,7 +188,7 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
             with phase("reference"):
                 batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(self.frozen, shown)
         self.watch(batch, self.packed)
-        forward = Forward(model, self.vision, self.packed, squares=self.use_weighting)
+        forward = Forward(model, self.vision, self.packed, self.group, squares=self.use_weighting)
         with phase("prompt"):
             result = super().compute_loss(forward, batch, return_outputs, num_items_in_batch)
         if not self.nll_weight:
@@ -187,7 +205,7 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """The frozen reference's log-probabilities of chosen and rejected, each (n,), on a batch with features."""
         chosen, rejected = super().compute_ref_log_probs(
-            Forward(model, self.vision, self.packed, statistics=False), inputs
+            Forward(model, self.vision, self.packed, self.group, statistics=False), inputs
         )
         return chosen, rejected
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import torch
+from accelerate.utils import gather
 from transformers import ProgressCallback
 from trl import DPOTrainer
 
@@ -58,8 +59,9 @@ class WatchedDPOTrainer(DPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:  # not the summary at the end, nor an evaluation's
             now = time.time()
-            mine = torch.tensor([self._tokens, peak_memory()], device=self.accelerator.device)
-            tokens, memory = self.accelerator.gather(mine).view(-1, 2).unbind(1)
+            device = self.accelerator.device
+            tokens = self.accelerator.gather(torch.tensor([self._tokens], device=device))
+            memory = gather(torch.tensor([peak_memory()], device=device))  # of processes that share rows, too
             began = self._logged or start_time or now
             logs["tokens_per_second"] = float(f"{tokens.sum().item() / max(now - began, 1e-9):.4g}")
             logs["memory_gb"] = float(f"{memory.max().item():.4g}")

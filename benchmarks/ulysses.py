@@ -1,0 +1,177 @@
+"""Rows computed by several processes together (`sequence_parallel`): are loss and gradients those of one process?
+
+    PYTHONPATH=tests python benchmarks/ulysses.py [--out FILE] [--families internvl ...] [--sizes 2 4 2x2]
+    PYTHONPATH=tests python benchmarks/ulysses.py --table FILE      # the table of benchmarks/README.md
+    python benchmarks/ulysses_gpu.py [--tiny]                       # a larger model, two processes on one GPU
+
+Small random models of five families, in float32, in 2 and 4 processes on the CPU (gloo), and in 2 x 2: two groups of
+two processes, each group with a triplet of its own. Every process computes a step of two triplets alone, then its part
+of the same step. Both parts of the loss (DPO and `sft`), policy and reference are there. One line of JSON a case:
+
+    loss_off, grad_off   how far loss and gradients, the means over all processes, are from those of one, relative
+    case                 plain, checkpointing, nf4, nf4+checkpointing; vision: adapters on the vision side, too; tiles:
+                         MLPs some tokens at a time
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import dpo_step  # its frames of noise
+import torch
+from datasets import Dataset
+from gpu_step import _in_nf4
+from peft import LoraConfig
+from support.families import FAMILIES
+from torch import distributed, multiprocessing
+
+from longvpo.models.memory import Skeleton
+from longvpo.recipe.training import LoraSection
+from longvpo.training.adapter import pattern_of, vision_layers
+from longvpo.training.arguments import training_arguments
+from longvpo.training.collator import AnchoredCollator
+from longvpo.training.step import tiles
+from longvpo.training.step.trainer import AnchoredDPOTrainer
+
+CASES = ("plain", "checkpointing", "nf4", "nf4+checkpointing", "vision", "tiles")
+SECTION = {
+    "beta": 0.3,
+    "loss_type": ["sigmoid", "sft"],
+    "loss_weights": [1.0, 0.7],
+    "bf16": False,
+    "use_cpu": True,
+    "per_device_train_batch_size": 2,
+    "save_strategy": "no",
+}
+ROWS = [dpo_step.row(24), dpo_step.row(8) | {"reference": "full", "chosen": "the red ball", "rejected": "a dog"}]
+
+
+def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPOTrainer:
+    """A trainer whose adapter is not nothing, so that policy and reference differ."""
+    model, processor = FAMILIES[name]()
+    if "nf4" in case:
+        for module in list(model.base_model.named_modules()):
+            if module[0].endswith(("language_model", "text_model")):
+                in_nf4(module[1])
+        model.is_loaded_in_4bit = True
+    places = LoraSection().target_modules
+    if case == "vision":
+        skeleton = Skeleton(model.config)
+        places = f"(?:{places})|{pattern_of(vision_layers(skeleton, 'all'), skeleton)}"
+    lora = LoraSection(r=4, lora_alpha=8, target_modules=places)
+    trainer = AnchoredDPOTrainer(
+        model=model,
+        args=training_arguments(SECTION | {"gradient_checkpointing": "checkpointing" in case}, folder),
+        train_dataset=Dataset.from_list(ROWS),
+        processing_class=processor,
+        data_collator=AnchoredCollator(processor, dpo_step.Noise()),
+        peft_config=LoraConfig(**lora.of_peft(), task_type="CAUSAL_LM"),
+        sequence_parallel=together,
+    )
+    if "checkpointing" in case:
+        trainer.model.get_base_model().gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    if case == "tiles":
+        tiles.install(trainer.model.get_base_model(), 8)
+    generator = torch.Generator().manual_seed(0)
+    for key, parameter in trainer.model.named_parameters():
+        if "lora_B" in key:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    trainer.model.train()
+    return trainer
+
+
+def in_nf4(part: Any) -> None:
+    for module in list(part.modules()):
+        for child, linear in list(module.named_children()):
+            if isinstance(linear, torch.nn.Linear):
+                setattr(module, child, _in_nf4(linear))
+
+
+def step(trainer: AnchoredDPOTrainer, rows: list[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradients of these rows."""
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
+    loss.backward()
+    return loss.detach(), torch.cat([one.grad.flatten() for one in trainer.model.parameters() if one.grad is not None])
+
+
+def compared(name: str, case: str, together: int) -> dict[str, Any]:
+    """A step in groups of `together` processes, each with its share of the rows, against one in this process alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        expected = step(trainer_of(name, case, Path(folder), 1), ROWS)
+        groups = distributed.get_world_size() // together
+        mine = ROWS[distributed.get_rank() // together :: groups]
+        found = step(trainer_of(name, case, Path(folder), together), mine)
+    for mean in found:  # as DDP has it
+        distributed.all_reduce(mean)
+        mean /= distributed.get_world_size()
+    off = [float((ours - one).norm() / one.norm()) for ours, one in zip(found, expected, strict=True)]
+    return {
+        "family": name,
+        "case": case,
+        "processes_a_row": together,
+        "groups": groups,
+        "loss": expected[0].item(),
+        "loss_off": off[0],
+        "grad_off": off[1],
+    }
+
+
+def work(rank: int, world: int, place: str, asked: list[tuple[str, str, int]], out: Path | None) -> None:
+    """One of the processes."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "ACCELERATE_USE_CPU": "true"}
+    distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=world)
+    for name, case, together in asked:
+        found = compared(name, case, together)
+        if rank == 0:
+            print(json.dumps(found), flush=True)
+            if out:
+                with out.open("a") as file:
+                    file.write(json.dumps(found) + "\n")
+    distributed.destroy_process_group()
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Markdown: the largest differences of each family in each case, by how the processes share the work."""
+    shares = sorted({(line["processes_a_row"], line["groups"]) for line in lines})
+    rows = ["| family | case |" + "".join(f" {size} a row, {groups} x |" for size, groups in shares)]
+    rows.append("|---|---|" + "---:|" * len(shares))
+    for name, case in dict.fromkeys((line["family"], line["case"]) for line in lines):
+        cells = {
+            (line["processes_a_row"], line["groups"]): f"{line['loss_off']:.0e} / {line['grad_off']:.0e}"
+            for line in lines
+            if (line["family"], line["case"]) == (name, case)
+        }
+        rows.append(f"| {name} | {case} |" + "".join(f" {cells.get(share, 'not run')} |" for share in shares))
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--cases", nargs="+", default=CASES)
+    parser.add_argument("--sizes", nargs="+", default=["2", "4", "2x2"])
+    parser.add_argument("--out", type=Path, help="a file that the lines are added to")
+    parser.add_argument("--table", type=Path, help="print the table of such a file")
+    given = parser.parse_args()
+    if given.table:
+        print(table([json.loads(line) for line in given.table.read_text().splitlines()]))
+        return
+    for size in given.sizes:
+        together, groups = map(int, (size + "x1").split("x")[:2])
+        asked = [(name, case, together) for name in given.families for case in given.cases]
+        with tempfile.TemporaryDirectory() as folder:
+            world = together * groups
+            multiprocessing.spawn(work, (world, f"{folder}/store", asked, given.out), nprocs=world)
+
+
+if __name__ == "__main__":
+    main()
