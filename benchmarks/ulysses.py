@@ -140,17 +140,17 @@ def work(rank: int, world: int, place: str, asked: list[tuple[str, str, int]], o
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Markdown: the largest differences of each family in each case, by how the processes share the work."""
-    shares = sorted({(line["processes_a_row"], line["groups"]) for line in lines})
-    rows = ["| family | case |" + "".join(f" {size} a row, {groups} x |" for size, groups in shares)]
-    rows.append("|---|---|" + "---:|" * len(shares))
-    for name, case in dict.fromkeys((line["family"], line["case"]) for line in lines):
-        cells = {
-            (line["processes_a_row"], line["groups"]): f"{line['loss_off']:.0e} / {line['grad_off']:.0e}"
-            for line in lines
-            if (line["family"], line["case"]) == (name, case)
-        }
-        rows.append(f"| {name} | {case} |" + "".join(f" {cells.get(share, 'not run')} |" for share in shares))
+    """Markdown: what loss / gradients are off in each case of each family, by how the processes share the work."""
+    shares = sorted({(line["groups"], line["processes_a_row"]) for line in lines})
+    named = [
+        f"{together} processes" if groups == 1 else f"{groups} groups of {together}" for groups, together in shares
+    ]
+    rows = ["| family | case | " + " | ".join(named) + " |", "|---|---|" + "---:|" * len(shares)]
+    found = {(line["family"], line["case"], line["groups"], line["processes_a_row"]): line for line in lines}
+    for case in dict.fromkeys((line["family"], line["case"]) for line in lines):
+        cells = [found.get((*case, *share)) for share in shares]
+        told = [one and " / ".join(f"{one[name]:.1g}" for name in ("loss_off", "grad_off")) for one in cells]
+        rows.append(f"| {case[0]} | {case[1]} | " + " | ".join(one or "not run" for one in told) + " |")
     return "\n".join(rows)
 
 
