@@ -41,7 +41,12 @@ LATER = {
 
 
 def build(
-    recipe: str, overrides: Sequence[str] = (), output: str | Path | None = None, journal: str | Path | None = None
+    recipe: str,
+    overrides: Sequence[str] = (),
+    output: str | Path | None = None,
+    journal: str | Path | None = None,
+    engine: str = "local",
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Make preference triplets from clips and their captions, in a folder that `load_dataset` reads.
 
@@ -49,6 +54,8 @@ def build(
         recipe: of a dataset.
         output: the folder; None: the recipe's name.
         journal: a folder of answers to use and add to; builds may share one.
+        engine: local, ray or ray://HOST:PORT: who does the work.
+        workers: of a Ray cluster; None: as many as it has room for.
 
     Returns:
         What the folder's facts.json holds: counts, what was dropped, and by which model it was written.
@@ -59,7 +66,8 @@ def build(
     from longvpo.recipe.file import load_recipe
 
     loaded = load_recipe(DatasetRecipe, recipe, [*overrides])
-    return run(loaded, path(output or loaded.name), journal=path(journal) if journal else None)
+    kept = path(journal) if journal else None
+    return run(loaded, path(output or loaded.name), journal=kept, engine=engine, workers=workers)
 
 
 def train(recipe: str, overrides: Sequence[str] = (), output: str | Path | None = None) -> dict[str, Any]:

@@ -27,9 +27,9 @@ def build_dataset(
     recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
     output: options.Output = None,
-    journal: Annotated[
-        Path | None, typer.Option(parser=path, help="Folder of answers to use and add to; builds may share one.")
-    ] = None,
+    journal: options.Journal = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
     push: options.Push = False,
     repo_id: options.RepoId = None,
     tag: options.Tag = options.FIRST_TAG,
@@ -57,7 +57,7 @@ def build_dataset(
     with resumable(lambda: kept_in(folder / WORK, "answers and finished blocks")), cured(folder):
         from longvpo.dataset.run import build
 
-        facts = build(loaded, folder, journal=journal)
+        facts = build(loaded, folder, journal=journal, engine=engine, workers=workers)
     published = _publish(folder, target)
     printing.print_funnel(facts | published, as_json)
     say(f"seconds: {time.monotonic() - started:.0f}")

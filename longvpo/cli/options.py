@@ -32,6 +32,15 @@ def _named(context: typer.Context, recipe: str) -> str:
     )
 
 
+def _engine(context: typer.Context, name: str) -> str:
+    """The engine's name. Raises LongVPOError where it cannot be used."""
+    from longvpo.dataset.engine.names import check_engine
+
+    if not context.resilient_parsing:
+        check_engine(name)
+    return name
+
+
 def _completed(context: typer.Context, incomplete: str) -> list[str]:
     """What a shell is offered; where that is nothing, it completes files."""
     return [name for name in _fitting(context.info_name or "") if name.startswith(incomplete)]
@@ -62,6 +71,21 @@ Changes = Annotated[
 Result = Annotated[Path, typer.Argument(parser=path, help="What build-dataset, train or score made.")]
 Output = Annotated[
     Path | None, typer.Option(parser=path, help="Folder for the result.", show_default="the recipe's name")
+]
+Journal = Annotated[
+    Path | None, typer.Option(parser=path, help="Folder of answers to use and add to; builds may share one.")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray[://HOST:PORT]",
+        callback=_engine,
+        help="Who does the work: this process, or workers on the machines of a Ray cluster; the bytes are the same.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Workers on the cluster.", show_default="one a GPU, else as the CPUs suffice for"),
 ]
 Adapters = Annotated[
     list[str] | None,

@@ -51,6 +51,11 @@ class Pool:
         both = ((getattr(self, name), getattr(added, name)) for name in MEASURED)
         return Pool(self.clips + added.clips, *map(np.concatenate, both))
 
+    def only(self, ids: set[str]) -> Pool:
+        """This pool's clips that have one of these ids."""
+        some = [index for index, clip in enumerate(self.clips) if clip.clip_id in ids]
+        return Pool([self.clips[i] for i in some], *(getattr(self, name)[some] for name in MEASURED))
+
 
 @dataclass(frozen=True)
 class Context:

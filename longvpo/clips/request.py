@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,23 @@ from longvpo.models.writer import Request
 from longvpo.recipe.training import Reference
 from longvpo.video.frames import ClipFrames, sample_times
 from longvpo.video.joined import join, read, shown
+
+
+@dataclass(frozen=True)
+class FramesOfClips:
+    """The frames of clips that are shown one after the other, read when they are asked for.
+
+    It names its clips, so that it can be sent to another machine and be read there.
+    """
+
+    clips: tuple[Mapping[str, Any], ...]  # as triplets name them
+    budget: int | None  # frames of several clips
+    frames_of: ClipFrames
+
+    def __call__(self) -> np.ndarray:
+        if len(self.clips) == 1:
+            return self.frames_of(self.clips[0])
+        return join(read(self.frames_of, self.clips, self.budget), self.frames_of.section.fit)
 
 
 def clip_request(
@@ -43,11 +61,6 @@ def clip_request(
     seen = " crop" if video.fit == "crop" and len(clips) > 1 else ""
     seen += f" jpeg {video.jpeg_quality}" if video.jpeg_quality is not None else ""
 
-    def frames() -> np.ndarray:
-        if len(clips) == 1:
-            return frames_of(clips[0].reference)
-        return join(read(frames_of, [clip.reference for clip in clips], budget), video.fit)
-
     return Request(
         text=text,
         seed=seed,
@@ -56,7 +69,7 @@ def clip_request(
         times=told.times,
         seconds=told.seconds,
         media=" + ".join(f"{clip.sha256} {clip.start:g}-{clip.end:g} {video.short_side}" for clip in clips) + seen,
-        frames=frames,
+        frames=FramesOfClips(tuple(clip.reference for clip in clips), budget, frames_of),
     )
 
 

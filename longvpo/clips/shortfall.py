@@ -6,6 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from longvpo.clips.rows import Dropped, unanswered
+from longvpo.errors import LongVPOError
+from longvpo.recipe.dataset import DatasetRecipe
+
 NAMED = 3  # filters
 SWITCHES = {  # what to do about a filter of `dropped`
     "table": "mend these rows of the table",
@@ -50,3 +54,17 @@ def loosening(dropped: Mapping[str, int]) -> str:
     most = next((name for name, _ in Counter(dropped).most_common(1)), "")
     found = re.match(r"set ([\w.]+=\w+)", SWITCHES.get(most, ""))
     return found[1] if found else ""
+
+
+def check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> None:
+    """Raises LongVPOError when the clips are too few for a context."""
+    unusable = min(dropped, key=lambda item: item.id, default=None)
+    needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
+    if clips < needed:
+        refused = f"; {len(dropped)} cannot be used, the first: {unusable.reason}" if unusable else ""
+        silent = unanswered(dropped)
+        raise LongVPOError(
+            f"the sources have {clips} readable clips{', with a caption,' if silent else ''} and a context needs "
+            f"{needed}{f'; {silent}' if silent else refused}. "
+            f"{'Mend that, or add clips' if silent else 'Add clips'}, or lower context.clips"
+        )

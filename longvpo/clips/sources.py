@@ -7,9 +7,10 @@ used is data: dropped with its reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
@@ -19,19 +20,19 @@ from tqdm import tqdm
 from longvpo.clips.cells import cell, is_empty, says_nothing, shown, writable
 from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
 from longvpo.clips.overlap import OverlapError
-from longvpo.clips.rows import Clip, Dropped, unanswered
+from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.tables import find_table, needed, read_table, stream_rows
-from longvpo.errors import LongVPOError, VideoError
+from longvpo.errors import VideoError
 from longvpo.io import private
 from longvpo.io.files import file_hash, text_hash
 from longvpo.io.names import check_name, composed, existing_file, video_file
 from longvpo.io.remembered import remembered_hash
-from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.sources import SourceSection
 from longvpo.video.cuts import cut_into_scenes
 from longvpo.video.probe import probe
 
 Item = TypeVar("Item")
+Over = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
 
 HUB_FILE = re.compile(r"hf://datasets/[^@]+@[^/]+/")  # what datasets put before a file's path in its repository
 
@@ -181,11 +182,14 @@ def _seconds(row: dict[str, Any], column: str, video: str) -> float | None:
         raise VideoError(f"{video}: its {column} is not a number of seconds: {shown(value)}") from None
 
 
-def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
+def prepare(
+    source: SourceSection, candidates: list[Candidate], scenes: Path, over: Over = map
+) -> tuple[list[Candidate], list[Dropped]]:
     """What must be done to all videos of a source before the first is opened: unpack archives, cut into scenes.
 
     Args:
         scenes: folder in which the cuts of each video are kept, so that no video is searched twice.
+        over: calls a function for all items, as `map` does; on other machines, perhaps.
     """
     dropped: list[Dropped] = []
     if source.tars is not None:
@@ -195,13 +199,22 @@ def prepare(source: SourceSection, candidates: list[Candidate], scenes: Path) ->
     if source.scenes is None:
         return candidates, dropped
     parts: list[Candidate] = []
-    for one in tqdm(candidates, desc=f"scenes of {source.name}"):
-        try:
-            spans = cut_into_scenes(fetch(source, one), source.scenes, scenes, one.start or 0.0, one.end)
-            parts += [Candidate(one.video, one.caption, start, end, one.address) for start, end in spans]
-        except VideoError as error:
-            dropped.append(Dropped(one.video, "video", str(error)))
+    for one in tqdm(over(partial(_cut, source, scenes), candidates), f"scenes of {source.name}", len(candidates)):
+        if isinstance(one, Dropped):
+            dropped.append(one)
+        else:
+            parts += one
     return parts, dropped
+
+
+def _cut(source: SourceSection, kept: Path, one: Candidate) -> list[Candidate] | Dropped:
+    """The scenes of a candidate, or why there are none."""
+    assert source.scenes is not None, "the source is to be cut"
+    try:
+        spans = cut_into_scenes(fetch(source, one), source.scenes, kept, one.start or 0.0, one.end)
+    except VideoError as error:
+        return Dropped(one.video, "video", str(error))
+    return [Candidate(one.video, one.caption, start, end, one.address) for start, end in spans]
 
 
 def fetch(source: SourceSection, candidate: Candidate) -> Path:
@@ -258,20 +271,6 @@ def read_clips(
         except VideoError as error:
             dropped.append(Dropped(candidate.video, "video", str(error)))
     return clips, rows, dropped
-
-
-def check_enough(recipe: DatasetRecipe, clips: int, dropped: list[Dropped]) -> None:
-    """Raises LongVPOError when the clips are too few for a context."""
-    unusable = min(dropped, key=lambda item: item.id, default=None)
-    needed = max(max(recipe.context.clips or (2,)), 2)  # a rejected answer needs a clip beside the anchor
-    if clips < needed:
-        refused = f"; {len(dropped)} cannot be used, the first: {unusable.reason}" if unusable else ""
-        silent = unanswered(dropped)
-        raise LongVPOError(
-            f"the sources have {clips} readable clips{', with a caption,' if silent else ''} and a context needs "
-            f"{needed}{f'; {silent}' if silent else refused}. "
-            f"{'Mend that, or add clips' if silent else 'Add clips'}, or lower context.clips"
-        )
 
 
 def fingerprint_of_videos(source: SourceSection) -> str:

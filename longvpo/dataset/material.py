@@ -18,7 +18,8 @@ from longvpo.clips.long_videos import LongVideo, list_long_videos, unpack_long_v
 from longvpo.clips.overlap import refusal_of
 from longvpo.clips.pool import mixed
 from longvpo.clips.rows import Clip, Dropped
-from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip, prepare
+from longvpo.clips.shortfall import check_enough
+from longvpo.clips.sources import Candidate, Over, list_candidates, open_clip, prepare
 from longvpo.dataset.outcome import Outcome
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import write_text
@@ -57,6 +58,10 @@ class Material:
     frames_of: ClipFrames
     overlap: frozenset[str] = frozenset()
 
+    def clip_id(self, number: int) -> str:
+        """The id of the clip that a candidate becomes."""
+        return self.candidates[number].clip_id(self.sources[number].name)
+
     def open(self, number: int) -> Opened:
         """A clip and the shape of its frames, which are in memory from now on, or why there is none."""
         source, candidate = self.sources[number], self.candidates[number]
@@ -64,7 +69,7 @@ class Material:
             clip = open_clip(source, candidate, self.overlap)
             return clip, self.frames_of(clip.reference).shape[:3]
         except VideoError as error:
-            return refusal_of(error).dropped(candidate.clip_id(source.name))
+            return refusal_of(error).dropped(self.clip_id(number))
 
 
 def block_size(recipe: DatasetRecipe) -> int:
@@ -106,26 +111,35 @@ def in_turn(names: list[str], sources: Sequence[SourceSection], seed: int | list
 
 
 def gather_candidates(
-    recipe: DatasetRecipe, working: Path, frames_of: ClipFrames, overlap: frozenset[str], outcome: Outcome
+    recipe: DatasetRecipe,
+    working: Path,
+    frames_of: ClipFrames,
+    overlap: frozenset[str],
+    outcome: Outcome,
+    over: Over = map,
 ) -> Material:
     """The candidates of stage 1's sources; the rows that are none go into `outcome`.
+
+    Args:
+        over: calls a function for all items, as `map` does; on other machines, perhaps.
 
     Raises:
         LongVPOError: a source cannot be read, or all together have too few.
     """
-    material = Material([], [], frames_of, overlap)
+    sources: list[SourceSection] = []
+    candidates: list[Candidate] = []
     for source in recipe.sources:
         slow = source.dataset is not None or source.scenes is not None
-        listed = partial(_list_clips, source, recipe.seed, working / "scenes")
+        listed = partial(_list_clips, source, recipe.seed, working / "scenes", over)
         found = _kept(source, working, outcome, "candidates", lambda item: Candidate(**item), listed, slow)
-        material.candidates += found
-        material.sources += [source] * len(found)
+        candidates += found
+        sources += [source] * len(found)
     try:
-        check_enough(recipe, len(material.candidates), outcome.dropped)
+        check_enough(recipe, len(candidates), outcome.dropped)
     except LongVPOError:
         shutil.rmtree(working / "sources", ignore_errors=True)  # what is listed may be mended before the next run
         raise
-    return material
+    return Material(sources, candidates, frames_of, overlap)
 
 
 def gather_long_videos(recipe: DatasetRecipe, working: Path, outcome: Outcome) -> list[LongVideo]:
@@ -137,9 +151,9 @@ def gather_long_videos(recipe: DatasetRecipe, working: Path, outcome: Outcome) -
     return videos
 
 
-def _list_clips(source: SourceSection, seed: int, scenes: Path) -> tuple[list[Candidate], list[Dropped]]:
+def _list_clips(source: SourceSection, seed: int, scenes: Path, over: Over) -> tuple[list[Candidate], list[Dropped]]:
     candidates, dropped = list_candidates(source, seed)
-    candidates, refused = prepare(source, candidates, scenes)
+    candidates, refused = prepare(source, candidates, scenes, over)
     return candidates, dropped + refused
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from longvpo.clips.fetch import archive_sizes
 from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import Dropped
-from longvpo.clips.sources import Candidate, check_enough, list_candidates, open_clip
+from longvpo.clips.shortfall import check_enough
+from longvpo.clips.sources import Candidate, list_candidates, open_clip
 from longvpo.clips.tables import count_rows
 from longvpo.dataset.costs import NOT_SAMPLED, writing_cost
 from longvpo.dataset.material import block_size

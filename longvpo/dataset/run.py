@@ -17,10 +17,12 @@ from typing import Any
 from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import features
 from longvpo.clips.sources import fingerprint
+from longvpo.dataset.engine.local import Kit
+from longvpo.dataset.engine.names import check_engine, engine_of
 from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather_candidates, gather_long_videos
 from longvpo.dataset.outcome import Outcome
-from longvpo.dataset.session import Session, check_writers, open_session
+from longvpo.dataset.session import Session, check_writers
 from longvpo.dataset.stage1.blocks import check_blocks
 from longvpo.dataset.stage1.rounds import run_stage1
 from longvpo.dataset.stage2.rounds import run_stage2
@@ -29,7 +31,6 @@ from longvpo.io.files import KEY, PROVENANCE, WORK, as_json, write_text
 from longvpo.io.output import check_place, claimed, place_of, whole_folder
 from longvpo.io.records import read_record
 from longvpo.models.embed import Embedder
-from longvpo.models.journal import Journal
 from longvpo.models.writer import Writer
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import dump_recipe, recipe_hash
@@ -38,7 +39,6 @@ from longvpo.release.cards import SHEETS
 from longvpo.release.figures import contact_sheet
 from longvpo.release.parquet import write_shards
 from longvpo.release.provenance import made_by
-from longvpo.video.frames import ClipFrames
 from longvpo.video.pictures import as_column
 
 
@@ -50,16 +50,21 @@ def build(
     embedder: Embedder | None = None,
     journal: Path | None = None,
     question_writer: Writer | None = None,
+    engine: str = "local",
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Build the dataset into the folder `output`, and return its facts. The same call again resumes, or does nothing.
 
     Args:
         writer, judge, embedder, question_writer: take the place of the recipe's models.
         journal: folder of answers to use and to add to, instead of the output's own; builds may share one.
+        engine: local; ray, which is the cluster that is found or else started here; or ray://HOST:PORT.
+        workers: of the engine ray; None: as many as its machines have room for.
 
     Raises:
         LongVPOError: the sources cannot make such a dataset, or `output` holds something else.
     """
+    check_engine(engine, workers)
     check_blocks(recipe)
     recipe_key = recipe_hash(recipe)
     key = ",".join([recipe_key, *(fingerprint(source) for source in recipe.all_sources)])
@@ -73,26 +78,30 @@ def build(
         given = {"writer": writer, "judge": judge, "question_writer": question_writer}
         check_writers(recipe, given)  # before hours of fetching
         overlap = read_overlap(recipe.filters.overlap)
-        frames_of = ClipFrames(recipe.video, {source.name: source.folder for source in recipe.all_sources})
-        one, two = Outcome(1), Outcome(2)
-        material = gather_candidates(recipe, working, frames_of, overlap, one) if recipe.stage1 else None
-        videos = gather_long_videos(recipe, working, two)
-        answers = Journal(journal or working / "journal")
-        blocks = len([*(working / "blocks").glob("*")])
-        if begun and (answers or blocks):
-            say(f"resumed: {len(answers)} answers and {blocks} finished blocks are in {output / WORK}")
-        session = open_session(recipe, given, embedder, answers, frames_of)
-        if recipe.stage1 and material:
-            run_stage1(session, recipe.stage1, material, working / "blocks", one)
-            one.check_some(session.journal.folder, working)
-        if recipe.stage2:
-            run_stage2(session.of_stage(2), recipe.stage2, videos, working / "scenes", overlap, two)
-            two.check_some(session.journal.folder, working)
-        outcomes = {f"stage{outcome.stage}": outcome for outcome in (one, two) if outcome.triplets}
-        facts = make_facts(session, outcomes, overlap)
-        provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
-        with whole_folder(place) as folder:
-            write_dataset(folder, session, outcomes, facts, provenance)
+        kit = Kit(recipe, working, (journal or working / "journal").absolute(), overlap, given, embedder)
+        with engine_of(engine, kit, workers) as at_work:
+            frames_of = kit.frames_of()
+            one, two = Outcome(1), Outcome(2)
+            over = at_work.over
+            material = gather_candidates(recipe, working, frames_of, overlap, one, over) if recipe.stage1 else None
+            videos = gather_long_videos(recipe, working, two)
+            answers = at_work.journal(journal or working / "journal")
+            blocks = len([*(working / "blocks").glob("*")])
+            if begun and (answers or blocks):
+                say(f"resumed: {len(answers)} answers and {blocks} finished blocks are in {output / WORK}")
+            session = at_work.session(kit, answers, frames_of)
+            if recipe.stage1 and material:
+                run_stage1(session, recipe.stage1, material, working / "blocks", one, at_work)
+                one.check_some(session.journal.folder, working)
+            if recipe.stage2:
+                scenes = working / "scenes"
+                run_stage2(session.of_stage(2), recipe.stage2, videos, scenes, overlap, two, at_work)
+                two.check_some(session.journal.folder, working)
+            outcomes = {f"stage{outcome.stage}": outcome for outcome in (one, two) if outcome.triplets}
+            facts = make_facts(session, outcomes, overlap)
+            provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
+            with whole_folder(place) as folder:
+                write_dataset(folder, session, outcomes, facts, provenance)
     return _warned(facts)
 
 

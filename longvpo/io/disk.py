@@ -19,6 +19,15 @@ NOT_WRITTEN = re.compile(r"\(os error (?P<number>\d+)\)|PytorchStreamWriter|inli
 OTHERWISE = "give another --output"
 
 
+def check_on_disk(output: Path) -> None:
+    """Raises LongVPOError where an output is in object storage."""
+    if re.match(r"[A-Za-z][\w+.-]+:/", str(output)):
+        raise LongVPOError(
+            f"{output}: an output lies on a disk or on NFS, and is copied elsewhere when it is whole; object storage "
+            "has no locks and no renames, by which a run that is killed resumes"
+        )
+
+
 @contextmanager
 def writing(output: Path, otherwise: str = OTHERWISE, everything: bool = True) -> Iterator[None]:
     """What cannot be written there, as a LongVPOError.

@@ -14,10 +14,22 @@ from pathlib import Path
 from typing import Any
 
 
-def read_lines(folder: Path) -> Iterator[Any]:
-    """The values of all lines of a folder's *.jsonl files, file by file."""
+def read_lines(folder: Path, read: dict[Path, int] | None = None) -> Iterator[Any]:
+    """The values of all lines of a folder's *.jsonl files, file by file.
+
+    Args:
+        read: bytes of each file that were read before, and need not be again; it gains what is read now.
+    """
     for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        begin = 0 if read is None else read.get(path, 0)
+        if begin and path.stat().st_size == begin:
+            continue
+        with path.open("rb") as file:
+            file.seek(begin)
+            new = file.read()
+        if read is not None:  # a line that is not whole yet is read again
+            read[path] = begin + new.rfind(b"\n") + 1
+        for line in new.decode(errors="replace").split("\n"):
             with suppress(ValueError, RecursionError):
                 yield json.loads(line)
 

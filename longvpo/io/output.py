@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from longvpo.errors import LongVPOError, first_line, say
-from longvpo.io.disk import OTHERWISE, not_written, writing
+from longvpo.io.disk import OTHERWISE, check_on_disk, not_written, writing
 from longvpo.io.files import KEY, WORK, open_to_others, write_text
 from longvpo.io.records import read_record
 
@@ -57,8 +57,9 @@ def place_of(output: Path, inside: bool = False) -> Place:
         inside: the folder of work is part of the result.
 
     Raises:
-        LongVPOError: `output` is a file, or no folder can have that name.
+        LongVPOError: `output` is a file or in object storage, or no folder can have that name.
     """
+    check_on_disk(output)
     with writing(output):
         try:
             path = output.resolve()

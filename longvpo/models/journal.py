@@ -31,17 +31,23 @@ class Journal:
 
     Args:
         flaws: an answer with one of them is kept as well.
+        mark: ends the name of the file that it writes, where the machine and the process do not tell writers apart.
     """
 
-    def __init__(self, folder: Path, flaws: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, flaws: tuple[str, ...] = (), mark: str = "") -> None:
         if folder.exists() and not folder.is_dir():
             raise LongVPOError(f"the journal {folder} is a file: give --journal a folder, there or not")
         self.folder, self._flaws = folder, ("", *flaws)
         self.asked = 0
         self._answers: dict[str, Answer] = {}
         self._writers: set[str] = set()  # by their names
-        self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
-        for record in read_lines(folder):
+        self._file = folder / f"{os.uname().nodename}-{os.getpid()}{mark}.jsonl"
+        self._read: dict[Path, int] = {}
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read what other processes have written by now."""
+        for record in read_lines(self.folder, self._read):
             key, answer = _read(record)
             if answer is not None and answer.flaw in self._flaws:
                 self._answers.setdefault(key, answer)
@@ -59,10 +65,18 @@ class Journal:
         Args:
             progress: name of a bar; empty for none.
         """
+        return self.ask_batches(writer, requests, writer.batches(requests), progress)
+
+    def ask_batches(
+        self, writer: Writer, requests: list[Request], batches: list[list[int]], progress: str
+    ) -> list[Answer]:
+        """As `ask`, where it is known which requests go together.
+
+        Args:
+            batches: the indices of all requests.
+        """
         keys = [self._key(writer, request) for request in requests]
-        missing = [
-            batch for batch in writer.batches(requests) if any(keys[index] not in self._answers for index in batch)
-        ]
+        missing = [batch for batch in batches if any(keys[index] not in self._answers for index in batch)]
         with tqdm(total=sum(map(len, missing)), desc=progress, disable=not (missing and progress), leave=False) as bar:
 
             def keep(number: int, answers: list[Answer]) -> None:
@@ -90,16 +104,13 @@ class Journal:
 
     def _append(self, writer: Writer, answers: dict[str, Answer]) -> None:
         new = {key: answer for key, answer in answers.items() if not self._stands(key)}
-        append_lines(
-            self._file,
-            (
-                {"key": key, "writer": writer.name, "answer": _kept(answer)}
-                for key, answer in new.items()
-                if answer.flaw in self._flaws
-            ),
-        )
+        self._keep(writer, {key: answer for key, answer in new.items() if answer.flaw in self._flaws})
         self._answers |= new
         self.asked += len(answers)
+
+    def _keep(self, writer: Writer, answers: dict[str, Answer]) -> None:
+        lines = ({"key": key, "writer": writer.name, "answer": _kept(answer)} for key, answer in answers.items())
+        append_lines(self._file, lines)
 
     def _stands(self, key: str) -> bool:
         """Whether there is an answer that is kept; any other gives way to the next."""

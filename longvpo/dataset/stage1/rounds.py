@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from longvpo.clips.sources import check_enough
-from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, in_turn, opened
+from longvpo.clips.shortfall import check_enough
+from longvpo.dataset.engine.local import LOCAL, Engine
+from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, in_turn
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
 from longvpo.dataset.stage1.assemble import finish
 from longvpo.dataset.stage1.blocks import Block, is_kept, writes_from_all
-from longvpo.dataset.stage1.write import write_block
 from longvpo.errors import LongVPOError
 from longvpo.models.writer import NoAnswersError
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
@@ -26,7 +26,14 @@ from longvpo.recipe.dataset import DatasetRecipe, Stage1Section
 CHOICE = 4  # clips to choose from, for each of the longest context
 
 
-def run_stage1(session: Session, section: Stage1Section, material: Material, blocks: Path, outcome: Outcome) -> None:
+def run_stage1(
+    session: Session,
+    section: Stage1Section,
+    material: Material,
+    blocks: Path,
+    outcome: Outcome,
+    engine: Engine = LOCAL,
+) -> None:
     """Write triplets until the recipe's number is reached or its attempts are used up.
 
     Clips pass in rounds: every clip is the anchor of as many drafts as an even share asks for, then the rest of the
@@ -36,7 +43,7 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
     wanted, most = section.triplets, int(section.triplets * section.attempts)
     order = in_turn([source.name for source in material.sources], recipe.sources, recipe.seed)
     bad: set[int] = set()
-    new: list[Path] = []
+    new: set[Path] = set()  # files of blocks that no run before has made
     planned = files = 0
     with tqdm(total=wanted, desc="stage 1") as bar:
         while len(outcome.triplets) < wanted and planned < most and len(bad) < len(material.candidates):
@@ -49,17 +56,8 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
             planned += sum(plan.drafts for plan in plans)
             made: list[Block] = []
             kept = {plan.path for plan in plans if is_kept(plan.path, session.writer.name)}
-            missing = opened([plan for plan in plans if plan.path not in kept], material, recipe.video.workers)
-            for plan in plans:
-                if plan.path not in kept:
-                    try:
-                        write_block(*next(missing), outcome.pool, session).save(plan.path)
-                    except NoAnswersError:
-                        for path in new:  # no model answered anything in this run: these blocks hold nothing
-                            path.unlink()
-                        raise
-                    new.append(plan.path)
-                block = Block.load(plan.path)
+            new |= {plan.path for plan in plans} - kept
+            for block in _answered(engine.blocks(plans, kept, material, outcome, session), new):
                 made.append(block)
                 bar.set_postfix(blocks=f"{len(made)}/{len(plans)}", clips=len(outcome.pool.clips))
                 bad.update(block.bad)
@@ -73,6 +71,16 @@ def run_stage1(session: Session, section: Stage1Section, material: Material, blo
                 raise
             finish(made, session, outcome)
             bar.update(len(outcome.triplets) - bar.n)
+
+
+def _answered(blocks: Iterator[Block], new: set[Path]) -> Iterator[Block]:
+    """The blocks, as they are made; where no model answered anything in this run, those of it hold nothing."""
+    try:
+        yield from blocks
+    except NoAnswersError:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def plan_round(

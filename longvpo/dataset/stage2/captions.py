@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from longvpo.clips.overlap import refusal_of
 from longvpo.clips.rows import Clip, Refusal, Scene
+from longvpo.dataset.engine.local import LOCAL, Engine
 from longvpo.dataset.session import Session, clip_request, no_caption
-from longvpo.errors import VideoError
 from longvpo.models.writer import Request
 
 BYTES_A_TOKEN = 3  # bytes of UTF-8, at least, in most texts and tokenizers: a server does not show us its own
@@ -64,7 +64,14 @@ def count_tokens(text: str) -> int:
     return math.ceil(len(text.encode()) / BYTES_A_TOKEN)
 
 
-def caption(stories: Iterable[Story], budget: int, session: Session, together: int, counts: Counter[str]) -> None:
+def caption(
+    stories: Iterable[Story],
+    budget: int,
+    session: Session,
+    together: int,
+    counts: Counter[str],
+    engine: Engine = LOCAL,
+) -> None:
     """Give every story its scenes, or the refusal for which it has not all of them.
 
     So many stories as stand `together` are asked about at a time, each one scene further; the next one takes the place
@@ -85,7 +92,7 @@ def caption(stories: Iterable[Story], budget: int, session: Session, together: i
                 return
             if "{before}" in session.recipe.prompts.scene:
                 _fold(active, budget, session, counts)
-            _write(active, session, threads, counts)
+            _write(active, session, threads, counts, engine)
             bar.update(len(active))
 
 
@@ -129,19 +136,20 @@ def _cut(text: str, tokens: int) -> str:
     return text.encode()[: tokens * BYTES_A_TOKEN].decode(errors="ignore")
 
 
-def _write(stories: list[Story], session: Session, threads: ThreadPoolExecutor, counts: Counter[str]) -> None:
+def _write(
+    stories: list[Story], session: Session, threads: ThreadPoolExecutor, counts: Counter[str], engine: Engine
+) -> None:
     """The next scene of every story."""
     prompts = session.recipe.prompts
     requests = [
         clip_request([story.next], session, prompts.scene.format(before=story.before() or FIRST), session.recipe.seed)
         for story in stories
     ]
-    new = decode(requests, stories, session, threads)
+    new = decode(requests, stories, session, threads, engine)
     asked = [(story, request) for story, request in zip(stories, requests, strict=True) if story.refusal is None]
-    if new:  # while the writer works, the scenes after these are decoded; what is wrong with one is said in its turn
-        for story, _ in asked:
-            if len(story.scenes) + 1 < len(story.clips):
-                threads.submit(session.frames_of, story.clips[len(story.scenes) + 1].reference)
+    if new:  # the scenes after these
+        following = [story.clips[len(story.scenes) + 1 :][:1] for story, _ in asked]
+        engine.ahead([clip for clips in following for clip in clips], session, threads)
     answers = session.ask([request for _, request in asked], "", counts)
     for (story, _), answer in zip(asked, answers, strict=True):
         story.refusal = no_caption(answer, f"caption of scene {len(story.scenes) + 1}")
@@ -156,20 +164,20 @@ def _write(stories: list[Story], session: Session, threads: ThreadPoolExecutor, 
             story.scenes.append(Scene(**asdict(story.next) | scene))
 
 
-def decode(requests: list[Request], stories: list[Story], session: Session, threads: ThreadPoolExecutor) -> bool:
+def decode(
+    requests: list[Request], stories: list[Story], session: Session, threads: ThreadPoolExecutor, engine: Engine
+) -> bool:
     """Read the frames of all requests that were not answered before, by several threads.
 
     Returns:
         Whether there was such a request.
     """
-
-    def read(request: Request, story: Story) -> bool:
-        if request.frames is None or session.journal.has(session.writer, request):
-            return False
-        try:
-            request.frames()
-        except VideoError as error:
-            story.refusal = refusal_of(error)
-        return True
-
-    return any(list(threads.map(read, requests, stories)))
+    new = [
+        (request, story)
+        for request, story in zip(requests, stories, strict=True)
+        if request.frames is not None and not session.journal.has(session.writer, request)
+    ]
+    errors = engine.read([request for request, _ in new], threads)
+    for (_, story), error in zip(new, errors, strict=True):
+        story.refusal = refusal_of(error) if error else story.refusal
+    return bool(new)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from longvpo.clips.long_videos import LongVideo, open_long_video
 from longvpo.clips.overlap import refusal_of
 from longvpo.clips.rows import Dropped, Refusal, unanswered
+from longvpo.dataset.engine.local import LOCAL, Engine
 from longvpo.dataset.material import block_size, in_turn
 from longvpo.dataset.outcome import Outcome
 from longvpo.dataset.session import Session
@@ -34,6 +36,7 @@ def run_stage2(
     kept: Path,
     overlap: frozenset[str],
     outcome: Outcome,
+    engine: Engine = LOCAL,
 ) -> None:
     """Write triplets until the recipe's number is reached or its attempts are used up.
 
@@ -53,16 +56,17 @@ def run_stage2(
             picks = list(islice((pick for pick in order if pick not in bad), -(-need // section.questions)))
             picks = list(dict.fromkeys(picks))  # each once a round
             new = [pick for pick in picks if pick not in outcome.videos]
-            bad |= cut_and_caption(session, section, {pick: videos[pick] for pick in new}, kept, overlap, outcome)
+            some = {pick: videos[pick] for pick in new}
+            bad |= cut_and_caption(session, section, some, kept, overlap, outcome, engine)
             if len(bad) == len(videos):
                 raise LongVPOError(_none_left(outcome.dropped))
             drafts = plan_round(session, section, [pick for pick in picks if pick not in bad], need, planned, outcome)
             planned += len(drafts)
             size = block_size(session.recipe)
             for start in range(0, len(drafts), size):
-                some = drafts[start : start + size]
-                write(some, outcome.asked, session, section, outcome.counts)
-                for draft in some:
+                part = drafts[start : start + size]
+                write(part, outcome.asked, session, section, outcome.counts)
+                for draft in part:
                     draft.refusal = draft.refusal or outcome.out_of_balance(draft, session.recipe.filters)
                     if draft.refusal:
                         outcome.dropped.append(draft.dropped(draft.refusal, draft.part, draft.relevant))
@@ -78,35 +82,21 @@ def cut_and_caption(
     kept: Path,
     overlap: frozenset[str],
     outcome: Outcome,
+    engine: Engine,
 ) -> set[int]:
     """Cut and caption some videos; returns those that cannot be used, which are dropped with their reasons."""
-    sources = {source.name: source for source in section.sources}
-
-    def start(video: LongVideo) -> Story:
-        story = Story(video.name, [])
-        try:
-            story.clips = open_long_video(sources[video.source], video, kept, overlap)
-            if len(story.clips) < section.min_scenes:
-                reason = f"{video.name} has fewer scenes than stage2.min_scenes: {len(story.clips)}"
-                story.refusal = Refusal("scenes", reason, len(story.clips))
-        except VideoError as error:
-            story.refusal = refusal_of(error)
-        return story
-
     bad = set()
     together = block_size(session.recipe)
     stories: list[Story] = []
-    threads = ThreadPoolExecutor(session.recipe.video.workers, thread_name_prefix="cut")
+    cut = engine.over(partial(begin, section, kept, overlap), videos.values(), session.recipe.video.workers)
 
     def begun() -> Iterator[Story]:
-        for story in threads.map(start, videos.values()):
+        for story in cut:
             stories.append(story)
             yield story
 
-    try:
-        caption(begun(), section.caption_tokens, session, together, outcome.counts)
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)  # who stops a build does not wait for all cuts
+    with closing(cut):
+        caption(begun(), section.caption_tokens, session, together, outcome.counts, engine)
     for number, story in zip(videos, stories, strict=True):
         if story.refusal:
             bad.add(number)
@@ -115,6 +105,20 @@ def cut_and_caption(
         else:
             outcome.videos[number] = parts(story.scenes, section)
     return bad
+
+
+def begin(section: Stage2Section, kept: Path, overlap: frozenset[str], video: LongVideo) -> Story:
+    """A long video, cut into clips, or refused."""
+    source = next(source for source in section.sources if source.name == video.source)
+    story = Story(video.name, [])
+    try:
+        story.clips = open_long_video(source, video, kept, overlap)
+        if len(story.clips) < section.min_scenes:
+            reason = f"{video.name} has fewer scenes than stage2.min_scenes: {len(story.clips)}"
+            story.refusal = Refusal("scenes", reason, len(story.clips))
+    except VideoError as error:
+        story.refusal = refusal_of(error)
+    return story
 
 
 def plan_round(
