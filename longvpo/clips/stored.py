@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from longvpo.errors import LongVPOError, did_you_mean, first_line
 from longvpo.io.home import may_be_id, meant_folder
 from longvpo.io.records import unfinished
+from longvpo.io.temporary import own_folder
 
 STAGES = ("stage1", "stage2")  # configs of triplets
 SAVED = ("dataset_dict.json", "state.json")  # files of Dataset.save_to_disk, which keeps no configs
@@ -157,8 +157,8 @@ def as_it_is(dataset: str) -> Iterator[str]:
     for path in files:
         facts = path.stat()
         digest.update(bytes(path) + repr((facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)).encode())
-    with tempfile.TemporaryDirectory(prefix="longvpo-") as temporary:
-        links = Path(temporary) / f"longvpo-{digest.hexdigest()[:16]}"
+    with own_folder("rows") as temporary:
+        links = temporary / f"longvpo-{digest.hexdigest()[:16]}"
         links.mkdir()
         for path in files:
             link = links / path.relative_to(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from longvpo.dataset.session import STORY_QUESTIONS, question_section, stage2_wr
 from longvpo.dataset.stage1.blocks import check_blocks
 from longvpo.errors import VideoError
 from longvpo.io.names import video_file
+from longvpo.io.temporary import own_folder
 from longvpo.models.embed import check_encoder
 from longvpo.models.named import check_writer, refusals
 from longvpo.recipe.dataset import DatasetRecipe, Stage1Section, Stage2Section
@@ -151,8 +151,8 @@ class Sample:
 
 
 def sample(recipe: DatasetRecipe, sources: Sequence[SourceSection], wanted: int) -> list[Sample]:
-    with tempfile.TemporaryDirectory() as folder:
-        return [sample_source(source, recipe, wanted, Path(folder)) for source in sources]
+    with own_folder("plan") as folder:
+        return [sample_source(source, recipe, wanted, folder) for source in sources]
 
 
 def sample_source(source: SourceSection, recipe: DatasetRecipe, wanted: int, folder: Path) -> Sample:

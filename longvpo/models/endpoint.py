@@ -10,11 +10,9 @@ import asyncio
 import base64
 import io
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +20,7 @@ from PIL import Image
 from pydantic import Field
 
 from longvpo.errors import LongVPOError
+from longvpo.io.temporary import own_folder
 from longvpo.models.address import http_client
 from longvpo.models.chat import Chat, Messages, RefusedError
 from longvpo.models.replies import Reply
@@ -277,8 +276,8 @@ def _jpeg(frame: np.ndarray) -> str:
 def _mp4(frames: np.ndarray, fps: float) -> str:
     rate = Fraction(fps).limit_denominator(10**6)
     height, width = frames.shape[1:3]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
+    with own_folder("request") as folder:
+        path = folder / "clip.mp4"
         write_video(path, frames[:, : height // 2 * 2, : width // 2 * 2], rate)  # H.264 takes only even sizes
         return base64.b64encode(path.read_bytes()).decode()
 

@@ -46,6 +46,7 @@ NOT_OURS = {  # keys, or how they begin, and what does that instead
         "rows are dealt to processes and micro-batches by their cost as it is"
     ),
     ("sequence_parallel",): "it stands beside `training`, as `sequence_parallel: 2`",
+    ("include_num_input_tokens_seen",): "every log entry has `num_tokens`, which counts them",
     ("trust_remote_code",): "no code comes with a base",
 }
 HARMLESS = (None, False, "", "no", "none", "false")

@@ -8,16 +8,15 @@ One step more comes first and is not counted: it waits for the first rows, and f
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from longvpo.errors import LongVPOError
+from longvpo.io.temporary import own_folder
 from longvpo.models.counting import RowLength
 from longvpo.models.load import load_processor
 from longvpo.models.memory import skeleton_of
@@ -105,8 +104,8 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     recipe = settled(recipe)
     section = {name: value for name, value in recipe.training.items() if not name.startswith(LEFT_OUT)}
     section |= {"max_steps": steps + 1, "save_strategy": "no", "logging_steps": steps + 1}
-    with tempfile.TemporaryDirectory(prefix="longvpo-") as folder:
-        arguments = training_arguments(section, Path(folder))
+    with own_folder("profile") as folder:
+        arguments = training_arguments(section, folder)
         check_processes(arguments)
         if arguments.world_size > 1 or recipe.sequence_parallel > 1:
             raise LongVPOError(

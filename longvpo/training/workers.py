@@ -10,28 +10,33 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import current_process
+from pathlib import Path
 from typing import Any
 
 from trl import DPOConfig
 
 from longvpo.errors import LongVPOError, say
+from longvpo.io.temporary import own_folder
 from longvpo.models.counting import RowLength
 from longvpo.video.extent import cores
 
 MOST = 16  # workers of one process: a step takes a second or more, and they read some hundred frames in that time
 AHEAD = 2  # micro-batches that each worker has ready; torch's own default
+SOCKET = 80  # bytes of a folder's name, at most: a socket's whole name has some 107
 SHARED = "/dev/shm"  # where processes on Linux hand tensors over
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """What becomes of a worker in one line: torch gives its whole traceback.
+    """What becomes of a worker in one line: torch gives its whole traceback. A killed run's sockets go with the next.
 
     Raises:
         LongVPOError: a worker met it, or was ended.
     """
     try:
-        yield
+        with own_folder("workers") as folder, _meeting_in(folder):
+            yield
     except LongVPOError as error:
         if not str(error).startswith("Caught "):
             raise
@@ -43,6 +48,20 @@ def reading() -> Iterator[None]:
             "a process that reads videos was ended, most often for want of memory: set video.cache_gb or "
             "training.dataloader_num_workers lower; the same command resumes"
         ) from error
+
+
+@contextmanager
+def _meeting_in(folder: Path) -> Iterator[None]:
+    """Processes hand each other files through sockets in this folder: a kill would leave one of multiprocessing's."""
+    config: dict[str, Any] = vars(current_process())["_config"]
+    before = dict(config)
+    if len(bytes(folder)) <= SOCKET:
+        config["tempdir"] = str(folder)
+    try:
+        yield
+    finally:
+        config.clear()
+        config.update(before)
 
 
 def set_workers(arguments: DPOConfig, section: dict[str, Any], longest: RowLength) -> None:

@@ -13,33 +13,15 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from support.hub.looks import ALICE
+from support.hub.looks import ALICE, whole
 from support.hub.pushes import Pushes
 from support.world import TWO_SIZES
 
-from longvpo.io.files import RELEASE, file_hash
+from longvpo.io.files import RELEASE
 from longvpo.release.cards import kind_of
 
 KINDS = ("429", "500", "503", "reset", "lost", "slow")
 RACERS = 3
-
-
-def whole(pushes: Pushes, name: str, tag: str, folder: Path) -> bool:
-    """Whether the tag is there; then every file is as the release states it, and as it lies in the folder."""
-    state = pushes.state().get(name)
-    if state is None or tag not in state["tags"]:
-        return False
-    tree = state["trees"][state["tags"][tag]]
-    stated = json.loads(pushes.read(name, tag, "provenance.json"))["files"]
-    assert {"README.md", "CHANGELOG.md", "facts.json", "recipe.yaml"} < set(tree)
-    assert {path: tree[path] for path in stated} == stated
-    assert set(tree) - set(stated) == {".gitattributes", "README.md", "provenance.json", "CHANGELOG.md"}
-    large = [
-        path for path in folder.rglob("*") if path.suffix in (".parquet", ".safetensors") and "work" not in path.parts
-    ]
-    assert large
-    assert {tree[str(path.relative_to(folder))] for path in large} == {file_hash(path) for path in large}
-    return True
 
 
 def checked(pushes: Pushes, folder: Path, run: str, repo: str, again: bool) -> str:

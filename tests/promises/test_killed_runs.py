@@ -12,6 +12,7 @@ from support.world import TESTS
 
 from longvpo.training.checkpoints import KEY
 
+CURVES = ("step", "loss", "rewards/margins", "reference/margins", "num_tokens")
 MORE = [pytest.param(*case, marks=pytest.mark.soak) for case in ((1, 16, 12, 1), (2, 9, 12, 1), (2, 5, 8, 2))]
 
 
@@ -43,7 +44,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
     curves = [
-        [[entry[key] for key in ("step", "loss", "rewards/margins", "reference/margins")] for entry in logged(folder)]
+        [[entry[key] for key in CURVES] for entry in logged(folder)]
         for folder in (tmp_path / "whole", tmp_path / "killed")
     ]
     assert curves[0] == curves[1], "no gap, and nothing twice"

@@ -18,11 +18,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tqdm
+
+if __name__ == "__main__":  # as a program it finds the other helpers by itself
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.leftovers import adopt, left_running
 
 tqdm.tqdm.monitor_interval = 0  # its thread's lock must not be taken while a process is forked
 tqdm.tqdm.set_lock(threading.RLock())  # its own is shared with forked processes, and stays locked when one is killed
@@ -115,7 +119,8 @@ def wait(children: list[int]) -> list[int]:
 
 def run(**options: Any) -> dict[str, Any]:
     started = time.monotonic()
-    return {"codes": wait(start(**options)), "seconds": time.monotonic() - started}
+    codes = wait(start(**options))
+    return {"codes": codes, "seconds": time.monotonic() - started, "left": left_running(set())}
 
 
 def kill_and_run(output: str, kills: int, seconds: float, **options: Any) -> dict[str, Any]:
@@ -168,6 +173,24 @@ def kill_and_run(output: str, kills: int, seconds: float, **options: Any) -> dic
     return {"codes": wait(start(**options)), "half": half, "whole": whole}
 
 
+def kill_after(after: float, alone: bool = False, **options: Any) -> dict[str, Any]:
+    """Start a run, and kill it after so many seconds, if it has not ended.
+
+    Args:
+        alone: kill only its first process, as a machine without memory does; else all of its group.
+
+    Returns:
+        codes; left: what it left running.
+    """
+    children = start(**options)
+    until = time.monotonic() + after
+    while time.monotonic() < until and _alive(children[0]):
+        time.sleep(0.002)
+    with suppress(ProcessLookupError):
+        os.kill(children[0], signal.SIGKILL) if alone else os.killpg(children[0], signal.SIGKILL)
+    return {"codes": wait(children), "left": left_running(set())}
+
+
 def _alive(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
@@ -216,9 +239,11 @@ def main() -> None:
 
     import longvpo.training.run  # noqa: F401
 
+    adopt()
     for line in sys.stdin:
         options = json.loads(line)
-        print(json.dumps((kill_and_run if "kills" in options else run)(**options)), flush=True)
+        what = kill_and_run if "kills" in options else kill_after if "after" in options else run
+        print(json.dumps(what(**options)), flush=True)
 
 
 if __name__ == "__main__":

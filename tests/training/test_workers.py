@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing.connection
+from contextlib import nullcontext
+from multiprocessing.process import current_process
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,3 +101,18 @@ def test_what_a_worker_met_is_one_line() -> None:
         assert "\n" not in str(found.value)
     with pytest.raises(RuntimeError, match="CUDA"), reading():
         raise RuntimeError("CUDA error")
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_sockets_of_workers_lie_in_a_folder_that_the_next_run_removes(
+    long: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path_factory.mktemp("s" * (80 if long else 1))
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    with reading():
+        (own,) = place.iterdir()
+        with multiprocessing.connection.Listener(family="AF_UNIX") if not long else nullcontext() as listener:
+            assert long or Path(listener.address).parent == own
+        assert (current_process()._config.get("tempdir") == str(own)) is not long, "names of sockets have a bound"
+    assert [*place.iterdir()] == []
+    assert current_process()._config.get("tempdir") is None

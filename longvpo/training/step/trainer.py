@@ -56,7 +56,6 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
             multiple of it.
     """
 
-    _total_train_tokens: int  # TRL's
     _dealer: Dealer | None = None
 
     def __init__(
@@ -196,6 +195,15 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
         loss, *outputs = result if return_outputs else (result,)
         loss = loss + self.nll_weight * self._nll(forward.outputs.log_probs, batch["completion_mask"])
         return (loss, *outputs) if return_outputs else loss
+
+    @property
+    def _total_train_tokens(self) -> int:
+        """TRL's count for `num_tokens`. It lies in the state, so that a resumed run goes on counting."""
+        return int(self.state.num_input_tokens_seen)
+
+    @_total_train_tokens.setter
+    def _total_train_tokens(self, count: int) -> None:
+        self.state.num_input_tokens_seen = count
 
     @property
     def frozen(self) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 from huggingface_hub import HfApi
 from support.hub.pushes import Pushes, environment
 
+from longvpo.io.files import file_hash
+
 ALICE = "hf_alice_write_"
 
 
@@ -50,3 +52,21 @@ def error_of(said: str) -> str:
 
 def upload(api: HfApi, path: str, content: bytes, repo_id: str, kind: str = "dataset") -> None:
     api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=repo_id, repo_type=kind)
+
+
+def whole(pushes: Pushes, name: str, tag: str, folder: Path) -> bool:
+    """Whether the tag is there; then every file is as the release states it, and as it lies in the folder."""
+    state = pushes.state().get(name)
+    if state is None or tag not in state["tags"]:
+        return False
+    tree = state["trees"][state["tags"][tag]]
+    stated = json.loads(pushes.read(name, tag, "provenance.json"))["files"]
+    assert {"README.md", "CHANGELOG.md", "facts.json", "recipe.yaml"} < set(tree)
+    assert {path: tree[path] for path in stated} == stated
+    assert set(tree) - set(stated) == {".gitattributes", "README.md", "provenance.json", "CHANGELOG.md"}
+    large = [
+        path for path in folder.rglob("*") if path.suffix in (".parquet", ".safetensors") and "work" not in path.parts
+    ]
+    assert large
+    assert {tree[str(path.relative_to(folder))] for path in large} == {file_hash(path) for path in large}
+    return True

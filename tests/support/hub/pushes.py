@@ -124,7 +124,8 @@ class Pushes:
 @contextmanager
 def forking(address: str, folder: Path) -> Iterator[Pushes]:
     """The process from which commands are forked takes over the environment of this moment."""
-    before, own = dict(os.environ), environment(address, None, folder / "home")
+    (folder / "tmp").mkdir()
+    before, own = dict(os.environ), environment(address, None, folder / "home") | {"TMPDIR": str(folder / "tmp")}
     os.environ.clear()
     os.environ.update(own)
     try:
