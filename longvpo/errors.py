@@ -16,6 +16,10 @@ QUIET = "LONGVPO_QUIET"  # the environment variable that `longvpo --quiet` sets
 AROUND = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff"
 
 
+# control characters but tabs and line breaks, halves of characters, marks of direction and of lines
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 class LongVPOError(Exception):
     """A mistake in the user's input. The command line prints it as one `error:` line and exits with 1.
 
@@ -90,7 +94,13 @@ def sendable(secret: str, where: str) -> str:
     return kept
 
 
+def visible(text: str) -> str:
+    """A text as a terminal may show it, whoever wrote it: what would move its cursor, change its colours or its title,
+    or turn the order of letters round, is written out."""
+    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def say(text: str) -> None:
     """A line for people; where QUIET is set, only of an error or a warning."""
     if not os.environ.get(QUIET) or text.startswith(("error:", "warning:")):
-        print(text, file=sys.stderr)
+        print(visible(text), file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from longvpo.cli import options
-from longvpo.errors import say
+from longvpo.errors import say, visible
 from longvpo.io.home import path
 
 
@@ -47,9 +47,9 @@ def ask(
     def hear(name: str, piece: str) -> None:
         nonlocal speaking
         if name != speaking:
-            print(f"\n{name}: " if speaking else f"{name}: ", end="")
+            print(visible(f"\n{name}: " if speaking else f"{name}: "), end="")
             speaking = name
-        print(piece, end="", flush=True)
+        print(visible(piece), end="", flush=True)
 
     given = (adapter or (), base, recipe, overrides or (), start, end, max_new_tokens)
     told = run(video, question, *given, None if as_json else hear)

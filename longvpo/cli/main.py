@@ -27,6 +27,14 @@ for command in (ask, init, export, recipes, env, view):
     app.command()(command)
 
 
+LONGEST = 10_000  # characters of an error: what others wrote may stand in it
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} [...]"
+
+
 def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -45,7 +53,7 @@ def main() -> None:
     except LongVPOError as error:
         if debug:
             raise
-        say(f"error: {' '.join(str(error).split())}")
+        say(f"error: {_line(str(error))}")
         if error.then:
             say_next(*error.then)
         sys.exit(2 if isinstance(error, UsageError) else 1)
@@ -56,5 +64,5 @@ def main() -> None:
         name = getattr(error, "filename", None)
         where = f"{name}: " if name else ""
         said = f"{where}{said}; when that is mended, the same command resumes"
-        say(f"error: {' '.join(said.split())} (LONGVPO_DEBUG=1 shows where it failed)")
+        say(f"error: {_line(said)} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
-from longvpo.errors import say
+from longvpo.errors import say, visible
 from longvpo.io.files import as_yaml
 from longvpo.release.measured import intervals_said, mark, multi_titles, scoring_said, spread
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
     """All values as one JSON object, or those of the keys as YAML for people."""
-    print(json.dumps(values) if as_json else as_yaml({key: values[key] for key in keys or values}).rstrip())
+    print(json.dumps(values) if as_json else visible(as_yaml({key: values[key] for key in keys or values}).rstrip()))
 
 
 def print_funnel(facts: dict[str, Any], as_json: bool) -> None:
@@ -73,7 +73,7 @@ def print_tables(results: dict[str, Any], as_json: bool) -> None:
     scored = results.get("scoring", {}).get("by", {}).keys() - {"exact"}
     said = " ".join(filter(None, [scoring_said(results) if scored else "", intervals_said(results)]))
     if said:
-        print(f"\n{textwrap.fill(said, 100)}")
+        print(f"\n{visible(textwrap.fill(said, 100))}")
 
 
 def _table(
@@ -99,10 +99,15 @@ def _table(
     width = max(len(column), *map(len, accuracy))
     wide = max(8, *(len(group) + 1 for group in groups), *(len(text) + 2 for text in cells.values()))
     print(title)
-    print(f"{column:{width}}" + "".join(f"{group:>{wide}}{'':{room}}" for group in groups).rstrip())
+    print(f"{column:{width}}" + "".join(f"{_cell(group):>{wide}}{'':{room}}" for group in groups).rstrip())
     for name in accuracy:
         texts = (f"{cells[name, group]:>{wide}}{marks[name, group]:{room}}" for group in groups)
-        print(f"{name:{width}}{''.join(texts)}".rstrip())
+        print(f"{_cell(name):{width}}{''.join(texts)}".rstrip())
+
+
+def _cell(text: str) -> str:
+    """A text of others, such as a task of a table, in its place on a line."""
+    return visible(" ".join(text.split()))
 
 
 def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:

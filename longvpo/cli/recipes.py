@@ -13,7 +13,7 @@ import typer
 
 from longvpo.cli import options
 from longvpo.cli.printing import say_next
-from longvpo.errors import LongVPOError, say
+from longvpo.errors import LongVPOError, say, visible
 from longvpo.io.home import path
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def recipes(
     from longvpo.recipe.file import dump_recipe, load_recipe
     from longvpo.recipe.kinds import COMMANDS, KINDS, kind_of
 
-    text, kind = read_text(find_recipe(name)), kind_of(name)
+    kind, text = kind_of(name), read_text(find_recipe(name))
     if resolved:
         if kind is None:
             raise LongVPOError(f"{name} has no key that a recipe has: there is nothing to resolve")
         text = dump_recipe(load_recipe(KINDS[kind], name))
     if output is None:
-        return print(json.dumps(parse(text)) if as_json else text.rstrip())
+        return print(json.dumps(parse(text)) if as_json else visible(text.rstrip()))
     write_new(output, text)
     if kind is not None:
         say_next(COMMANDS[kind], str(output), "--dry-run")

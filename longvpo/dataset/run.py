@@ -9,7 +9,6 @@ finished block. A build that was killed resumes from there, and ends with the sa
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def build(
     place = place_of(output, inside=True)
     check_place(place, key, recipe_key, keep=True)
     if (output / "facts.json").is_file():
-        print(f"{output} is finished already: nothing to do", file=sys.stderr)
+        say(f"{output} is finished already: nothing to do")
         return _warned(read_record(output / "facts.json"))
     begun = (place.work / KEY).is_file()
     with claimed(place, key, recipe_key, keep=True) as working:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from longvpo.export.forms import Form
+from longvpo.release.markdown import code
 
 HOW: dict[Form, str] = {
     "trl": """TRL knows no videos: a row shows the frames of its context as `images`. Its texts are conversations.
@@ -44,7 +45,7 @@ def page(form: Form, name: str, facts: dict[str, Any], sources: list[dict[str, A
     lines = [
         f"# {facts['rows']} preference pairs for {form}",
         "",
-        f"Exported from {_code(facts['dataset'])}, config {_code(facts['config'])}, by `longvpo export`.",
+        f"Exported from {code(facts['dataset'])}, config {code(facts['config'])}, by `longvpo export`.",
         f"{media['files']} {media['kind']} lie beside the rows; paths are relative to this folder.",
         "",
         HOW[form].replace("NAME", name),
@@ -55,11 +56,6 @@ def page(form: Form, name: str, facts: dict[str, Any], sources: list[dict[str, A
         "",
         "| source | licence |",
         "|---|---|",
-        *(f"| {_code(one['name'])} | {_code(one['license'])} |" for one in sources),
+        *(f"| {code(one['name'])} | {code(one['license'])} |" for one in sources),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _code(text: Any) -> str:
-    """A text of others in a line of Markdown: it opens nothing and closes nothing."""
-    return f"`{' '.join(str(text).split()).replace('`', '').replace('|', '/')[:200]}`"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -19,7 +18,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from longvpo.errors import LongVPOError
+from longvpo.errors import LongVPOError, say
 from longvpo.io.temporary import own_folder
 from longvpo.models.address import http_client
 from longvpo.models.chat import Chat, Messages, RefusedError
@@ -202,7 +201,7 @@ class EndpointWriter:
             except RefusedError as refusal:
                 raise LongVPOError(await self._refused(frames[:number], fps, refusal)) from None
             if reply.prompt_tokens is None:
-                print(f"{self.chat.place} reports no tokens: whether it sees all frames is unknown", file=sys.stderr)
+                say(f"warning: {self.chat.place} reports no tokens: whether it sees all frames is unknown")
                 return
             tokens.append(reply.prompt_tokens)
         rates = [(b - a) / (m - n) for a, b, n, m in zip(tokens, tokens[1:], counts, counts[1:], strict=False)]

@@ -7,9 +7,9 @@ line says so. What the recipe sets under endpoint.parameters is sent as it stand
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
+from longvpo.errors import say
 from longvpo.models.writer import Request
 from longvpo.recipe.sections import EndpointSection
 
@@ -62,7 +62,7 @@ class Parameters:
             if known != other:
                 self._names[name] = other
                 what = f"asked for as {other}" if other else "left out"
-                print(f"{self.place} does not take {name}, which is {what} from now on ({said})", file=sys.stderr)
+                say(f"note: {self.place} does not take {name}, which is {what} from now on ({said})")
             return True
         return False
 

@@ -223,7 +223,7 @@ def _cells(title: str, row: dict[str, Any] | None) -> list[str]:
     dates = " and ".join(sorted({side["date"] for side in sides if side}))
     precision = ", ".join(filter(None, (row["dtype"], row["quantization"])))
     return [
-        title.replace("|", "\\|"),
+        title,
         *(f"{side['value']:{'.1f' if row['percent'] else '.4g'}}" if side else "not run" for side in sides),
         _change(row),
         questions,

@@ -6,14 +6,13 @@ again anywhere, from recipe.yaml, facts.json, provenance.json and an adapter's r
 
 from __future__ import annotations
 
-import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, UndefinedError
+from markupsafe import Markup
 
 from longvpo.errors import LongVPOError, first_line
 from longvpo.io.files import BENCHMARKS, PROVENANCE, as_yaml, shipped
@@ -21,6 +20,7 @@ from longvpo.io.home import meant_folder
 from longvpo.io.records import Record, read_record, remedy, understood, unfinished
 from longvpo.release.benchmarks import table
 from longvpo.release.licenses import UNKNOWN
+from longvpo.release.markdown import as_json, code, fenced, inline, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
 from longvpo.release.spot_check import read_spot_check
@@ -149,33 +149,37 @@ def stated(license_id: str) -> str:
     return "not stated" if license_id == UNKNOWN else license_id
 
 
-def bars(histogram: dict[str, float]) -> str:
-    """A histogram as lines of text."""
+def bars(histogram: dict[str, float]) -> Markup:
+    """A histogram as a block of lines."""
     longest, width = max(histogram.values()), max(map(len, histogram))
-    return "\n".join(
-        f"{name:>{width}}  {'█' * round(BAR * count / longest) or '▏'} {count:,g}" for name, count in histogram.items()
+    return fenced(
+        "\n".join(
+            f"{' '.join(name.split()):>{width}}  {'█' * round(BAR * count / longest) or '▏'} {count:,g}"
+            for name, count in histogram.items()
+        )
     )
 
 
-def pretty(row: dict[str, Any]) -> str:
-    """A row as JSON with a line for each column, and one for each item of a list of objects; numbers to 4 digits."""
+def pretty(row: dict[str, Any]) -> Markup:
+    """A row as a block of JSON, a line for each column and for each item of a list of objects; numbers to 4 digits."""
 
     def text(value: Any) -> str:
         value = (
             [round(one, 4) if isinstance(one, float) else one for one in value] if isinstance(value, list) else value
         )
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return "[\n" + ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in value) + "\n  ]"
-        return json.dumps(value, ensure_ascii=False)
+            return "[\n" + ",\n".join(f"    {as_json(one)}" for one in value) + "\n  ]"
+        return as_json(value)
 
-    return "{\n" + ",\n".join(f'  "{name}": {text(value)}' for name, value in row.items()) + "\n}"
+    columns = ",\n".join(f"  {as_json(str(name))}: {text(value)}" for name, value in row.items())
+    return fenced(f"{{\n{columns}\n}}", "json")
 
 
 def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
     """The template's text; a name that it uses and that is not given is an error."""
     try:
-        return _tidy(_template(kind).render(front=as_yaml(front), **values))
-    except (UndefinedError, yaml.YAMLError) as error:  # a number stands where a list or an object should
+        return f"---\n{as_yaml(front)}---\n{tidy(_template(kind).render(**values))}"
+    except (UndefinedError, yaml.YAMLError, ArithmeticError) as error:  # such as a number in the place of a list
         raise ValueError(first_line(error)) from error
 
 
@@ -187,17 +191,13 @@ def _template(kind: Literal["dataset", "model"]) -> Template:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        autoescape=True,  # what a macro gives is text of the page
+        finalize=lambda value: inline(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
     environment.filters |= {"bars": bars, "pretty": pretty, "stated": stated}
-    environment.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")  # of a table
+    environment.filters |= {"code": code, "fenced": fenced, "quoted": quoted, "paragraphs": paragraphs}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     return environment.get_template("README.md.jinja")
-
-
-def _tidy(text: str) -> str:
-    """At most one blank line at a time, but for what stands in a block of code."""
-    parts = text.split("```")
-    return "```".join(re.sub(r"\n{3,}", "\n\n", part) if place % 2 == 0 else part for place, part in enumerate(parts))
 
 
 def _license(license_id: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from longvpo.errors import visible
+
 COLUMNS = 8  # frames of a clip on a contact sheet, at most
 CURVES = (  # names in the log entries of a training run
     *("loss", "nll_loss", "rewards/margins", "rewards/accuracies", "reference/margins"),
@@ -39,9 +41,9 @@ def contact_sheet(path: Path, row: dict[str, Any], clips: list[np.ndarray]) -> N
     sheet = Image.new("RGB", (label + columns * (wide + margin), title + len(clips) * (high + margin)), "white")
     pen = ImageDraw.Draw(sheet)
     lines = [row["prompt"], f"chosen: {row['chosen']}", f"rejected: {row['rejected']}"]
-    for line, text in enumerate(lines):
-        shown = text if len(text) <= 14 * columns else text[: 14 * columns - 1] + "…"
-        pen.text((margin, margin + 26 * line), shown, "black", ImageFont.load_default(17))
+    for line, text in enumerate(visible(" ".join(text.split())) for text in lines):
+        said = text if len(text) <= 14 * columns else text[: 14 * columns - 1] + "…"
+        pen.text((margin, margin + 26 * line), said, "black", ImageFont.load_default(17))
     for place, frames in enumerate(clips):
         top = title + place * (high + margin)
         anchor = place in row["anchors"]
@@ -74,7 +76,8 @@ def heat_map(path: Path, grids: dict[str, dict[str, list[float]]]) -> None:
             axis.text(
                 column, depth, f"{value:.0f}", ha="center", va="center", color="white" if value < 60 else "black"
             )
-        axis.set(title=name, xlabel="clips in the context", xticks=range(len(grid)), yticks=range(depths))
+        axis.set_title(name, parse_math=False)  # a folder may be called $x
+        axis.set(xlabel="clips in the context", xticks=range(len(grid)), yticks=range(depths))
         axis.set_xticklabels(list(grid))
         axis.set_yticklabels([f"{depth:.0%}" for depth in np.linspace(0, 1, depths)])
     axes[0][0].set_ylabel("depth of the anchor")

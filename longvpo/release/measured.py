@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from longvpo.release.markdown import code
+
 PARTS = {  # of results: titles of their tables, and of the first column
     "places": ("By place in the context, %", "place"),
     "tasks": ("By task", "task"),
@@ -94,11 +96,11 @@ def scoring_said(results: dict[str, Any]) -> str:
         reached = " to ".join(f"{one:.1f}" for one in sorted({min(by_task), max(by_task)}))
         said.append(f"In tasks whose questions all have options, guessing reaches {reached} %: results.json has each.")
     if scoring.get("suffix"):
-        said.append(f"Questions without options end with `{scoring['suffix']}`.")
+        said.append(f"Questions without options end with {code(scoring['suffix'])}.")
     if scoring.get("judge"):
         judge = scoring["judge"]
         unread = sum(judge["unreadable"].values())
-        said.append(f"The judge is `{judge['model']}`; its prompt stands in results.json.")
+        said.append(f"The judge is {code(judge['model'])}; its prompt stands in results.json.")
         said += [f"{unread} of its verdicts could not be read: those answers count as wrong."] if unread else []
     return " ".join(said)
 

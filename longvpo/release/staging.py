@@ -35,6 +35,7 @@ from longvpo.release.contents import check_dataset_files, check_model_files, gat
 from longvpo.release.leaks import check_private, private_texts
 from longvpo.release.licenses import licensed
 from longvpo.release.manifest import File, Release
+from longvpo.release.markdown import code
 from longvpo.release.outside import check_from_outside
 from longvpo.release.target import Target
 
@@ -165,7 +166,7 @@ def changelog(old: str, tag: str, facts: dict[str, Any]) -> str:
     else:
         counts = {stage: facts[stage]["triplets"] for stage in ("stage1", "stage2") if facts[stage]}
         what = ", ".join(f"{count:,} triplets of {stage}" for stage, count in counts.items())
-    entry = f"{heading}{datetime.now(UTC):%Y-%m-%d})\n\n- {what}; recipe `{facts['recipe']}`\n"
+    entry = f"{heading}{datetime.now(UTC):%Y-%m-%d})\n\n- {what}; recipe {code(facts['recipe'])}\n"
     title, _, before = (old or "# Changelog\n").partition("\n")
     return f"{title}\n\n{entry}" + (f"\n{before.lstrip()}" if before.strip() else "")
 

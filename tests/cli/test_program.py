@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import tqdm
@@ -18,7 +20,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from longvpo.cli.main import app
-from longvpo.errors import QUIET, LongVPOError, say
+from longvpo.cli.printing import print_tables
+from longvpo.errors import QUIET, STEERING, LongVPOError, say
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
@@ -137,3 +140,20 @@ def test_bars_write_no_escapes_into_a_log(monkeypatch: pytest.MonkeyPatch, capsy
     assert "2/2" in said
     assert "\x1b" not in said
     assert said.count("\n") == 1
+
+
+def test_what_others_wrote_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Names of files, columns and videos, and what servers say, stand in errors, notes and tables."""
+    table = {"a\x1b[2J\u202e\x9b": "b"}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(table, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert run(monkeypatch, "build-dataset", "tiny", f"sources.0.folder={tmp_path}", "stage2=null", "--dry-run") == 1
+    said = capsys.readouterr().err
+    assert r"it has a\x1b[2J\u202e\x9b)" in said
+    assert STEERING.search(said.replace("\r", "")) is None
+    results = {"base": {"1\x1b[31m\n2": 50.0}, "mine\u202e": {"1\x1b[31m\n2": 60.0}}
+    print_tables({"needle": results, "frames": {}}, False)
+    shown = capsys.readouterr().out
+    assert STEERING.search(shown) is None
+    assert len(shown.splitlines()) == 4
+    assert run(monkeypatch, "recipes", "a" * 10**5) == 1
+    assert len(capsys.readouterr().err) < 20_000

@@ -285,7 +285,8 @@ def test_the_program_in_an_adapters_card_runs(trained: Path, tmp_path: Path) -> 
 
 
 def test_bars() -> None:
-    assert bars({"1": 4, "10": 2, "x": 0}) == " 1  " + "█" * 40 + " 4\n10  " + "█" * 20 + " 2\n x  ▏ 0"
+    drawn = " 1  " + "█" * 40 + " 4\n10  " + "█" * 20 + " 2\n x  ▏ 0"
+    assert bars({"1": 4, "10": 2, "x": 0}) == f"```\n{drawn}\n```"
 
 
 def test_a_folder_that_holds_nothing(tmp_path: Path) -> None:
