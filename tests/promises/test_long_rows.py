@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.families import FAMILIES
 from support.forked import Forge
-from support.trainings import check_equal, command, facts_of
+from support.trainings import check_equal, command, facts_of, launched
+from support.triplets import add_validation, rows_of
 from support.world import TESTS
+
+from longvpo.recipe.builtin import find_recipe
 
 EACH = ("num_train_epochs=2", "dataloader_drop_last=true")
 CASES = ("plain", "checkpointing", "nf4", "nf4+checkpointing", "vision", "tiles")
@@ -79,3 +83,47 @@ def test_two_groups_of_two_train_the_adapter_that_one_trains(
     assert made["codes"] == [0] * 4, (tmp_path / "log.0.err").read_text()
     assert (facts_of(output)["processes"], facts_of(output)["triplets_a_step"]) == (4, 2)
     check_equal(one, output)
+
+
+@pytest.mark.soak
+def test_beside_sharded_weights(data: Path, world: Path, one: Path, forged: Forge, tmp_path: Path) -> None:
+    output = tmp_path / "two"
+    made = forged(
+        [
+            *command(data, world, output, *EACH, "per_device_train_batch_size=2", "use_cpu=false"),
+            "sequence_parallel=2",
+        ],
+        tmp_path / "log",
+        processes=2,
+        environment=launched(find_recipe("accelerate/fsdp")),
+        patch=str(TESTS / "support/patches/as_gpus.py"),
+    )
+    assert made["codes"] == [0, 0], (tmp_path / "log.0.err").read_text()
+    assert facts_of(output)["triplets_a_step"] == 2
+    check_equal(one, output)
+
+
+@pytest.mark.soak
+def test_rows_that_are_not_shared_evenly_and_evaluations(
+    data: Path, world: Path, forged: Forge, tmp_path: Path
+) -> None:
+    """Eleven triplets, two a step, and three to evaluate on: a group takes them as one process does."""
+    shutil.copytree(data, tmp_path / "data")
+    add_validation(tmp_path / "data", rows_of("stage1", 3, 4))
+    section = ["num_train_epochs=1", "eval_strategy=steps", "eval_steps=3", "per_device_eval_batch_size=2"]
+    for batch, plain, grouped in ((2, 1, 2), (1, 2, 4)):
+        found = {}
+        for processes in (plain, grouped):
+            output, more = tmp_path / f"{batch}-{processes}", [f"per_device_train_batch_size={batch}"]
+            asked = [*command(tmp_path / "data", world, output, *section, *more), "data.eval=validation"]
+            asked += ["sequence_parallel=2"] if processes == grouped else []
+            made = forged(asked, tmp_path / "log", processes=processes)
+            assert made["codes"] == [0] * processes, (tmp_path / "log.0.err").read_text()
+            assert facts_of(output)["steps"] == 6
+            history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+            found[processes] = [
+                [value for name, value in entry.items() if name.endswith(("loss", "margins", "accuracies"))]
+                for entry in history
+            ]
+        for one, other in zip(found[plain], found[grouped], strict=True):
+            assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
