@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longvpo.errors import VideoError, first_line
+from longvpo.video.bounds import PIXELS
 
 
 class _Nameless:
@@ -57,7 +58,9 @@ def picture_stream(container: Any) -> Any:
     films = [stream for stream in container.streams.video if stream.codec_context and not is_cover(stream)]
     if not films:
         raise ValueError("it has no video stream")
-    return min(films, key=lambda stream: not stream.disposition & Disposition.default)
+    chosen = min(films, key=lambda stream: not stream.disposition & Disposition.default)
+    chosen.codec_context.options = {"max_pixels": str(PIXELS)}  # a stream may change the size of its pictures
+    return chosen
 
 
 def is_cover(stream: Any) -> bool:

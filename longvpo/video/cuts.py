@@ -10,6 +10,7 @@ import json
 import math
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +20,10 @@ import numpy as np
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.files import read_json, text_hash, whole_file
 from longvpo.recipe.sources import SceneSection
-from longvpo.video.container import is_end, open_container, picture_stream
+from longvpo.video.children import asked, isolated, work_of
+from longvpo.video.decoders import BATCH, passing
 from longvpo.video.frames import duration
-from longvpo.video.probe import probe
+from longvpo.video.probe import Probe, packed, probe
 from longvpo.video.transnetv2 import HEIGHT, THRESHOLD, WIDTH, network, transitions
 
 Span = tuple[float, float]  # seconds
@@ -112,24 +114,26 @@ def _pictures(path: Path, size: tuple[int, int], colors: str, times: array[float
         size: width and height.
         colors: rgb24 or bgr24.
     """
-    import av
-
     file = probe(path)
-    shown_from, scale = file.times, av.video.reformatter.VideoReformatter()
-    width, height = size
-    with open_container(path, "cannot cut {} into scenes") as container:
-        stream = picture_stream(container)
-        stream.thread_type = "AUTO"
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode() if packet.size or is_end(packet) else []
-            except av.error.FFmpegError:  # its pictures are refused when they are read: the others have cuts too
-                continue
-            for frame in frames:
-                told_apart = not file.counted and frame.pts is not None
-                place = int(np.searchsorted(file.shown, frame.pts)) if told_apart else len(times)
-                times.append(shown_from[min(place, len(shown_from) - 1)])
-                yield scale.reformat(frame, width, height, colors, threads=1).to_ndarray()
+    for stamps, pictures in _batches(path, file, size, colors):
+        for stamp, picture in zip(stamps.tolist(), pictures, strict=True):
+            times.append(stamp)
+            yield picture
+
+
+def _batches(path: Path, file: Probe, size: tuple[int, int], colors: str) -> Iterator[tuple[np.ndarray, ...]]:
+    """As `decoders.passing`."""
+    if not isolated():
+        yield from passing(path, file, size, colors)
+        return
+    head, arrays = packed(file)
+    question = head | {"what": "pictures", "size": size, "colors": colors}
+    a_picture = size[0] * size[1] * 3 + 8
+    room = BATCH + 2 * a_picture  # the picture that fills a batch, and the times
+    work = work_of(path.stat().st_size, (room / a_picture) * file.width * file.height)
+    with closing(asked(path, question, *arrays, most=2 * room, work=work)) as answers:
+        for found in answers:
+            yield found.arrays
 
 
 def _scenedetect(pictures: Iterable[np.ndarray], section: SceneSection) -> list[int]:

@@ -6,17 +6,76 @@ where it is known to miss, it is refused with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from longvpo.errors import LongVPOError, VideoError
-from longvpo.video.container import local, open_container, picture_stream, pictures, reason
+from longvpo.video.container import is_end, local, open_container, picture_stream, pictures, reason
 from longvpo.video.probe import Probe
 
 # Up to 16 pictures wait in a decoder for their turn; skipping fewer than that saves nothing.
 WORTH_A_SEEK = 16
+
+# PyAV reads a file of more pictures: decord lists them all each time that it opens the file, once for every scene.
+# That takes 0.2 s for three hours at 8 frames a second, PyAV's seek 0.01 s.
+DECORD_LONGEST = 10_000
+
+BATCH = 4e6  # bytes of pictures that pass together
+
+
+def read(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int], backend: str) -> np.ndarray:
+    """The pictures at ascending places in `file.shown`, of `size` (width, height), by one of the backends or by the
+    one that is right for the file (auto): uint8 RGB (places, height, width, 3). Raises what they raise.
+    """
+    if backend == "torchcodec":
+        return read_torchcodec(path, file, places, size)
+    if backend == "decord":
+        return read_decord(path, file, places, size)
+    long = len(file.shown) > DECORD_LONGEST
+    if backend == "auto" and not file.not_decord and not long and has_decord():
+        try:
+            return read_decord(path, file, places, size)
+        except VideoError:  # damage, pictures narrower than 64 pixels: PyAV has the last word
+            pass
+    return read_pyav(path, file, places, size)
+
+
+def passing(path: Path, file: Probe, size: tuple[int, int], colors: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pictures of a video in order, in batches: the seconds of each, and uint8 (pictures, height, width, 3).
+
+    Args:
+        size: width and height.
+        colors: rgb24 or bgr24.
+    """
+    import av
+
+    shown_from, scale = file.times, av.video.reformatter.VideoReformatter()
+    width, height = size
+    times: list[float] = []
+    batch: list[np.ndarray] = []
+    passed = 0
+    with open_container(path, "cannot cut {} into scenes") as container:
+        stream = picture_stream(container)
+        stream.thread_type = "AUTO"
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode() if packet.size or is_end(packet) else []
+            except av.error.FFmpegError:  # its pictures are refused when they are read: the others have cuts too
+                continue
+            for frame in frames:
+                told_apart = not file.counted and frame.pts is not None
+                place = int(np.searchsorted(file.shown, frame.pts)) if told_apart else passed
+                passed += 1
+                times.append(shown_from[min(place, len(shown_from) - 1)])
+                batch.append(scale.reformat(frame, width, height, colors, threads=1).to_ndarray())
+                if len(batch) * batch[0].nbytes >= BATCH:
+                    yield np.array(times), np.stack(batch)
+                    times, batch = [], []
+    if batch:
+        yield np.array(times), np.stack(batch)
 
 
 def has_decord() -> bool:

@@ -17,20 +17,17 @@ import numpy as np
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.io.names import existing_file
 from longvpo.recipe.sections import JPEG_QUALITY, Backend, VideoSection
+from longvpo.video.children import asked, isolated, work_of
 from longvpo.video.container import local
-from longvpo.video.decoders import has_decord, read_decord, read_pyav, read_torchcodec
+from longvpo.video.decoders import read
 from longvpo.video.extent import extent
 from longvpo.video.kept import KeptFrames, Published, hash_of
 from longvpo.video.pictures import decoded, encoded, size_of
-from longvpo.video.probe import SLACK, Extent, probe
+from longvpo.video.probe import SLACK, Extent, packed, probe
 from longvpo.video.recent import Recent
 
 # A frame that starts this much after the asked time, in seconds, is on screen: containers round their time stamps.
 ROUNDING = 1e-3
-
-# PyAV reads a file of more pictures: decord lists them all each time that it opens the file, once for every scene.
-# That takes 0.2 s for three hours at 8 frames a second, PyAV's seek 0.01 s.
-DECORD_LONGEST = 10_000
 
 
 def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.ndarray:
@@ -76,17 +73,14 @@ def read_frames(path: Path, times: np.ndarray, short_side: int = 448, backend: B
     shown_from = file.times
     places = np.maximum(np.searchsorted(shown_from, times + ROUNDING, side="right") - 1, 0)
     size = scaled_size(file.width, file.height, short_side)
-    if backend == "torchcodec":
-        return read_torchcodec(path, file, places, size)
-    if backend == "decord":
-        return read_decord(path, file, places, size)
-    long = len(shown_from) > DECORD_LONGEST
-    if backend == "auto" and not file.not_decord and not long and has_decord():
-        try:
-            return read_decord(path, file, places, size)
-        except VideoError:  # damage, pictures narrower than 64 pixels: PyAV has the last word
-            pass
-    return read_pyav(path, file, places, size)
+    if not isolated():
+        return read(path, file, places, size, backend)
+    head, arrays = packed(file)
+    question = head | {"what": "frames", "size": size, "backend": backend}
+    room = len(places) * size[0] * size[1] * 3
+    work = work_of(path.stat().st_size, (int(places[-1]) + 1) * file.width * file.height)
+    [found] = asked(path, question, *arrays, places, most=room, work=work)
+    return found.arrays[0]
 
 
 def check_reach(path: Path, file: Extent, seconds: float) -> None:

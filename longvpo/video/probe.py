@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from longvpo.errors import VideoError
+from longvpo.video.bounds import PACKETS, check_container, check_length, check_packets, check_size
+from longvpo.video.children import asked, isolated, work_of
 from longvpo.video.container import check_exists, is_cover, is_end, open_container, picture_stream
 from longvpo.video.recent import Recent
 
@@ -86,20 +88,43 @@ def probe(path: Path) -> Probe:
     return found
 
 
+def packed(file: Probe) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+    """A probe as it is sent to another process, and from one."""
+    values = dict(vars(file))
+    return {"file": values}, (values.pop("shown"), values.pop("keys"))
+
+
+def unpacked(values: dict[str, Any], arrays: tuple[np.ndarray, ...]) -> Probe:
+    """The probe that was `packed`."""
+    return Probe(**values, shown=arrays[0], keys=arrays[1])
+
+
 def _probe(path: Path) -> Probe:
+    if not isolated():
+        return look_into(path)
+    room = 2 * PACKETS * np.dtype(np.int64).itemsize
+    [found] = asked(path, {"what": "probe"}, most=room, work=work_of(path.stat().st_size))
+    return unpacked(found["file"], found.arrays)
+
+
+def look_into(path: Path) -> Probe:
+    """What a file holds, found in this process. Raises VideoError."""
     packets: list[tuple[int, int, bool, int]] = []  # time stamp, duration, hidden, place in the stream; as stored
     keys: list[int] = []
     first, place, repeated_until, others_until = None, 0, 0, 0.0
     unstamped = damaged = open_groups = tiny = packed = False
     with open_container(path) as container:
+        check_container(container, path.name)
         stream = picture_stream(container)
+        check_size(stream.codec_context.width, stream.codec_context.height, path.name)
         stream.codec_context.thread_count = 1
         name, codec, index = container.format.name, stream.codec_context.name, stream.index
         covers = sum(is_cover(one) for one in container.streams.video)
         films = len(container.streams.video) - covers
         header, late, own = _promise(container, stream)
         others = [] if own else [one for one in container.streams if one.index != index and not is_cover(one)]
-        for packet in container.demux((stream, *others)):
+        for number, packet in enumerate(container.demux((stream, *others))):
+            check_packets(number, path.name)
             until = (packet.pts or packet.dts or 0) + (packet.duration or 0)
             if packet.stream_index != index:
                 others_until = max(others_until, float(until * (packet.time_base or 0)))
@@ -153,6 +178,8 @@ def _probe(path: Path) -> Probe:
         header = min(header, end)  # another stream is what fills it
     if end > header + SLACK:
         header = 0.0  # it was written before the last pictures were
+    check_length(max(end, header), path.name)
+    check_size(first.width, first.height, path.name)
     complete = end + max(SLACK, float(np.diff(shown).max(initial=0) * unit)) > header
 
     reasons = {

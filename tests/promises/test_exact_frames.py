@@ -18,7 +18,8 @@ import pytest
 from support.world import TWO_SIZES, has_torchcodec
 
 from longvpo.errors import VideoError
-from longvpo.video import frames as video
+from longvpo.video import decoders
+from longvpo.video.children import HERE
 from longvpo.video.container import open_container
 from longvpo.video.frames import duration, read_frames, sample_times, write_video
 from longvpo.video.probe import probe
@@ -87,8 +88,9 @@ def wrong_frames(truth: Truth, backend: str) -> int:
 def test_auto_is_exact_on_every_file(soak: bool, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """With decord, unless that would be wrong. In short, on the odd files and on every eighth of the others."""
     taken, some = [], [path for n, path in enumerate(paths) if soak or n % 8 == 1 or path.parent.name == "odd"]
-    real = video.read_decord
-    monkeypatch.setattr(video, "read_decord", lambda path, *rest: taken.append(path) or real(path, *rest))
+    real = decoders.read_decord
+    monkeypatch.setenv(HERE, "1")
+    monkeypatch.setattr(decoders, "read_decord", lambda path, *rest: taken.append(path) or real(path, *rest))
     assert len(paths) >= 50
     assert {path.name: count for path in some if (count := wrong_frames(in_order_once(path), "auto"))} == {}
     assert taken == [path for path in some if not probe(path).not_decord]

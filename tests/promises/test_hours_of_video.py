@@ -21,11 +21,13 @@ from pathlib import Path
 import av, decord, scenedetect
 from longvpo.clips.long_videos import list_long_videos, open_long_video
 from longvpo.recipe.sources import LongSourceSection, SceneSection
+from longvpo.video import children
 from longvpo.video.frames import read_frames, sample_times
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one
-    [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
+    pids = ["self", *(child.process.pid for child in children._all)]
+    lines = [line for pid in pids for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM")]
+    return sum(int(line.split()[1]) for line in lines) / 1024
 
 folder, before = Path(sys.argv[1]), most()
 source = LongSourceSection(name="s", folder=folder, scenes=SceneSection(min_seconds=5))
@@ -88,11 +90,13 @@ import json, sys
 from pathlib import Path
 from longvpo.dataset.run import build
 from longvpo.models.embed import Embedder
+from longvpo.video import children
 from support.scribe import Scribe, recipe
 
 def most():  # not ru_maxrss, which begins with that of the program that started this one
-    [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
+    pids = ["self", *(child.process.pid for child in children._all)]
+    lines = [line for pid in pids for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM")]
+    return sum(int(line.split()[1]) for line in lines) / 1024
 
 folder = Path(sys.argv[1])
 made = recipe(folder, "stage2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import pytest
 
 from longvpo.errors import VideoError
 from longvpo.io import remembered
+from longvpo.video import children
 from longvpo.video import extent as module
 from longvpo.video.extent import extent, look_at
+from longvpo.video.probe import _probes as probes
 from longvpo.video.probe import probe
 
 
@@ -68,27 +69,23 @@ def test_an_extent_is_that_of_the_probe_and_is_found_once(films: list[Path], mon
 def test_processes_find_what_this_one_finds(
     ended: bool, films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, started = said(films), []
+    monkeypatch.setenv(children.HERE, "1")
+    expected = said(films)
     shutil.rmtree(tmp_path / "assets")
-    remembered._facts.clear()
-
-    class Started(subprocess.Popen[str]):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            started.append(self)
-            if ended:
-                self.kill()
-                self.wait()
-
+    for memory in (remembered._facts, probes._values):
+        memory.clear()
+    monkeypatch.delenv(children.HERE)
     monkeypatch.setattr(module, "FILES", 1)
     monkeypatch.setattr(module, "cores", lambda: 2)
-    monkeypatch.setattr(subprocess, "Popen", Started)
+    children.end_all()
+    if ended:  # what was asked before is gone, and found to be
+        probe(films[4])
+        children._idle[0].process.kill()
     assert list(look_at(films, 4)) == films
-    assert len(started) == 2
-    assert all(process.returncode in (0, -9) for process in started), "none is left"
+    assert len(children._all) <= 2
     assert said(films) == expected
     asked = no_longer_probed(monkeypatch)
     assert said(films[:3]) == expected[:3]
     assert asked == []
     assert list(look_at(films, 4)) == films
-    assert len(started) == 4, "of those two that are no videos"
+    assert [path.name for path in asked] == [films[3].name], "that is no video; one that is missing is not opened"

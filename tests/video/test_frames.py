@@ -19,6 +19,7 @@ from support.world import has_torchcodec
 from longvpo.errors import LongVPOError, VideoError
 from longvpo.recipe.sections import VideoSection
 from longvpo.video import probe
+from longvpo.video.children import HERE
 from longvpo.video.frames import ClipFrames, duration, read_frames, sample_times, scaled_size, write_video
 from longvpo.video.recent import Recent
 
@@ -70,6 +71,7 @@ def test_torchcodec_shows_the_same_or_says_what_it_needs(counting: Path, monkeyp
         times = np.array([0.0, 0.05, 0.1, 1.25, 3.95])
         assert numbers(read_frames(counting, times, backend="torchcodec")) == [0, 0, 1, 12, 39]
         assert read_frames(counting, times, short_side=64, backend="torchcodec").shape == (5, 64, 96, 3)
+    monkeypatch.setenv(HERE, "1")
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with pytest.raises(LongVPOError, match="pip install torchcodec") as error:
         read_frames(counting, np.array([0.0]), backend="torchcodec")
@@ -81,6 +83,7 @@ def test_without_decord_pyav_reads_and_nothing_is_said(
     missing: OSError | None, counting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     """Where decord has no wheel, its library does not load, or nobody installed it."""
+    monkeypatch.setenv(HERE, "1")
     if missing is None:
         monkeypatch.setitem(sys.modules, "decord", None)
     else:

@@ -1,0 +1,78 @@
+"""What a process and one that decodes for it send each other: a head of JSON, then arrays as they lie in memory.
+
+The rule: neither is trusted with more than it was asked for. Nothing is executed on arrival, as unpickling would, and
+no memory is taken beyond what the asker names.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import struct
+import time
+from typing import Any
+
+import numpy as np
+
+LENGTH = struct.Struct("<I")
+MOST_HEAD = 1 << 20  # bytes
+KINDS = {"<i8", "<f8", "|u1"}  # of arrays
+
+
+class Message(dict[str, Any]):
+    """A head, and the arrays that follow it."""
+
+    arrays: tuple[np.ndarray, ...] = ()
+
+
+def send(to: socket.socket, head: dict[str, Any], *arrays: np.ndarray) -> None:
+    """Send a message. Raises OSError where nobody takes it any more."""
+    said = json.dumps(head | {"arrays": [[array.dtype.str, array.shape] for array in arrays]}).encode()
+    to.sendall(LENGTH.pack(len(said)) + said)
+    for array in arrays:
+        if array.size:
+            to.sendall(np.ascontiguousarray(array).data.cast("B"))
+
+
+def receive(source: socket.socket, most: float, until: float | None = None) -> Message:
+    """The next message.
+
+    Args:
+        most: bytes that its arrays may have together.
+        until: the time.monotonic() at which it must be here; None: it may take any time.
+
+    Raises:
+        TimeoutError: it is late.
+        EOFError: nobody sends any more.
+        OSError: likewise.
+        ValueError: it is none, or larger than it may be.
+    """
+    (length,) = LENGTH.unpack(_filled(source, bytearray(LENGTH.size), until))
+    if length > MOST_HEAD:
+        raise ValueError("a head is too long")
+    message = Message(json.loads(_filled(source, bytearray(length), until)))
+    arrays = []
+    for kind, shape in message.pop("arrays"):
+        size = math.prod(shape)
+        if kind not in KINDS or min(shape, default=0) < 0 or size * np.dtype(kind).itemsize > most:
+            raise ValueError("an array is larger than what was asked for")
+        arrays.append(np.empty(shape, kind))
+        most -= arrays[-1].nbytes
+        if size:
+            _filled(source, arrays[-1].data.cast("B"), until)
+    message.arrays = tuple(arrays)
+    return message
+
+
+def _filled(source: socket.socket, room: Any, until: float | None) -> Any:
+    """The room, filled with the bytes that come next."""
+    view, filled = memoryview(room), 0
+    while filled < len(view):
+        if until is not None:
+            source.settimeout(max(until - time.monotonic(), 1e-3))
+        got = source.recv_into(view[filled:])
+        if not got:
+            raise EOFError
+        filled += got
+    return room
