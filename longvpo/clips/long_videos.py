@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
+from longvpo.clips.archives import fetch_archives
 from longvpo.clips.cells import writable
-from longvpo.clips.fetch import fetch_archives
 from longvpo.clips.overlap import OverlapError
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.sources import Candidate, drawn, list_candidates, open_clip
@@ -134,6 +134,8 @@ def unpack_long_videos(source: LongSourceSection, videos: list[LongVideo]) -> tu
         gone = [scene.video for scene in video.scenes if scene.video in missing]
         if gone:
             why = f"{len(gone)} of its {len(video.scenes)} files are in no archive {source.tars}: {gone[0]}"
+            if not missing[gone[0]].endswith(f" is in no archive {source.tars}"):
+                why = missing[gone[0]]
             dropped.append(Dropped(f"{source.name}/{video.name}", "table", why))
         else:
             whole.append(video)

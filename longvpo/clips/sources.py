@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.clips.addresses import fetch_url
+from longvpo.clips.archives import fetch_archives
 from longvpo.clips.cells import cell, is_empty, says_nothing, shown, writable
-from longvpo.clips.fetch import fetch_archives, fetch_bytes, fetch_file, fetch_url, name_of_url
+from longvpo.clips.fetch import fetch_bytes, fetch_file, name_of_url
 from longvpo.clips.overlap import OverlapError
 from longvpo.clips.rows import Clip, Dropped
 from longvpo.clips.tables import find_table, needed, read_table, stream_rows
@@ -194,7 +196,7 @@ def prepare(
     dropped: list[Dropped] = []
     if source.tars is not None:
         missing = fetch_archives(source, {candidate.video for candidate in candidates})
-        dropped += [Dropped(video, "table", f"{video} is in no archive {source.tars}") for video in sorted(missing)]
+        dropped += [Dropped(video, "table", why) for video, why in missing.items()]
         candidates = [candidate for candidate in candidates if candidate.video not in missing]
     if source.scenes is None:
         return candidates, dropped
@@ -222,7 +224,7 @@ def fetch(source: SourceSection, candidate: Candidate) -> Path:
     path = video_file(source.folder, candidate.video)
     if not path.is_file():
         if candidate.address:
-            fetch_url(candidate.address, path)
+            fetch_url(candidate.address, path, source.private_addresses)
         elif source.dataset is not None and source.videos == "files":
             fetch_file(source, candidate.video, path)
     return existing_file(source.folder, candidate.video)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.clips.fetch import archive_sizes
+from longvpo.clips.archives import archive_sizes
 from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import Dropped
 from longvpo.clips.shortfall import check_enough

@@ -46,6 +46,7 @@ class SourceSection(Section):
     """
 
     OF_VIDEOS: ClassVar = ("license", "redistribution", "about")
+    later: ClassVar = ("private_addresses",)
 
     name: str = Field(description="of your choice; a training names the folder of its videos as data.videos.NAME")
     folder: FolderPath = Field(
@@ -63,6 +64,9 @@ class SourceSection(Section):
     )
     tars: str | None = Field(
         None, description="pattern of the archives' paths in the repository, such as train/*.tar.gz or clips/*.zip"
+    )
+    private_addresses: bool = Field(
+        False, description="with `videos: urls`: whether videos may lie on this machine, or in its network"
     )
     columns: ColumnSection = Field(ColumnSection(), description="names of the table's columns")
     captions: Literal["table", "writer"] = Field("table", description="writer: the writer captions each clip first")

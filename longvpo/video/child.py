@@ -41,7 +41,7 @@ def main() -> None:
     with suppress(ValueError, OSError):  # macOS
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     with suppress(OSError):  # where the machine is out of memory, this process goes before the one that asks
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
+        Path("/proc/self/oom_score_adj").write_bytes(b"1000")
     try:
         send(parent, {})
         while True:

@@ -36,6 +36,7 @@ SECONDS = "LONGVPO_DECODE_SECONDS"
 GB, PATIENCE = 8.0, 60.0  # unless the environment says otherwise
 HEAVY = 2e9  # bytes: of a child with less, the system ends it because others take the memory
 
+OURS = str(Path(__file__).parents[2])
 COMMAND = ("-P", "-m", "longvpo.video.child")  # no file of the working folder is taken for a module
 STARTING = 120.0  # seconds
 MOST_ASKED = 1000  # questions to a child: what a decoder leaks does not add up
@@ -111,7 +112,8 @@ class _Child:
         memory = _number(GIGABYTES, GB) * 1e9
         with suppress(ValueError, OSError, AttributeError):  # macOS may not say
             memory = min(memory, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2)
-        path = os.pathsep.join(filter(None, sys.path))  # of a script that found longvpo beside itself
+        found = list(filter(None, sys.path))
+        path = os.pathsep.join(found if OURS in found else [OURS, *found])  # a script found longvpo beside itself
         environment = {name: os.environ[name] for name in KNOWN if name in os.environ}
         environment |= {"PYTHONPATH": path, HERE: "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.gigabytes = memory / 1e9

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from datasets import Dataset, Features, Value, Video
 
-from longvpo.clips import fetch as fetching
+from longvpo.clips import addresses
 from longvpo.clips.overlap import OverlapError, read_overlap
 from longvpo.clips.sources import list_candidates, open_clip, prepare, read_clips
 from longvpo.dataset.run import build
@@ -121,7 +121,7 @@ def test_a_dataset_with_addresses(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetching, "WAIT", 0.01)
+    monkeypatch.setattr(addresses, "WAIT", 0.01)
     (tmp_path / "repository").mkdir()
     rows = [{"url": f"{address}/{row['file_name']}?size=small", "caption": row["caption"]} for row in table]
     (tmp_path / "repository" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -130,13 +130,14 @@ def test_a_dataset_with_addresses(
         folder=tmp_path / "kept",
         dataset=str(tmp_path / "repository"),
         videos="urls",
+        private_addresses=True,
         columns=ColumnSection(video="url"),
     )
     assert hashes(source, tmp_path) == expected
     with pytest.raises(VideoError, match=r"no such video: http.*none\.mp4"):
-        fetching.fetch_url(f"{address}/none.mp4", tmp_path / "none.mp4")
+        addresses.fetch_url(f"{address}/none.mp4", tmp_path / "none.mp4", private=True)
     with pytest.raises(VideoError, match="cannot fetch http"):
-        fetching.fetch_url("http://127.0.0.1:1/a.mp4", tmp_path / "none.mp4")
+        addresses.fetch_url("http://127.0.0.1:1/a.mp4", tmp_path / "none.mp4", private=True)
     assert not list(tmp_path.glob("none*")), "nothing half-fetched"
 
 

@@ -15,7 +15,7 @@ from datasets import Dataset, Features, Value, Video
 from support.commands import Capture, check_mistake, run
 from support.servers import serve
 
-from longvpo.clips import fetch
+from longvpo.clips import addresses
 from longvpo.models.encode import encode
 from longvpo.models.load import load_processor
 from longvpo.recipe.builtin import builtin_recipes
@@ -142,8 +142,13 @@ def test_a_long_dataset_is_read_in_part(here: Path, monkeypatch: pytest.MonkeyPa
     repository = here.parent / "repository"
     repository.mkdir()
     (repository / "train.jsonl").write_text("".join(lines))
-    monkeypatch.setattr(fetch, "WAIT", 0.001)
-    arguments = ["sources.0.videos=urls", "sources.0.columns.video=url", f"sources.0.folder={here}/kept"]
+    monkeypatch.setattr(addresses, "WAIT", 0.001)
+    arguments = [
+        "sources.0.private_addresses=true",
+        "sources.0.videos=urls",
+        "sources.0.columns.video=url",
+        f"sources.0.folder={here}/kept",
+    ]
     plan = dry_run(monkeypatch, capsys, "tiny/dataset", f"sources.0.dataset={repository}", *arguments, *SMALL)
     (source,) = plan["sources"]
     assert source["rows"] == "at least 200"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.films import captioned
 
-from longvpo.clips import fetch as fetching
+from longvpo.clips import addresses
 from longvpo.clips.fetch import name_of_url
 from longvpo.clips.sources import list_candidates, read_clips
 from longvpo.errors import LongVPOError, VideoError
@@ -45,7 +45,7 @@ def host(film: Path) -> Iterator[str]:
 
 
 def test_addresses_are_told_by_host_and_path(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "WAIT", 0.0)
+    monkeypatch.setattr(addresses, "WAIT", 0.0)
     (tmp_path / "repository").mkdir()
     bad = {
         f"http://me:secret@{host}/moved.mp4?key=secret": f"cannot fetch http://{host}/moved.mp4: 403 Forbidden",
@@ -63,6 +63,7 @@ def test_addresses_are_told_by_host_and_path(host: str, tmp_path: Path, monkeypa
         folder=tmp_path / "kept",
         dataset=str(tmp_path / "repository"),
         videos="urls",
+        private_addresses=True,
         columns=ColumnSection(video="url"),
     )
     _, _, dropped = read_clips(source)
@@ -108,6 +109,6 @@ def test_a_blank_around_an_address_is_no_part_of_it(tmp_path: Path) -> None:
 def test_a_proxy_that_is_none_is_no_fault_of_the_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "foo://me:secret@h.net")
     with pytest.raises(LongVPOError, match="check HTTPS_PROXY and ALL_PROXY") as caught:
-        fetching.fetch_url("http://h.net/a.mp4", tmp_path / "a.mp4")
+        addresses.fetch_url("http://h.net/a.mp4", tmp_path / "a.mp4")
     assert not isinstance(caught.value, VideoError)
     assert "secret" not in str(caught.value)
