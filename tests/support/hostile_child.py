@@ -20,7 +20,7 @@ from longvpo.video import child, decoders, probe
 
 def leak() -> None:
     """50 GB, in parts that are written to."""
-    taken = [np.ones(2**27, np.uint8) for _ in range(400)]
+    taken = [np.ones(2**28, np.uint8) for _ in range(200)]
     raise AssertionError(f"{len(taken)} parts were given")
 
 
