@@ -59,6 +59,9 @@ def load_processor(section: ModelSection) -> ProcessorMixin:
 def load_model(section: ModelSection, adapter: Path | None = None, trainable: bool = False) -> PreTrainedModel:
     """The model in evaluation mode, on the GPU where there is one; with `adapter`, a PeftModel around it.
 
+    The embedded model has torch compute with one thread from then on, unless OMP_NUM_THREADS says how many: its
+    matrices are so small that more threads only wait for each other.
+
     Args:
         trainable: the adapter's weights, which are float32, take gradients.
 
@@ -75,6 +78,8 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
     options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
     if torch.cuda.is_available():
         options["device_map"] = {"": torch.cuda.current_device()}
+    elif section.model == "tiny" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     with loading(section.model):
         if section.quantization == "nf4":
             options["quantization_config"] = BitsAndBytesConfig(
