@@ -10,7 +10,8 @@ of the same step. Both parts of the loss (DPO and `sft`), policy and reference a
 
     loss_off, grad_off   how far loss and gradients, the means over all processes, are from those of one, relative
     case                 plain, checkpointing, nf4, nf4+checkpointing; vision: adapters on the vision side, too; tiles:
-                         MLPs some tokens at a time
+                         MLPs some tokens at a time; adapter: the reference is the frozen copy of an adapter;
+                         stretched: the frequencies of positions follow the length of a row
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ import dpo_step  # its frames of noise
 import torch
 from datasets import Dataset
 from gpu_step import _in_nf4
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from support.families import FAMILIES
 from torch import distributed, multiprocessing
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from longvpo.models.memory import Skeleton
+from longvpo.models.rope import make_independent
 from longvpo.recipe.training import LoraSection
 from longvpo.training.adapter import pattern_of, vision_layers
 from longvpo.training.arguments import training_arguments
@@ -39,7 +42,8 @@ from longvpo.training.collator import AnchoredCollator
 from longvpo.training.step import tiles
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 
-CASES = ("plain", "checkpointing", "nf4", "nf4+checkpointing", "vision", "tiles")
+CASES = ("plain", "checkpointing", "nf4", "nf4+checkpointing", "vision", "tiles", "adapter", "stretched")
+KINDS = ("qwen2_5_vl", "qwen3_vl")  # families with positions of three kinds, which are never stretched so
 SECTION = {
     "beta": 0.3,
     "loss_type": ["sigmoid", "sft"],
@@ -55,6 +59,8 @@ ROWS = [dpo_step.row(24), dpo_step.row(8) | {"reference": "full", "chosen": "the
 def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPOTrainer:
     """A trainer whose adapter is not nothing, so that policy and reference differ."""
     model, processor = FAMILIES[name]()
+    if case == "stretched":
+        model = stretched(model.config)
     if "nf4" in case:
         for module in list(model.base_model.named_modules()):
             if module[0].endswith(("language_model", "text_model")):
@@ -64,14 +70,15 @@ def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPO
     if case == "vision":
         skeleton = Skeleton(model.config)
         places = f"(?:{places})|{pattern_of(vision_layers(skeleton, 'all'), skeleton)}"
-    lora = LoraSection(r=4, lora_alpha=8, target_modules=places)
+    section = LoraSection(r=4, lora_alpha=8, target_modules=places)
+    lora = LoraConfig(**section.of_peft(), task_type="CAUSAL_LM")
     trainer = AnchoredDPOTrainer(
-        model=model,
+        model=get_peft_model(model, lora) if case == "adapter" else model,
         args=training_arguments(SECTION | {"gradient_checkpointing": "checkpointing" in case}, folder),
         train_dataset=Dataset.from_list(ROWS),
         processing_class=processor,
         data_collator=AnchoredCollator(processor, dpo_step.Noise()),
-        peft_config=LoraConfig(**lora.of_peft(), task_type="CAUSAL_LM"),
+        peft_config=None if case == "adapter" else lora,
         sequence_parallel=together,
     )
     if "checkpointing" in case:
@@ -79,11 +86,28 @@ def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPO
     if case == "tiles":
         tiles.install(trainer.model.get_base_model(), 8)
     generator = torch.Generator().manual_seed(0)
-    for key, parameter in trainer.model.named_parameters():
+    for key, parameter in trainer.model.named_parameters():  # the copy's, too, are drawn anew
         if "lora_B" in key:
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
     trainer.model.train()
     return trainer
+
+
+def stretched(config: Any) -> Any:
+    """A model whose positions are stretched dynamically above 64, as InternVL3's are above 32,768."""
+    text = config.text_config
+    text.max_position_embeddings = 64
+    scaling = {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 64}
+    text.rope_parameters = {"rope_theta": 1e6} | scaling
+    torch.manual_seed(0)
+    model = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)](config)
+    make_independent(model)
+    return model
+
+
+def cases_of(names: list[str], cases: list[str], together: int) -> list[tuple[str, str, int]]:
+    """What `compared` is asked."""
+    return [(name, case, together) for name in names for case in cases if case != "stretched" or name not in KINDS]
 
 
 def in_nf4(part: Any) -> None:
@@ -167,7 +191,7 @@ def main() -> None:
         return
     for size in given.sizes:
         together, groups = map(int, (size + "x1").split("x")[:2])
-        asked = [(name, case, together) for name in given.families for case in given.cases]
+        asked = cases_of(given.families, given.cases, together)
         with tempfile.TemporaryDirectory() as folder:
             world = together * groups
             multiprocessing.spawn(work, (world, f"{folder}/store", asked, given.out), nprocs=world)

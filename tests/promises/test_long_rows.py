@@ -17,7 +17,7 @@ from support.world import TESTS
 from longvpo.recipe.builtin import find_recipe
 
 EACH = ("num_train_epochs=2", "dataloader_drop_last=true")
-CASES = ("plain", "checkpointing", "nf4", "nf4+checkpointing", "vision", "tiles")
+CASES = ("plain", "checkpointing", "nf4", "nf4+checkpointing", "vision", "tiles", "adapter")
 
 
 def compared(
@@ -39,11 +39,12 @@ def check_close(found: list[list[Any]]) -> None:
 
 
 def test_two_processes_compute_a_step_and_mistakes_are_told(forged: Forge, tmp_path: Path) -> None:
-    """Three kinds of positions, features for later layers, checkpointing and NF4; other families: `make soak`."""
-    asked = [("qwen3_vl", "nf4+checkpointing", 2)]
+    """Positions of three kinds and stretched ones, features for later layers, checkpointing, NF4; the others: `make
+    soak`."""
+    asked = [("qwen3_vl", "nf4+checkpointing", 2), ("internvl", "stretched", 2)]
     found = compared(forged, tmp_path / "log", 2, asked, WRONG=str(tmp_path))
-    check_close([lines[:1] for lines in found])
-    for _, different, uncut in found:
+    check_close([lines[:2] for lines in found])
+    for _, _, different, uncut in found:
         assert different.startswith("sequence_parallel: the 2 processes that compute a row together were given")
         assert uncut.endswith("because its answers change when they share one over several processes: set it to 1")
 
@@ -51,10 +52,19 @@ def test_two_processes_compute_a_step_and_mistakes_are_told(forged: Forge, tmp_p
 @pytest.mark.soak
 @pytest.mark.parametrize(("processes", "together"), [(2, 2), (4, 4), (4, 2)])
 def test_every_family_in_every_case(processes: int, together: int, forged: Forge, tmp_path: Path) -> None:
-    asked = [(name, case, together) for name in FAMILIES for case in CASES]
+    asked = [(name, case, together) for name in FAMILIES for case in CASES] + [("internvl", "stretched", together)]
     found = compared(forged, tmp_path / "log", processes, asked)
     assert [len(lines) for lines in found] == [len(asked)] * processes
     check_close(found)
+
+
+@pytest.mark.soak
+def test_each_process_has_its_part_of_the_memory(forged: Forge, tmp_path: Path) -> None:
+    """Up to a tenth off what `--dry-run` says, as in one process."""
+    found = compared(forged, tmp_path / "log", 2, [], LIVE=str(tmp_path))
+    assert [len(lines) for lines in found] == [3, 3]
+    for name, peak, expected in (line for lines in found for line in lines):
+        assert peak == pytest.approx(expected, rel=0.1), name
 
 
 def test_two_processes_train_the_adapter_that_one_trains(

@@ -1,6 +1,7 @@
 """Run in place of longvpo: steps of small models, each computed by several processes, against one alone.
 
 Environment: ASKED, the arguments of benchmarks/ulysses.py's `compared`, as JSON; every process prints what it found.
+WRONG, a folder: what two mistakes are told. LIVE, a folder: bytes that a step allocates, and the estimate.
 """
 
 import importlib
@@ -30,4 +31,9 @@ if "WRONG" in os.environ:
         ulysses.trainer_of("internvl", "plain", Path(os.environ["WRONG"]), 2)
     except LongVPOError as error:
         print(json.dumps(str(error)))
+if "LIVE" in os.environ:
+    from support.activations import allocated
+
+    for name, checkpointing in (("internvl", True), ("qwen3_vl", True), ("smolvlm2", False)):
+        print(json.dumps([name, *allocated(name, checkpointing, Path(os.environ["LIVE"]), together=2)]))
 raise SystemExit(0)
