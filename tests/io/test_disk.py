@@ -27,6 +27,14 @@ FULL = {
 }
 
 
+def test_object_storage_is_no_place_for_an_output() -> None:
+    """pathlib makes a folder `s3:` of it, which would be written into in silence."""
+    for address in ("s3://bucket/data", "gs://bucket/data", "hf://datasets/you/data", "memory://data"):
+        with pytest.raises(LongVPOError, match=r"an output lies on a disk or on NFS.* no locks and no renames"):
+            place_of(Path(address))
+    place_of(Path("a:b/c"))
+
+
 @pytest.fixture
 def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(disk, "_free", lambda folder: 100)

@@ -62,13 +62,14 @@ class Quick:
         return np.stack([one / np.linalg.norm(one) for one in found]) if found else np.zeros((0, 64))
 
 
-def both_stages(world: Path, stories: Path, triplets: int = 24) -> DatasetRecipe:
-    """Blocks of a few clips, sources of unequal weight, captions that need those before, and a judge's text."""
-    overrides = [f"sources.0.folder={world}", f"stage2.sources.0.folder={stories}", "context.clips=[1, 2, 4]"]
-    overrides += [f"stage1.triplets={triplets}", f"stage2.triplets={triplets}", "video.cache_gb=0.6"]
-    overrides += ["video.short_side=448", "filters.question_threshold=null", "writer.batch_size=4"]
-    overrides += ['prompts.scene="{before}"', "stage2.caption_tokens=40"]
-    return load_recipe(DatasetRecipe, "tiny", overrides)
+def both_stages(world: Path, stories: Path, *more: str, triplets: int = 24) -> DatasetRecipe:
+    """Blocks of a few clips, some of a small source that comes round before the other, and recursive captions."""
+    small = f"{{name: few, folder: {world}, clips: 12, weight: 4, license: cc-by-4.0}}"
+    overrides = [f"sources=[{{name: drawn, folder: {world}, license: cc-by-4.0}}, {small}]", "video.short_side=448"]
+    overrides += [f"stage2.sources.0.folder={stories}", "context.clips=[1, 2, 4]", "video.cache_gb=0.6"]
+    overrides += [f"stage1.triplets={triplets}", f"stage2.triplets={triplets}", "writer.batch_size=4"]
+    overrides += ["filters.question_threshold=null", 'prompts.scene="{before}"', "stage2.caption_tokens=40"]
+    return load_recipe(DatasetRecipe, "tiny", [*overrides, *more])
 
 
 def asked_again(whole: Path, other: Path) -> int:

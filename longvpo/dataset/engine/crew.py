@@ -7,6 +7,7 @@ retries, which keep a call with the worker that lost it, are not used.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -220,5 +221,7 @@ def _as_ours(error: Exception) -> LongVPOError:
 
 
 def _reason(error: BaseException) -> str:
-    """What Ray or a library says of it, in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """What Ray or a library says of it, in one line: what a traceback ends with, or else how the text begins."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    traced = any(line.startswith("Traceback") or "creation task" in line for line in lines)
+    return (lines or [type(error).__name__])[-1 if traced else 0][:200]

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -48,8 +48,7 @@ class About(NamedTuple):
     together: int  # batches that it is best given at once
 
 
-@dataclass(frozen=True)
-class Post:
+class Post(NamedTuple):
     """Where a worker starts."""
 
     build: str  # which this is, as MARK says it
@@ -76,7 +75,7 @@ class Worker:
     @cached_property
     def kit(self) -> Kit:
         kit: Kit = pickle.loads(self._kit)  # our own, sent by the process that started this one
-        return replace(kit, recipe=_shared(kit.recipe, self.post.workers))
+        return replace(kit, recipe=shared(kit.recipe, self.post.workers))
 
     def ready(self) -> str:
         """The machine's name, where all is seen there.
@@ -91,8 +90,8 @@ class Worker:
                 f"the worker on {where} does not see {missing}: give all machines a folder that they share, under one "
                 "path, such as one of NFS"
             )
-        self.quiet()
         self.check_build()
+        self.quiet()
         return where
 
     def quiet(self) -> None:
@@ -249,7 +248,7 @@ class Worker:
         )
 
 
-def _shared(recipe: Any, workers: int) -> Any:
+def shared(recipe: Any, workers: int) -> Any:
     """The recipe with this worker's share of what a server may be asked at once, and of what may be spent on it."""
 
     def of(section: Any) -> Any:

@@ -1,10 +1,13 @@
 """A build on Ray: the bytes of one process, whatever happens to its workers, and no answer is asked for again.
 
-One small cluster serves all tests here, for it takes seconds to start.
+One small cluster serves all tests here, for it takes seconds to start. What takes minutes is in promises/test_ray_builds.py.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from support.mortal import TOGETHER, Mortal, Quick, asked_again, both_stages
 from support.scribe import content
 
 from longvpo.dataset.run import build
+from longvpo.errors import LongVPOError
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def cluster() -> Iterator[Any]:
 def test_the_bytes_of_one_process_though_a_worker_is_lost(
     cluster: Any, world: Path, stories: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    made = both_stages(world, stories)
+    made = both_stages(world, stories, "text_only=0")  # its classifier takes seconds
     whole, on_ray = tmp_path / "whole", tmp_path / "ray"
     scribe = Mortal(tmp_path / "asked-whole")
     build(made, whole, writer=scribe, question_writer=scribe, embedder=Quick())
@@ -45,3 +49,43 @@ def test_the_bytes_of_one_process_though_a_worker_is_lost(
     assert sorted(path.name for path in (on_ray / "work").iterdir()) == sorted(
         path.name for path in (whole / "work").iterdir()
     )
+
+
+def test_work_that_ends_every_worker_ends_the_build_in_one_line(cluster: Any) -> None:
+    from longvpo.dataset.engine.crew import TRIES, Crew
+
+    class Deadly:
+        def __init__(self, unborn: bool = False) -> None:
+            if unborn:
+                raise ImportError("longvpo is not here")
+
+        def ready(self) -> str:
+            return "here"
+
+        def work(self) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def mistake(self) -> None:
+            raise LongVPOError("mend the recipe")
+
+    crew = Crew(cluster.remote(num_cpus=1)(Deadly).remote, number=1, files=1)
+    with pytest.raises(LongVPOError, match=r"^mend the recipe$"):
+        crew.call("mistake")
+    with pytest.raises(LongVPOError, match=f"^block 3 ended {TRIES} workers, the last by: ") as raised:
+        crew.call("work", what="block 3")
+    assert "\n" not in str(raised.value)
+    crew.close()
+    crew = Crew(lambda: cluster.remote(num_cpus=1)(Deadly).remote(unborn=True), number=1, files=1)
+    with pytest.raises(
+        LongVPOError, match=f"^{TRIES} workers ended before they .*, the last by: .*longvpo is not here"
+    ):
+        crew.call("mistake")
+    crew.close()
+
+
+def test_what_cannot_be_sent_is_one_line(world: Path, stories: Path, tmp_path: Path) -> None:
+    scribe = Mortal(tmp_path / "asked")
+    scribe.settings["lock"] = threading.Lock()
+    with pytest.raises(LongVPOError, match=r"build\(\) was given cannot be sent to workers \(.*lock"):
+        build(both_stages(world, stories), tmp_path / "out", writer=scribe, engine="ray")
+    assert not (tmp_path / "out").exists()
