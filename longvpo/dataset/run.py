@@ -9,6 +9,7 @@ finished block. A build that was killed resumes from there, and ends with the sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from longvpo.clips.overlap import read_overlap
 from longvpo.clips.rows import features
 from longvpo.clips.sources import fingerprint
-from longvpo.dataset.engine.local import Kit
+from longvpo.dataset.engine.local import Engine, Kit
 from longvpo.dataset.engine.names import check_engine, engine_of
 from longvpo.dataset.facts import example, make_facts, row_of
 from longvpo.dataset.material import gather_candidates, gather_long_videos
@@ -100,7 +101,7 @@ def build(
             facts = make_facts(session, outcomes, overlap)
             provenance = made_by(recipe_key, key, seed=recipe.seed, models=facts["models"])
             with whole_folder(place) as folder:
-                write_dataset(folder, session, outcomes, facts, provenance)
+                write_dataset(folder, session, outcomes, facts, provenance, at_work)
     return _warned(facts)
 
 
@@ -112,16 +113,21 @@ def _warned(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_dataset(
-    folder: Path, session: Session, outcomes: dict[str, Outcome], facts: dict[str, Any], provenance: dict[str, Any]
+    folder: Path,
+    session: Session,
+    outcomes: dict[str, Outcome],
+    facts: dict[str, Any],
+    provenance: dict[str, Any],
+    engine: Engine,
 ) -> None:
     """Write the dataset into `folder`."""
     recipe, frames_of = session.recipe, session.frames_of
     for stage, outcome in outcomes.items():
         config, embedded = {"stage1": "clips", "stage2": "scenes"}[stage], recipe.embed is not None
-        rows = (
-            asdict(clip) | ({"frames": as_column(frames_of.pictures(clip.reference))} if embedded else {})
-            for clip in outcome.clips
-        )
+        rows: Iterator[dict[str, Any]] = map(asdict, outcome.clips)
+        if embedded:
+            pictures = engine.over(frames_of.pictures, [clip.reference for clip in outcome.clips])
+            rows = (row | {"frames": as_column(some)} for row, some in zip(rows, pictures, strict=True))
         write_shards(folder / config, rows, features(config, frames=embedded))
         write_shards(folder / stage, map(asdict, outcome.triplets), features(stage))
         shown = example(outcome.triplets)

@@ -31,9 +31,9 @@ class Mortal(Scribe):
 
     def write(self, batches: list[list[Request]], keep: Keep) -> None:
         for number, batch in enumerate(batches):
-            time.sleep(self.seconds)
             with self.asked.open("a") as file:
                 file.writelines(json.dumps([one.seed, one.text, one.media]) + "\n" for one in batch)
+            time.sleep(self.seconds)
             self.fall()
             keep(number, [Answer(self.answer(request)) for request in batch])
 

@@ -1,6 +1,7 @@
 """A build on Ray: the bytes of one process, whatever happens to its workers, and no answer is asked for again.
 
-One small cluster serves all tests here, for it takes seconds to start. What takes minutes is in promises/test_ray_builds.py.
+One small cluster serves all tests here, for it takes seconds to start. What takes minutes stands in
+promises/test_ray_builds.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,142 @@
+"""What a build on Ray costs beside the work itself: against one process, with a writer of known delay.
+
+    python benchmarks/ray_build.py [--json] [--workers 2] [--seconds 0.5] [--triplets 120]
+
+Both stages, on drawn videos. The writer waits so many seconds for each batch of 4 requests, as for a GPU, so that a
+few cores suffice. The ideal is what one process takes from the first request on, over the number of workers. Ray's
+start is what comes before the first request; it is told beside that of one process. The bytes must be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from longvpo.dataset.replies import ScenesQuestion
+from longvpo.dataset.run import build
+from longvpo.models.writer import Answer, Keep, Request
+from longvpo.recipe.dataset import DatasetRecipe
+from longvpo.recipe.file import load_recipe
+from longvpo.tiny.stories import write_stories
+from longvpo.tiny.world import write_world
+
+CLIPS, STORIES, TOGETHER = 120, 24, 4
+SMALL = [
+    "context.clips=[2, 4]",
+    "video.cache_gb=0.05",  # blocks of 12 clips
+    "writer.batch_size=4",
+    "filters.question_threshold=null",
+    "filters.balance=false",
+    "filters.specificity=false",
+    "filters.visual_threshold=null",
+    "text_only=0",
+    'prompts.scene="{before}"',
+]
+
+
+class Slow:
+    """A writer that takes its time, and whose answers depend only on the request."""
+
+    name = "slow@1"
+
+    def __init__(self, log: Path, seconds: float) -> None:
+        self.settings: dict[str, Any] = {}
+        self.log, self.seconds = log, seconds
+
+    def batches(self, requests: list[Request]) -> list[list[int]]:
+        places = range(len(requests))
+        return [list(places[start : start + TOGETHER]) for start in range(0, len(requests), TOGETHER)]
+
+    def write(self, batches: list[list[Request]], keep: Keep) -> None:
+        for number, batch in enumerate(batches):
+            for request in batch:
+                if request.frames:
+                    request.frames()
+            with self.log.open("a") as file:
+                file.write(f"{time.time()} {os.getpid()} {len(batch)}\n")
+            time.sleep(self.seconds)
+            keep(number, [Answer(self.say(request)) for request in batch])
+
+    def say(self, request: Request) -> str:
+        drawn = random.Random(f"{request.text} {request.media} {request.seed}")
+        said = f"at {drawn.getrandbits(24):06x}"
+        if request.expects is ScenesQuestion:
+            numbers = sorted(drawn.sample(re.findall(r"#(\d+)", request.text), 2), key=int)
+            written = {"question": f"who is {said}?", "answer_type": "phrase", "scenes": numbers}
+            return json.dumps(written | {"trace": " and ".join(f"Scene #{number}" for number in numbers)})
+        return f"Question: where is {said}? Answer: {said}" if request.expects else said
+
+
+def measure(recipe: DatasetRecipe, folder: Path, seconds: float, **engine: Any) -> dict[str, Any]:
+    writer = Slow(folder.with_suffix(".log"), seconds)
+    begin = time.time()
+    with contextlib.redirect_stderr(io.StringIO()):
+        build(recipe, folder, writer, question_writer=writer, **engine)
+    end = time.time()
+    asked = [line.split() for line in writer.log.read_text().splitlines()]
+    first = min(float(one[0]) for one in asked)
+    return {
+        "start": round(first - begin, 1),
+        "work": round(end - first, 1),
+        "requests": sum(int(one[2]) for one in asked),
+        "batches": len(asked),
+        "processes": len({one[1] for one in asked}),
+        "content": content(folder),
+    }
+
+
+def content(folder: Path) -> str:
+    """A hash of all that is published."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if "work" not in path.relative_to(folder).parts:
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=0.5, help="that the writer takes for a batch of 4")
+    parser.add_argument("--triplets", type=int, default=120, help="of stage 1; stage 2 has half as many")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="longvpo-ray-build-") as name:
+        root = Path(name)
+        write_world(root / "clips", clips=CLIPS, seed=1, split="train")
+        write_stories(root / "stories", [4 + number % 5 for number in range(STORIES)], seed=2, split="train")
+        folders = [f"sources.0.folder={root / 'clips'}", f"stage2.sources.0.folder={root / 'stories'}"]
+        sizes = [f"stage1.triplets={asked.triplets}", f"stage2.triplets={asked.triplets // 2}"]
+        recipe = load_recipe(DatasetRecipe, "tiny", [*folders, *sizes, *SMALL])
+        local = measure(recipe, root / "local", asked.seconds)
+        ray = measure(recipe, root / "ray", asked.seconds, engine="ray", workers=asked.workers)
+    ideal = local["work"] / asked.workers
+    found = {
+        "workers": asked.workers,
+        "seconds_a_batch": asked.seconds,
+        "local": local,
+        "ray": ray,
+        "same_bytes": local["content"] == ray["content"],
+        "ideal": round(ideal, 1),
+        "times_ideal": round(ray["work"] / ideal, 3),
+    }
+    if asked.json:
+        return print(json.dumps(found))
+    print(f"local: {local['work']} s of work after {local['start']} s, {local['batches']} batches")
+    print(f"ray:   {ray['work']} s of work after {ray['start']} s, {ray['batches']} batches by {ray['processes']}")
+    print(f"ideal: {found['ideal']} s; Ray took {found['times_ideal']} times that")
+    print(f"same bytes: {found['same_bytes']}")
+
+
+if __name__ == "__main__":
+    main()
