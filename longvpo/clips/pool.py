@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +18,8 @@ from longvpo.recipe.sections import FilterSection
 from longvpo.video.frames import ClipFrames
 
 MEASURED = ("frames", "visual", "captions", "sizes")  # on each clip of a pool
+LOOKED_AT = 4  # clips that are compared at a time
+DRAWN_FROM = 1 << 16  # clips that a context is drawn from, at most
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Pool:
     visual: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     captions: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
+    room: Room | None = field(default=None, repr=False, compare=False)
 
     @property
     def sizes_by_id(self) -> dict[str, tuple[int, int]]:
@@ -43,18 +47,45 @@ class Pool:
 
     def joined(self, other: Pool) -> Pool:
         """This pool with the clips of another one that are new to it."""
-        known = {clip.clip_id for clip in self.clips}
-        new = [index for index, clip in enumerate(other.clips) if clip.clip_id not in known]
+        room = self.room if self.room and self.room.used == len(self.clips) else Room(self)
+        new = [index for index, clip in enumerate(other.clips) if clip.clip_id not in room.places]
+        if not new:
+            return self
         added = Pool([other.clips[i] for i in new], *(getattr(other, name)[new] for name in MEASURED))
-        if not new or not self.clips:
-            return added if new else self
-        both = ((getattr(self, name), getattr(added, name)) for name in MEASURED)
-        return Pool(self.clips + added.clips, *map(np.concatenate, both))
+        return Pool(self.clips + added.clips, **room.add(added), room=room) if self.clips else added
 
     def only(self, ids: set[str]) -> Pool:
         """This pool's clips that have one of these ids."""
-        some = [index for index, clip in enumerate(self.clips) if clip.clip_id in ids]
+        places = self.room.places if self.room else {clip.clip_id: place for place, clip in enumerate(self.clips)}
+        found = (places.get(one, len(self.clips)) for one in ids)
+        some = sorted(place for place in found if place < len(self.clips))
         return Pool([self.clips[i] for i in some], *(getattr(self, name)[some] for name in MEASURED))
+
+
+class Room:
+    """Where the clips of a growing pool lie: arrays with room for more, so that one more block is not a copy of all.
+
+    A pool whose clips are not the last that it holds is copied when it grows.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.places = {clip.clip_id: place for place, clip in enumerate(pool.clips)}
+        self.used = len(pool.clips)
+        self._arrays = {name: getattr(pool, name) for name in MEASURED}
+
+    def add(self, pool: Pool) -> dict[str, np.ndarray]:
+        """What was measured, with that of another pool behind it."""
+        before, self.used = self.used, self.used + len(pool.clips)
+        self.places.update((clip.clip_id, before + place) for place, clip in enumerate(pool.clips))
+        for name, array in self._arrays.items():
+            new: np.ndarray = getattr(pool, name)
+            kind = np.result_type(array, new)
+            if self.used > len(array) or kind != array.dtype:
+                room = np.empty((max(self.used, 2 * before), *array.shape[1:]), kind)
+                room[:before] = array[:before]
+                self._arrays[name] = array = room
+            array[before : self.used] = new
+        return {name: array[: self.used] for name, array in self._arrays.items()}
 
 
 @dataclass(frozen=True)
@@ -138,7 +169,6 @@ def choose_context(
         first: a distractor that must be there, unless the context has one clip: that of the rejected answer.
         uses: how often each clip was a distractor, of shape (clips,); those less used are drawn first.
     """
-    refused, scores = refused_clips(pool, anchor, question, filters)
     used, budget = int(pool.frames[anchor]), section.frame_budget
     if used > budget:
         return Refusal("frame_budget", f"the anchor alone has {used} frames, more than context.frame_budget", used)
@@ -148,19 +178,14 @@ def choose_context(
     else:
         number, enough = int(rng.choice(section.clips)), budget
 
-    order = rng.permutation(len(pool.clips))
-    if uses is not None:
-        order = order[np.argsort(uses[order], kind="stable")]
-    candidates = order[order != anchor].tolist()
-    if first is not None:
-        candidates = [first, *(candidate for candidate in candidates if candidate != first)]
+    order = _drawn(len(pool.clips), rng)
+    candidates = (one for one in _least_used_first(order, uses) if one not in (anchor, first))
+    looks = _Looks(pool, anchor, question, filters, chain([] if first is None else [first], candidates))
     distractors: list[int] = []
     replaced: Counter[str] = Counter()
     full = number == 1
-    for candidate in candidates:
-        if full:
-            break
-        reason = next((name for name, mask in refused.items() if mask[candidate]), None)
+    while not full and (candidate := looks.next()) is not None:
+        reason = looks.refusal(candidate)
         if reason:
             replaced[reason] += 1
         elif used + pool.frames[candidate] > budget:
@@ -172,7 +197,10 @@ def choose_context(
     if (not full and section.clips is not None) or (not distractors and number > 1):
         name = replaced.most_common(1)[0][0] if replaced else "frame_budget"
         wanted = "one" if section.clips is None else number - 1
-        score = float(scores[name][refused[name]].min()) if replaced else None  # the nearest to being let in
+        score = None
+        if replaced:
+            refused, scores = refused_clips(pool, anchor, question, filters)
+            score = float(scores[name][refused[name]].min())  # the nearest to being let in
         return Refusal(name, f"{len(distractors)} of {wanted} distractors found, and no replacement is left", score)
 
     place = int(rng.integers(len(distractors) + 1))
@@ -182,10 +210,70 @@ def choose_context(
     return Context(
         clips=clips,
         place=place,
-        similarity=scores["visual_similarity"][clips].tolist(),
-        specificity=scores["specificity"][clips].tolist(),
+        similarity=[looks.scores["visual_similarity"][clip] for clip in clips],
+        specificity=[looks.scores["specificity"][clip] for clip in clips],
         replaced=dict(replaced),
     )
+
+
+class _Looks:
+    """Candidates in their order, some compared to the anchor at a time: all clips are looked at only where few fit.
+
+    They are four with the anchor, and behind them stand those that do not make a four at the end of the pool: so a
+    product of matrices gives each row the last digit that it has among all clips.
+    """
+
+    def __init__(
+        self, pool: Pool, anchor: int, question: np.ndarray, filters: FilterSection, candidates: Iterator[int]
+    ) -> None:
+        self.pool, self.anchor, self.question, self.filters = pool, anchor, question, filters
+        self.scores: dict[str, dict[int, float]] = {"visual_similarity": {}, "specificity": {}}
+        self._refused: dict[int, str | None] = {}
+        self._candidates, self._next = candidates, deque[int]()
+        self._look([])
+
+    def next(self) -> int | None:
+        """The next candidate; None: there is none."""
+        if not self._next:
+            some = list(islice(self._candidates, LOOKED_AT - 1))
+            self._look(some)
+            self._next.extend(some)
+        return self._next.popleft() if self._next else None
+
+    def refusal(self, candidate: int) -> str | None:
+        """The filter that refuses a candidate."""
+        return self._refused[candidate]
+
+    def _look(self, some: list[int]) -> None:
+        pool, rest = self.pool, len(self.pool.clips) % LOOKED_AT
+        clips = [self.anchor] * (LOOKED_AT - len(some)) + some
+        clips += range(len(pool.clips) - rest, len(pool.clips))
+        own = len(clips) - 1 - clips[::-1].index(self.anchor)
+        here = Pool([pool.clips[clip] for clip in clips], *(getattr(pool, name)[clips] for name in MEASURED[:3]))
+        refused, scores = refused_clips(here, own, self.question, self.filters)
+        for name, values in scores.items():
+            self.scores[name].update(zip(clips, values.tolist(), strict=True))
+        for place, clip in enumerate(clips):
+            self._refused[clip] = next((name for name, mask in refused.items() if mask[place]), None)
+
+
+def _drawn(clips: int, rng: np.random.Generator) -> np.ndarray:
+    """Clips in random order; of very many, a random stretch of them: a context then costs the same in any build."""
+    if clips <= DRAWN_FROM:
+        return rng.permutation(clips)
+    begin = int(rng.integers(clips))
+    return (begin + rng.permutation(DRAWN_FROM)) % clips
+
+
+def _least_used_first(order: np.ndarray, uses: np.ndarray | None) -> Iterator[int]:
+    """The clips of an order, those of fewer uses first; sorted only as far as it is asked for."""
+    counts = np.zeros(len(order), int) if uses is None else uses[order]
+    while len(order):
+        least = counts == counts.min()
+        places = np.flatnonzero(least)
+        for begin in range(0, len(places), LOOKED_AT):
+            yield from order[places[begin : begin + LOOKED_AT]].tolist()
+        order, counts = order[~least], counts[~least]
 
 
 def evenly(clips: int, rng: np.random.Generator) -> Iterator[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Clip:
     license: str = "unknown"
     sha256: str = ""  # the video file's
 
-    @property
+    @cached_property
     def reference(self) -> dict[str, Any]:
-        """What a triplet keeps of a clip."""
+        """What a triplet keeps of a clip: one object for all triplets, which nobody changes."""
         return {name: getattr(self, name) for name in CLIP_REFERENCE}
 
 

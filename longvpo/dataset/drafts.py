@@ -32,6 +32,8 @@ SAYS_NOTHING = re.compile(
     r"|\bno (information|indication|mention)\b"
 )
 
+TOGETHER = 1 << 14  # questions that were let in, compared to others in one product
+MARGIN = 1e-3  # of cosines, for products that round otherwise
 SLACK = 2  # rows by which an answer may be ahead on one side, beside what chance explains
 
 
@@ -137,9 +139,27 @@ class Asked:
     def __init__(self) -> None:
         self.count, self.vectors = 0, np.zeros((0, 1))
 
-    def before(self, question: np.ndarray, threshold: float | None) -> Refusal | None:
-        """The refusal of a question that is nearly one of them."""
-        return asked_before(question, self.vectors[: self.count], threshold)
+    def far(self, questions: np.ndarray, threshold: float | None) -> list[int]:
+        """For each of some questions, how many of the first ones it is certainly not near to: all, or none.
+
+        Args:
+            questions: unit vectors, of shape (n, dimension).
+        """
+        closest = np.full(len(questions), -np.inf if threshold is not None else np.inf)
+        for begin in range(0, self.count if threshold is not None else 0, TOGETHER):
+            some = self.vectors[begin : min(begin + TOGETHER, self.count)]
+            closest = np.maximum(closest, (some @ questions.T).max(axis=0))
+        return [self.count if threshold is not None and one < threshold - MARGIN else 0 for one in closest]
+
+    def before(self, question: np.ndarray, threshold: float | None, far: int = 0) -> Refusal | None:
+        """The refusal of a question that is nearly one of them.
+
+        Args:
+            far: so many of the first ones need not be looked at.
+        """
+        near = None if threshold is None else threshold - MARGIN * bool(far)
+        found = asked_before(question, self.vectors[far : self.count], near)
+        return asked_before(question, self.vectors[: self.count], threshold) if found and far else found
 
     def add(self, question: np.ndarray) -> None:
         if self.count == len(self.vectors):

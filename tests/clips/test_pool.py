@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from longvpo.clips.pool import Pool, choose_context, evenly, mixed, refused_clips
+from longvpo.clips import pool as pools
+from longvpo.clips.pool import MEASURED, Pool, choose_context, evenly, mixed, refused_clips
 from longvpo.clips.rows import Clip, Refusal
 from longvpo.recipe.dataset import ContextSection
 from longvpo.recipe.sections import FilterSection
@@ -105,6 +108,90 @@ def test_a_distractor_that_must_be_there_is_and_little_used_ones_come_first() ->
     alone = choose_context(clips, 7, np.eye(50)[7], ContextSection(clips=(1,)), FilterSection(), rng, first=40)
     assert not isinstance(alone, Refusal)
     assert (alone.clips, alone.place) == ([7], 0)
+
+
+def unit(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    vectors = rng.normal(size=shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_clips_that_are_compared_some_at_a_time_are_those_of_all_at_once() -> None:
+    for number in (9, 50, 333, 1002):
+        rng = np.random.default_rng(number)
+        clips = pool(unit(rng, (number, 64)), unit(rng, (number, 64)), [4] * number)
+        filters = FilterSection(visual_threshold=0.1, specificity=number % 2 == 0)
+        for seed in range(20):
+            anchor, question = int(rng.integers(number)), clips.captions[rng.integers(number)]
+            refused, scores = refused_clips(clips, anchor, question, filters)
+            section, uses = ContextSection(clips=(6,)), rng.integers(0, 3, number)
+            context = choose_context(
+                clips, anchor, question, section, filters, np.random.default_rng(seed), None, uses
+            )
+            draw = np.random.default_rng(seed)
+            draw.choice((6,))
+            order = draw.permutation(number)
+            let_in = [clip for clip in order[np.argsort(uses[order], kind="stable")].tolist() if clip != anchor]
+            let_in = [clip for clip in let_in if not any(mask[clip] for mask in refused.values())]
+            if len(let_in) < 5:
+                assert isinstance(context, Refusal)
+                assert context.score == scores[context.filter][refused[context.filter]].min()
+                continue
+            assert not isinstance(context, Refusal)
+            assert [clip for clip in context.clips if clip != anchor] == let_in[:5]
+            for name, said in (("visual_similarity", context.similarity), ("specificity", context.specificity)):
+                assert said == pytest.approx(scores[name][context.clips].tolist(), abs=1e-6)
+
+
+def test_a_context_costs_the_same_however_many_clips_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    product = pools.refused_clips
+    monkeypatch.setattr(
+        pools, "refused_clips", lambda some, *rest: compared.append(len(some.clips)) or product(some, *rest)
+    )
+    monkeypatch.setattr(pools, "DRAWN_FROM", 1000)
+    for number in (500, 3001):
+        clips = pool(np.zeros((number, 8)), np.zeros((number, 8)), [4] * number)
+        section, filters = ContextSection(clips=(16,)), FilterSection(specificity=False)
+        uses, found = np.zeros(number, int), Counter[int]()
+        for seed in range(300):
+            rng = np.random.default_rng(seed)
+            context = choose_context(clips, 7, clips.captions[7], section, filters, rng, 40, uses)
+            assert not isinstance(context, Refusal)
+            assert len(set(context.clips)) == 16
+            uses[context.clips] += 1
+            found.update(context.clips)
+        assert sum(compared) / 300 < 50, "not all clips"
+        assert max(found[clip] for clip in range(number) if clip not in (7, 40)) <= 300 * 14 // number + 4, "evenly"
+        compared.clear()
+
+
+def test_a_pool_that_grows_is_not_copied_and_may_grow_twice() -> None:
+    def some(names: str, value: float) -> Pool:
+        clips = [Clip(name, "s", f"{name}.mp4", 0, 1, "") for name in names]
+        vectors = np.full((len(names), 2), value, np.float32)
+        return Pool(clips, np.full(len(names), int(value)), vectors, vectors, np.full((len(names), 2), int(value)))
+
+    first = Pool().joined(some("abc", 1))
+    grown = first.joined(some("cd", 2))
+    other = first.joined(some("e", 3))
+    further = grown.joined(some("fgh", 4)).joined(some("ab", 5)).joined(some("i", 6))
+    for found, names, values in (
+        (first, "abc", [1, 1, 1]),
+        (grown, "abcd", [1, 1, 1, 2]),
+        (other, "abce", [1, 1, 1, 3]),
+        (further, "abcdfghi", [1, 1, 1, 2, 4, 4, 4, 6]),
+    ):
+        assert "".join(clip.clip_id for clip in found.clips) == names
+        for name in MEASURED:
+            array = getattr(found, name)
+            assert (array if array.ndim == 1 else array[:, 0]).tolist() == values
+            assert array.dtype == getattr(first, name).dtype
+    assert [clip.clip_id for clip in further.only({"i", "b", "z"}).clips] == ["b", "i"]
+    assert [clip.clip_id for clip in first.only({"d", "b"}).clips] == ["b"]
+    pools_of = [Pool().joined(some("a", 1))]
+    for number in range(1000):
+        pools_of.append(pools_of[-1].joined(some(f"{chr(200 + number)}", number)))
+    assert len({id(one.visual.base) for one in pools_of[2:]}) < 12, "now and then, for twice as many"
 
 
 def test_anchors_are_reused_evenly() -> None:

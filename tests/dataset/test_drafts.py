@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longvpo.dataset.drafts import Balance, asked_before, no_pair
+from longvpo.dataset.drafts import Asked, Balance, asked_before, no_pair
 from longvpo.dataset.stage1.blocks import Cue
 from longvpo.recipe.sections import FilterSection
 
@@ -19,6 +19,25 @@ def test_a_question_that_was_asked_before() -> None:
     assert asked_before(close, before, None) is None
     assert asked_before(close, before[1:], 0.95) is None
     assert asked_before(close, before[:0], 0.95) is None
+
+
+def test_questions_that_are_far_from_all_before_are_let_in_together() -> None:
+    rng = np.random.default_rng(0)
+    questions = rng.normal(size=(600, 32)).astype(np.float32)
+    questions[1::4] = questions[::4] + 0.1 * questions[2::4]  # near ones, in one batch and in another
+    questions[300::8] = questions[:300:8]
+    questions /= np.linalg.norm(questions, axis=1, keepdims=True)
+    asked, let_in, refused = Asked(), np.zeros((0, 32), np.float32), 0
+    for batch in np.split(questions, 12):
+        for question, far in zip(batch, asked.far(batch, 0.95), strict=True):
+            expected = asked_before(question, let_in, 0.95)
+            assert asked.before(question, 0.95, far) == expected
+            refused += expected is not None
+            if expected is None:
+                asked.add(question)
+                let_in = np.concatenate([let_in, question[None]])
+    assert 100 < refused < 250
+    assert asked.far(batch, None) == [0] * len(batch)
 
 
 OFF = FilterSection(answer_threshold=None, refusals=False, length_ratio=None)

@@ -40,12 +40,12 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
     placed: list[Placed] = []
     from_all = writes_from_all(recipe)
     for block in blocks:
-        for draft, question in zip(block.drafts, block.questions, strict=True):
+        threshold = recipe.filters.question_threshold
+        far = outcome.asked.far(block.questions, threshold)
+        for draft, question, unlike in zip(block.drafts, block.questions, far, strict=True):
             outcome.tried["anchored"] += 1
             anchor, outside = block.pool.clips[draft.anchor], block.pool.clips[draft.outside]
-            made: Refusal | Context | None = draft.refusal or outcome.asked.before(
-                question, recipe.filters.question_threshold
-            )
+            made: Refusal | Context | None = draft.refusal or outcome.asked.before(question, threshold, unlike)
             if made is None and from_all:
                 made = block_context(draft, block.pool, question, recipe)
             elif made is None:

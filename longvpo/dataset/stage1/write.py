@@ -72,6 +72,7 @@ def measure(clips: list[Clip], shapes: list[tuple[int, ...]], known: Pool, sessi
     Args:
         shapes: (frames, height, width) of each.
     """
+    known = known.only({clip.clip_id for clip in clips})
     vectors = {clip.clip_id: vector for clip, vector in zip(known.clips, known.visual, strict=True)}
     new = [clip for clip in clips if clip.clip_id not in vectors]
     found = session.embedder.clips(session.frames_of(clip.reference) for clip in new)

@@ -101,9 +101,10 @@ def write_questions(drafts: list[Reasoning], session: Session, section: Stage2Se
 
 def check_new(drafts: list[Reasoning], asked: Asked, session: Session) -> None:
     """Refuse questions that were nearly asked before."""
-    new = alive(drafts)
-    for draft, vector in zip(new, session.embedder.texts([draft.question for draft in new]), strict=True):
-        draft.refusal = asked.before(vector, session.recipe.filters.question_threshold)
+    new, threshold = alive(drafts), session.recipe.filters.question_threshold
+    vectors = session.embedder.texts([draft.question for draft in new])
+    for draft, vector, far in zip(new, vectors, asked.far(vectors, threshold), strict=True):
+        draft.refusal = asked.before(vector, threshold, far)
         if draft.refusal is None:
             asked.add(vector)
 
