@@ -43,7 +43,11 @@ class NothingLeftError(LongVPOError):
 
 
 class VideoError(LongVPOError):
-    """A video that cannot be read. In a data set it is data: the clip is dropped and this text is the reason."""
+    """A video that cannot be read. In a data set it is data: the clip is dropped and this text is the reason, one line
+    whatever its row holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(visible(re.sub(r"[\r\n]+", " ", text)))
 
 
 def first_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from longvpo.errors import LongVPOError
 from longvpo.io.files import PACKAGE
 from longvpo.io.home import may_be_id, meant_folder
-from longvpo.models.load import loading
+from longvpo.models.load import NO_CODE, loading
 from longvpo.recipe.sections import FilterSection
 
 TINY = "tiny"  # the embedded encoders
@@ -71,7 +71,8 @@ def _load(model: str, revision: str, takes: Literal["image", "text"]) -> Any:
 
     path = str(PACKAGE / "tiny" / EMBEDDED[takes]) if model == TINY else model
     with loading(f"the encoder {model}"):
-        encoder = SentenceTransformer(path, revision=revision, model_kwargs={"dtype": "float32"})
+        options = {"dtype": "float32", "use_safetensors": True}
+        encoder = SentenceTransformer(path, revision=revision, model_kwargs=options, **NO_CODE)
     if not encoder.supports(takes):
         key = "visual_model" if takes == "image" else "text_model"
         raise LongVPOError(f"the encoder {model} takes no {takes}: set filters.{key} to one that does, or to `tiny`")

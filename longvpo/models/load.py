@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from longvpo.recipe.sections import ModelSection, WriterSection
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
+# of from_pretrained: a repository's own code is never run, and nobody is asked whether it should be
+NO_CODE = {"trust_remote_code": False}
 LANGUAGE = ("language_model", "text_model")  # names under which families keep their language model
 
 
@@ -48,7 +51,7 @@ def load_processor(section: ModelSection) -> ProcessorMixin:
     with loading(section.model):
         _, config = _kind(section)
         kind = AutoProcessor if reads_video(config) else AutoTokenizer
-        processor = kind.from_pretrained(model_path(section.model), revision=section.revision)
+        processor = kind.from_pretrained(model_path(section.model), revision=section.revision, **NO_CODE)
     tokenizer = tokenizer_of(processor)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
@@ -75,7 +78,8 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
     from longvpo.models.windows import install as install_windows
 
     dtype = getattr(torch, section.dtype)
-    options: dict[str, Any] = {"dtype": dtype, "revision": section.revision}
+    # safetensors alone: other files of weights are pickles
+    options: dict[str, Any] = {"dtype": dtype, "revision": section.revision, "use_safetensors": True, **NO_CODE}
     if torch.cuda.is_available():
         options["device_map"] = {"": torch.cuda.current_device()}
     elif section.model == "tiny" and "OMP_NUM_THREADS" not in os.environ:
@@ -150,7 +154,7 @@ def _kind(section: ModelSection) -> tuple[Any, Any]:
     """The class that loads the model, and its configuration."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
-    config = AutoConfig.from_pretrained(model_path(section.model), revision=section.revision)
+    config = AutoConfig.from_pretrained(model_path(section.model), revision=section.revision, **NO_CODE)
     return AutoModelForImageTextToText if reads_video(config) else AutoModelForCausalLM, config
 
 
@@ -212,6 +216,8 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
     config = read_json(adapter / "adapter_config.json")
     if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
         raise LongVPOError(f"{adapter}/adapter_config.json is damaged: it names no base_model_name_or_path")
+    if config.get("megatron_config") is not None:  # peft imports the module that it names
+        raise LongVPOError(f"{adapter}/adapter_config.json names a module to import (megatron_core): it is not loaded")
     trained_on = config["base_model_name_or_path"]
     if trained_on != section.model and not _made_on(adapter, trained_on, section):
         raise LongVPOError(
@@ -265,6 +271,10 @@ def loading(what: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         no_id = HFValidationError in (type(error), type(error.__cause__))  # it was meant as a path
         said = f"no such folder{meant_folder(what)}" if no_id else first_line(error).rstrip(".")
+        if "trust_remote_code" in str(error):  # transformers' advice
+            said = "it needs code that lies in its repository, and longvpo runs no code of others"
+        elif re.search(r"\bfile named model\.safetensors", str(error)):
+            said = "it has no model.safetensors, and longvpo reads no other file of weights"
         raise LongVPOError(
             f"cannot load {what}: {said}. Give a Hub id that you can reach, a checkpoint folder, or `tiny`."
         ) from error

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from longvpo.models.load import LANGUAGE, loading, model_path
+from longvpo.models.load import LANGUAGE, NO_CODE, loading, model_path
 from longvpo.recipe.sections import ModelSection
 
 # names under which families keep what maps features of the vision tower to the language model's width
@@ -47,7 +47,7 @@ def skeleton_of(base: ModelSection) -> Skeleton:
     from transformers import AutoConfig
 
     with loading(base.model):
-        return Skeleton(AutoConfig.from_pretrained(model_path(base.model), revision=base.revision))
+        return Skeleton(AutoConfig.from_pretrained(model_path(base.model), revision=base.revision, **NO_CODE))
 
 
 def question_memory(skeleton: Skeleton, base: ModelSection, tokens: int, pixels: int) -> dict[str, int]:
