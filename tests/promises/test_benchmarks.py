@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,28 @@ def test_a_step_on_a_gpu_runs_tiny_on_a_cpu(monkeypatch: pytest.MonkeyPatch, cap
     assert found["full"]["loss_off"] < 1e-4, "both compute the same"
     assert found["full"]["grad_off"] < 1e-3
     assert found["stock"]["tflop"] > found["full"]["tflop"] > found["ours"]["tflop"] > found["kept"]["tflop"]
+
+
+@pytest.mark.soak
+def test_rows_over_two_processes_of_a_gpu_run_tiny_on_a_cpu() -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "ulysses_gpu.py"), "--tiny", "--frames", "16", "--seconds", "300"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    _, *lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["case"] for line in lines] == ["float32", "bf16-nf4"]
+    for line in lines:
+        assert line["loss_off"] < 1e-6
+        assert line["grad_off"] < 1e-5
+
+
+def test_the_table_of_rows_over_several_processes_is_that_of_its_results() -> None:
+    from ulysses import table
+
+    lines = (BENCHMARKS / "results" / "ulysses.jsonl").read_text().splitlines()
+    assert table([json.loads(line) for line in lines]) in (BENCHMARKS / "README.md").read_text()
 
 
 def test_a_step_against_stock_trl(tmp_path: Path) -> None:

@@ -132,11 +132,13 @@ def test_a_mistake_is_said_once_and_ends_both(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_process_that_fails_alone_says_so_and_ends_both(
-    data: Path, world: Path, forged: Forge, tmp_path: Path
+    together: int, data: Path, world: Path, forged: Forge, tmp_path: Path
 ) -> None:
+    arguments = command(data, world, tmp_path / "adapter", "per_device_train_batch_size=1")
     made = forged(
-        command(data, world, tmp_path / "adapter", "per_device_train_batch_size=1"),
+        [*arguments, f"sequence_parallel={together}"],
         tmp_path / "log",
         processes=2,
         patch=str(TESTS / "support/patches/one_fails.py"),
