@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from longvpo.clips.placed import FRAMES, KEPT, kept_folder
 from longvpo.errors import VideoError
 from longvpo.recipe.sections import VideoSection
 from longvpo.video.frames import ClipFrames, sample_times, scaled_size
 from longvpo.video.joined import join
-from longvpo.video.pictures import encoded, size_of
+from longvpo.video.pictures import encoded, opened, size_of
 
 
 class ListedFrames:
@@ -59,11 +58,8 @@ class ListedFrames:
         content = self._bytes(clip, path)
         if size_of(content, clip["video"]) == size:
             return content
-        try:
-            with Image.open(self._path(clip, path)) as image:
-                frame = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise VideoError(f"a frame of {clip['video']} is damaged") from error
+        with opened(content, clip["video"]) as image:
+            frame = np.asarray(image.convert("RGB"))
         return encoded(join([frame[None]], "letterbox", size), None)[0]
 
     def _bytes(self, clip: Mapping[str, Any], path: str) -> bytes:

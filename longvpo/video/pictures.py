@@ -1,18 +1,24 @@
 """Frames to the bytes of pictures and back.
 
-The rule: what is kept on disk and what is published are the same bytes, as only this module makes them.
+The rule: what is kept on disk and what is published are the same bytes, as only this module makes them. A picture of
+others is opened as one of few kinds, none of which calls another program, and not before its size is looked at.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from longvpo.errors import VideoError
+from longvpo.video.bounds import PIXELS
+
+KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
+CLIP_PIXELS = 2**30  # of the pictures of a clip together: 3 GB
 
 
 def encoded(frames: np.ndarray, quality: int | None) -> list[bytes]:
@@ -41,14 +47,37 @@ def decoded(pictures: Sequence[bytes], video: str = "") -> np.ndarray:
     Raises:
         VideoError: one is damaged.
     """
-    frames = np.empty((len(pictures), *size_of(pictures[0], video), 3), np.uint8)
+    height, width = size_of(pictures[0], video)
+    if len(pictures) * height * width > CLIP_PIXELS:
+        raise VideoError(f"{len(pictures)} pictures{_of(video)} of {width}x{height} are more than one clip may have")
+    frames = np.empty((len(pictures), height, width, 3), np.uint8)
     for place, picture in enumerate(pictures):
-        try:
-            with Image.open(io.BytesIO(picture)) as image:
-                frames[place] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise _damaged(video) from error
+        with opened(picture, video) as image:
+            frames[place] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     return frames
+
+
+@contextmanager
+def opened(picture: bytes, video: str = "") -> Iterator[Image.Image]:
+    """A picture, whose size is known and whose pixels are not read yet.
+
+    Args:
+        video: which it is of, for errors.
+
+    Raises:
+        VideoError: it is none, is damaged or too large, or what is done with it inside of `with` fails.
+    """
+    try:
+        with Image.open(io.BytesIO(picture), formats=KINDS) as image:
+            if image.width * image.height > PIXELS:
+                raise _too_large(video, f"{image.width}x{image.height}")
+            yield image
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(video, "far too many") from error
+    except VideoError:
+        raise
+    except Exception as error:  # Pillow's readers raise what their bytes lead to: struct.error, KeyError, TypeError
+        raise VideoError(f"a kept or published picture{_of(video)} is damaged") from error
 
 
 def as_column(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
@@ -57,13 +86,14 @@ def as_column(pictures: Sequence[bytes]) -> list[dict[str, Any]]:
 
 
 def size_of(picture: bytes, video: str = "") -> tuple[int, int]:
-    """(height, width) of a picture, from its first bytes. Raises VideoError where it is none."""
-    try:
-        with Image.open(io.BytesIO(picture)) as image:
-            return image.height, image.width
-    except (OSError, ValueError, SyntaxError) as error:
-        raise _damaged(video) from error
+    """(height, width) of a picture, from its first bytes. Raises VideoError where it is none, or too large."""
+    with opened(picture, video) as image:
+        return image.height, image.width
 
 
-def _damaged(video: str) -> VideoError:
-    return VideoError(f"a kept or published picture{f' of {video}' if video else ''} is damaged")
+def _too_large(video: str, pixels: str) -> VideoError:
+    return VideoError(f"a picture{_of(video)} has {pixels} pixels, more than {PIXELS // 10**6} million")
+
+
+def _of(video: str) -> str:
+    return f" of {video}" if video else ""
