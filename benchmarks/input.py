@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from longvpo.recipe.sections import VideoSection
 from longvpo.release.parquet import write_shards
 from longvpo.training.collator import AnchoredCollator
 from longvpo.training.rows import SCORES
+from longvpo.video.children import HERE
 from longvpo.video.container import local
 from longvpo.video.frames import ClipFrames
 from longvpo.video.pictures import as_column
@@ -188,6 +190,7 @@ def main() -> None:
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="longvpo-") as folder,
+        patch.dict(os.environ, {HERE: "1"}),  # the CPU seconds of other processes are not counted
         patch.object(datasets.config, "HF_DATASETS_CACHE", Path(folder) / "cache"),
     ):
         found = measured(Path(folder), given.videos, given.small)

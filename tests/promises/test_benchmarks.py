@@ -76,6 +76,14 @@ def test_what_jpeg_costs(world: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert json.loads(capsys.readouterr().out)["rows"] == 2
 
 
+def test_what_decoding_in_children_costs(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(sys, "argv", ["children.py", "--small", "--json"])
+    runpy.run_path(str(BENCHMARKS / "children.py"), run_name="__main__")
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["drawn, threads 1"]["files"] == 20
+    assert found["drawn, threads 1"]["throughput"] > 0
+
+
 def test_the_miniature_study_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import miniature
     import miniature_work
