@@ -12,6 +12,8 @@ from longvpo.models.replies import plain
 from longvpo.models.text import AnswerVerdict, Aside, Expected, find_json, normalise
 from longvpo.recipe.prompts import ANSWER_TYPES
 
+ANSWER = re.compile(r"answer\s*:", re.IGNORECASE)
+
 
 class Question(Expected):  # about one clip
     question: str
@@ -35,8 +37,10 @@ def parse_question(text: str) -> tuple[str, str] | Refusal:
     said = Question.read(text)
     parts: tuple[str, ...] = (said.question, said.answer) if said else ()
     if find_json(text) is None:
-        lines = re.search(r"question\s*:\s*(.+?)\s*answer\s*:\s*(.+)", plain(text), re.IGNORECASE | re.DOTALL)
-        parts = lines.groups() if lines else ()
+        told = plain(text)
+        asks = re.search(r"question\s*:", told, re.IGNORECASE)
+        says = ANSWER.search(told, asks.end() + 1) if asks else None
+        parts = (told[asks.end() : says.start()], told[says.end() :]) if asks and says else ()
     if not parts:
         return Refusal("form", f"the writer did not give a question and an answer: {text[:200]!r}", 0.0)
     question, answer = (part.strip().strip("*").strip() for part in parts)

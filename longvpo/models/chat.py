@@ -7,8 +7,10 @@ with a sentence that says what to do; none of them shows the key.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,6 +29,7 @@ from longvpo.recipe.sections import EndpointSection, WriterSection
 FIRST_WAIT = 1.0  # seconds before the first retry; it doubles
 LONGEST_WAIT = 60.0
 LONGEST_REASON = 300  # characters
+LARGEST = 2**25  # bytes of a reply; one of 130,000 tokens with their probabilities has fewer
 LONGEST_ASKED = 900.0  # seconds; a server that asks for more by Retry-After is not asked again
 
 WRONG_KEY = (401, 403)
@@ -45,6 +48,14 @@ class RefusedError(Exception):
     def __init__(self, what: str, status: int) -> None:
         super().__init__(what)
         self.status = status
+
+
+class _StatusError(Exception):
+    """The server answered with the status of an error."""
+
+    def __init__(self, status: int, said: str, headers: Mapping[str, str]) -> None:
+        super().__init__(said)
+        self.status, self.headers = status, headers
 
 
 class _TransientError(Exception):
@@ -131,8 +142,15 @@ class Chat:
                     raise LongVPOError(f"{self.place} cannot be asked: {self._clean(first_line(error))}") from None
                 raise
             address, headers, sent = asked.url, asked.headers, asked.json
-        response = await self.client.post(address, headers=headers, json=sent)
-        return response.raise_for_status().json()
+        async with self.client.stream("POST", address, headers=headers, json=sent) as response:
+            came = bytearray()
+            async for part in response.aiter_bytes():
+                came += part
+                if len(came) > LARGEST:
+                    raise _TransientError(f"it sent more than {LARGEST >> 20} MiB")
+        if response.is_success:
+            return json.loads(came)
+        raise _StatusError(response.status_code, _reason(bytes(came)) or response.reason_phrase, response.headers)
 
     async def _until_answered(self, messages: Messages, body: dict[str, Any]) -> Reply:
         wait = FIRST_WAIT
@@ -160,9 +178,11 @@ class Chat:
                 return self._read(await self._send(messages, body))
         except TimeoutError:
             raise _TransientError(f"no answer within {self.endpoint.timeout:g} seconds") from None
-        except (httpx2.HTTPStatusError, HfHubHTTPError) as error:
+        except _StatusError as error:
+            raise self._sort(error.status, self._clean(str(error)), error.headers.get("retry-after")) from None
+        except HfHubHTTPError as error:  # while a provider is looked for
             response = error.response
-            what = self._clean(_reason(response))
+            what = self._clean(_reason(response.content) or response.reason_phrase)
             raise self._sort(response.status_code, what, response.headers.get("retry-after")) from None
         except (httpx2.InvalidURL, UnicodeEncodeError, OverflowError):
             raise LongVPOError(f"{self.place} cannot be asked: check endpoint.url") from None
@@ -182,8 +202,8 @@ class Chat:
         usage = output.get("usage")
         counted = usage if isinstance(usage, dict) else {}
         tokens = {name: counted.get(name) for name in ("prompt_tokens", "completion_tokens")}
-        tokens = {name: count if type(count) is int else None for name, count in tokens.items()}  # NaN counts nothing
-        used: Any = {name: number for name, number in tokens.items() if type(number) is int}
+        # NaN counts nothing, and no number of tokens is negative or without bound
+        used: Any = {name: count for name, count in tokens.items() if type(count) is int and 0 <= count < 2**40}
         if not isinstance(choices, list) or not choices:
             raise _TransientError("it sent an answer without a choice")
         choice = choices[0]
@@ -239,12 +259,12 @@ class Chat:
         return cleaned(text, self.endpoint, self.key)[:LONGEST_REASON]
 
 
-def _reason(response: httpx2.Response) -> str:
-    """What an HTTP error says, in one line."""
+def _reason(body: bytes) -> str:
+    """What the body of an HTTP error says, in one line."""
     try:
-        return _said(response.json()) or response.reason_phrase
+        return _said(json.loads(body))
     except (ValueError, RecursionError):
-        return _said(response.text) or response.reason_phrase
+        return _said(body.decode("utf-8", "replace"))
 
 
 def _said(error: Any) -> str:

@@ -51,6 +51,7 @@ LONG_THOUGHT = 200  # characters
 # Granite's headings
 HEADINGS = re.compile(r"\s*Here is my thought process:.*?Here is my response:", re.DOTALL)
 # gpt-oss: the answer stands in the channel `final`; without control tokens their words are left
+MESSAGE = "<|message|>"
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)(?:(?!<\|message\|>).)*<\|message\|>", re.DOTALL)
 CHANNELS_WITHOUT_TOKENS = re.compile(r"analysis(?=[A-Z\s]).*?assistantfinal", re.DOTALL)
 # what some models put their answer into
@@ -72,6 +73,8 @@ LINE_STARTS = re.compile(rf"(?:\s|[>*\u200b\ufeff]|{CONTROL}|{AT_THE_ENDS})*")
 # surrogates are halves of a character; the others are not text in any language
 NO_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 SHOWN = 120  # characters of what was said, in a reason
+LONGEST = 2**19  # characters of an answer with its thinking, some 130,000 tokens
+TRIED = 1000  # braces at which a text has no object; a thousand more would be no different
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ def read_reply(said: str, whole: bool = True, limit: int | None = None, controls
         limit: the limit of tokens, for the reason.
         controls: the tokenizer's own control tokens, beside those that are known.
     """
+    if len(said) > LONGEST:
+        return Reply("", f"it sent {len(said):,} characters, and no answer has more than {LONGEST:,}")
     answer = without_thinking(said)
     text = plain(answer or "", controls)
     if answer is None and whole:
@@ -112,7 +117,8 @@ def read_reply(said: str, whole: bool = True, limit: int | None = None, controls
 
 def without_thinking(said: str) -> str | None:
     """What follows the thinking; None where it does not end."""
-    channels = list(CHANNEL.finditer(said))
+    # behind the last mark of a text there is none to look for
+    channels = list(CHANNEL.finditer(said, 0, said.rfind(MESSAGE) + len(MESSAGE))) if MESSAGE in said else []
     if channels:
         final = [one for one in channels if one.group(1) == "final"]
         return said[final[-1].end() :] if final else None
@@ -171,12 +177,12 @@ def _quoted(said: str, mark: re.Match[str]) -> bool:
 def objects(said: str) -> Iterator[tuple[dict[str, Any], int, int]]:
     """The whole JSON objects in a text, each with its place."""
     decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
-    start = said.find("{")
-    while start >= 0:
+    start, tried = said.find("{"), 0
+    while start >= 0 and tried < TRIED:
         try:
             found, end = decoder.raw_decode(said, start)
         except (ValueError, RecursionError):
-            end = start + 1
+            end, tried = start + 1, tried + 1
         else:
             yield found, start, end
         start = said.find("{", end)

@@ -68,6 +68,7 @@ def read(way: str, folder: Path, world: Path, seed: int) -> tuple[list[Clip], li
 
 
 @SPOILED
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # datasets leaves a bad CSV file open
 def test_a_spoilt_table_crashes_no_build(
     spoiled: int, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,8 @@ class BadServer(ThreadingHTTPServer):
 
     Behaviours: `ok`, a status of `ERRORS`, `hang`, `cut` (a body shorter than announced), `drop` (no reply at all),
     `half` (half a JSON in the answer), `length` (an answer cut at max_tokens), `prose`, `html` (no JSON body),
-    `empty` (no choice), `no usage`, `no schema` (400 for a response_format), `32` (frames beyond it are left out).
+    `empty` (no choice), `no usage`, `no schema` (400 for a response_format), `32` (frames beyond it are left out),
+    `endless` (a body without end), `bomb` (a small one that is unpacked to 64 MiB).
     """
 
     daemon_threads = True
@@ -35,7 +37,9 @@ class BadServer(ThreadingHTTPServer):
         self.arrivals: list[float] = []
         self.at_once = self.most_at_once = 0
         self.says: Callable[[dict[str, Any]], str] | None = None  # of a request's body, in place of GOOD
-        self.sends: Callable[[dict[str, Any]], Any] | None = None  # in place of a good reply, which it is given
+        self.sends: Callable[[dict[str, Any]], Any] | None = (
+            None  # in place of a good reply, which it is given; or bytes
+        )
         self.refuses: Callable[[dict[str, Any]], str] = lambda body: ""  # a body with this sentence
         self.refuses_with = 400
         self.closing = threading.Event()
@@ -87,6 +91,13 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(400, "response_format is not supported")
         elif behaviour == "html":
             self.reply(200, b"<html>gateway</html>")
+        elif behaviour == "endless":
+            with suppress(OSError):
+                self.reply(200, b" ", 2**40)
+                while not self.server.closing.is_set():
+                    self.wfile.write(bytes(2**20))
+        elif behaviour == "bomb":
+            self.reply(200, gzip.compress(bytes(2**26)), headers={"Content-Encoding": "gzip"})
         elif behaviour == "empty":
             self.reply(200, b'{"choices": []}')
         else:
@@ -110,7 +121,8 @@ class Handler(BaseHTTPRequestHandler):
         }
         if behaviour == "no usage":
             del said["usage"]
-        sent = json.dumps(self.server.sends(said) if self.server.sends else said).encode()
+        made = self.server.sends(said) if self.server.sends else said
+        sent = made if isinstance(made, bytes) else json.dumps(made).encode()
         self.reply(200, sent[: len(sent) // 2] if behaviour == "cut" else sent, len(sent))
 
     def fail(self, status: int, behaviour: str) -> None:
