@@ -42,11 +42,12 @@ def check_processes(arguments: DPOConfig, sequence_parallel: int = 1) -> None:
         raise LongVPOError(
             f"sequence_parallel={sequence_parallel} computes each row in {sequence_parallel} processes, and this run "
             f"has {arguments.world_size}: start it with `accelerate launch --config_file recipes/accelerate/ddp.yaml "
-            f"--num_processes {sequence_parallel} -m longvpo train ...`, or a multiple of that, or set it to 1"
+            f"--num_processes {sequence_parallel} -m longvpo train ...` or a multiple of that, or set "
+            "sequence_parallel=1"
         )
     if sequence_parallel > 1 and arguments.deepspeed_plugin is not None:
         raise LongVPOError(
-            "sequence_parallel does not go with DeepSpeed: use recipes/accelerate/ddp.yaml, or set it to 1"
+            "sequence_parallel does not go with DeepSpeed: use recipes/accelerate/ddp.yaml, or set sequence_parallel=1"
         )
     if arguments.deepspeed_plugin is not None and arguments.deepspeed_plugin.zero_stage == 3:
         raise LongVPOError(
