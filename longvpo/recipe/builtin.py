@@ -10,6 +10,7 @@ from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.io.files import read_text, shipped
 from longvpo.io.home import at_home
 
+OTHERS = ("accelerate/", "cluster/")  # folders of files that other programs read
 BASES = ("models/", "shared/")  # folders of files that recipes extend, and that are no recipes by themselves
 
 
@@ -17,7 +18,7 @@ def builtin_files() -> list[str]:
     """Names of the built-in recipes, and of what they extend."""
     folder = shipped("recipes")
     names = (str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
-    return sorted(name for name in names if not name.startswith("accelerate/"))  # which are for `accelerate launch`
+    return sorted(name for name in names if not name.startswith(OTHERS))
 
 
 def builtin_file(name: str) -> Path:
