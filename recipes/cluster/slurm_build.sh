@@ -19,15 +19,17 @@ set -euo pipefail
 recipe=$1 output=$2
 shift 2
 
+build=
 again() {  # 300 seconds before the end
     kill -TERM "$build" 2>/dev/null || true
     wait "$build" || true
     scontrol requeue "$SLURM_JOB_ID"
     exit 0
 }
+trap again USR1
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST") head=${head%%$'\n'*}
+address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address) address=${address%% *}
 export RAY_ADDRESS="$address:$((20000 + SLURM_JOB_ID % 20000))"  # by which --engine ray finds this cluster
 export RAY_USAGE_STATS_ENABLED=0
 shape=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$SLURM_GPUS_PER_NODE" --block)
@@ -43,5 +45,4 @@ fi
 longvpo build-dataset "$recipe" "$@" --output "$output" \
     --engine ray --workers $((SLURM_JOB_NUM_NODES * SLURM_GPUS_PER_NODE)) &
 build=$!
-trap again USR1
 wait "$build"

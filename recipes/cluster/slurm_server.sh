@@ -20,12 +20,14 @@ shift 2
 model=${MODEL:-OpenGVLab/InternVL3-8B-hf}
 port=$((20000 + SLURM_JOB_ID % 20000)) serving=$((SLURM_GPUS_PER_NODE - 1))
 
+build=
 again() {  # 300 seconds before the end
     kill -TERM "$build" 2>/dev/null || true
     wait "$build" || true
     scontrol requeue "$SLURM_JOB_ID"
     exit 0
 }
+trap again USR1
 
 srun --overlap --ntasks=1 --gpus="$serving" "${VLLM:-vllm}" serve "$model" --host 127.0.0.1 --port "$port" \
     --data-parallel-size "$serving" --dtype bfloat16 --max-model-len 40960 \
@@ -39,5 +41,4 @@ done
 srun --overlap --ntasks=1 --gpus=1 longvpo build-dataset "$recipe" "writer.endpoint.url=http://127.0.0.1:$port/v1" \
     "writer.endpoint.concurrency=$((32 * serving))" "$@" --output "$output" &
 build=$!
-trap again USR1
 wait "$build"

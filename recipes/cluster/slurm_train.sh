@@ -21,17 +21,19 @@ set -euo pipefail
 recipe=$1 output=$2
 shift 2
 
+run=
 again() {  # 120 seconds before the end; what came since the last checkpoint is computed again
     kill -TERM "$run" 2>/dev/null || true
     wait "$run" || true
     scontrol requeue "$SLURM_JOB_ID"
     exit 0
 }
+trap again USR1
 
 mkdir -p "$(dirname "$output")"
 config="$(dirname "$output")/accelerate-$SLURM_JOB_ID.yaml"
 longvpo recipes "accelerate/${CONFIG:-ddp}" > "$config"
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST") head=${head%%$'\n'*}
 
 # shellcheck disable=SC2016  # each machine has a number of its own
 srun --kill-on-bad-exit=1 bash -c 'accelerate launch --machine_rank "$SLURM_NODEID" "$@"' accelerate \
@@ -40,6 +42,5 @@ srun --kill-on-bad-exit=1 bash -c 'accelerate launch --machine_rank "$SLURM_NODE
     --main_process_ip "$head" --main_process_port $((20000 + SLURM_JOB_ID % 20000)) \
     -m longvpo train "$recipe" "$@" --output "$output" &
 run=$!
-trap again USR1
 wait "$run"
 rm "$config"
