@@ -195,7 +195,7 @@ def _seconds(row: dict[str, Any], column: str) -> float | None:
         return None
     try:
         return float(value) if not isinstance(value, bool) else float("nan")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise LeftOutError("its span is not in seconds", f"{column} is {value!r:.40}") from None
 
 

@@ -86,7 +86,7 @@ class SourceSection(Section):
 
     @model_validator(mode="after")
     def _together(self) -> SourceSection:
-        if not re.fullmatch(r"[\w.-]+", self.name):
+        if not re.fullmatch(r"[\w.-]+", self.name) or not self.name.strip("."):
             raise ValueError(f"name may hold only letters, digits, `_`, `.` and `-` (got {self.name!r})")
         if (self.videos in ("tar", "zip")) != (self.tars is not None):
             raise ValueError(

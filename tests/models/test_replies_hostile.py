@@ -72,7 +72,7 @@ def test_a_reply_is_an_answer_or_has_a_reason(name: str) -> None:
     assert (found.prompt_tokens, found.completion_tokens) == (None, None)
 
 
-@examples(60, 20_000)
+@examples(60, 3000)
 def test_any_json_is_a_reply_a_refusal_or_one_line(count: int) -> None:
     chat = writer_for("http://localhost:1").chat
     known = st.sampled_from(

@@ -111,7 +111,7 @@ def test_one_text_in_all_fields_leaves_a_card_its_shape(name: str, text: str, tm
 
 
 @pytest.mark.parametrize("name", list(FRONT))
-@examples(10, 3000)
+@examples(10, 500)
 def test_any_text_in_any_field_leaves_a_card_its_shape(
     name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +183,7 @@ def test_notes_keep_emphasis_links_and_code() -> None:
     )
 
 
-@examples(200, 20_000)
+@examples(100, 5000)
 def test_any_notes_are_paragraphs(count: int) -> None:
     def check(text: str) -> None:
         told = shape(f"# a\n\n{paragraphs(text)}\n\n## b\n")
