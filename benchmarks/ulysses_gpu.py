@@ -1,10 +1,11 @@
 """A step of one row in two processes on one GPU (`sequence_parallel: 2`) against one process: equal, in what memory?
 
-    python benchmarks/ulysses_gpu.py [--frames 16 64] [--seconds 80] [--out FILE]
+    python benchmarks/ulysses_gpu.py [--frames 16 64] [--cases float32 bf16-nf4] [--large] [--seconds 80] [--out FILE]
     python benchmarks/ulysses_gpu.py --tiny       # the same on a CPU, in less than a minute: shows only that it runs
 
-Nothing is downloaded: an InternVL3-1B of random weights (14 heads, 2 of keys), frames of noise, checkpointing. NCCL
-refuses two processes on one card, so they speak by gloo, through the CPU's memory: seconds say nothing of two cards.
+Nothing is downloaded: an InternVL3-1B of random weights (14 heads, 2 of keys), or an InternVL3-8B (28 and 4); frames
+of noise, checkpointing. NCCL refuses two processes on one card, so they speak by gloo, through the CPU's memory:
+seconds say nothing of two cards.
 Each case is computed by the first process alone, by the rule of TRL (two rows) and by ours (one row), then by both
 processes together. One line of JSON a case:
 
@@ -41,18 +42,18 @@ SMALL = {  # the language model of InternVL3-1B, which is Qwen2.5-0.5B
 CASES = {"float32": (torch.float32, False), "bf16-nf4": (torch.bfloat16, True)}
 
 
-def internvl_1b(tiny: bool) -> tuple[Any, Any]:
-    config, processor = internvl(tiny)
-    if not tiny:
+def internvl_of(size: str) -> tuple[Any, Any]:
+    config, processor = internvl(size == "tiny")
+    if size == "1b":
         text = config.text_config.to_dict() | SMALL
         del text["layer_types"]
         config.text_config = transformers.Qwen2Config(**text)
     return config, processor
 
 
-def computed(case: str, frames: int, tiny: bool, folder: str, together: int, packed: bool = True) -> dict[str, Any]:
+def computed(case: str, frames: int, size: str, folder: str, together: int, packed: bool = True) -> dict[str, Any]:
     """A step of this process: its loss and gradients, seconds and peak."""
-    config, processor = internvl_1b(tiny)
+    config, processor = internvl_of(size)
     dtype, nf4 = CASES[case]
     section = {"bf16": dtype == torch.bfloat16 and CUDA, "ddp_backend": "gloo"}
     model = built(config, nf4, dtype if CUDA else torch.float32)
@@ -85,14 +86,14 @@ def off(found: dict[str, Any], expected: dict[str, Any]) -> tuple[float, float]:
     )
 
 
-def compare(case: str, frames: int, tiny: bool, rank: int, folder: str) -> dict[str, Any] | None:
+def compare(case: str, frames: int, size: str, rank: int, folder: str) -> dict[str, Any] | None:
     """What the first process says of a case."""
     alone = two_rows = None
     if rank == 0:
-        alone = computed(case, frames, tiny, folder, 1)
-        two_rows = computed(case, frames, tiny, folder, 1, packed=False)
+        alone = computed(case, frames, size, folder, 1)
+        two_rows = computed(case, frames, size, folder, 1, packed=False)
     distributed.barrier()
-    both = computed(case, frames, tiny, folder, 2)
+    both = computed(case, frames, size, folder, 2)
     distributed.all_reduce(both["gradients"])
     both["gradients"] /= 2  # as DDP has it
     peaks: list[Any] = [None, None]
@@ -132,14 +133,15 @@ def work(rank: int, port: int, given: argparse.Namespace, until: float) -> None:
     if rank == 0:
         name = torch.cuda.get_device_name() if CUDA else "cpu"
         tell_to(given.out, device=name, torch=torch.__version__, transformers=transformers.__version__)
+    size = "tiny" if given.tiny else "8b" if given.large else "1b"
     with tempfile.TemporaryDirectory() as folder:
-        for frames, case in ((frames, case) for frames in given.frames for case in CASES):
+        for frames, case in ((frames, case) for frames in given.frames for case in given.cases):
             late = [time.time() > until]
             distributed.broadcast_object_list(late)
             if late[0]:
                 found: dict[str, Any] | None = {"case": case, "frames": frames, "stopped": "out of time"}
             else:
-                found = compare(case, frames, given.tiny, rank, folder)
+                found = compare(case, frames, size, rank, folder)
             if rank == 0 and found is not None:
                 tell_to(given.out, **found)
     distributed.destroy_process_group()
@@ -148,7 +150,9 @@ def work(rank: int, port: int, given: argparse.Namespace, until: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--large", action="store_true", help="an InternVL3-8B")
     parser.add_argument("--frames", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--seconds", type=float, default=80, help="no case begins after so many")
     parser.add_argument("--out", type=Path, help="a file that the lines are added to")
     given = parser.parse_args()
