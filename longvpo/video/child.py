@@ -63,11 +63,15 @@ def answers(question: Message) -> Iterator[tuple[dict[str, Any], tuple[np.ndarra
     """The answers to a question. Raises LongVPOError, and whatever a hostile file leads to."""
     path, what = Path(question["path"]), question["what"]
     if what == "probe":
-        yield probe.packed(probe.look_into(path))
+        head, arrays = probe.packed(probe.look_into(path))
+        yield head | {"end": True}, arrays
         return
     file = probe.unpacked(question["file"], question.arrays)
     if what == "frames":
-        yield {}, (decoders.read(path, file, question.arrays[2], tuple(question["size"]), question["backend"]),)
+        yield (
+            {"end": True},
+            (decoders.read(path, file, question.arrays[2], tuple(question["size"]), question["backend"]),),
+        )
     else:
         for times, pictures in decoders.passing(path, file, tuple(question["size"]), question["colors"]):
             yield {}, (times, pictures)

@@ -80,10 +80,11 @@ def asked(
                     if message.get("memory"):
                         raise MemoryError
                     raise (VideoError if message["video"] else LongVPOError)(message["fault"])
+                if message.arrays or not whole:
+                    said = True
+                    yield message
                 if whole:
                     return
-                said = True
-                yield message
         except (TimeoutError, EOFError, MemoryError, ValueError, OSError) as error:
             child.end()
             again = used and not said and not isinstance(error, TimeoutError)

@@ -17,6 +17,7 @@ import numpy as np
 
 LENGTH = struct.Struct("<I")
 MOST_HEAD = 1 << 20  # bytes
+TOGETHER = 1 << 16  # bytes of an array
 KINDS = {"<i8", "<f8", "|u1"}  # of arrays
 
 
@@ -29,10 +30,15 @@ class Message(dict[str, Any]):
 def send(to: socket.socket, head: dict[str, Any], *arrays: np.ndarray) -> None:
     """Send a message. Raises OSError where nobody takes it any more."""
     said = json.dumps(head | {"arrays": [[array.dtype.str, array.shape] for array in arrays]}).encode()
-    to.sendall(LENGTH.pack(len(said)) + said)
+    waiting = LENGTH.pack(len(said)) + said  # small parts go together: each one wakes the other process
     for array in arrays:
-        if array.size:
+        if array.nbytes < TOGETHER:
+            waiting += array.tobytes()
+        else:
+            to.sendall(waiting)
             to.sendall(np.ascontiguousarray(array).data.cast("B"))
+            waiting = b""
+    to.sendall(waiting)
 
 
 def receive(source: socket.socket, most: float, until: float | None = None) -> Message:
