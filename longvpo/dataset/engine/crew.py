@@ -20,6 +20,7 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from longvpo.dataset.engine.worker import no_memory
 from longvpo.errors import LongVPOError, first_line, say
 
 TRIES = 4  # workers that one piece of work may end
@@ -82,7 +83,7 @@ class Crew:
             try:
                 return ray.get(getattr(hand.actor, method).remote(*arguments))
             except RayTaskError as error:
-                if not _no_memory(error.cause):
+                if not no_memory(error.cause):
                     raise error.cause from None
                 lost: BaseException = error.cause
             except RayError as error:
@@ -209,11 +210,6 @@ class Crew:
                 ray.kill(hand.actor)
             if not self._closed:
                 self._add()
-
-
-def _no_memory(error: BaseException) -> bool:
-    """Whether a worker's memory, or that of its GPU, was full."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _as_ours(error: Exception) -> LongVPOError:

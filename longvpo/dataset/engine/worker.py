@@ -11,9 +11,9 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +66,7 @@ class Worker:
     def __init__(self, post: Post, kit: bytes, mark: str) -> None:
         self.post, self._kit, self.mark = post, kit, mark
         self.models, self.opening = threading.RLock(), threading.RLock()
+        self.full = False  # its memory was
         for name, value in post.environment.items():
             os.environ.setdefault(name, value)
         sys.path += [place for place in post.modules if place not in sys.path]
@@ -137,6 +138,18 @@ class Worker:
 
         return self.kit.session(Journal(self.kit.journal, mark=f"-{self.mark}"), self.frames_of)
 
+    @contextmanager
+    def at_models(self) -> Iterator[None]:
+        """One call at a time; none begins after memory was full, for then this worker is ended."""
+        with self.models:
+            if self.full:
+                raise MemoryError("this worker's memory was full at other work")
+            try:
+                yield
+            except BaseException as error:
+                self.full = no_memory(error)
+                raise
+
     def writer(self, role: str, name: str) -> Writer:
         """The writer of a role. Raises LongVPOError where it is another one here."""
         found: Writer | None = getattr(self.session, role)
@@ -189,7 +202,7 @@ class Worker:
         # a part of the material: found by the same numbers
         material = Material(cast(Any, sources), cast(Any, candidates), self.frames_of, self.kit.overlap)
         ((_, found),) = opened([plan], material, self.kit.recipe.video.workers)
-        with self.models:
+        with self.at_models():
             self.journal()
             block = write_block(plan, found, known, self.session)
         self.check_build()
@@ -207,7 +220,7 @@ class Worker:
             self.read(requests)
         places = iter(range(len(requests)))
         numbered = [[next(places) for _ in batch] for batch in batches]
-        with self.models:
+        with self.at_models():
             answers = self.journal().ask_batches(writer, requests, numbered, "")
         return [[answers[place] for place in batch] for batch in numbered]
 
@@ -216,13 +229,13 @@ class Worker:
 
         writer = self.writer(role, name)
         assert isinstance(writer, Chooser), "it said how it chooses"
-        with self.models:
+        with self.at_models():
             journal = self.journal()
             return writer.prefers(pairs, lambda requests: journal.ask(writer, requests, ""), seed)
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Unit vectors of texts, as the embedder has them."""
-        with self.models:
+        with self.at_models():
             return self.session.embedder.texts(texts)
 
     def read(self, requests: list[Request]) -> list[VideoError | None]:
@@ -246,6 +259,11 @@ class Worker:
             if isinstance(frames, FramesOfClips)
             else request
         )
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether a process's memory, or that of its GPU, was full."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def shared(recipe: Any, workers: int) -> Any:

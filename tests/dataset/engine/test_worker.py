@@ -53,3 +53,13 @@ def test_what_a_machine_sets_itself_stays(
     monkeypatch.delenv("LONGVPO_TEST")
     worker(dataset_recipe, tmp_path, environment={"HF_TOKEN": "of the build", "LONGVPO_TEST": "1"})
     assert (os.environ["HF_TOKEN"], os.environ["LONGVPO_TEST"]) == ("of this machine", "1")
+
+
+def test_no_work_begins_where_memory_was_full(dataset_recipe: DatasetRecipe, tmp_path: Path) -> None:
+    """Its other calls would ask for answers that are lost when it is ended."""
+    one = worker(dataset_recipe, tmp_path)
+    for error in (LongVPOError("no answer"), MemoryError("no memory")):
+        with pytest.raises(type(error)), one.at_models():
+            raise error
+    with pytest.raises(MemoryError, match="was full at other work"), one.at_models():
+        pytest.fail("nobody asks here")
