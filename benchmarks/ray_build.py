@@ -1,6 +1,6 @@
 """What a build on Ray costs beside the work itself: against one process, with a writer of known delay.
 
-    python benchmarks/ray_build.py [--json] [--workers 2] [--seconds 0.5] [--triplets 120]
+    python benchmarks/ray_build.py [--json] [--workers 2] [--seconds 1] [--triplets 120]
 
 Both stages, on drawn videos. The writer waits so many seconds for each batch of 4 requests, as for a GPU, so that a
 few cores suffice. `start` is when each worker was asked first, counted from the command. `work` is the time from there
@@ -111,7 +111,7 @@ def content(folder: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=0.5, help="that the writer takes for a batch of 4")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that the writer takes for a batch of 4")
     parser.add_argument("--triplets", type=int, default=120, help="of stage 1; stage 2 has half as many")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
