@@ -18,7 +18,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -131,7 +130,7 @@ class _Child:
                 )
             _all.add(self)
         try:
-            receive(self.socket, 0, time.monotonic() + STARTING)
+            receive(self.socket, 0, STARTING)
         except (OSError, EOFError, ValueError):
             self.end()
             command = " ".join([Path(sys.executable).name, *COMMAND])
@@ -149,18 +148,18 @@ class _Child:
         send(self.socket, question, *arrays)
 
     def answer(self, most: float, seconds: float) -> Message:
-        return receive(self.socket, most, time.monotonic() + seconds)
+        return receive(self.socket, most, seconds)
 
     def end(self) -> None:
         """End the process, if it is there, and see how it ended."""
         with _lock:
             _all.discard(self)
-        self.process.kill()
         self.socket.close()
         assert self.process.stdin
         self.process.stdin.close()
         if self.process.returncode is None:
-            with suppress(ChildProcessError):
+            with suppress(ChildProcessError, ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)  # Popen's would ask how it ended, and lose what it used
                 _, status, usage = os.wait4(self.process.pid, 0)
                 self.process.returncode = os.waitstatus_to_exitcode(status)
                 self.used = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

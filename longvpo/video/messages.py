@@ -17,6 +17,7 @@ import numpy as np
 
 LENGTH = struct.Struct("<I")
 MOST_HEAD = 1 << 20  # bytes
+STEP = 0.5  # seconds that count at most where this process is stopped: by Ctrl-Z, or by what shares a cluster
 TOGETHER = 1 << 16  # bytes of an array
 KINDS = {"<i8", "<f8", "|u1"}  # of arrays
 
@@ -41,12 +42,12 @@ def send(to: socket.socket, head: dict[str, Any], *arrays: np.ndarray) -> None:
     to.sendall(waiting)
 
 
-def receive(source: socket.socket, most: float, until: float | None = None) -> Message:
+def receive(source: socket.socket, most: float, seconds: float | None = None) -> Message:
     """The next message.
 
     Args:
         most: bytes that its arrays may have together.
-        until: the time.monotonic() at which it must be here; None: it may take any time.
+        seconds: in which it must be here; None: it may take any time.
 
     Raises:
         TimeoutError: it is late.
@@ -54,10 +55,11 @@ def receive(source: socket.socket, most: float, until: float | None = None) -> M
         OSError: likewise.
         ValueError: it is none, or larger than it may be.
     """
-    (length,) = LENGTH.unpack(_filled(source, bytearray(LENGTH.size), until))
+    left = None if seconds is None else [seconds]
+    (length,) = LENGTH.unpack(_filled(source, bytearray(LENGTH.size), left))
     if length > MOST_HEAD:
         raise ValueError("a head is too long")
-    message = Message(json.loads(_filled(source, bytearray(length), until)))
+    message = Message(json.loads(_filled(source, bytearray(length), left)))
     arrays = []
     for kind, shape in message.pop("arrays"):
         size = math.prod(shape)
@@ -66,19 +68,30 @@ def receive(source: socket.socket, most: float, until: float | None = None) -> M
         arrays.append(np.empty(shape, kind))
         most -= arrays[-1].nbytes
         if size:
-            _filled(source, arrays[-1].data.cast("B"), until)
+            _filled(source, arrays[-1].data.cast("B"), left)
     message.arrays = tuple(arrays)
     return message
 
 
-def _filled(source: socket.socket, room: Any, until: float | None) -> Any:
-    """The room, filled with the bytes that come next."""
+def _filled(source: socket.socket, room: Any, left: list[float] | None) -> Any:
+    """The room, filled with the bytes that come next; the seconds that are left grow fewer."""
     view, filled = memoryview(room), 0
     while filled < len(view):
-        if until is not None:
-            source.settimeout(max(until - time.monotonic(), 1e-3))
-        got = source.recv_into(view[filled:])
+        got = source.recv_into(view[filled:]) if left is None else _got(source, view[filled:], left)
         if not got:
             raise EOFError
         filled += got
     return room
+
+
+def _got(source: socket.socket, room: memoryview, left: list[float]) -> int:
+    while left[0] > 0:
+        step, began = min(left[0], STEP), time.monotonic()
+        source.settimeout(step)
+        try:
+            return source.recv_into(room)
+        except TimeoutError:
+            continue
+        finally:
+            left[0] -= min(time.monotonic() - began, STEP)
+    raise TimeoutError

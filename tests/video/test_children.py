@@ -100,6 +100,16 @@ def test_what_the_system_does_is_not_held_against_a_file(how: str, film: Path, t
 
 
 @pytest.mark.usefixtures("hostile")
+def test_a_file_is_refused_whose_decoder_the_system_ends_for_what_it_took(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "HEAVY", 1e6)
+    path = Path(copyfile(film, tmp_path / "frames-killed.mp4"))
+    with pytest.raises(VideoError, match=r"its decoder took 0\.[0-9] GB, and the system ended it"):
+        read_frames(path, TIMES)
+
+
+@pytest.mark.usefixtures("hostile")
 def test_a_build_drops_what_crashes_hangs_and_leaks_and_ends_with_the_others(world: Path, tmp_path: Path) -> None:
     bad = ["probe-segfault.mp4", "probe-leak.mp4", "frames-segfault.mp4", "frames-hang.mp4"]
     videos = sorted((world / "videos").glob("*.mp4"))[: 24 + len(bad)]
