@@ -29,7 +29,9 @@ def engine_of(name: str, kit: Kit, workers: int | None) -> Iterator[Engine]:
     """The engine, while a build is at work with it."""
     if name == "local":
         from longvpo.dataset.engine.local import LOCAL
+        from longvpo.dataset.engine.worker import MARK
 
+        (kit.working / MARK).unlink(missing_ok=True)  # workers of a build on Ray that was killed stop writing there
         yield LOCAL
         return
     from longvpo.dataset.engine.on_ray import on_ray

@@ -87,9 +87,10 @@ class RayEngine(Engine):
         self, plan: BlockPlan, material: Material, pool: Pool, before: list[Future[Block]], writer: str
     ) -> Block:
         """A block; what was measured on its clips in blocks before it is not measured again."""
+        clips = {material.clip_id(number) for number in plan.candidates}
+        known = pool.only(clips)  # threads share the pool, which grows in place: it is only read here
         for block in before:  # they were begun before it
-            pool = pool.joined(block.result().pool)
-        known = pool.only({material.clip_id(number) for number in plan.candidates})
+            known = known.joined(block.result().pool.only(clips))
         sources, candidates = (
             {number: items[number] for number in plan.candidates} for items in (material.sources, material.candidates)
         )
@@ -200,6 +201,11 @@ def _shape(workers: int | None) -> tuple[int, dict[str, Any], int | None]:
         return workers or int(sum(machine["GPU"] for machine in gpus)), {"num_gpus": 1, "num_cpus": cpus}, None
     import torch
 
-    threads, total = torch.get_num_threads(), int(sum(machine.get("CPU", 0) for machine in machines))
-    number = workers or max(1, total // threads)
-    return number, {"num_cpus": max(1, min(threads, total // number))}, threads
+    threads, sizes = torch.get_num_threads(), [int(machine.get("CPU", 0)) for machine in machines]
+
+    def room(cpus: int) -> int:
+        return sum(size // cpus for size in sizes)
+
+    most = max(1, min(threads, max(sizes)))  # a worker has its CPUs on one machine
+    number = workers or max(1, room(most))
+    return number, {"num_cpus": next((cpus for cpus in range(most, 1, -1) if room(cpus) >= number), 1)}, threads

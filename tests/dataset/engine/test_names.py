@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import longvpo
-from longvpo.dataset.engine.names import check_engine
+from longvpo.dataset.engine.local import Kit
+from longvpo.dataset.engine.names import check_engine, engine_of
+from longvpo.dataset.engine.worker import MARK
 from longvpo.errors import LongVPOError
+from longvpo.recipe.dataset import DatasetRecipe
 
 
 def test_engines_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +47,11 @@ def test_only_the_engine_imports_ray() -> None:
         if isinstance(node, ast.ImportFrom)
     }
     assert not any(name and name.endswith("on_ray") for name in top)
+
+
+def test_workers_of_a_killed_build_stop_where_a_build_in_one_process_begins(
+    dataset_recipe: DatasetRecipe, tmp_path: Path
+) -> None:
+    (tmp_path / MARK).write_text("a killed one's")
+    with engine_of("local", Kit(dataset_recipe, tmp_path, tmp_path / "journal"), None):
+        assert not (tmp_path / MARK).exists()

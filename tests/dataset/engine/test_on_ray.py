@@ -10,13 +10,18 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from support.mortal import TOGETHER, Mortal, Quick, asked_again, both_stages
 from support.scribe import content
 
+from longvpo.clips.pool import Pool
+from longvpo.clips.rows import Clip
 from longvpo.dataset.run import build
 from longvpo.errors import LongVPOError
 
@@ -90,3 +95,50 @@ def test_what_cannot_be_sent_is_one_line(world: Path, stories: Path, tmp_path: P
     with pytest.raises(LongVPOError, match=r"build\(\) was given cannot be sent to workers \(.*lock"):
         build(both_stages(world, stories), tmp_path / "out", writer=scribe, engine="ray")
     assert not (tmp_path / "out").exists()
+
+
+def pool_of(*names: str) -> Pool:
+    clips = [Clip(name, "drawn", f"{name}.mp4", 0.0, 1.0, name) for name in names]
+    numbers = np.array([int(name) for name in names], float)
+    return Pool(clips, numbers, numbers[:, None], numbers[:, None], np.zeros((len(names), 2), int))
+
+
+def test_threads_do_not_grow_the_pool_that_they_share() -> None:
+    """It grows in place, for the process that plans the rounds: two at once would mix up what was measured."""
+    from longvpo.dataset.engine.on_ray import RayEngine
+
+    shared, before = pool_of("1", "2").joined(pool_of("3")), Future[Any]()
+    before.set_result(SimpleNamespace(pool=pool_of("4", "5")))
+    sent = SimpleNamespace(call=lambda *arguments, what: arguments[-1])
+    plan = SimpleNamespace(path=Path("00001.npz"), candidates={2: 1, 4: 1})
+    material = SimpleNamespace(sources=range(9), candidates=range(9), clip_id=str)
+    known: Any = RayEngine(cast(Any, sent))._block(cast(Any, plan), cast(Any, material), shared, [before], "writer")
+    assert ([clip.clip_id for clip in known.clips], known.frames.tolist()) == (["2", "4"], [2, 4])
+    assert shared.room is not None
+    assert shared.room.used == 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "workers", "found"),
+    [
+        ((16,), None, (4, 4)),
+        ((3, 3), None, (2, 3)),  # a worker has its CPUs on one machine
+        ((2, 2), None, (2, 2)),
+        ((6, 6), None, (2, 4)),
+        ((6, 6), 4, (4, 3)),
+        ((6, 6), 20, (20, 1)),
+        ((0,), None, (1, 1)),
+    ],
+)
+def test_workers_find_room_on_machines(
+    sizes: tuple[int, ...], workers: int | None, found: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from longvpo.dataset.engine import on_ray
+
+    nodes = [{"Alive": True, "Resources": {"CPU": size}} for size in sizes]
+    monkeypatch.setattr(on_ray, "ray", SimpleNamespace(nodes=lambda: nodes))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    number, options, threads = on_ray._shape(workers)
+    assert (number, options["num_cpus"], threads) == (*found, 4)
