@@ -17,7 +17,9 @@ from longvpo.errors import STEERING, visible
 
 SPAN = re.compile(r"((?<!`)`(?!`)[^`]+`(?!`))")
 MEANT = re.compile(r"[\\`*<>\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|!(?=\[)")  # by Markdown, HTML and formulas
-BLOCK = re.compile(r"[#>|=~+*-]|`{3}|\d{1,9}[.)]|\[[^\]]*\]:")  # what a line may begin with that is no paragraph
+# what a line may begin with that is no paragraph
+BLOCK = re.compile(r"[#>|=~+-]|:-|\*(?=\s|$)|([*_])(?:\s*\1){2,}\s*$|\d{1,9}[.)]|\[[^\]]*\]:")
+WITHIN = re.compile(r"(\\*)(<|&(?=#?\w+;)|!(?=\[)|`{2,})")  # and what no paragraph of notes may hold
 FENCE = re.compile(r" {0,3}(`{3,})")
 
 
@@ -82,7 +84,7 @@ def _line(value: Any) -> str:
 
 
 def _of_paragraph(line: str) -> str:
-    line = re.sub(r"<|&(?=#?\w+;)|!(?=\[)|`{2,}", lambda found: "".join(f"\\{one}" for one in found[0]), line)
+    line = WITHIN.sub(lambda found: 2 * found[1] + "".join(f"\\{one}" for one in found[2]), line)
     if BLOCK.match(line):
         number = re.match(r"\d+", line)
         place = number.end() if number else 0

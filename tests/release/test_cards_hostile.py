@@ -176,6 +176,7 @@ def test_code_ends_where_it_should() -> None:
 
 
 def test_notes_keep_emphasis_links_and_code() -> None:
+    assert paragraphs("**Ask** me.\n_Or_ her.\n___\n* * *") == "**Ask** me.\n_Or_ her.\n\\___\n\\* * *"
     said = "See **me** at [a page](https://a.b), or `c`.\n1. d\n\n# e\n```\nf\n```\n===\n![g](h) <i>\n\n\n\n- j"
     assert paragraphs(said) == (
         "See **me** at [a page](https://a.b), or `c`.\n1\\. d\n\n"

@@ -65,7 +65,17 @@ MEANING = (
         "{x.y}",
         "nan",
     ),
-    *("\n```\n# h\n", "\n~~~\n", "\n\n<b>\n", "\n</details>\n\n# h\n", "\n| a |\n|---|\n", "\n===\n", "``` x\n"),
+    *(
+        "\n```\n# h\n",
+        "\n~~~\n",
+        "\n\n<b>\n",
+        "\n</details>\n\n# h\n",
+        "\n| a |\n|---|\n",
+        "\n===\n",
+        "``` x\n",
+        "\n___\n",
+        "a | b\n:-- | :--\n",
+    ),
     *("- a", "a: b", "# c", "&a", "*a", "!!x", "'", '"', "\\", "é", "e\u0301", "𝒳", "漢", "א", " ", ""),
 )
 # all of Unicode takes hypothesis seconds to look up
