@@ -18,6 +18,8 @@
 set -euo pipefail
 recipe=$1 output=$2
 shift 2
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun has not taken it from the job since Slurm 22.05
+gpus=${SLURM_GPUS_PER_NODE##*:}                  # it may say `h100:8`
 
 build=
 again() {  # 300 seconds before the end
@@ -32,17 +34,21 @@ head=$(scontrol show hostnames "$SLURM_JOB_NODELIST") head=${head%%$'\n'*}
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address) address=${address%% *}
 export RAY_ADDRESS="$address:$((20000 + SLURM_JOB_ID % 20000))"  # by which --engine ray finds this cluster
 export RAY_USAGE_STATS_ENABLED=0
-shape=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$SLURM_GPUS_PER_NODE" --block)
+shape=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$gpus" --block)
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --node-ip-address="$address" --port="${RAY_ADDRESS##*:}" "${shape[@]}" &
-until ray health-check --address "$RAY_ADDRESS" 2>/dev/null; do sleep 2; done
+cluster=$!
+until ray health-check --address "$RAY_ADDRESS" 2>/dev/null; do
+    kill -0 "$cluster"  # ends this job where Ray has ended
+    sleep 2
+done
 if ((SLURM_JOB_NUM_NODES > 1)); then
     srun --overlap --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" \
         ray start --address="$RAY_ADDRESS" "${shape[@]}" &
 fi
 
 longvpo build-dataset "$recipe" "$@" --output "$output" \
-    --engine ray --workers $((SLURM_JOB_NUM_NODES * SLURM_GPUS_PER_NODE)) &
+    --engine ray --workers $((SLURM_JOB_NUM_NODES * gpus)) &
 build=$!
 wait "$build"

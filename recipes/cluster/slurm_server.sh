@@ -18,7 +18,13 @@ set -euo pipefail
 recipe=$1 output=$2
 shift 2
 model=${MODEL:-OpenGVLab/InternVL3-8B-hf}
-port=$((20000 + SLURM_JOB_ID % 20000)) serving=$((SLURM_GPUS_PER_NODE - 1))
+port=$((20000 + SLURM_JOB_ID % 20000))
+gpus=${CUDA_VISIBLE_DEVICES:?has no value: Slurm names the GPUs of a job in it}
+commas=${gpus//[^,]/} serving=${#commas}
+if ((serving == 0)); then
+    echo "one GPU: ask for one for the judge, and one or more for servers" >&2
+    exit 1
+fi
 
 build=
 again() {  # 300 seconds before the end
@@ -29,7 +35,7 @@ again() {  # 300 seconds before the end
 }
 trap again USR1
 
-srun --overlap --ntasks=1 --gpus="$serving" "${VLLM:-vllm}" serve "$model" --host 127.0.0.1 --port "$port" \
+CUDA_VISIBLE_DEVICES=${gpus%,*} "${VLLM:-vllm}" serve "$model" --host 127.0.0.1 --port "$port" \
     --data-parallel-size "$serving" --dtype bfloat16 --max-model-len 40960 \
     --limit-mm-per-prompt '{"image": 0, "video": 1}' --media-io-kwargs '{"video": {"num_frames": -1}}' &
 server=$!
@@ -38,7 +44,7 @@ until curl --silent --fail --output /dev/null "http://127.0.0.1:$port/health"; d
     sleep 5
 done
 
-srun --overlap --ntasks=1 --gpus=1 longvpo build-dataset "$recipe" "writer.endpoint.url=http://127.0.0.1:$port/v1" \
+CUDA_VISIBLE_DEVICES=${gpus##*,} longvpo build-dataset "$recipe" "writer.endpoint.url=http://127.0.0.1:$port/v1" \
     "writer.endpoint.concurrency=$((32 * serving))" "$@" --output "$output" &
 build=$!
 wait "$build"

@@ -20,6 +20,8 @@
 set -euo pipefail
 recipe=$1 output=$2
 shift 2
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun has not taken it from the job since Slurm 22.05
+gpus=${SLURM_GPUS_PER_NODE##*:}                  # it may say `h100:8`
 
 run=
 again() {  # 120 seconds before the end; what came since the last checkpoint is computed again
@@ -38,7 +40,7 @@ head=$(scontrol show hostnames "$SLURM_JOB_NODELIST") head=${head%%$'\n'*}
 # shellcheck disable=SC2016  # each machine has a number of its own
 srun --kill-on-bad-exit=1 bash -c 'accelerate launch --machine_rank "$SLURM_NODEID" "$@"' accelerate \
     --config_file "$config" --num_machines "$SLURM_JOB_NUM_NODES" --rdzv_backend static \
-    --num_processes $((SLURM_JOB_NUM_NODES * SLURM_GPUS_PER_NODE)) \
+    --num_processes $((SLURM_JOB_NUM_NODES * gpus)) \
     --main_process_ip "$head" --main_process_port $((20000 + SLURM_JOB_ID % 20000)) \
     -m longvpo train "$recipe" "$@" --output "$output" &
 run=$!

@@ -29,6 +29,8 @@ import json, os, subprocess, sys, time
 name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
 with open(os.environ["NOTES"], "a") as notes:
     notes.write(json.dumps([name, *words]) + "\\n")
+with open(os.environ["NOTES"] + "-" + name, "w") as had:
+    json.dump({{one: os.environ.get(one) for one in ("CUDA_VISIBLE_DEVICES", "SRUN_CPUS_PER_TASK")}}, had)
 if name == "srun":
     while words and words[0].startswith("-"):
         del words[0]
@@ -47,7 +49,8 @@ if name == "longvpo" and os.environ.get("WORKED") and words[0] != "recipes":
 """
 PROGRAMS = ("srun", "scontrol", "hostname", "ray", "longvpo", "accelerate", "vllm", "curl", "pip", "nvidia-smi", "hf")
 SLURM = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_ID": "71", "SLURM_JOB_NUM_NODES": "2"}
-SLURM |= {"SLURM_GPUS_PER_NODE": "8", "SLURM_CPUS_PER_TASK": "64", "SLURM_NODEID": "0"}
+SLURM |= {"SLURM_GPUS_PER_NODE": "h100:8", "SLURM_CPUS_PER_TASK": "64", "SLURM_NODEID": "0"}
+SLURM |= {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"}
 SKY = {"SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2", "SKYPILOT_NODE_RANK": "0", "SKYPILOT_NUM_NODES": "2"}
 SKY |= {"SKYPILOT_NUM_GPUS_PER_NODE": "8"}
 
@@ -71,6 +74,12 @@ def noted(machine: Path, *command: object) -> list[list[str]]:
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in (machine / "notes").read_text().splitlines()]
+
+
+def had(machine: Path, name: str) -> dict[str, str | None]:
+    """What a program found in its environment."""
+    found: dict[str, str | None] = json.loads((machine / f"notes-{name}").read_text())
+    return found
 
 
 def asked(notes: list[list[str]], *begin: str) -> list[str]:
@@ -107,7 +116,14 @@ def test_a_build_on_slurm(machine: Path, world: Path, monkeypatch: pytest.Monkey
     assert "--ntasks=1" in step
     build = asked(notes, "longvpo", "build-dataset")
     assert build[-4:] == ["--engine", "ray", "--workers", "16"]
+    assert had(machine, "ray")["SRUN_CPUS_PER_TASK"] == "64"
     dry_run(monkeypatch, build)
+
+
+def test_a_job_whose_ray_does_not_start_ends(machine: Path) -> None:
+    (machine / "bin" / "ray").write_text("#!/bin/bash\nexit 1\n")
+    done = subprocess.run(["bash", str(CLUSTER / "slurm_build.sh"), "tiny", "out"], capture_output=True, timeout=30)
+    assert done.returncode == 1
 
 
 def test_a_build_beside_a_server_on_slurm(
@@ -122,6 +138,8 @@ def test_a_build_beside_a_server_on_slurm(
     for option in ("--dtype", "--max-model-len", "--limit-mm-per-prompt", "--media-io-kwargs"):
         said = shlex.split(head[head.index(option) :].split("\n#\n")[0].replace("\n#", "\n").replace("\\", ""))
         assert served[served.index(option) + 1] == said[1], "the server's line is that of the recipe"
+    gpus = [had(machine, name)["CUDA_VISIBLE_DEVICES"] for name in ("vllm", "longvpo")]
+    assert gpus == ["0,1,2,3,4,5,6", "7"], "no GPU is shared"
     dry_run(monkeypatch, asked(notes, "longvpo", "build-dataset"))
 
 
@@ -154,6 +172,7 @@ def test_a_training_on_slurm(
 ) -> None:
     data = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]
     notes = noted(machine, "bash", CLUSTER / "slurm_train.sh", "tiny/stage1", "out/adapter", *data)
+    assert had(machine, "accelerate")["SRUN_CPUS_PER_TASK"] == "64"
     config = asked(notes, "longvpo", "recipes")[2]
     command = asked(notes, "accelerate", "launch")
     command[command.index("--config_file") + 1] = str(ROOT / "recipes" / f"{config}.yaml")
@@ -166,22 +185,26 @@ def test_what_skypilot_is_given(
 ) -> None:
     values = {
         "sky_build": {
-            "RECIPE": "tiny",
+            "RECIPE": "my.yaml",  # in the folder where the task begins
             "OVERRIDES": " ".join([f"sources.0.folder={world}", *SMALL]).replace(", ", ","),
         },
         "sky_train": {"RECIPE": "tiny/stage1", "DATASET": str(dataset), "OVERRIDES": f"data.videos.drawn={world}"},
     }
+    (machine / "my.yaml").write_text("extends: tiny/dataset\n")
     for name, given in values.items():
         task = yaml.safe_load((CLUSTER / f"{name}.yaml").read_text())
         assert set(given) <= set(task["envs"])
         for variable, value in given.items():
             monkeypatch.setenv(variable, value)
         (machine / "notes").unlink(missing_ok=True)
-        program = task["setup"] + task["run"].replace("/shared", str(machine))
+        (machine / "shared").mkdir(exist_ok=True)
+        program = task["setup"] + task["run"].replace("/shared", str(machine / "shared"))
         notes = noted(machine, "bash", "-c", program)
         assert asked(notes, "longvpo", "push")
         if name == "sky_build":
-            dry_run(monkeypatch, asked(notes, "longvpo", "build-dataset"))
+            with monkeypatch.context() as patch:
+                patch.chdir(machine / "shared")
+                dry_run(monkeypatch, asked(notes, "longvpo", "build-dataset"))
             monkeypatch.setenv("SKYPILOT_NODE_RANK", "1")
             (machine / "notes").unlink()
             assert "--block" in asked(noted(machine, "bash", "-c", program), "ray", "start")
