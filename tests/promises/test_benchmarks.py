@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.commands import Capture
-from support.world import ROOT
+from support.world import ROOT, TWO_SIZES
 
 from longvpo.clips.stored import load_rows
 from longvpo.tiny.stories import QUESTIONS, random_story, story_rng, write_stories
@@ -58,6 +58,28 @@ def test_the_table_of_rows_over_several_processes_is_that_of_its_results() -> No
 
     lines = (BENCHMARKS / "results" / "ulysses.jsonl").read_text().splitlines()
     assert table([json.loads(line) for line in lines]) in (BENCHMARKS / "README.md").read_text()
+
+
+@TWO_SIZES
+def test_a_build_of_many_rows_and_what_is_projected_from_it(soak: bool) -> None:
+    """The short form takes the costs that were measured when the results were written."""
+    import scale
+    import scale_build
+
+    found = scale_build.measure(200 if soak else 40, "local", None)
+    assert found["triplets"] == found["rows"]
+    assert set(found["cpu_seconds_a_thousand_rows"]) == {"list", "blocks", "contexts", "facts", "files"}
+    before = json.loads((BENCHMARKS / "results" / "scale.json").read_text())["costs"]
+    measured = scale.read_costs() | (scale.measure() if soak else {})
+    assert set(measured) <= set(before)
+    costs = {name: value for name, (value, _) in (before | measured).items()}
+    assert all(value > 0 for value in costs.values()), costs
+    said = scale.parser().parse_args([])
+    one, eight, more = (scale.project(rows, gpus, costs, said) for rows, gpus in ((1000, 1), (1000, 8), (10_000, 1)))
+    assert one["hours"]["train"] == pytest.approx(8 * eight["hours"]["train"], rel=0.01)
+    assert more["hours"]["train"] == pytest.approx(10 * one["hours"]["train"], rel=0.01)
+    assert more["memory_gb"] > one["memory_gb"]
+    assert scale.changes([scale.project(10**8, 1, costs, said)], said)
 
 
 def test_a_step_against_stock_trl(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from longvpo.clips.pool import Pool
 from longvpo.clips.shortfall import check_enough
 from longvpo.dataset.engine.local import LOCAL, Engine
 from longvpo.dataset.material import SMALLEST, BlockPlan, Material, block_size, in_turn
@@ -39,7 +41,7 @@ def run_stage1(
     Clips pass in rounds: every clip is the anchor of as many drafts as an even share asks for, then the rest of the
     drafts, and those that replace dropped ones, come in further rounds.
     """
-    recipe = session.recipe
+    recipe, from_all = session.recipe, writes_from_all(session.recipe)
     wanted, most = section.triplets, int(section.triplets * section.attempts)
     order = in_turn([source.name for source in material.sources], recipe.sources, recipe.seed)
     bad: set[int] = set()
@@ -54,11 +56,11 @@ def run_stage1(
             )
             files += len(plans)
             planned += sum(plan.drafts for plan in plans)
-            made: list[Block] = []
+            made: list[Block] = []  # without vectors of clips, which the pool of all has
             kept = {plan.path for plan in plans if is_kept(plan.path, session.writer.name)}
             new |= {plan.path for plan in plans} - kept
             for block in _answered(engine.blocks(plans, kept, material, outcome, session), new):
-                made.append(block)
+                made.append(block if from_all else replace(block, pool=Pool(block.pool.clips)))
                 bar.set_postfix(blocks=f"{len(made)}/{len(plans)}", clips=len(outcome.pool.clips))
                 bad.update(block.bad)
                 outcome.dropped += block.dropped
