@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from longvpo.recipe.sources import SceneSection
 from longvpo.video import children
 from longvpo.video.cuts import find_cuts
 from longvpo.video.frames import read_frames
+from longvpo.video.messages import receive
 from longvpo.video.probe import probe
 
 TIMES = np.array([0.5, 1.5])
@@ -103,7 +105,15 @@ def test_what_the_system_does_is_not_held_against_a_file(how: str, film: Path, t
 def test_a_file_is_refused_whose_decoder_the_system_ends_for_what_it_took(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def seen_late(*asked: Any) -> Any:  # when the system has nothing more to do for the child
+        try:
+            return receive(*asked)
+        except EOFError:
+            time.sleep(0.3)
+            raise
+
     monkeypatch.setattr(children, "HEAVY", 1e6)
+    monkeypatch.setattr(children, "receive", seen_late)
     path = Path(copyfile(film, tmp_path / "frames-killed.mp4"))
     with pytest.raises(VideoError, match=r"its decoder took 0\.[0-9] GB, and the system ended it"):
         read_frames(path, TIMES)
