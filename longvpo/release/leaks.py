@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from huggingface_hub import get_token
 
 from longvpo.errors import LongVPOError
 from longvpo.io.weights import read_header
+from longvpo.io.yaml_text import parse
 
 COMMON = (  # names of users that are words, or those of machines: looked for as homes only
     *("root", "user", "users", "admin", "administrator", "ubuntu", "debian", "ec2-user", "centos", "runner", "nobody"),
@@ -169,8 +169,9 @@ def _values(path: Path, text: bytes) -> Any:
     try:
         if path.suffix == ".json":
             return json.loads(text)
-        return yaml.safe_load(text.split(b"---\n")[1] if path.suffix == ".md" and text.startswith(b"---\n") else text)
-    except (ValueError, yaml.YAMLError, RecursionError):
+        front = text.split(b"---\n")[1] if path.suffix == ".md" and text.startswith(b"---\n") else text
+        return parse(front.decode("utf-8", "replace"))  # aliases in it are bounded
+    except (ValueError, RecursionError):
         return None
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from longvpo.errors import LongVPOError
 from longvpo.release import leaks
-from longvpo.release.leaks import check_private, private_texts
+from longvpo.release.leaks import _values, check_private, private_texts
 from longvpo.release.staging import staged
 from longvpo.release.target import Target
 
@@ -66,6 +66,12 @@ def test_a_path_is_found_in_every_kind_of_file(name: str, content: bytes | str, 
     said = found(content, name, tmp_path, [PATH])
     assert said.startswith(f"nothing was published: {name} holds the path {PATH}, which is nobody's business")
     assert found(content, name, tmp_path, ["/data/another"]) == ""
+
+
+def test_a_file_whose_aliases_are_without_bound_is_searched_in_time(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    assert _values(tmp_path / "bomb.yaml", (tmp_path / "bomb.yaml").read_bytes()) is None
 
 
 def test_a_path_is_found_in_the_header_of_weights(tmp_path: Path) -> None:
