@@ -39,6 +39,7 @@ UNPACKED = ("", "identity", "gzip", "deflate")  # how content may be sent: other
 # where machines of Azure and of Oracle reach their host
 HOSTS_OF_CLOUDS = [ipaddress.ip_network(network) for network in ("168.63.129.16/32", "192.0.0.0/24")]
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address in the last 32 bits
+UNICAST = ipaddress.ip_network("2000::/3")  # all that was ever given out of IPv6
 OWN_NAMES = ("localhost", ".localhost", ".local", ".internal")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -193,7 +194,7 @@ def is_public(address: str) -> bool:
             within = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if within is not None:
             return is_public(str(within))
-        if found.is_site_local:
+        if found not in UNICAST:
             return False
     assert found is not None
     return found.is_global and not found.is_multicast and not any(found in one for one in HOSTS_OF_CLOUDS)

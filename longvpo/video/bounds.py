@@ -12,7 +12,7 @@ from longvpo.errors import VideoError
 
 PIXELS = 2**26  # of a picture
 SIDE = 2**14  # pixels: frames are scaled by their shorter side
-SECONDS = 86_400.0
+SECONDS = 100_000.0  # a day has 90,000 where clocks are set back, and a recorder ends a little late
 STREAMS = 256  # fonts and subtitles of a film are streams too
 PACKETS = 20_000_000  # of all streams: a day at 120 pictures a second, with sound
 
@@ -41,4 +41,4 @@ def check_packets(number: int, name: str) -> None:
 def check_length(seconds: float, name: str) -> None:
     """Raises VideoError where pictures last too long, or their header says so."""
     if not seconds <= SECONDS:
-        raise VideoError(f"cannot read {name}: it lasts {seconds:.3g} s, more than {SECONDS:.0f}")
+        raise VideoError(f"cannot read {name}: it lasts {seconds:.6g} s, more than {SECONDS:.0f}")
