@@ -7,6 +7,7 @@ The rule: with a GPU, every core but one reads; on a CPU the cores are the devic
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def reading() -> Iterator[None]:
     except LongVPOError as error:
         if not str(error).startswith("Caught "):
             raise
-        raise LongVPOError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
+        raise LongVPOError(re.split(r"longvpo\.errors\.\w+: ", str(error))[-1].rstrip()) from None
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise

@@ -55,7 +55,7 @@ def test_each_function_is_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path:
     longvpo.train("tiny/stage2", output="~/adapter")
     longvpo.evaluate("tiny", ["multi=null"], tmp_path / "results", ["me/stage1@v1", tmp_path])
     assert called == [
-        ("DatasetRecipe", "mine", Path("mine"), tmp_path),
+        ("DatasetRecipe", "mine", Path("mine"), tmp_path, "local", None),
         ("TrainRecipe", "longvpo-tiny-stage2", Path.home() / "adapter"),
         (
             *("EvaluateRecipe", "longvpo-tiny-results", tmp_path / "results"),

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -217,7 +216,7 @@ def test_a_killed_push_leaves_nothing_behind_for_long(pushes: Pushes, folder: Pa
         time.sleep(0.01)
     (left,) = [
         path.parent
-        for path in Path(tempfile.gettempdir()).glob("longvpo-release-*/provenance.json")
+        for path in (pushes.folder / "tmp").glob("longvpo-release-*/provenance.json")
         if '"alice/killed"' in path.read_text()
     ]
     command.process.kill()

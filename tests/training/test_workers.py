@@ -109,6 +109,7 @@ def test_sockets_of_workers_lie_in_a_folder_that_the_next_run_removes(
 ) -> None:
     place = tmp_path_factory.mktemp("s" * (80 if long else 1))
     monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.delitem(current_process()._config, "tempdir", raising=False)  # of a test before this one
     with reading():
         (own,) = place.iterdir()
         with multiprocessing.connection.Listener(family="AF_UNIX") if not long else nullcontext() as listener:
