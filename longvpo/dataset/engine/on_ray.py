@@ -180,10 +180,13 @@ def _connect(address: str | None) -> None:
     try:
         context = ray.init(address, logging_level="ERROR", log_to_driver=True)
     except Exception as error:
-        where = f"at {address}" if address else "here"
+        place, why = address or os.environ.get("RAY_ADDRESS"), first_line(error)
         raise LongVPOError(
-            f"no Ray cluster answers {where} ({first_line(error)}): start one by `ray start --head`, or give "
-            "--engine ray, which starts one on this machine"
+            f"no Ray cluster answers at {place} ({why}): start one by `ray start --head`, or give --engine ray "
+            "without RAY_ADDRESS, which starts one on this machine"
+            if place
+            else f"Ray does not start here ({why}): it gives itself 30 seconds, in which a busy machine may not start "
+            "it; run the same command again, or start it before by `ray start --head`"
         ) from error
     if context.dashboard_url:
         say(f"dashboard: http://{context.dashboard_url}")

@@ -97,6 +97,24 @@ def test_what_cannot_be_sent_is_one_line(world: Path, stories: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_who_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from longvpo.dataset.engine import on_ray
+
+    def init(*_: Any, **__: Any) -> None:
+        raise ConnectionError("timed out")
+
+    monkeypatch.setattr(on_ray, "ray", SimpleNamespace(init=init))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.raises(LongVPOError, match=r"^Ray does not start here \(timed out\)"):
+        on_ray._connect(None)
+    with pytest.raises(LongVPOError, match=r"^no Ray cluster answers at ray://far:1 \(timed out\)"):
+        on_ray._connect("ray://far:1")
+    monkeypatch.setenv("RAY_ADDRESS", "near:6379")
+    with pytest.raises(LongVPOError, match=r"^no Ray cluster answers at near:6379 \(timed out\)"):
+        on_ray._connect(None)
+
+
 def pool_of(*names: str) -> Pool:
     clips = [Clip(name, "drawn", f"{name}.mp4", 0.0, 1.0, name) for name in names]
     numbers = np.array([int(name) for name in names], float)
