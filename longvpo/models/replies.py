@@ -181,7 +181,9 @@ def objects(said: str) -> Iterator[tuple[dict[str, Any], int, int]]:
     while start >= 0 and tried < TRIED:
         try:
             found, end = decoder.raw_decode(said, start)
-        except (ValueError, RecursionError):
+        except RecursionError:  # nobody who means an object nests it so deep, and each try would take as long
+            return
+        except ValueError:
             end, tried = start + 1, tried + 1
         else:
             yield found, start, end
