@@ -3,7 +3,7 @@
     python benchmarks/children.py [--json] [--small] [--videos FOLDER]
 
 A clip is what a build asks for first: what its file holds, and its frames, at most 16 at 1 frame a second, their
-shorter side at most 448 pixels. `drawn` are 200 clips of 4 s of the drawn world, 96 pixels wide: their files are so
+shorter side at most 448 pixels. `drawn` are 100 clips of 4 s of the drawn world, 96 pixels wide: their files are so
 small that what passes between processes weighs most. `real` are the videos of a folder, up to 60 s of each. `cuts` are
 those of the drawn stories, or of the smaller real videos, by PySceneDetect's ContentDetector.
 
@@ -103,7 +103,7 @@ def start(path: Path) -> float:
 
 
 def measured(folder: Path, videos: Path | None, small: bool) -> dict[str, Any]:
-    write_world(folder / "world", clips=20 if small else 200, seed=0, split="train")
+    write_world(folder / "world", clips=20 if small else 100, seed=0, split="train")
     write_stories(folder / "stories", [3] if small else [8] * 8, seed=0, split="train")
     drawn = sorted((folder / "world" / "videos").glob("*.mp4"))
     stories = sorted((folder / "stories" / "videos").glob("*.mp4"))

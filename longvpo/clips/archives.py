@@ -33,7 +33,7 @@ ZIP_BLOCK = 2**23  # bytes of a zip: less is wanted of it
 MEMBERS = 2_000_000  # of one archive
 LARGEST = 2**35  # bytes of a member
 HEADER = 2**20  # bytes of what a tar says of a member
-DIRECTORY = 2**29  # bytes of a zip's table of contents
+DIRECTORY = 2**28  # bytes of a zip's table of contents
 GROWTH, ROOM = 20, 2**30  # an archive may grow so many times, and by so many bytes: videos hardly shrink
 
 # a zip of a kind that is not built is a NotImplementedError, which is a RuntimeError

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from longvpo.errors import LongVPOError, VideoError, first_line
+from longvpo.errors import LongVPOError, VideoError
 from longvpo.video import decoders, probe
+from longvpo.video.container import reason
 from longvpo.video.messages import Message, receive, send
 
 LIFELINE = 0  # standard input, which ends with the process that asks
@@ -53,7 +54,7 @@ def main() -> None:
                 try:
                     said, arrays = next(coming, ({"end": True}, ()))
                 except Exception as error:
-                    said, arrays = fault(error, Path(question["path"]).name), ()
+                    said, arrays = fault(error, Path(question["path"])), ()
                 send(parent, said, *arrays)
     except (OSError, EOFError):  # nobody asks any more
         return
@@ -77,14 +78,14 @@ def answers(question: Message) -> Iterator[tuple[dict[str, Any], tuple[np.ndarra
             yield {}, (times, pictures)
 
 
-def fault(error: Exception, name: str) -> dict[str, Any]:
+def fault(error: Exception, path: Path) -> dict[str, Any]:
     """What is wrong, in one line: with the file (`video`), or with this machine; `memory`: too little was allowed."""
     chain, memory = error, False
     while chain is not None:
         memory |= isinstance(chain, MemoryError)
         chain = chain.__cause__ or chain.__context__  # type: ignore[assignment]
     known = isinstance(error, LongVPOError)
-    text = str(error) if known else f"cannot read {name}: {first_line(error)} ({type(error).__name__})"
+    text = str(error) if known else f"cannot read {path.name}: {reason(error, path)} ({type(error).__name__})"
     return {"fault": text[:1000], "video": not known or isinstance(error, VideoError), "memory": memory}
 
 

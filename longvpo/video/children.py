@@ -158,7 +158,8 @@ class _Child:
         assert self.process.stdin
         self.process.stdin.close()
         if self.process.returncode is None:
-            with suppress(ChildProcessError, ProcessLookupError):
+            self.process.returncode = 0
+            with suppress(ChildProcessError, ProcessLookupError):  # another waited for all children of this process
                 os.kill(self.process.pid, signal.SIGKILL)  # Popen's would ask how it ended, and lose what it used
                 _, status, usage = os.wait4(self.process.pid, 0)
                 self.process.returncode = os.waitstatus_to_exitcode(status)

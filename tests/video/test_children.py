@@ -40,7 +40,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Children whose decoder does what the name of a video says."""
     children.end_all()
     monkeypatch.setattr(children, "COMMAND", ("-P", "-m", "support.hostile_child"))
-    monkeypatch.setenv(children.SECONDS, "4")
+    monkeypatch.setenv(children.SECONDS, "5")
     monkeypatch.setenv(children.GIGABYTES, "0.5")
     yield
     children.end_all()
@@ -65,7 +65,7 @@ SAYS = {
     "segfault": "its decoder crashed (SIGSEGV)",
     "abort": "its decoder crashed (SIGABRT)",
     "exit": "its decoder crashed (code 3)",
-    "hang": "its decoder was not done after 4 s (LONGVPO_DECODE_SECONDS)",
+    "hang": "its decoder was not done after 5 s (LONGVPO_DECODE_SECONDS)",
     "leak": "its decoder wants more than 0.5 GB (LONGVPO_DECODE_GB)",
     "fault": "division by zero (ZeroDivisionError)",
     "lies": "its decoder answered what was not asked",
