@@ -74,7 +74,7 @@ LINE_STARTS = re.compile(rf"(?:\s|[>*\u200b\ufeff]|{CONTROL}|{AT_THE_ENDS})*")
 NO_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 SHOWN = 120  # characters of what was said, in a reason
 LONGEST = 2**19  # characters of an answer with its thinking, some 130,000 tokens
-TRIED = 1000  # braces at which a text has no object; a thousand more would be no different
+TRIED = 2_000_000  # characters that are read in vain for an object; a brace counts as 100 at least
 
 
 @dataclass(frozen=True)
@@ -178,13 +178,13 @@ def objects(said: str) -> Iterator[tuple[dict[str, Any], int, int]]:
     """The whole JSON objects in a text, each with its place."""
     decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
     start, tried = said.find("{"), 0
-    while start >= 0 and tried < TRIED:
+    while start >= 0 and tried < TRIED:  # a part of the text is read again at each brace that begins no object
         try:
             found, end = decoder.raw_decode(said, start)
         except RecursionError:  # nobody who means an object nests it so deep, and each try would take as long
             return
-        except ValueError:
-            end, tried = start + 1, tried + 1
+        except ValueError as error:
+            end, tried = start + 1, tried + max(getattr(error, "pos", 0) - start, 100)
         else:
             yield found, start, end
         start = said.find("{", end)
