@@ -38,6 +38,7 @@ from longvpo.video.frames import ClipFrames
 
 # begin the names of the environment that decide what a worker loads, and how much it says
 PASSED_ON = ("HF_", "HUGGING_FACE_", "LONGVPO_", "TRANSFORMERS_", "TOKENIZERS_")
+STARTS = 3  # times that Ray is started here: a busy machine may miss the 30 seconds that Ray gives itself
 
 
 class RayEngine(Engine):
@@ -177,17 +178,24 @@ def _keys(kit: Kit) -> set[str]:
 def _connect(address: str | None) -> None:
     """Raises LongVPOError where no cluster answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell Ray's makers of each cluster
-    try:
-        context = ray.init(address, logging_level="ERROR", log_to_driver=True)
-    except Exception as error:
-        place, why = address or os.environ.get("RAY_ADDRESS"), first_line(error)
-        raise LongVPOError(
-            f"no Ray cluster answers at {place} ({why}): start one by `ray start --head`, or give --engine ray "
-            "without RAY_ADDRESS, which starts one on this machine"
-            if place
-            else f"Ray does not start here ({why}): it gives itself 30 seconds, in which a busy machine may not start "
-            "it; run the same command again, or start it before by `ray start --head`"
-        ) from error
+    place = address or os.environ.get("RAY_ADDRESS")
+    for left in reversed(range(1 if place else STARTS)):
+        try:
+            context = ray.init(address, logging_level="ERROR", log_to_driver=True)
+            break
+        except Exception as error:
+            why = first_line(error)
+            if left:
+                say(f"Ray did not start ({why}), and is started again")
+                ray.shutdown()
+                continue
+            raise LongVPOError(
+                f"no Ray cluster answers at {place} ({why}): start one by `ray start --head`, or give --engine ray "
+                "without RAY_ADDRESS, which starts one on this machine"
+                if place
+                else f"Ray does not start here ({why}): it gives itself 30 seconds, in which a busy machine may not "
+                "start it; run the same command again, or start it before by `ray start --head`"
+            ) from error
     if context.dashboard_url:
         say(f"dashboard: http://{context.dashboard_url}")
 
