@@ -104,11 +104,11 @@ class _Child:
 
     Attributes:
         questions: that it was asked.
-        used: bytes that it had at most, when it has ended.
+        used: bytes that it had at most, as far as it was seen.
     """
 
     def __init__(self) -> None:
-        self.questions, self.used = 0, 0
+        self.questions, self.used, self.began = 0, 0.0, 0
         memory = _number(GIGABYTES, GB) * 1e9
         with suppress(ValueError, OSError, AttributeError):  # macOS may not say
             memory = min(memory, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2)
@@ -130,7 +130,7 @@ class _Child:
                 )
             _all.add(self)
         try:
-            receive(self.socket, 0, STARTING)
+            self.began = receive(self.socket, 0, STARTING)["used"]  # the system counts this process to what it forked
         except (OSError, EOFError, ValueError):
             self.end()
             command = " ".join([Path(sys.executable).name, *COMMAND])
@@ -148,7 +148,13 @@ class _Child:
         send(self.socket, question, *arrays)
 
     def answer(self, most: float, seconds: float) -> Message:
-        return receive(self.socket, most, seconds)
+        return receive(self.socket, most, seconds, self.look)
+
+    def look(self) -> None:
+        """See how much memory it has had until now."""
+        with suppress(OSError, ValueError, IndexError):  # it has ended, or this is not Linux
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            self.used = int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def end(self) -> None:
         """End the process, if it is there, and see how it ended."""
@@ -163,7 +169,8 @@ class _Child:
                 os.kill(self.process.pid, signal.SIGKILL)  # Popen's would ask how it ended, and lose what it used
                 _, status, usage = os.wait4(self.process.pid, 0)
                 self.process.returncode = os.waitstatus_to_exitcode(status)
-                self.used = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                if usage.ru_maxrss > self.began:  # else it is what this process had
+                    self.used = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def lost(self, name: str, error: BaseException, seconds: float) -> str:
         """Why a file is refused whose child failed. Raises LongVPOError where that is no fault of the file."""
@@ -185,9 +192,10 @@ class _Child:
 
 
 def _full(used: float) -> NoReturn:
+    had = f", which had only {used / 1e9:.1f} GB" if used else ""
     raise LongVPOError(
-        f"the system ended a process that decodes, which had only {used / 1e9:.1f} GB: the memory of this machine is "
-        "full; set video.workers or video.cache_gb lower, and the same command resumes"
+        f"the system ended a process that decodes{had}: the memory of this machine is full; set "
+        "video.workers or video.cache_gb lower, and the same command resumes"
     )
 
 

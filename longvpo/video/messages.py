@@ -11,6 +11,8 @@ import math
 import socket
 import struct
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,14 @@ MOST_HEAD = 1 << 20  # bytes
 STEP = 0.5  # seconds that count at most where this process is stopped: by Ctrl-Z, or by what shares a cluster
 TOGETHER = 1 << 16  # bytes of an array
 KINDS = {"<i8", "<f8", "|u1"}  # of arrays
+
+
+@dataclass
+class Left:
+    """How long a message may still take, and what is done meanwhile."""
+
+    seconds: float
+    look: Callable[[], None]
 
 
 class Message(dict[str, Any]):
@@ -42,12 +52,15 @@ def send(to: socket.socket, head: dict[str, Any], *arrays: np.ndarray) -> None:
     to.sendall(waiting)
 
 
-def receive(source: socket.socket, most: float, seconds: float | None = None) -> Message:
+def receive(
+    source: socket.socket, most: float, seconds: float | None = None, look: Callable[[], None] = lambda: None
+) -> Message:
     """The next message.
 
     Args:
         most: bytes that its arrays may have together.
         seconds: in which it must be here; None: it may take any time.
+        look: called again and again while it is not here.
 
     Raises:
         TimeoutError: it is late.
@@ -55,7 +68,7 @@ def receive(source: socket.socket, most: float, seconds: float | None = None) ->
         OSError: likewise.
         ValueError: it is none, or larger than it may be.
     """
-    left = None if seconds is None else [seconds]
+    left = None if seconds is None else Left(seconds, look)
     (length,) = LENGTH.unpack(_filled(source, bytearray(LENGTH.size), left))
     if length > MOST_HEAD:
         raise ValueError("a head is too long")
@@ -73,7 +86,7 @@ def receive(source: socket.socket, most: float, seconds: float | None = None) ->
     return message
 
 
-def _filled(source: socket.socket, room: Any, left: list[float] | None) -> Any:
+def _filled(source: socket.socket, room: Any, left: Left | None) -> Any:
     """The room, filled with the bytes that come next; the seconds that are left grow fewer."""
     view, filled = memoryview(room), 0
     while filled < len(view):
@@ -84,14 +97,14 @@ def _filled(source: socket.socket, room: Any, left: list[float] | None) -> Any:
     return room
 
 
-def _got(source: socket.socket, room: memoryview, left: list[float]) -> int:
-    while left[0] > 0:
-        step, began = min(left[0], STEP), time.monotonic()
+def _got(source: socket.socket, room: memoryview, left: Left) -> int:
+    while left.seconds > 0:
+        step, began = min(left.seconds, STEP), time.monotonic()
         source.settimeout(step)
         try:
             return source.recv_into(room)
         except TimeoutError:
-            continue
+            left.look()
         finally:
-            left[0] -= min(time.monotonic() - began, STEP)
+            left.seconds -= min(time.monotonic() - began, STEP)
     raise TimeoutError

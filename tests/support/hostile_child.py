@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ HOSTILE: dict[str, Callable[[], Any]] = {
     "leak": leak,
     "fault": lambda: 1 / 0,
     "ended": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "taking": lambda: (time.sleep(1), os.kill(os.getpid(), signal.SIGKILL)),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "lies": lambda: os.write(int(sys.argv[1]), b"\xff" * 64),
 }
