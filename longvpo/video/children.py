@@ -115,7 +115,11 @@ class _Child:
         found = list(filter(None, sys.path))
         path = os.pathsep.join(found if OURS in found else [OURS, *found])  # a script found longvpo beside itself
         environment = {name: os.environ[name] for name in KNOWN if name in os.environ}
-        environment |= {"PYTHONPATH": path, HERE: "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment |= {
+            **{"PYTHONPATH": path, HERE: "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            # memory of one question is kept for the next: to take it anew costs as much as to send the frames
+            **{"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)},
+        }
         self.gigabytes = memory / 1e9
         with _lock:
             self.socket, theirs = socket.socketpair()
