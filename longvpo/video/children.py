@@ -157,7 +157,7 @@ class _Child:
     def look(self) -> None:
         """See how much memory it has had until now."""
         with suppress(OSError, ValueError, IndexError):  # it has ended, or this is not Linux
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
             self.used = int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def end(self) -> None:

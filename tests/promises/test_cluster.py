@@ -108,10 +108,10 @@ def launched(command: list[str]) -> list[str]:
 def test_a_build_on_slurm(machine: Path, world: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     small = [f"sources.0.folder={world}", *SMALL]
     notes = noted(machine, "bash", CLUSTER / "slurm_build.sh", "tiny", "out/triplets", *small)
-    head, others = (one for one in notes if one[:2] == ["ray", "start"])
-    assert "--head" in head
+    head = asked(notes, "ray", "start", "--head")  # whichever of the two was the first to note
+    others = asked(notes, "ray", "start", "--address=10.0.0.1:20071")
     assert f"--port={20071}" in head
-    assert "--address=10.0.0.1:20071" in others
+    assert "--num-gpus=8" in others
     (step,) = [one for one in notes if one[0] == "srun" and "--exclude=first" in one]
     assert "--ntasks=1" in step
     build = asked(notes, "longvpo", "build-dataset")
