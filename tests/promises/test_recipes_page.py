@@ -1,4 +1,4 @@
-"""The page of the recipes says what is computed."""
+"""The pages of the recipes say what is computed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from longvpo.models.counting import video_row
 from longvpo.recipe.builtin import builtin_recipes
 
 
-def test_the_page_of_the_recipes_says_what_is_computed() -> None:
-    page = (ROOT / "recipes" / "README.md").read_text().splitlines()
+def test_the_page_of_training_says_what_is_computed() -> None:
+    page = (ROOT / "recipes" / "training.md").read_text().splitlines()
     start = next(number for number, line in enumerate(page) if line.startswith("| base |"))
     written = page[start : page.index("", start)]
     assert written == table()

@@ -3,7 +3,7 @@
 The values are those of the models' own files (config.json, preprocessor_config.json), which the tests cannot fetch:
 they are written out here, each with where it was read. Their tokenizers are not here. What families write between
 frames (`Frame7: `, `<6.5 seconds>`) is counted as their tokenizers split it: a word, a digit or a run of punctuation
-is a token. The table of recipes/README.md is printed by
+is a token. The table of recipes/training.md is printed by
 
     PYTHONPATH=tests python -m support.released
 """
