@@ -1,6 +1,4 @@
-"""The whole loop in small, by the README's commands, word by word: the one test that the gate also runs on the oldest
-Python.
-"""
+"""The whole loop in small, by the commands of recipes/building.md, word by word."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from longvpo.io.weights import ADAPTER_WEIGHTS
 from longvpo.tiny.stories import write_stories
 
 
-def test_the_commands_of_the_readme(
+def test_the_commands_of_the_page(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, world: Path, test_world: Path, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -28,7 +26,8 @@ def test_the_commands_of_the_readme(
     write_stories(Path("my-films"), [4, 5, 6, 4], seed=13, split="train")
     write_stories(Path("my-test-films"), [2, 4], seed=14, split="test")
 
-    install, *lines = [*commands("Use it"), *commands("Use it", 2)]
+    page = "recipes/building.md"
+    install, *lines = [*commands(page, "longvpo ask "), *commands(page, "longvpo view ")]
     assert install == ["pip", "install", "."]
     printed = {}
     for program, *words in lines:

@@ -1,4 +1,4 @@
-"""The README's commands, and built-in recipes that do less, so that the commands take seconds."""
+"""The commands of the pages, and built-in recipes that do less, so that the commands take seconds."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ LESS = {  # what recipes say, and what those of the tests say in its place
 }
 
 
-def commands(heading: str, number: int = 0) -> list[list[str]]:
-    """The words of each line in a block of commands below a heading of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = text[text.index(f"\n## {heading}\n") :].split("```\n")[2 * number + 1]
+def commands(page: str, named: str) -> list[list[str]]:
+    """The words of each line in the block of commands of a page that has this one."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if f"\n{named}" in f"\n{block}")
     return [words for line in block.replace("\\\n", " ").splitlines() if (words := shlex.split(line, comments=True))]
 
 
