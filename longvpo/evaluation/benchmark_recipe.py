@@ -57,6 +57,7 @@ def read_benchmark_recipe(recipe: str, said: Sequence[str]) -> BenchmarkRecipe:
         if not isinstance(read.get("base"), dict):
             raise LongVPOError(f"recipe {recipe} names no base: give the recipe of a training or of an evaluation")
         values = {name: value for name, value in read.items() if name in BenchmarkRecipe.model_fields}
+        values["base"] = {name: value for name, value in read["base"].items() if name != "hub_id"}  # of a training
         budget = parse_value(budgets[-1]) if budgets else read.get("frame_budget")
         if budget is not None:  # a training's, for a context
             values["video"] = {**(read.get("video") or {}), "max_frames": budget}

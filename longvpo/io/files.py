@@ -19,7 +19,8 @@ from longvpo.io.yaml_text import parse_file
 PACKAGE = Path(__file__).parents[1]
 PROVENANCE = "provenance.json"  # beside every result: what made it
 CARD = "README.md"
-CARD_HASH = "card_sha256"  # in provenance.json: the hash of the card that longvpo wrote beside it
+CARD_HASH = "card_sha256"  # in provenance.json: the hash of the card that longvpo wrote, without its user's words
+WORDS_HASH = "words_sha256"  # in provenance.json: the hash of these words, as they were then
 TRAINED = "videos.txt"  # beside an adapter: sha256 of the videos that it was trained on, one a line
 BENCHMARKS = "benchmarks.json"  # beside an adapter: its scores on public benchmarks, and its base's
 WORK, KEY = "work", "key.json"  # in an output: the folder of work of a run, and in it what run it is

@@ -91,7 +91,7 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=dtype,
-                llm_int8_skip_modules=_not_language(section),
+                llm_int8_skip_modules=not_language(section),
                 # the same bits; FSDP leaves integers whole on every GPU
                 bnb_4bit_quant_storage=dtype if os.environ.get("ACCELERATE_USE_FSDP") == "true" else None,
             )
@@ -110,7 +110,7 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
     return model.eval()
 
 
-def _not_language(section: ModelSection) -> list[str]:
+def not_language(section: ModelSection) -> list[str]:
     """Modules that stay out of NF4: the vision side and the LM head, by full path.
 
     transformers 5 matches a pattern from the start of the full name, so a bare `vision_tower` would be quantised

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from longvpo.recipe import prompts
-from longvpo.recipe.sections import SEEDS, FilterSection, ResultName, Section, VideoSection, WriterSection
+from longvpo.recipe.sections import NOTES, SEEDS, FilterSection, ResultName, Section, VideoSection, WriterSection
 from longvpo.recipe.sources import LongSourceSection, SourceSection
 
 
@@ -144,6 +144,7 @@ class DatasetRecipe(Section):
 
     builtin = "dataset"
     speaking: ClassVar = {"sources": ("license",), "stage2": ("license",)}
+    later: ClassVar = ("notes",)
     name: ResultName = Field(description="of the result: its folder, and its repository on the Hub")
     seed: int = Field(0, ge=0, le=SEEDS, description="all that is drawn at random comes from it")
     sources: tuple[SourceSection, ...] = Field((), description="captioned clips, for stage 1")
@@ -169,6 +170,7 @@ class DatasetRecipe(Section):
         None, description="the dataset's licence, an id of the Hub's list; null: the sources', where all have one"
     )
     language: tuple[str, ...] = Field(("en",), description="for the card")
+    notes: str = Field("", description=NOTES)
 
     @model_validator(mode="after")
     def _stages(self) -> DatasetRecipe:

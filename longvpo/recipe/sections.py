@@ -21,6 +21,7 @@ SEEDS = 10**18  # the largest; numbers of rows are added to it, and tables keep 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 Fit = Literal["letterbox", "crop"]
 JPEG_QUALITY = 90  # of frames that are kept or published
+NOTES = "your words for the card: paragraphs of Markdown, in the part of it that is yours"
 REVISION = "a branch, a tag or a commit of the Hub; only a commit is the same tomorrow"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from longvpo.io.home import at_home
 from longvpo.recipe.pairs import PairSection
 from longvpo.recipe.sections import (
+    NOTES,
     REVISION,
     FolderPath,
     IdOrFolder,
@@ -19,7 +21,35 @@ from longvpo.recipe.sections import (
     VideoSection,
 )
 
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+def check_id(name: str) -> str:
+    """The name of a repository on the Hub. Raises ValueError when it is none."""
+    if not REPOSITORY.fullmatch(name):
+        raise ValueError("must be an id on the Hub, such as OpenGVLab/InternVL3-1B-hf")
+    return name
+
+
+HubId = Annotated[str, AfterValidator(check_id)]
 Reference = Literal["anchor", "relevant", "full"]
+
+
+class BaseSection(ModelSection):
+    """The base, and where others find it."""
+
+    speaking: ClassVar = {"model": (*ModelSection.speaking["model"], "hub_id"), "revision": ("license",)}
+    later: ClassVar = (*ModelSection.later, "hub_id")
+    hub_id: HubId | None = Field(
+        None,
+        description="where others find a base that is loaded from a folder: its id on the Hub, such as "
+        "OpenGVLab/InternVL3-1B-hf; card and adapter name it; null: `model`",
+    )
+
+    @property
+    def found_at(self) -> str:
+        """What others load: the id on the Hub, or else `model`."""
+        return self.hub_id or self.model
 
 
 class MixSection(Section):
@@ -92,9 +122,9 @@ class TrainRecipe(Section):
 
     builtin = "stage1"
     speaking: ClassVar = {"adapter": ("adapter_revision",), "base": ("license",)}
-    later: ClassVar = ("mlp_tokens", "sequence_parallel")
+    later: ClassVar = ("mlp_tokens", "sequence_parallel", "notes")
     name: ResultName = Field(description="of the result: its folder, and its repository on the Hub")
-    base: ModelSection = Field(description="the model that the adapter is for")
+    base: BaseSection = Field(description="the model that the adapter is for")
     adapter: IdOrFolder | None = Field(
         None, description="a folder or a Hub id: training starts from it, and its frozen copy is the reference"
     )
@@ -137,6 +167,7 @@ class TrainRecipe(Section):
         None, description="the adapter's licence, an id of the Hub's list; null: `base.license`, which it changes"
     )
     language: tuple[str, ...] = Field(("en",), description="for the card")
+    notes: str = Field("", description=NOTES)
 
     @property
     def references(self) -> dict[str, Reference]:

@@ -8,30 +8,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from longvpo.errors import LongVPOError
-from longvpo.io.files import CARD, CARD_HASH, PROVENANCE, as_json, file_hash, read_json, text_hash, write_text
+from longvpo.io.files import CARD, CARD_HASH, PROVENANCE, WORDS_HASH, as_json, read_json, text_hash, write_text
 from longvpo.release.cards import card_of
+from longvpo.release.words import outside, words_in
 
 
-def write_card(folder: Path) -> Path:
-    """Render the card of a finished dataset or adapter, in its folder; its hash goes into provenance.json.
+def write_card(folder: Path, words: str | None = None) -> Path:
+    """Render the card of a finished dataset or adapter, in its folder; its hashes go into provenance.json.
+
+    Args:
+        words: as in card_of.
 
     Raises:
         LongVPOError: the folder holds neither.
     """
-    card = card_of(folder)
+    card = card_of(folder, words)
     write_text(folder / CARD, card)
-    write_text(folder / PROVENANCE, as_json(read_json(folder / PROVENANCE) | {CARD_HASH: text_hash(card)}))
+    hashes = {CARD_HASH: text_hash(outside(card)), WORDS_HASH: text_hash(words_in(card))}
+    write_text(folder / PROVENANCE, as_json(read_json(folder / PROVENANCE) | hashes))
     return folder / CARD
+
+
+def card_hash(card: bytes) -> str:
+    """The hash of a card without what stands between its markers, whatever its bytes are."""
+    return text_hash(outside(card.decode(errors="surrogateescape")))
 
 
 def check_own_card(folder: Path) -> None:
     """Raises LongVPOError when the folder's card is not as longvpo wrote it: what somebody wrote is not thrown away.
+    What stands between the markers is somebody's in any case, and is kept.
 
     A folder of before there was a hash of the card is known by this version's card of it.
     """
     card = folder / CARD
     if not card.exists():
         return
-    wrote = read_json(folder / PROVENANCE).get(CARD_HASH) or text_hash(card_of(folder))
-    if file_hash(card) != wrote:
+    wrote = read_json(folder / PROVENANCE).get(CARD_HASH) or text_hash(outside(card_of(folder)))
+    if card_hash(card.read_bytes()) != wrote:
         raise LongVPOError(f"{card} was written or edited by hand: --overwrite-card puts a new card in its place")

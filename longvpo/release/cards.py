@@ -24,19 +24,24 @@ from longvpo.release.markdown import as_json, code, fenced, inline, paragraphs, 
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
 from longvpo.release.spot_check import read_spot_check
+from longvpo.release.words import BEGIN, END, with_words, words_of
 
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
 BAR = 40  # characters of the longest bar of a histogram
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+YOURS = Markup(f"{BEGIN}\n{END}")  # a place in the page: words are put there as they stand
 SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "the whole context"}
 
 
-def card_of(folder: Path) -> str:
+def card_of(folder: Path, words: str | None = None) -> str:
     """The card of a finished dataset, of an adapter, or of a base with an adapter merged into it, as text.
 
-    Where provenance.json names a release, the card of a dataset says how to load that.
+    Where provenance.json names a release, the card says how to load that.
+
+    Args:
+        words: those of a person, for the part between the markers; None: as words_of finds them in the folder.
 
     Raises:
         LongVPOError: the folder holds none of ours, or a file of it is damaged.
@@ -46,7 +51,8 @@ def card_of(folder: Path) -> str:
         facts, recipe, provenance = (read_record(folder / name) for name in FILES)
         release = provenance.get("release")
         name = release["repo_id"] if release else facts["name"]
-        return card(folder, facts=facts, recipe=recipe, provenance=provenance, release=release, name=name)
+        page = card(folder, facts=facts, recipe=recipe, provenance=provenance, release=release, name=name)
+        return with_words(page, words_of(folder, facts, recipe) if words is None else words)
 
 
 def kind_of(folder: Path) -> Literal["dataset", "model"]:
@@ -116,17 +122,16 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
 def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record, **more: Any) -> str:
     results = folder / "results.json"
     merged = not (folder / "adapter_config.json").is_file()
-    base = recipe["base"]["model"]
-    on_hub = base.count("/") == 1 and not Path(base).exists()
+    base = base_on_hub(facts, recipe)
     tags = ["longvpo", "dpo", "trl", "video", "long-video", *(() if merged else ("lora", "peft"))]
     front = {
         "library_name": "transformers" if merged else "peft",
         **_license(facts["license"]),
         "language": list(facts.get("stated", {}).get("language", recipe["language"])),
         "pipeline_tag": "video-text-to-text",
-        **({"base_model": base, "base_model_relation": "finetune" if merged else "adapter"} if on_hub else {}),
+        **({"base_model": base, "base_model_relation": "finetune" if merged else "adapter"} if base else {}),
         **({"datasets": [provenance["dataset"]["repo_id"]]} if "repo_id" in provenance["dataset"] else {}),
-        "tags": [*tags, *([f"base_model:adapter:{base}"] if on_hub and not merged else [])],
+        "tags": [*tags, *([f"base_model:adapter:{base}"] if base and not merged else [])],
     }
     return _render(
         "model",
@@ -142,6 +147,15 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
         curves=(folder / "curves.png").is_file(),
         results=read_results(results, facts) if results.is_file() else None,
     )
+
+
+def base_on_hub(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
+    """Where others find the base of a training: its id on the Hub, as it is stated or as it was loaded; empty: that is
+    not known, or it is the embedded one."""
+    section = recipe.get("base") or {}
+    said = facts.get("stated", {}).get("base.hub_id") or section.get("hub_id")
+    model = section.get("model", "")
+    return said or (model if model.count("/") == 1 and not Path(model).exists() else "")
 
 
 def stated(license_id: str) -> str:
@@ -178,7 +192,7 @@ def pretty(row: dict[str, Any]) -> Markup:
 def _render(kind: Literal["dataset", "model"], front: dict[str, Any], **values: Any) -> str:
     """The template's text; a name that it uses and that is not given is an error."""
     try:
-        return f"---\n{as_yaml(front)}---\n{tidy(_template(kind).render(**values))}"
+        return f"---\n{as_yaml(front)}---\n{tidy(_template(kind).render(**values, yours=YOURS))}"
     except (UndefinedError, yaml.YAMLError, ArithmeticError) as error:  # such as a number in the place of a list
         raise ValueError(first_line(error)) from error
 

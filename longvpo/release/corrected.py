@@ -17,10 +17,12 @@ from longvpo.errors import LongVPOError, did_you_mean, say
 from longvpo.io.files import PROVENANCE, as_json, whole_file, write_text
 from longvpo.io.records import read_record, reading_parquet
 from longvpo.io.yaml_text import parse_value
+from longvpo.recipe.training import REPOSITORY
 from longvpo.release.cards import kind_of
 from longvpo.release.closed import closed_in, frames_in
 from longvpo.release.licenses import UNKNOWN, check_license
 from longvpo.release.parquet import shards
+from longvpo.release.words import make_way
 
 STATED = "stated"  # in facts.json: what else a person states, by key
 CORRECTED = "corrected"  # in provenance.json: by key, what was said before and what is said now
@@ -53,6 +55,8 @@ def correct(folder: Path, changes: list[str]) -> None:
         before = _before(key, facts, recipe)
         said[key] = {"from": said.get(key, {}).get("from", before), "to": value}
         _set(key, value, facts)
+    if "notes" in values:
+        make_way(folder, read_record(folder / "facts.json"), recipe)
     closed = closed_in(facts)
     held = frames_in(folder) if closed else []
     for key, value in values.items():  # rows first: a kill between leaves a change that is made again
@@ -85,7 +89,7 @@ def _read(change: str) -> tuple[str, Any]:
 def _keys(kind: str, facts: dict[str, Any]) -> list[str]:
     """What can be said of such a result."""
     if kind == "model":
-        return ["name", "license", "base.license", "language", "notes"]
+        return ["name", "license", "base.license", "base.hub_id", "language", "notes"]
     return ["name", "license", "language", "notes"] + [
         f"sources.{source['name']}.{part}" for source in facts["sources"] for part in OF_SOURCE
     ]
@@ -98,6 +102,8 @@ def _checked(key: str, value: Any) -> Any:
         return check_license(value, key, f"{key}=")
     if last == "license":
         wrong, want = True, "one id, such as cc-by-4.0"
+    elif last == "hub_id":
+        wrong, want = not isinstance(value, str) or not REPOSITORY.fullmatch(value), "an id such as me/my-base"
     elif last == "redistribution":
         wrong, want = not isinstance(value, bool), "true or false"
     elif last == "language":
@@ -128,7 +134,8 @@ def _before(key: str, facts: dict[str, Any], recipe: dict[str, Any]) -> Any:
     of_recipe: dict[str, Callable[[], Any]] = {
         "language": lambda: list(recipe["language"]),
         "base.license": lambda: recipe["base"]["license"],
-        "notes": lambda: "",
+        "base.hub_id": lambda: recipe["base"].get("hub_id"),
+        "notes": lambda: recipe.get("notes", ""),
     }
     return place[name] if name in place or name not in of_recipe else of_recipe[name]()
 

@@ -23,7 +23,7 @@ from longvpo.errors import LongVPOError
 from longvpo.io.files import PROVENANCE, text_hash
 from longvpo.io.retry import advice, may_pass, reason, status_of, with_retries
 from longvpo.release.manifest import Release
-from longvpo.release.target import Target, check_card, head_of, provenance_of, read_file, tags_of, tree_of
+from longvpo.release.target import Target, check_card, check_words, head_of, provenance_of, read_file, tags_of, tree_of
 
 MANY = 100  # files of one commit; the Hub's documentation advises 50 to 100. More go through a pull request
 CHANGELOG = "CHANGELOG.md"
@@ -86,6 +86,7 @@ def _committed(api: HfApi, release: Release) -> str:
         return done
     stated = provenance_of(api, target, head)
     check_card(api, target, head, tree, stated)
+    check_words(api, target, head, tree)
     stale = sorted((set(stated.get("files", {})) | {PROVENANCE}) & set(tree) - set(release.files))
     old = (read_file(api, target, CHANGELOG, head) or b"").decode(errors="surrogateescape")  # whatever it is, it stays
     changelog = release.changelog(old).encode(errors="surrogateescape")

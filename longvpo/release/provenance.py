@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from longvpo.io.files import PACKAGE, RELEASE
+from longvpo.io.files import PACKAGE, PROVENANCE, RELEASE, file_hash
 from longvpo.io.records import read_record
+from longvpo.io.weights import ADAPTER_WEIGHTS
 
 PACKAGES = (
     *("accelerate", "av", "bitsandbytes", "datasets", "decord", "huggingface_hub", "numpy", "peft"),
@@ -42,7 +43,7 @@ def made_by(recipe: str, key: str, **more: Any) -> dict[str, Any]:
 def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dict[str, Any]:
     """Where a dataset or an adapter comes from: its repository, tag or branch, and commit.
 
-    A folder that was published knows where; of another, only the name is known.
+    A folder that was published knows where; of another, the name is known, and the key of what made it.
     """
     folder = Path(name)
     if folder.exists():
@@ -50,7 +51,8 @@ def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dic
         if file.is_file():
             said = read_record(file)
             return {"repo_id": said["repo_id"], "revision": said["tag"], "commit": said["commit"]}
-        return {"folder": folder.resolve().name}
+        made = read_record(folder / PROVENANCE) if (folder / PROVENANCE).is_file() else {}
+        return {"folder": folder.resolve().name, **({"key": made["key"]} if "key" in made else {})}
     from huggingface_hub import HfApi
 
     try:
@@ -66,6 +68,35 @@ def made_of(recipe: Any) -> dict[str, Any]:
         "dataset": found_at(recipe.data.dataset, "dataset", recipe.data.revision),
         "adapter": found_at(recipe.adapter, "model", recipe.adapter_revision) if recipe.adapter else None,
     }
+
+
+def published_since(
+    provenance: dict[str, Any], recipe: dict[str, Any], facts: dict[str, Any], beside: Path
+) -> dict[str, Any]:
+    """A training's provenance, with the repositories of the dataset and of the first adapter where they were folders
+    then, and were published since. Only the same content counts: a folder of the same key, or the same weights.
+
+    Args:
+        beside: the folder in which the result lies: a relative path of the recipe may be meant from elsewhere.
+    """
+    given = {"dataset": recipe.get("data", {}).get("dataset"), "adapter": recipe.get("adapter")}
+    for name, path in given.items():
+        said = provenance.get(name) or {}
+        if not path or "folder" not in said:
+            continue
+        for folder in (Path(path), beside / Path(path).name):
+            if (folder / RELEASE).is_file() and _is_same(folder, said, facts if name == "adapter" else {}):
+                provenance = provenance | {name: found_at(str(folder), "dataset", "main")}
+                break
+    return provenance
+
+
+def _is_same(folder: Path, said: dict[str, Any], facts: dict[str, Any]) -> bool:
+    weights = folder / ADAPTER_WEIGHTS
+    if facts.get("adapter_sha256") and weights.is_file():
+        return bool(file_hash(weights) == facts["adapter_sha256"])
+    made = read_record(folder / PROVENANCE) if (folder / PROVENANCE).is_file() else {}
+    return "key" in said and made.get("key") == said["key"]
 
 
 def hardware(processes: int) -> str:

@@ -29,7 +29,7 @@ from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
 from longvpo.release.benchmarks import FOUND, entries, found_in, read_benchmarks
 from longvpo.release.card_file import check_own_card, write_card
-from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
+from longvpo.release.cards import SHEETS, base_on_hub, card_of, kind_in, kind_of, read_results
 from longvpo.release.closed import allowing, closed_in, frames_in
 from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
 from longvpo.release.leaks import check_private, private_texts
@@ -37,9 +37,12 @@ from longvpo.release.licenses import licensed
 from longvpo.release.manifest import File, Release
 from longvpo.release.markdown import code
 from longvpo.release.outside import check_from_outside
+from longvpo.release.provenance import published_since
 from longvpo.release.target import Target
+from longvpo.release.words import words_of
 
-STATES = ("trainer_state.json", "adapter_config.json")
+ADAPTER_CONFIG, NAMED = "adapter_config.json", "base_model_name_or_path"
+STATES = ("trainer_state.json", ADAPTER_CONFIG)
 CUT = (  # JSON files beside ours in which libraries write where something was loaded from
     *("results.json", *STATES, "config.json", "generation_config.json"),
     *("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json", "tokenizer_config.json"),
@@ -119,8 +122,12 @@ def staged(
             values = read_json(copy / name) if (copy / name).exists() else None
             if public(values) != values:  # one that has nothing to cut stays as it is, byte by byte
                 write_text(copy / name, as_json(public(values)))
-        provenance = public(said)
-        write_text(copy / "recipe.yaml", as_yaml(_found_again(public(recipe), provenance)))
+        provenance = public(published_since(said, recipe, facts, folder.resolve().parent))
+        base = base_on_hub(facts, recipe)
+        write_text(copy / "recipe.yaml", as_yaml(_found_again(public(recipe), provenance, base)))
+        config = read_json(copy / ADAPTER_CONFIG) if base and (copy / ADAPTER_CONFIG).exists() else None
+        if config and config.get(NAMED) != base:
+            write_text(copy / ADAPTER_CONFIG, as_json(config | {NAMED: base}))
         (copy / CARD).unlink(missing_ok=True)
         (copy / PROVENANCE).unlink()
         files = {path.relative_to(copy).as_posix(): File(path) for path in sorted(copy.rglob("*")) if path.is_file()}
@@ -129,11 +136,27 @@ def staged(
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
         write_text(copy / PROVENANCE, as_json(provenance))
-        write_card(copy)
+        write_card(copy, _words(folder, facts, recipe, target))
         files |= {path: File(copy / path) for path in (CARD, PROVENANCE)}
         private = [str(folder), *map(str, results), *local_folders(recipe)]
         check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), check_from_outside)
+
+
+def _words(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], target: Target) -> str:
+    """The words between the markers of the card: those here, or else those that stand in the repository.
+
+    Raises:
+        LongVPOError: there are both, and those in the repository were edited since the last release.
+    """
+    here, there = words_of(folder, facts, recipe), target.words
+    if here and there and here != there and target.words_edited and not target.overwrite_card:
+        raise LongVPOError(
+            f"the words between the markers of the {CARD} of {target} were edited there, and those of {folder} are "
+            f"others: nothing was published. Write what is to stay into {folder / CARD}, and delete them there; "
+            "--overwrite-card publishes those of this folder"
+        )
+    return here or there
 
 
 def _key_names(recipe: Any) -> list[str]:
@@ -146,8 +169,10 @@ def _key_names(recipe: Any) -> list[str]:
     return here + [name for item in recipe.values() for name in _key_names(item)]
 
 
-def _found_again(recipe: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
-    """A training recipe that names its dataset and the adapter it began with where they are published."""
+def _found_again(recipe: dict[str, Any], provenance: dict[str, Any], base: str) -> dict[str, Any]:
+    """A training recipe that names its base, its dataset and the adapter it began with where they are published."""
+    if base:
+        recipe["base"] |= {"model": base}
     dataset, adapter = provenance.get("dataset") or {}, provenance.get("adapter") or {}
     if "repo_id" in dataset:
         recipe["data"] |= {"dataset": dataset["repo_id"], "revision": dataset["revision"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -14,9 +13,11 @@ from huggingface_hub import HfApi, RepoFile, errors, get_token
 from huggingface_hub.utils._validators import validate_repo_id
 
 from longvpo.errors import LongVPOError
-from longvpo.io.files import CARD, CARD_HASH, PROVENANCE
+from longvpo.io.files import CARD, CARD_HASH, PROVENANCE, WORDS_HASH, text_hash
 from longvpo.io.retry import WAITS, advice, fail_on_long_rests, reason, status_of, with_retries
 from longvpo.io.temporary import own_folder
+from longvpo.release.card_file import card_hash
+from longvpo.release.words import words_in
 
 Kind = Literal["dataset", "model"]
 
@@ -36,6 +37,8 @@ class Target:
     private: bool | None = None  # None: a new repository is private, another stays as it is
     collection: str | None = None  # title
     overwrite_card: bool = False  # also one that longvpo did not write
+    words: str = ""  # that stand between the markers of the card there
+    words_edited: bool = False  # since the release that wrote them
 
     @property
     def at(self) -> dict[str, Any]:
@@ -79,8 +82,10 @@ def check_push(target: Target, recipe: str) -> Target:
         tags = {one.name: one.target_commit for one in refs.tags}
         # both at one commit: another release may come between two looks at main
         head = next((one.target_commit for one in refs.branches if one.name == "main"), "main")
-        held = provenance_of(api, target, tags.get(target.tag) or head)
-        tree = {} if target.tag in tags else tree_of(api, target, head)
+        at = tags.get(target.tag) or head
+        tree = {} if target.tag in tags else tree_of(api, target, at)
+        words = words_in(_text(read_file(api, target, CARD, at)))
+        held = provenance_of(api, target, at)
     except errors.RepositoryNotFoundError:
         return target
     except Exception as error:
@@ -95,7 +100,8 @@ def check_push(target: Target, recipe: str) -> Target:
     if not held and set(tree) - set(NOT_OURS):
         raise LongVPOError(f"{target} holds something that longvpo did not publish: give another --repo-id")
     check_card(api, target, head, tree, held)
-    return target
+    edited = target.tag not in tags and text_hash(words) != held.get(WORDS_HASH)
+    return replace(target, words=words, words_edited=edited)
 
 
 def _check_tag(tag: str) -> None:
@@ -155,7 +161,8 @@ def _check_rights(me: dict[str, Any], target: Target) -> None:
 
 
 def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], stated: dict[str, Any]) -> None:
-    """Raises LongVPOError where the card at a revision is not longvpo's, and the user did not say that it may go.
+    """Raises LongVPOError where the card at a revision is not longvpo's, and the user did not say that it may go. What
+    stands between its markers is the user's in any case.
 
     Args:
         tree: the revision's, path -> hash.
@@ -164,7 +171,7 @@ def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], 
     if CARD not in tree or target.overwrite_card:
         return
     if CARD_HASH in stated:
-        ours = hashlib.sha256(read_file(api, target, CARD, revision) or b"").hexdigest() == stated[CARD_HASH]
+        ours = card_hash(read_file(api, target, CARD, revision) or b"") == stated[CARD_HASH]
     else:
         commit = tags_of(api, target).get((stated.get("release") or {}).get("tag", ""))
         ours = commit is not None and tree_of(api, target, commit).get(CARD) == tree[CARD]
@@ -190,6 +197,19 @@ def tree_of(api: HfApi, target: Target, revision: str) -> dict[str, str]:
     items = with_retries(lambda: list(api.list_repo_tree(**target.at, revision=revision, recursive=True)))
     files = [one for one in items if isinstance(one, RepoFile)]
     return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in files}
+
+
+def check_words(api: HfApi, target: Target, revision: str, tree: dict[str, str]) -> None:
+    """Raises LongVPOError where other words stand between the markers than when the release was made."""
+    if CARD in tree and words_in(_text(read_file(api, target, CARD, revision))) != target.words:
+        raise LongVPOError(
+            f"the words between the markers of the {CARD} of {target} changed meanwhile, and nothing was published: "
+            "run the same command again, which keeps them"
+        )
+
+
+def _text(card: bytes | None) -> str:
+    return (card or b"").decode(errors="replace")
 
 
 def provenance_of(api: HfApi, target: Target, revision: str) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
         raise LongVPOError(f"{adapter} holds no adapter to merge")
     with understood(adapter / "recipe.yaml", adapter / "facts.json"):
         facts = read_record(adapter / "facts.json")
-        section = read_record(adapter / "recipe.yaml")["base"]
+        section = {**read_record(adapter / "recipe.yaml")["base"]}
+        section.pop("hub_id", None)
         revision = facts["base"]["revision"]  # a branch may move
         base = ModelSection(**section | {"quantization": None, "attention": None, "revision": revision})
         made = {key: value for key, value in read_record(adapter / PROVENANCE).items() if key not in NOT_KEPT}

@@ -39,6 +39,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.release.card_file import write_card
 from longvpo.release.figures import curves
 from longvpo.release.provenance import hardware, made_by, made_of
+from longvpo.training.about import about_adapter, about_settings, memory_of_answers, not_in_nf4
 from longvpo.training.adapter import lora_config
 from longvpo.training.arguments import check_evaluated, refusals, steps_of, training_arguments
 from longvpo.training.checkpoints import (
@@ -170,6 +171,12 @@ def _train(
         trainer.add_callback(bar)
         trainer.add_callback(Checkpoints(limit))
         base = about_base(trainer.model.get_base_model(), commit_of(recipe.base))
+        base["not_in_nf4"] = not_in_nf4(recipe)
+        about = {
+            "training": about_settings(arguments, steps_of(arguments, len(rows), recipe.sequence_parallel)),
+            "lora": about_adapter(trainer.model),
+            "memory": memory_of_answers(recipe, processor, max(length.frames for length in lengths)),  # estimates
+        }
         shard_language_alone(trainer)
         last = last_checkpoint(checkpoints, key, processes)
         if last and processes.is_main_process:
@@ -189,6 +196,7 @@ def _train(
         "license": recipe.license or recipe.base.license,
         "seed": arguments.seed,
         "base": base,
+        **about,
         "frames": spread([length.frames for length in lengths]),
         "tokens": spread([length.tokens for length in lengths]),
         "hardware": hardware(arguments.world_size),
@@ -218,7 +226,7 @@ def _train(
 
     def write(folder: Path) -> None:
         # the name and the commit that find the base again, not the path it was loaded from
-        trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.model
+        trainer.model.peft_config["default"].base_model_name_or_path = recipe.base.found_at
         trainer.model.peft_config["default"].revision = base["revision"]
         trainer.model.save_pretrained(
             folder, selected_adapters=["default"], save_embedding_layers=False, state_dict=weights
@@ -232,8 +240,8 @@ def _train(
         facts["weights_sha256"] = file_hash(folder / ADAPTER_WEIGHTS)
         write_text(folder / "facts.json", as_json(facts))
         files = base_hash(recipe.base.model, base["revision"])  # it is known by them, wherever it lies
-        about = {"model": recipe.base.model, "revision": base["revision"], **({"files": files} if files else {})}
-        made = made_by(recipe_hash(recipe), key, seed=arguments.seed, base=about, **made_of(recipe))
+        named = {"model": recipe.base.model, "revision": base["revision"], **({"files": files} if files else {})}
+        made = made_by(recipe_hash(recipe), key, seed=arguments.seed, base=named, **made_of(recipe))
         write_text(folder / PROVENANCE, as_json(made))
         write_card(folder)  # over PEFT's template, with nothing filled in
         if (checkpoints / "runs").is_dir():  # TensorBoard's
