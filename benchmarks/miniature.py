@@ -6,7 +6,7 @@
 Each seed has a base of its own, a world of its own, and trainings with that seed. Two processes with a thread each
 work side by side, about two hours for all. The same command again resumes a study that was killed: each finished arm
 is a file in FOLDER/kept. `--table` runs nothing: it writes what is kept into benchmarks/results/miniature.jsonl, and
-the table and the figure of benchmarks/README.md from that.
+the table and the figure of benchmarks/miniature.md from that.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from miniature_arms import ARMS, CURVE, Arm
 HERE = Path(__file__).parent
 KEPT = HERE / "results" / "miniature.jsonl"
 FIGURE = HERE / "results" / "miniature.png"
-PAGE = HERE / "README.md"
+PAGE = HERE / "miniature.md"
 BEGIN, END = "<!-- written by miniature.py --table -->\n", "<!-- until here -->\n"
 
 COLUMNS = [("needle", number) for number in ("1", "2", "8", "32")] + [("multi", number) for number in ("2", "8", "32")]

@@ -1,7 +1,7 @@
 """Rows computed by several processes together (`sequence_parallel`): are loss and gradients those of one process?
 
     PYTHONPATH=tests python benchmarks/ulysses.py [--out FILE] [--families internvl ...] [--sizes 2 4 2x2]
-    PYTHONPATH=tests python benchmarks/ulysses.py --table FILE      # the table of benchmarks/README.md
+    PYTHONPATH=tests python benchmarks/ulysses.py --table FILE      # the table of benchmarks/rows.md
     python benchmarks/ulysses_gpu.py [--tiny]                       # a larger model, two processes on one GPU
 
 Small random models of five families, in float32, in 2 and 4 processes on the CPU (gloo), and in 2 x 2: two groups of
