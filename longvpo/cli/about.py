@@ -7,7 +7,12 @@ from longvpo.cli.printing import print_values
 
 
 def env(as_json: options.AsJson = False) -> None:
-    """Print versions, devices, decoders and caches of this machine, to be pasted into an issue: no path, no token."""
+    """Print versions and devices of this machine, for an issue.
+
+    It also prints decoders and caches, but no path and no token.
+
+    Example: longvpo env --json
+    """
     from longvpo.release.machine import told_of_machine
 
     print_values(told_of_machine(), as_json)

@@ -18,27 +18,37 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask, in quotes.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Values of base and video, such as video.fps=2."),
+        typer.Argument(metavar="KEY=VALUE", help="Values of base and video, such as video.fps=2."),
     ] = None,
     adapter: options.Adapters = None,
     base: Annotated[
         str | None,
-        typer.Option(help="A Hub id, a folder or tiny.", show_default="the adapter's, or the recipe's"),
+        typer.Option(
+            metavar="MODEL", help="A Hub id, a folder or tiny.", show_default="the adapter's, or the recipe's"
+        ),
     ] = None,
     recipe: Annotated[
         str,
         typer.Option(
-            help="One of a training or an evaluation, for its base and frames.", show_default="the adapter's own"
+            metavar="RECIPE",
+            help="A recipe of a training or an evaluation; its base and its frames are used.",
+            show_default="the adapter's own",
         ),
     ] = "",
-    start: Annotated[float | None, typer.Option(min=0, help="Second at which to begin.", show_default=False)] = None,
-    end: Annotated[float | None, typer.Option(min=0, help="Second at which to end.", show_default=False)] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens of an answer.")] = 256,
+    start: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Where to start.", show_default=False)
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Where to end.", show_default=False)
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Maximum tokens per answer.")] = 256,
     as_json: options.AsJson = False,
 ) -> None:
-    """Ask a base, and its adapters beside it, about one video, with the frames and the prompt of training.
+    """Ask a base model and its adapters about one video.
 
-    Answers are printed as they are written.
+    The model sees the frames and the prompt as in training. Answers are printed while they are written.
+
+    Example: longvpo ask clip.mp4 "What color is the ring?" --adapter my-stage1
     """
     from longvpo.evaluation.one_video import ask as run
 
@@ -57,4 +67,4 @@ def ask(
         return print(json.dumps(told))
     print()
     for name in told["cut"]:
-        say(f"note: the answer of {name} was cut at {max_new_tokens} tokens: --max-new-tokens takes more")
+        say(f"note: the answer of {name} was truncated at {max_new_tokens} tokens: raise --max-new-tokens")

@@ -15,14 +15,14 @@ import typer
 from longvpo.cli import options, printing
 from longvpo.cli.planning import print_plan
 from longvpo.cli.printing import print_values, say_next, say_where
-from longvpo.cli.program import app
+from longvpo.cli.program import command
 from longvpo.errors import say
 from longvpo.io.files import WORK
 from longvpo.io.home import path
 from longvpo.io.output import check_place, place_of
 
 
-@app.command("build-dataset")
+@command("build-dataset")
 def build_dataset(
     recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
@@ -39,7 +39,12 @@ def build_dataset(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make preference triplets from clips and their captions. The same command again resumes after a kill."""
+    """Make preference triplets from clips and their captions.
+
+    The same command again resumes a build that was stopped.
+
+    Example: longvpo build-dataset tiny/dataset --output my-triplets --dry-run
+    """
     from longvpo.recipe.dataset import DatasetRecipe
     from longvpo.recipe.file import load_recipe, recipe_hash
 
@@ -67,7 +72,7 @@ def build_dataset(
     after_build(loaded, folder, config)
 
 
-@app.command()
+@command()
 def train(
     recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
@@ -82,7 +87,12 @@ def train(
     profile: options.Profile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a QLoRA adapter on triplets. The same command again resumes from the last checkpoint."""
+    """Train a QLoRA adapter on triplets.
+
+    The same command again resumes from the last checkpoint.
+
+    Example: longvpo train internvl3-1b/stage1 data.dataset=my-triplets
+    """
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
 
@@ -103,7 +113,7 @@ def train(
         from longvpo.training.run import train as run
 
         facts = run(loaded, folder)
-    first = os.environ.get("RANK", "0") == "0"  # one of several processes publishes
+    first = os.environ.get("RANK", "0") == "0"  # only one of several processes publishes
     published = _publish(folder, target if first else None)
     print_values(facts | published, as_json, keys=("triplets", "steps", "trained_parameters", "seconds"))
     say(f"adapter: {folder}")
@@ -111,11 +121,16 @@ def train(
     after_training(loaded, folder)
 
 
-@app.command()
+@command()
 def frames(
     recipe: options.RecipeName = "", overrides: options.Overrides = None, as_json: options.AsJson = False
 ) -> None:
-    """Keep the frames that a training recipe will show in `video.frames`. The same command again resumes."""
+    """Decode the frames of a training recipe once, and keep them.
+
+    They lie in the folder `video.frames` of the recipe. The same command again resumes.
+
+    Example: longvpo frames internvl3-1b/stage1 video.frames=my-frames
+    """
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
 
@@ -130,16 +145,22 @@ def frames(
     say_next("train", recipe, *(overrides or []))
 
 
-@app.command()
+@command()
 def score(
     recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(parser=path, help="Folder for it.", show_default="NAME-scored")
+        Path | None,
+        typer.Option(parser=path, metavar="FOLDER", help="Folder for the copy.", show_default="NAME-scored"),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Add the log-probabilities of a training recipe's reference to its dataset, so that training need not score."""
+    """Add the reference's log-probabilities to a copy of a dataset.
+
+    Training on the copy does not have to run the reference model.
+
+    Example: longvpo score internvl3-1b/stage1 data.dataset=my-triplets
+    """
     from longvpo.recipe.file import load_recipe
     from longvpo.recipe.training import TrainRecipe
 
@@ -147,7 +168,7 @@ def score(
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
     from longvpo.cli.following import override, resumable
 
-    with resumable(lambda: "scores are written at the end, so nothing is kept, and the same command begins anew"):
+    with resumable(lambda: "scores are written at the end, so nothing is kept: the same command starts again"):
         from longvpo.training.score import score_dataset
 
         scored = score_dataset(loaded, folder)
@@ -156,7 +177,7 @@ def score(
     say_next("train", recipe, *kept, override("data.dataset", folder), "reference_log_probs=dataset")
 
 
-@app.command()
+@command()
 def evaluate(
     recipe: options.RecipeName = "",
     overrides: options.Overrides = None,
@@ -166,9 +187,12 @@ def evaluate(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure a base and its adapters: a clip hidden among others, long videos, held-out triplets.
+    """Measure a base model and its adapters on test videos.
 
-    The same command again resumes after a kill.
+    The tests are a clip hidden among others, long videos and held-out triplets.
+    The same command again resumes an evaluation that was stopped.
+
+    Example: longvpo evaluate test.yaml --adapter my-stage1 --adapter my-stage2
     """
     from longvpo.evaluation.adapters import by_name
     from longvpo.recipe.evaluation import EvaluateRecipe
@@ -197,73 +221,20 @@ def evaluate(
     say(f"results: {folder / 'results.json'}\npicture: {folder / 'heat_map.png'}")
 
 
-@app.command()
-def merge(
-    adapter: Annotated[Path, typer.Argument(parser=path, help="What train made.")],
-    output: Annotated[
-        Path | None, typer.Option(parser=path, help="Folder for it.", show_default="ADAPTER-merged")
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Write the whole model: the base with an adapter merged into it, as transformers loads it."""
-    from longvpo.training.merge import merge as run
-
-    folder = output or options.beside(adapter, "merged")
-    print_values(run(adapter, folder), as_json, keys=("name",))
-    say(f"model:   {folder}")
-    say_next("push", str(folder))
-
-
-@app.command()
-def push(
-    folder: options.Result,
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(parser=path, help="What evaluate, or lmms-eval, found for an adapter; repeatable."),
-    ] = None,
-    repo_id: options.RepoId = None,
-    tag: options.Tag = options.FIRST_TAG,
-    private: options.Private = None,
-    collection: options.Collection = None,
-    license: options.License = None,
-    overwrite_card: options.OverwriteCard = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Publish a dataset or an adapter. The same command again does what is left to do."""
-    from longvpo.cli.following import SENT, resumable
-
-    with resumable(lambda: SENT):
-        from longvpo.release.push import push_folder
-
-        published = push_folder(folder, repo_id, tag, private, collection, results or (), license, overwrite_card)
-    print_values(published, as_json)
-    say_where({"published": published})
-
-
-@app.command()
-def card(
-    folder: options.Result,
-    changes: options.Changes = None,
-    overwrite_card: options.OverwriteCard = False,
-) -> None:
-    """Render the card of a dataset or an adapter again, from the files beside it, with what is said otherwise now."""
-    from longvpo.release.card_file import check_own_card, write_card
-    from longvpo.release.corrected import correct
-
-    if not overwrite_card:
-        check_own_card(folder)
-    if changes:
-        correct(folder, changes)
-    print(write_card(folder))
-
-
-@app.command()
+@command()
 def demo(
-    output: Annotated[Path, typer.Option(parser=path, help="Folder for all that it makes.")] = Path("longvpo-demo"),
-    seed: Annotated[int, typer.Option(help="Draws other clips, for training and for the test.")] = 0,
+    output: Annotated[
+        Path, typer.Option(parser=path, metavar="FOLDER", help="Folder for everything that it makes.")
+    ] = Path("longvpo-demo"),
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Another seed draws other clips.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run the whole loop on this machine, offline: draw videos, build triplets, train both stages, evaluate."""
+    """Run the whole loop on this machine, offline, on drawn videos.
+
+    It draws videos, builds triplets, trains both stages and evaluates them.
+
+    Example: longvpo demo --output my-demo
+    """
     from longvpo.cli.demo import run_demo
     from longvpo.cli.following import viewing
 
@@ -280,7 +251,7 @@ def demo(
 
 
 def _target(push: bool, recipe: Any, *asked: Any) -> Any:
-    """Where the result will be published, when that is wanted; `asked` is as before_work takes it."""
+    """Where the result will be published; None without `--push`. `asked` goes to before_work."""
     if not push:
         return None
     from longvpo.release.push import before_work

@@ -19,24 +19,40 @@ TOOLS = "trl, ms-swift, llama-factory or verl-grpo"
 
 def export(
     dataset: Annotated[
-        str, typer.Argument(parser=at_home, metavar="DATASET", help="A folder, a Hub id, or pairs of others.")
+        str,
+        typer.Argument(
+            parser=at_home, metavar="DATASET", help="A folder, a Hub id, or preference pairs of another tool."
+        ),
     ],
-    to: Annotated[str, typer.Option(metavar="TOOL", help=f"Whose form: {TOOLS}.", show_default=False)],
-    config: Annotated[str, typer.Option(help="stage1 or stage2.")] = "stage1",
-    revision: Annotated[str, typer.Option(help="Of a Hub id.")] = "main",
+    to: Annotated[str, typer.Option(metavar="TOOL", help=f"The format: {TOOLS}.", show_default=False)],
+    config: Annotated[str, typer.Option(metavar="CONFIG", help="Which triplets: stage1 or stage2.")] = "stage1",
+    revision: Annotated[str, typer.Option(metavar="REVISION", help="Branch, tag or commit of a Hub id.")] = "main",
     videos: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FOLDER", help="The videos of a source; repeatable.", show_default=False),
+        typer.Option(
+            metavar="NAME=FOLDER", help="Folder with the videos of a source; repeatable.", show_default=False
+        ),
     ] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="Lists of frames in place of mp4; for trl always.")] = False,
-    lossless: Annotated[bool, typer.Option("--lossless", help="Frames as PNG, not as JPEG.")] = False,
-    fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second.", show_default="the dataset's")] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Write lists of frames, not mp4 files; trl always gets frames.")
+    ] = False,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Write frames as PNG, not as JPEG.")] = False,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="NUMBER", help="Frames per second.", show_default="the dataset's"),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option(parser=path, help="Folder for it.", show_default="DATASET-TOOL")
+        Path | None,
+        typer.Option(parser=path, metavar="FOLDER", help="Folder for the result.", show_default="DATASET-TOOL"),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write triplets as another tool reads them, each context as one video. The same command again resumes."""
+    """Write triplets in the format of another training tool.
+
+    Each context becomes one video. The same command again resumes.
+
+    Example: longvpo export my-triplets --to ms-swift --videos clips=my-clips
+    """
     from longvpo.cli.following import kept_in, resumable
     from longvpo.export.forms import FORMS
     from longvpo.export.run import export as run

@@ -1,7 +1,7 @@
-"""What to type next, and again: lines that a shell runs as they stand.
+"""The next command to type, or the one to repeat: lines that a shell runs as they are.
 
-The rule: nothing is left to fill in where the program can know it. What it cannot know, such as a folder of test
-clips, stands in a line that begins with `then:`, in capitals.
+The rule: the user fills in nothing that the program can know. A line with something to fill in, such as a folder of
+test clips, begins with `then:` and has it in capitals.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from longvpo.recipe.training import TrainRecipe
 
 
 def override(key: str, value: object) -> str:
-    """An argument that sets a key to a text or a path, whatever it is."""
+    """An argument that sets a key to any text or path."""
     text = str(value)
-    with suppress(ValueError):  # it begins as a list, and does not end as one
+    with suppress(ValueError):  # such as a text that begins like a list
         if parse_value(text) == text:
             return f"{key}={text}"
     return f"{key}={json.dumps(text, ensure_ascii=False)}"
@@ -39,14 +39,14 @@ def override(key: str, value: object) -> str:
 
 def videos_of(folders: Mapping[str, Path]) -> list[str]:
     """The arguments that say where the videos of sources are."""
-    if any("." in name for name in folders):  # a dot would go into a section
+    if any("." in name for name in folders):  # a dot in a key means a section
         said = {name: str(folder) for name, folder in folders.items()}
         return [f"data.videos={json.dumps(said, ensure_ascii=False)}"]
     return [override(f"data.videos.{name}", folder) for name, folder in folders.items()]
 
 
 def after_build(recipe: DatasetRecipe, folder: Path, config: str) -> None:
-    """Look at it, and train on it: by a built-in recipe for the model that wrote it, as in the paper."""
+    """Say how to look at the dataset, and how to train its writer on it, as in the paper."""
     folders = {source.name: source.folder for source in recipe.all_sources}
     say_next(*viewing(folder, folders), label="view")
     writer = (recipe.stage2 and recipe.stage2.writer) or recipe.writer
@@ -58,13 +58,13 @@ def after_build(recipe: DatasetRecipe, folder: Path, config: str) -> None:
 
 
 def viewing(dataset: Path, folders: Mapping[str, Path]) -> list[str]:
-    """The words of the command that makes a page of a dataset, with the videos that are here."""
+    """The words of the command that makes a page of a dataset, with the videos on this machine."""
     videos = [word for name, path in folders.items() if path.is_dir() for word in ("--videos", f"{name}={path}")]
     return ["view", str(dataset), *videos]
 
 
 def after_training(recipe: TrainRecipe, folder: Path) -> None:
-    """Train stage 2, where the dataset has one; else measure the adapter."""
+    """Say how to train stage 2, where the dataset has one, or how to measure the adapter."""
     dataset = Path(recipe.data.dataset)
     name = fitting(TrainRecipe, recipe.base.model, "stage2")
     if name and recipe.data.config == "stage1" and (dataset / "stage2").is_dir():
@@ -80,14 +80,14 @@ def after_training(recipe: TrainRecipe, folder: Path) -> None:
     if not missing:
         return say_next("evaluate", name, "--adapter", str(folder))
     say_next("recipes", name)
-    if recipe.data.config == "stage1":  # of clips: what init writes asks about clips alone
+    if recipe.data.config == "stage1":  # init writes a recipe that asks only about clips
         say_next("init", "TEST_CLIPS", "--from", name, "--output", "test.yaml", label="then")
         return say_next("evaluate", "test.yaml", "--adapter", str(folder), label="then")
     say_next("evaluate", name, *(f"{key}=TEST_VIDEOS" for key in missing), "--adapter", str(folder), label="then")
 
 
 def fitting(kind: type[Any], model: str, last: str) -> str | None:
-    """The built-in recipe of this last name that is for the model; None where there is none."""
+    """The built-in recipe for a model whose name ends with `last`; None where there is none."""
     for name in builtin_recipes():
         if name.rpartition("/")[2] == last and load_recipe(kind, name).base.model == model:
             return name
@@ -95,7 +95,7 @@ def fitting(kind: type[Any], model: str, last: str) -> str | None:
 
 
 def _folders(dataset: Path) -> dict[str, Path]:
-    """Where a dataset's recipe says that the videos of its sources are; empty where it does not say it."""
+    """The folders of a dataset's sources, by its recipe; empty where the recipe cannot be read."""
     try:
         made = load_recipe(DatasetRecipe, str(dataset / "recipe.yaml"))
     except LongVPOError:
@@ -103,15 +103,15 @@ def _folders(dataset: Path) -> dict[str, Path]:
     return {source.name: source.folder for source in made.all_sources}
 
 
-SENT = "What the Hub has got stays there, without its tag until the release is whole"
+SENT = "What was uploaded stays on the Hub; the tag is set when the release is whole"
 
 
 @contextmanager
 def resumable(kept: Callable[[], str]) -> Iterator[None]:
-    """Ctrl-C says what is kept, and the command that goes on from there.
+    """Make Ctrl-C say what is kept, and which command resumes.
 
     Args:
-        kept: what it is, asked when all has ended.
+        kept: returns what is kept; it is called after the work has stopped.
     """
     try:
         yield
@@ -124,8 +124,10 @@ def resumable(kept: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def cured(folder: Path) -> Iterator[None]:
-    """A build into this folder that leaves no triplet says the command that loosens what dropped most: into another
-    folder, with the answers that it has."""
+    """Where no triplet is left, give the error a command without the filter that dropped most.
+
+    The command builds into another folder, with the answers of this build.
+    """
     try:
         yield
     except NothingLeftError as error:
@@ -149,18 +151,18 @@ def _loosened(words: list[str], folder: Path, loosen: str) -> tuple[str, ...]:
     return tuple(map(str, [*kept, loosen, "--output", free, *journal]))
 
 
-def kept_in(folder: Path, what: str, otherwise: str = "nothing is kept yet, and the same command begins anew") -> str:
-    """That something is kept in a folder, where a file is in it."""
+def kept_in(folder: Path, what: str, otherwise: str = "nothing is kept yet, and the same command starts again") -> str:
+    """What is kept in a folder; `otherwise` where the folder holds no file."""
     there = folder.is_dir() and any(path.is_file() for path in folder.rglob("*"))
     return f"{what} in {folder}" if there else otherwise
 
 
 def kept_of_training(folder: Path) -> str:
-    """That the last whole checkpoint is kept, or why there is none."""
+    """The last whole checkpoint, or why there is none."""
     whole = whole_checkpoints(place_of(folder).checkpoints)
     if whole:
         return f"the last checkpoint is {whole[-1]}"
     return (
-        "no checkpoint was written, and the same command begins anew (training.save_strategy=steps with "
+        "no checkpoint was written, and the same command starts again (training.save_strategy=steps with "
         "training.save_steps=100 writes one every 100 steps)"
     )

@@ -17,17 +17,18 @@ from longvpo.cli.about import env
 from longvpo.cli.asking import ask
 from longvpo.cli.exporting import export
 from longvpo.cli.printing import one_voice, say_next
-from longvpo.cli.program import app
+from longvpo.cli.program import app, command
+from longvpo.cli.publishing import card, merge, push
 from longvpo.cli.recipes import init, recipes
 from longvpo.cli.viewing import view
 from longvpo.errors import LongVPOError, UsageError, say
 from longvpo.io.disk import not_written
 
-for command in (ask, init, export, recipes, env, view):
-    app.command()(command)
+for one in (ask, card, env, export, init, merge, push, recipes, view):
+    command()(one)
 
 
-LONGEST = 10_000  # characters of an error: what others wrote may stand in it
+LONGEST = 10_000  # characters of an error, which may quote texts of any length
 
 
 def _line(text: str) -> str:
@@ -39,12 +40,12 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and ends no run
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is escaped: no error
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     debug = bool(os.environ.get("LONGVPO_DEBUG"))
     if not debug:
-        # what the libraries below will rename, and which of their kernels is not installed
+        # warnings of libraries: what they will rename, and which of their kernels is not installed
         warnings.simplefilter("ignore", FutureWarning)
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
@@ -57,12 +58,12 @@ def main() -> None:
         if error.then:
             say_next(*error.then)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except Exception as error:  # such as a full disk, or a folder that may not be written
+    except Exception as error:  # such as a full disk, or a folder without write permission
         said = f"{error.strerror or error}" if isinstance(error, OSError) else not_written(error, Path(), False)
         if debug or said is None:
             raise
         name = getattr(error, "filename", None)
         where = f"{name}: " if name else ""
-        said = f"{where}{said}; when that is mended, the same command resumes"
+        said = f"{where}{said}; mend that, and the same command resumes"
         say(f"error: {_line(said)} (LONGVPO_DEBUG=1 shows where it failed)")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""A dry run as it is printed: the plan, and then, as an error, what would end the run before its work."""
+"""A dry run: print the plan, and raise what would stop the run before its work."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from longvpo.io.files import KEY
 from longvpo.io.output import check_place, place_of
 from longvpo.io.records import read_record
 
-REFUSED = "refused"  # key of a plan: what the run would refuse, a sentence each
+REFUSED = "refused"  # key of a plan: sentences that say what the run would refuse
 
 
 def print_plan(plan: dict[str, Any], output: Path, result: str, target: Any, as_json: bool) -> None:
     """Print a plan.
 
     Args:
-        result: the file that says whose result lies in the output; empty for a build, whose folder of work says it.
+        result: the file in the output that names its recipe; empty for a build, whose folder of work names it.
         target: where the run would publish; None: nowhere.
 
     Raises:
-        LongVPOError: the run would not start, or not begin its work.
+        LongVPOError: the run would stop before its work.
     """
     refused = list(plan.get(REFUSED, []))
     try:
@@ -37,10 +37,10 @@ def print_plan(plan: dict[str, Any], output: Path, result: str, target: Any, as_
 
 
 def check_output(output: Path, recipe: str, result: str) -> None:
-    """Raises LongVPOError where the run would find something else in its output; nothing is written.
+    """Raises LongVPOError where the output holds something else. Nothing is written.
 
     Args:
-        recipe: its hash. What else decides a result is not known yet: other tables, or other rows, are not told.
+        recipe: its hash. Other tables or other rows are not noticed: they are read later.
     """
     place = place_of(output, inside=not result)
     if result and (place.path / result).is_file():

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, everything else on stderr."""
+"""Printing: data goes to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from longvpo.release.measured import intervals_said, mark, multi_titles, scoring
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
-    """All values as one JSON object, or those of the keys as YAML for people."""
+    """Print all values as one JSON object, or the values of `keys` as YAML for people."""
     print(json.dumps(values) if as_json else visible(as_yaml({key: values[key] for key in keys or values}).rstrip()))
 
 
 def print_funnel(facts: dict[str, Any], as_json: bool) -> None:
-    """All facts of a build as one JSON object, or what each step dropped and what it left."""
+    """Print all facts of a build as one JSON object, or what each step dropped and left."""
     if as_json:
         return print(json.dumps(facts))
     for stage in ("stage1", "stage2"):
@@ -36,7 +36,7 @@ def print_funnel(facts: dict[str, Any], as_json: bool) -> None:
 
 
 def print_profile(found: dict[str, Any], as_json: bool) -> None:
-    """A profile as one JSON object, or a line a phase: seconds a step, and its share of them."""
+    """Print a profile as one JSON object, or one line per phase: seconds per step, and their share."""
     if as_json:
         return print(json.dumps(found))
     print(f"{'phase':12}{'seconds':>9}{'share':>8}")
@@ -50,7 +50,7 @@ def _short(value: Any) -> Any:
 
 
 def print_tables(results: dict[str, Any], as_json: bool) -> None:
-    """All results as one JSON object, or tables: accuracy by number of clips, and all else that was asked."""
+    """Print all results as one JSON object, or as tables: accuracy by number of clips, place, task and more."""
     if as_json:
         return print(json.dumps(results))
     _table("needle accuracy, %", "clips", results["needle"], results, "needle")
@@ -83,10 +83,10 @@ def _table(
     results: dict[str, Any] | None = None,
     table: str = "",
 ) -> None:
-    """A line a model.
+    """Print a table with one line per model.
 
     Args:
-        results: where those of the table of this name have intervals, these stand beside the accuracies.
+        results: where they have intervals for this table, the intervals follow the accuracies.
     """
     groups = list(next(iter(accuracy.values())))
     cells = {
@@ -95,7 +95,7 @@ def _table(
         for group, value in row.items()
     }
     marks = {cell: mark(results or {}, table, *cell) for cell in cells}
-    room = 2 * any(marks.values())  # of a mark
+    room = 2 * any(marks.values())  # for a mark
     width = max(len(column), *map(len, accuracy))
     wide = max(8, *(len(group) + 1 for group in groups), *(len(text) + 2 for text in cells.values()))
     print(title)
@@ -106,12 +106,12 @@ def _table(
 
 
 def _cell(text: str) -> str:
-    """A text of others, such as a task of a table, in its place on a line."""
+    """A text that anyone may have written, such as a task of a table, on one line."""
     return visible(" ".join(text.split()))
 
 
 def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:
-    """Lines of a shell as one JSON object, or as they are to be typed, with a word on each group of them."""
+    """Print shell commands as one JSON object, or as lines to type, with a comment on each group."""
     if as_json:
         return print(json.dumps(lines))
     for about, group in ((about, group) for about, group in lines.items() if group):
@@ -120,7 +120,7 @@ def print_commands(lines: dict[str, list[str]], as_json: bool) -> None:
 
 
 def say_next(*words: str, label: str = "next") -> None:
-    """The next command, quoted for a shell."""
+    """Say the next command, quoted for a shell."""
     say(f"{label + ':':8} longvpo {shlex.join(words)}")
 
 
@@ -132,9 +132,9 @@ def say_where(published: dict[str, Any]) -> None:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Only the first of the processes that `accelerate launch` starts speaks.
+    """Of the processes that `accelerate launch` starts, only the first one prints.
 
-    Another one does when it fails: after a while, because most often the first one fails likewise, which ends all.
+    Another process prints its error after some seconds: usually the first one fails in the same way, and ends all.
     """
     if os.environ.get("RANK", "0") == "0":
         yield
@@ -143,5 +143,5 @@ def one_voice() -> Iterator[None]:
         try:
             yield
         except Exception:
-            time.sleep(5)  # the launcher looks ten times a second
+            time.sleep(5)  # the launcher looks at its processes ten times per second
             raise

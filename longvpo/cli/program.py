@@ -1,4 +1,4 @@
-"""The program's name, its list of commands, and what may stand before a command: how much it says, and its version."""
+"""The program: its name, its list of commands, how help is laid out, and the options before a command."""
 
 from __future__ import annotations
 
@@ -6,26 +6,50 @@ import logging
 import os
 import sys
 import warnings
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from longvpo.errors import QUIET
 
-# they write each address that they ask, in which a key may stand
+# these libraries log every address that they ask, and an address may hold a key
 TELL_ADDRESSES = ("httpx", "httpx2", "urllib3")
 LIBRARIES = ("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY")
+GROUPS = {  # the order of the commands in `longvpo --help`
+    "Start": ("demo", "init", "recipes"),
+    "The loop": ("build-dataset", "train", "evaluate", "push"),
+    "Look at results": ("view", "ask"),
+    "More": ("frames", "score", "merge", "export", "card", "env"),
+}
+PUBLISHING = "Options for publishing"
+
+
+class Command(TyperCommand):
+    """A command whose help shows its options in groups: `rich_help_panel` names the group of an option."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for one in self.get_params(ctx):
+            usual = "Arguments" if one.param_type_name == "argument" else "Options"
+            if record := one.get_help_record(ctx):
+                groups.setdefault(getattr(one, "rich_help_panel", None) or usual, []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
 
 class Commands(TyperGroup):
-    """Its list says of each command the first paragraph, whole: click cuts it to the line."""
+    """A list that shows the whole first paragraph of each command: click would truncate it."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        rows = [(name, (self.commands[name].help or "").partition("\n\n")[0]) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        width = max(map(len, self.commands))
+        for group, names in GROUPS.items():
+            with formatter.section(group):
+                about = [(self.commands[name].help or "").partition("\n\n")[0] for name in names]
+                formatter.write_dl([(f"{name:{width}}", text) for name, text in zip(names, about, strict=True)])
 
 
 app = typer.Typer(
@@ -33,9 +57,10 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # Rich takes brackets in a help text for its own marks, and leaves them out
+    rich_markup_mode=None,  # Rich would take brackets in a help text as its own marks, and hide them
     context_settings={"max_content_width": 160},
 )
+command = partial(app.command, cls=Command)
 
 
 def _say_version(asked: bool) -> None:
@@ -47,14 +72,17 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def program(
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only errors and warnings: no progress bars, no notes.")
+        bool, typer.Option("--quiet", "-q", help="Show only errors and warnings: no progress bars, no notes.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries below log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries log, too.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Preference data and QLoRA adapters for long-video models, made from short clips (LongVPO)."""
+    """Make preference data and QLoRA adapters for long-video models from short clips (LongVPO).
+
+    Try it without any data: longvpo demo. Help on one command: longvpo COMMAND --help.
+    """
     if quiet and verbose:
         raise typer.BadParameter("give one of --quiet and --verbose")
     if quiet:
@@ -72,14 +100,14 @@ def program(
 
 
 def _keep_bars_in_their_line() -> None:
-    """A bar inside another one moves the cursor of a terminal; in a log, that is blank lines and escapes."""
+    """Nested bars move the cursor of a terminal; a log would show blank lines and escape codes."""
     from tqdm import std
 
     setattr(std.tqdm, "moveto", lambda self, lines: None)  # noqa: B010 - as below
 
 
 def _leave_bars_out() -> None:
-    """No progress bars, be they ours or a library's, which all are tqdm's."""
+    """Show no progress bars. All of them, also those of libraries, come from tqdm."""
     from tqdm import std
 
     begin = std.tqdm.__init__

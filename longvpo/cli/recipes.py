@@ -1,4 +1,4 @@
-"""Commands about recipes: which there are, what they may say, and a copy to start one's own from."""
+"""Commands about recipes: list them, explain their keys, and copy one as a start."""
 
 from __future__ import annotations
 
@@ -24,17 +24,26 @@ def recipes(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Print this one, or list a family such as tiny; with --keys a section or a key, such as train.lora."
+            metavar="NAME",
+            help="A recipe to print, or a family to list, such as tiny. With --keys: a section or a key.",
         ),
     ] = None,
-    keys: Annotated[bool, typer.Option("--keys", help="Print all keys: type, default and description.")] = False,
-    resolved: Annotated[bool, typer.Option("--resolved", help="Print all values, defaults included.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Explain the keys of recipes: type, default and description.")
+    ] = False,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print all values, with the defaults.")] = False,
     output: Annotated[
-        Path | None, typer.Option(parser=path, help="Write it to this file, which is new.", show_default=False)
+        Path | None,
+        typer.Option(parser=path, metavar="FILE", help="Copy the recipe to this new file.", show_default=False),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the built-in recipes, print or copy one, or look up what a recipe may say."""
+    """List, print or copy built-in recipes, or explain their keys.
+
+    Example: longvpo recipes internvl3-1b/stage1 --output my-training.yaml
+
+    Example: longvpo recipes --keys train.lora
+    """
     if keys:
         from longvpo.recipe.keys import parts_of
 
@@ -57,7 +66,7 @@ def recipes(
     kind, text = kind_of(name), read_text(find_recipe(name))
     if resolved:
         if kind is None:
-            raise LongVPOError(f"{name} has no key that a recipe has: there is nothing to resolve")
+            raise LongVPOError(f"{name} has none of the keys of a recipe: there is nothing to resolve")
         text = dump_recipe(load_recipe(KINDS[kind], name))
     if output is None:
         return print(json.dumps(parse(text)) if as_json else visible(text.rstrip()))
@@ -67,16 +76,22 @@ def recipes(
 
 
 def init(
-    folder: Annotated[str, typer.Argument(help="Your videos, and a table of them.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder with your videos and a table of them.")],
     base: Annotated[
-        str, typer.Option("--from", help="Built-in recipes to start from: a family, such as qwen2.5-vl-7b.")
+        str,
+        typer.Option("--from", metavar="FAMILY", help="Built-in recipes to start from, such as qwen2.5-vl-7b."),
     ] = "internvl3-1b",
-    output: Annotated[Path, typer.Option(parser=path, help="The recipe's file, which is new.")] = Path("my.yaml"),
+    output: Annotated[Path, typer.Option(parser=path, metavar="FILE", help="New file for the recipe.")] = Path(
+        "my.yaml"
+    ),
 ) -> None:
-    """Write a recipe for a folder of your own, with four lines to edit: to build triplets, or to evaluate on it.
+    """Write a recipe for a folder of your own videos.
 
-    A table with the columns caption, question and answer is evaluated on, any other builds triplets; --from
-    FAMILY/dataset or FAMILY/evaluate says which.
+    Four lines in it are left to edit. A table with the columns caption, question and answer makes a recipe for
+    evaluate. Any other table makes a recipe for build-dataset. To choose yourself, give --from FAMILY/dataset or
+    --from FAMILY/evaluate.
+
+    Example: longvpo init my-clips --from internvl3-1b --output my.yaml
     """
     from longvpo.dataset.start import own_recipe
 
@@ -87,17 +102,17 @@ def init(
 
 
 def write_new(file: Path, text: str) -> None:
-    """Write a recipe. Raises LongVPOError when something is there."""
+    """Write a recipe. Raises LongVPOError where the file exists."""
     from longvpo.io.files import write_text
 
     if file.exists() or file.is_symlink():
-        raise LongVPOError(f"{file} is there, and is not overwritten: name another file with --output")
+        raise LongVPOError(f"{file} exists, and is not overwritten: name another file with --output")
     write_text(file, text)
     say(f"recipe:  {file}")
 
 
 def _list(names: list[str], as_json: bool) -> None:
-    """A line a recipe, with what its head comment says first; a blank line between families."""
+    """One line per recipe, with the first sentence of its comment; a blank line between families."""
     from longvpo.recipe.builtin import builtin_file, first_sentence
 
     about = {name: first_sentence(builtin_file(name)) for name in names}

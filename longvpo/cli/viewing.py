@@ -1,4 +1,4 @@
-"""The command that shows what there is to look at."""
+"""The command that makes a page of triplets or results."""
 
 from __future__ import annotations
 
@@ -17,19 +17,30 @@ from longvpo.io.reopened import INNER
 
 def view(
     dataset: Annotated[
-        str, typer.Argument(help="A dataset, or what evaluate found: a folder, or an id on the Hub as ID[@REVISION].")
+        str,
+        typer.Argument(
+            metavar="DATASET", help="A dataset, or the results of evaluate: a folder, or a Hub id as ID[@REVISION]."
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option(parser=path, help="Folder for the page.", show_default="DATASET-view")
+        Path | None,
+        typer.Option(parser=path, metavar="FOLDER", help="Folder for the page.", show_default="DATASET-view"),
     ] = None,
     videos: Annotated[
         list[str] | None,
-        typer.Option(metavar="SOURCE=FOLDER", help="The folder of a source's videos, for pictures; repeatable."),
+        typer.Option(
+            metavar="SOURCE=FOLDER", help="Folder with the videos of a source, for the pictures; repeatable."
+        ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=0, help="How many rows of each stage get pictures.")] = 200,
+    rows: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Rows per stage that get pictures.")] = 200,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a page on which a person looks at triplets, dropped rows or answers: static, and it asks no network."""
+    """Make a page that shows triplets, dropped rows or answers.
+
+    The page is a folder of files that a browser opens from disk, without a network.
+
+    Example: longvpo view my-triplets --videos clips=my-clips
+    """
     from longvpo.cli.following import kept_in, resumable
 
     folders = options.named_folders(videos, "give it as SOURCE=FOLDER, such as --videos clips=my-clips")
@@ -44,7 +55,7 @@ def view(
 
 
 def beside(place: str) -> Path:
-    """Where the page goes unless the user says: beside a folder, and for a repository into this folder."""
+    """The default folder of a page: next to a local dataset, or in this folder for a dataset of the Hub."""
     folder = Path(place)
     if not folder.is_dir():
         return Path(f"{place.rpartition('/')[2]}-view")

@@ -16,7 +16,7 @@ import pytest
 from support.commands import Capture, check_mistake, run
 from typer.testing import CliRunner
 
-from longvpo.cli.commands import app
+from longvpo.cli.main import app
 from longvpo.tiny.world import write_world
 
 

@@ -154,7 +154,7 @@ class Loading(ModuleType):
         ),
         ("training.score.score_dataset", ["score", "tiny/stage1"], "", "nothing is kept"),
         ("training.filling.fill_frames", ["frames", "tiny/stage1", "video.frames=@/it's"], "", "are in @/it's"),
-        ("release.push.push_folder", ["push", "@/out"], "", "stays there, without its tag"),
+        ("release.push.push_folder", ["push", "@/out"], "", "stays on the Hub; the tag is set"),
     ],
 )
 def test_ctrl_c_says_what_is_kept_and_the_command_that_resumes(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -45,6 +47,24 @@ def test_help_shows_every_word(name: str) -> None:
     if not name:
         for listed in COMMANDS.values():
             assert words(listed.help.partition("\n\n")[0]) in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_read_at_once(name: str) -> None:
+    """One line in the list, and examples on one line each, at 80 columns; an example is parsed as a command."""
+    command = COMMANDS[name]
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["--help"]).output.splitlines()
+    about = command.help.partition("\n\n")[0]
+    assert [line for line in shown if line.startswith(f"  {name} ")] == [
+        f"  {name:{max(map(len, COMMANDS))}}  {about}"
+    ]
+    examples = re.findall(r"^ *Example: (longvpo .*)", command.help, re.MULTILINE)
+    assert examples
+    assert all(len(f"  Example: {example}") <= 80 for example in examples)
+    for example in examples:
+        program, first, *rest = shlex.split(example)
+        assert (program, first) == ("longvpo", name)
+        command.make_context(name, rest)
 
 
 def test_marks_of_rich_are_only_texts() -> None:

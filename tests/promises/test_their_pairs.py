@@ -12,7 +12,7 @@ from support.pairs import official, plain, write_frames, write_rows
 from support.trainings import facts_of, logged
 from typer.testing import CliRunner
 
-from longvpo.cli.commands import app
+from longvpo.cli.main import app
 from longvpo.errors import LongVPOError
 from longvpo.io.files import TRAINED, file_hash
 from longvpo.models.load import load_processor

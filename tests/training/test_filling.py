@@ -13,7 +13,7 @@ import pytest
 from support.trainers import train_recipe
 from typer.testing import CliRunner
 
-from longvpo.cli.commands import app
+from longvpo.cli.main import app
 from longvpo.errors import LongVPOError
 from longvpo.models.load import load_processor
 from longvpo.recipe.training import TrainRecipe
