@@ -80,7 +80,7 @@ class Arm:
     against: str | None = "stage1"  # the arm that differs only in what the title says
 
 
-NONE = "no figure that we know of"
+NONE = "we know no figure"
 ALL_WEIGHTS = "trains all weights"
 
 ARMS = (
@@ -104,7 +104,7 @@ ARMS = (
         "anchor-first",
         "places",
         "anchor always first",
-        "places it at random, against “lost in the middle”; no figure that we know of",
+        "places it at random, against “lost in the middle”; we know no figure",
         dataset="anchor-first",
     ),
     Arm("rejected-first", "places", "rejected clip always first", "does not say", dataset="rejected-first"),
@@ -113,7 +113,7 @@ ARMS = (
         "reference-full",
         "losses",
         "reference on the whole context",
-        "worse; the anchor alone takes about 70 % of its training time",
+        "worse; with only the anchor, training takes about 70 % of the time",
         overrides=("reference=full",),
     ),
     Arm(
@@ -133,7 +133,7 @@ ARMS = (
     Arm("rank-4", "rank", "LoRA of rank 4", ALL_WEIGHTS, overrides=("lora.r=4", "lora.lora_alpha=8")),
     Arm("rank-64", "rank", "LoRA of rank 64", ALL_WEIGHTS, overrides=("lora.r=64", "lora.lora_alpha=128")),
     Arm("no-nf4", "plain", "no NF4", ALL_WEIGHTS, overrides=("base.quantization=null",)),
-    Arm("fewest", "number", "{} triplets", "10,000 triplets; no other number that we know of"),
+    Arm("fewest", "number", "{} triplets", "10,000 triplets; we know no other number"),
     Arm("fewer", "number", "{} triplets", "as above"),
     Arm("few", "number", "{} triplets", "as above"),
     Arm(

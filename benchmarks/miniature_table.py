@@ -131,8 +131,8 @@ def about(found: Kept) -> list[str]:
     one, all_seeds = (50 / math.sqrt(count * min(needles, multi)) for count in (1, len(runs)))
     return [
         f"Accuracy in %: mean (least–most) of {len(runs)} seeds. A seed has {needles} questions for each number of",
-        f"clips and {multi} for each number of scenes: the standard error is at most {one:.1f} points in a seed, and",
-        f"{all_seeds:.1f} in the mean, for the choice of questions alone.",
+        f"clips and {multi} for each number of scenes. The choice of questions gives a standard error of at most",
+        f"{one:.1f} points in a seed, and {all_seeds:.1f} in the mean.",
     ]
 
 
@@ -154,8 +154,8 @@ def below(found: Kept) -> list[str]:
             reference = [1000 * one[kind]["phases"]["reference"] for one in steps]
             work = [1000 * one[kind]["tflop_a_step"] for one in steps]
             lines.append(
-                f"With the reference on {where}, in milliseconds: {cell(step)} a step, of which {cell(reference)} are "
-                f"the reference's; {statistics.mean(work):.1f} GFLOP a step."
+                f"With the reference on {where}, a step takes {cell(step)} milliseconds. The reference takes "
+                f"{cell(reference)} of them. A step has {statistics.mean(work):.1f} GFLOP."
             )
     return lines
 

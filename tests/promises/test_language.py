@@ -35,7 +35,6 @@ NOT_YET = (  # files and folders that are not held yet: who has rewritten one ta
     "longvpo/viewer",
     "model_cards",
     "recipes",
-    "tests/README.md",
 )
 
 
