@@ -1,4 +1,4 @@
-"""A kit for LongVPO: a recipe turns clips into preference triplets, TRL trains on them, and the result is measured.
+"""A kit for LongVPO: a recipe turns clips into preference triplets, TRL trains on them, an evaluation measures it.
 
 In a notebook:
 
@@ -9,9 +9,9 @@ In a notebook:
     longvpo.evaluate("tiny/evaluate", ["source.folder=my-test-clips", "multi=null"], "my-results", ["my-stage1"])
     longvpo.ask("clip.mp4", "what color is the ring?", ["my-stage1"])
 
-A recipe is a YAML file or the name of a built-in one; overrides are its values as the command line has them,
-`section.key=value`. A mistake in what was given is a longvpo.LongVPOError, whose text says what to do. The same call
-again resumes what was killed, and does nothing where the result is there.
+A recipe is a YAML file or the name of a built-in recipe. An override changes one of its values, as on the command
+line: `section.key=value`. A mistake in what you give raises longvpo.LongVPOError, whose text says what to do. The same
+call again resumes work that was stopped, and does nothing where the result is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["TINY", "ask", "build", "evaluate", "load_triplets", "score_triplets"
 
 TINY = Path(__file__).parent / "tiny" / "checkpoint"  # the embedded model
 
-# `longvpo --help` must not wait for torch: what needs it is imported when it is asked for
+# `longvpo --help` must not wait for torch: names that need it are imported when they are used
 LATER = {
     "LongVPOError": "longvpo.errors",
     "ask": "longvpo.evaluation.one_video",
@@ -48,17 +48,21 @@ def build(
     engine: str = "local",
     workers: int | None = None,
 ) -> dict[str, Any]:
-    """Make preference triplets from clips and their captions, in a folder that `load_dataset` reads.
+    """Make preference triplets from clips and their captions, in a folder that `datasets.load_dataset` reads.
 
     Args:
-        recipe: of a dataset.
-        output: the folder; None: the recipe's name.
-        journal: a folder of answers to use and add to; builds may share one.
-        engine: local, ray or ray://HOST:PORT: who does the work.
-        workers: of a Ray cluster; None: as many as it has room for.
+        recipe: the recipe of a dataset: a YAML file or a built-in name.
+        overrides: changed values, each as "section.key=value".
+        output: the folder of the dataset; None: the recipe's name, in the working folder.
+        journal: a folder that keeps the models' answers; builds may share it. None: it lies in the dataset's folder.
+        engine: "local" for this process, or "ray" or "ray://HOST:PORT" for workers on a Ray cluster.
+        workers: number of workers on the cluster; None: as many as it has room for.
 
     Returns:
-        What the folder's facts.json holds: counts, what was dropped, and by which model it was written.
+        The content of the folder's facts.json: counts, dropped rows by reason, and the models that wrote.
+
+    Raises:
+        LongVPOError: a mistake in the recipe, or an output that holds something else.
     """
     from longvpo.dataset.run import build as run
     from longvpo.io.home import path
@@ -74,11 +78,15 @@ def train(recipe: str, overrides: Sequence[str] = (), output: str | Path | None 
     """Train a QLoRA adapter on triplets, in a folder that PEFT reads.
 
     Args:
-        recipe: of a training.
-        output: the folder; None: the recipe's name.
+        recipe: the recipe of a training: a YAML file or a built-in name.
+        overrides: changed values, each as "section.key=value".
+        output: the folder of the adapter; None: the recipe's name, in the working folder.
 
     Returns:
-        What the folder's facts.json holds: steps, losses, seconds.
+        The content of the folder's facts.json: steps, losses, seconds.
+
+    Raises:
+        LongVPOError: a mistake in the recipe or the dataset, or an output that holds something else.
     """
     from longvpo.io.home import path
     from longvpo.recipe.file import load_recipe
@@ -95,15 +103,19 @@ def evaluate(
     output: str | Path | None = None,
     adapters: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
-    """Measure a base and its adapters: a clip hidden among others, long videos, held-out triplets.
+    """Measure a base model and its adapters: a clip hidden among others, long videos, held-out triplets.
 
     Args:
-        recipe: of an evaluation.
-        output: the folder of the results; None: the recipe's name.
-        adapters: folders, or repositories of the Hub as `ID` or `ID@REVISION`.
+        recipe: the recipe of an evaluation: a YAML file or a built-in name.
+        overrides: changed values, each as "section.key=value".
+        output: the folder of the results; None: the recipe's name, in the working folder.
+        adapters: folders, or repositories on the Hub as `ID` or `ID@REVISION`.
 
     Returns:
-        What the folder's results.json holds: accuracies in percent, by model, with their intervals.
+        The content of the folder's results.json: accuracies in percent by model, with their intervals.
+
+    Raises:
+        LongVPOError: a mistake in the recipe, an adapter for another base, or an output that holds something else.
     """
     from longvpo.evaluation.adapters import by_name
     from longvpo.evaluation.run import evaluate as run

@@ -1,1 +1,1 @@
-"""What may be said: recipes, their sections, files and prompts. It loads no torch and asks no network."""
+"""Recipes: their sections, files and prompts. This room loads no torch and uses no network."""

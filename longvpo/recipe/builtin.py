@@ -1,4 +1,4 @@
-"""The recipes that we ship, by name, and what each is."""
+"""The recipes in the package: their names, files and descriptions."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from longvpo.errors import LongVPOError, did_you_mean
 from longvpo.io.files import read_text, shipped
 from longvpo.io.home import at_home
 
-OTHERS = ("accelerate/", "cluster/")  # folders of files that other programs read
-BASES = ("models/", "shared/")  # folders of files that recipes extend, and that are no recipes by themselves
+OTHERS = ("accelerate/", "cluster/")  # folders with files for other programs
+BASES = ("models/", "shared/")  # folders with parts that recipes extend
 
 
 def builtin_files() -> list[str]:
-    """Names of the built-in recipes, and of what they extend."""
+    """Names of the built-in recipes, and of the parts that they extend."""
     folder = shipped("recipes")
     names = (str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
     return sorted(name for name in names if not name.startswith(OTHERS))
 
 
 def builtin_file(name: str) -> Path:
-    """Where a built-in recipe lies, or what one extends."""
+    """The file of a built-in recipe, or of a part that recipes extend."""
     return shipped("recipes") / f"{name}.yaml"
 
 
 def shown(path: Path) -> str:
-    """A file as people know it: those that we ship by their name."""
+    """The name of a file for people: a built-in recipe has its short name."""
     folder = shipped("recipes")
     return str(path.relative_to(folder).with_suffix("")) if path.is_relative_to(folder) else str(path)
 
@@ -46,10 +46,10 @@ def find_recipe(name: str) -> Path:
     """A path, or the name of a built-in recipe.
 
     Raises:
-        LongVPOError: neither is there.
+        LongVPOError: neither exists.
     """
     for path in (Path(at_home(name)), builtin_file(name)):
-        if os.path.isfile(path):  # false also where no file can have such a name
+        if os.path.isfile(path):  # False, not an error, where no file can have such a name
             return path
     if Path(at_home(name)).is_dir():
         raise LongVPOError(f"{name} is a folder: give a YAML file, or a name that `longvpo recipes` lists")
@@ -65,7 +65,7 @@ def find_recipe(name: str) -> Path:
 
 
 def first_sentence(path: Path) -> str:
-    """What a recipe's file says of itself: the first sentence of its head comment."""
+    """The first sentence of the comment at the top of a recipe."""
     lines = read_text(path).splitlines()
     head = [line[1:].strip() for line in lines[: next(n for n, line in enumerate([*lines, ""]) if line[:1] != "#")]]
     return re.split(r"(?<=\.)\s", " ".join(head), maxsplit=1)[0]

@@ -1,7 +1,8 @@
-"""What a recipe says of the videos and models that it names, such as a licence: it is said only of those.
+"""Statements of a recipe about the videos and models that it names, such as a licence.
 
-The rule: where a command line names others, what the recipe said of the old ones is dropped, unless the same command
-line says it anew. Drawn videos say what they are in a file beside them, which holds for no other videos.
+The rule: a statement is only about what the recipe names. Where a command line names other videos or models, the old
+statements are dropped, unless the same command line repeats them. Drawn videos have a file with statements of their
+own, which is true for no other videos.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from longvpo.recipe.sections import Section, section_in
 from longvpo.recipe.sources import SourceSection
 
 Key = tuple[str | int, ...]
-STATEMENT = "source.json"  # beside videos that we have drawn: the keys of a source that speak of them
+STATEMENT = "source.json"  # next to drawn videos: values of the keys of a source that describe them
 
 
 def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, Any], given: set[Key]) -> list[str]:
-    """Delete from `after` what the recipe says of other videos and models than those that it names now.
+    """Delete from `after` the statements about videos and models that the recipe does not name any more.
 
     Args:
-        before: the recipe's values as its file has them.
-        after: the same with the overrides of a command line.
-        given: the keys that these set.
+        before: the values in the recipe's file.
+        after: the same values with the overrides of a command line.
+        given: the keys that the overrides set.
 
     Returns:
-        The keys that were dropped, with their dots.
+        The dropped keys, as dotted names.
     """
     old = dict(_sections(kind, before))
     dropped = []
     for (key, section), values in _sections(kind, after):
         was = old.get((key, section))
-        if was is None:  # it is new: nothing in it is the recipe's
+        if was is None:  # the section is new: the recipe says nothing in it
             continue
         stale = {
             name
@@ -54,7 +55,7 @@ def drop_stale(kind: type[Section], before: Mapping[str, Any], after: dict[str, 
 
 
 def _others(section: type[Section], key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a key names something that it did not name before; that it names less does not count."""
+    """Whether a key names something new. It does not count where it only names less."""
     field = section.model_fields[key]
     inner = section_in(field.annotation)
     old, new = (values.get(key, field.default) for values in (before, after))
@@ -70,14 +71,14 @@ def _others(section: type[Section], key: str, before: Mapping[str, Any], after: 
 
 
 def _normal(value: Any) -> Any:
-    """One spelling of a path; a Hub id is as it is."""
+    """One spelling for each path; a Hub id does not change."""
     return os.path.normpath(os.path.expanduser(value)) if isinstance(value, str) and value else value
 
 
 def _sections(
     kind: type[Section], values: Any, key: Key = ()
 ) -> Iterator[tuple[tuple[Key, type[Section]], dict[str, Any]]]:
-    """Every section in a recipe's values, with its key and kind; what is not a section there is left to pydantic."""
+    """Every section in a recipe's values, with its key and kind. Values of a wrong type are left to pydantic."""
     if isinstance(values, list):
         for place, item in enumerate(values):
             yield from _sections(kind, item, (*key, place))
@@ -90,7 +91,7 @@ def _sections(
 
 
 def add_stated(kind: type[Section], values: dict[str, Any]) -> None:
-    """Let sources say what is stated beside their videos, where the recipe does not say it itself."""
+    """Add what the file next to a source's videos states, where the recipe does not state it."""
     for (_, section), source in _sections(kind, values):
         if issubclass(section, SourceSection):
             for name, said in _stated(source).items():
@@ -98,7 +99,7 @@ def add_stated(kind: type[Section], values: dict[str, Any]) -> None:
 
 
 def leave_stated(kind: type[Section], values: dict[str, Any]) -> None:
-    """The other way round: what is stated beside the videos is not said in a recipe that others may change."""
+    """Undo add_stated: a written recipe leaves out what the file next to the videos states."""
     for (_, section), source in _sections(kind, values):
         if issubclass(section, SourceSection):
             for name, said in _stated(source).items():
@@ -107,13 +108,13 @@ def leave_stated(kind: type[Section], values: dict[str, Any]) -> None:
 
 
 def state(folder: Path, about: str, license: str = "apache-2.0") -> None:
-    """Write beside drawn videos what they are: nobody's footage, which all may publish."""
+    """Write a file next to drawn videos: nobody owns them, and everybody may publish them."""
     said = {"license": license, "redistribution": True, "about": about}
     write_text(folder / STATEMENT, as_json(said | {"of": _content(folder)}))
 
 
 def _stated(source: Mapping[str, Any]) -> dict[str, Any]:
-    """What lies beside a source's videos, if it is of these very videos; another file of that name says nothing."""
+    """What the file next to a source's videos states; nothing where it was written for other videos."""
     if source.get("dataset") is not None or not isinstance(source.get("folder"), str):
         return {}
     folder = Path(os.path.expanduser(source["folder"]))
@@ -126,7 +127,7 @@ def _stated(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(folder: Path) -> str:
-    """Changes with the table, and with the names and sizes of the videos."""
+    """A hash that changes with the table, and with the names and sizes of the videos."""
     said = [file_hash(folder / "metadata.jsonl")]
     said += sorted(f"{path.name} {path.stat().st_size}" for path in (folder / "videos").iterdir())
     return text_hash("\n".join(said))

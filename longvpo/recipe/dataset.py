@@ -1,4 +1,4 @@
-"""What the recipe of a dataset may say."""
+"""The recipe of a dataset."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from longvpo.recipe.sources import LongSourceSection, SourceSection
 
 
 class PromptSection(Section):
-    """What the models are asked; the defaults stand in prompts.py."""
+    """What the models are asked. The defaults are in prompts.py."""
 
     later: ClassVar = ("clip_pair",)
-    question: str = Field(prompts.QUESTION, description="stage 1: the writer asks about a clip, and answers")
+    question: str = Field(
+        prompts.QUESTION, description="stage 1: the writer asks a question about a clip and answers it"
+    )
     answer: str = Field(prompts.ANSWER, description="both stages: how a question is put to a model that sees a video")
     judge: str = Field(prompts.JUDGE, description="stage 1: the judge says whether a question is only about its clip")
     caption: str = Field(prompts.CAPTION, description="stage 1, `captions: writer`: the writer describes a clip")
-    scene: str = Field(prompts.SCENE, description="stage 2: the writer describes a scene, after those before it")
-    summary: str = Field(prompts.SUMMARY, description="stage 2: captions that are too long are folded into one text")
-    scenes_question: str = Field(
-        prompts.SCENES_QUESTION, description="stage 2: a language model asks about several scenes of a video"
+    scene: str = Field(
+        prompts.SCENE,
+        description="stage 2: the writer describes a scene; it is given the captions of the scenes before",
     )
-    pair: str = Field(prompts.PAIR, description="stage 2: the judge compares the chosen and the rejected answer")
-    clip_pair: str = Field(prompts.CLIP_PAIR, description="stage 1: the judge compares chosen and rejected")
-    tasks: dict[str, str] = Field(prompts.TASKS, description="kinds of questions of stage 2: what each asks for")
+    summary: str = Field(prompts.SUMMARY, description="stage 2: the writer shortens captions that became too long")
+    scenes_question: str = Field(
+        prompts.SCENES_QUESTION,
+        description="stage 2: a language model asks a question about several scenes of a video",
+    )
+    pair: str = Field(prompts.PAIR, description="stage 2: the judge compares the chosen answer with the rejected one")
+    clip_pair: str = Field(
+        prompts.CLIP_PAIR, description="stage 1: the judge compares the chosen answer with the rejected one"
+    )
+    tasks: dict[str, str] = Field(prompts.TASKS, description="kinds of stage 2 questions, and what each kind asks for")
 
     @model_validator(mode="after")
     def _placeholders(self) -> PromptSection:
@@ -43,7 +51,7 @@ class PromptSection(Section):
                 ) from None
             if more:
                 raise ValueError(
-                    f"{name} holds {more:.60}, and a placeholder is a name and nothing else, such as "
+                    f"{name} holds {more:.60}, but a placeholder may only be a name, such as "
                     f"{{{filled[0]}}}; write {{{{ for a brace"
                 )
             for key in filled:
@@ -56,19 +64,23 @@ class ContextSection(Section):
     """The clips that the policy sees."""
 
     later: ClassVar = ("rejected_clip", "fill")
-    frame_budget: int = Field(128, gt=0, description="frames of a context at most, of all its clips together")
+    frame_budget: int = Field(
+        128, gt=0, description="maximum number of frames in a context, for all its clips together"
+    )
     clips: tuple[int, ...] | None = Field(
-        None, description="numbers of clips a context, drawn evenly; repeats weigh; null: from 2 to the frame budget"
+        None,
+        description="possible numbers of clips per context, drawn evenly; a repeated number is drawn more often; "
+        "null: from 2 to the frame budget",
     )
     fill: Literal["uniform", "full"] = Field(
         "uniform",
-        description="without `clips`: a context is filled to a length drawn evenly up to the frame budget, or, as in "
-        "the paper, until the next clip does not fit",
+        description="used without `clips`. uniform: a context is filled to a random length, up to the frame budget. "
+        "full: clips are added until the next one does not fit, as in the paper",
     )
     rejected_clip: Literal["random", "first"] = Field(
         "random",
-        description="place, among the distractors, of the clip that the rejected answer is written from; first is for "
-        "ablations: the place then gives the answer away",
+        description="which distractor the rejected answer is written from. first: the first one in the context. It is"
+        " only for ablations, because this place tells a model which answer is wrong",
     )
 
     @model_validator(mode="after")
@@ -79,15 +91,15 @@ class ContextSection(Section):
 
 
 class Stage1Section(Section):
-    """Questions about one short clip, the anchor, which is hidden among others. Section 3.3 of the paper."""
+    """Questions about one short clip, the anchor, which is hidden among other clips. Section 3.3 of the paper."""
 
     later: ClassVar = ("rejected_from",)
-    triplets: int = Field(10_000, gt=0, description="rows that are wanted")
-    attempts: float = Field(3.0, ge=1, description="gives up after this many times `triplets` anchors")
+    triplets: int = Field(10_000, gt=0, description="rows that you want")
+    attempts: float = Field(3.0, ge=1, description="the build gives up after this many times `triplets` anchors")
     rejected_from: Literal["one", "all"] = Field(
         "one",
-        description="distractors that the rejected answer is written from: one of the context, or all; then the whole "
-        "context is drawn from the anchor's block of clips",
+        description="distractors that the rejected answer is written from. one: one clip of the context. all: all of "
+        "them; the context then comes from the same block of clips as the anchor",
     )
 
 
@@ -96,26 +108,38 @@ class Stage2Section(Section):
 
     speaking: ClassVar = {"sources": ()}
     later: ClassVar = ("writer",)
-    sources: tuple[LongSourceSection, ...] = Field(min_length=1, description="long videos, or scenes of some")
-    triplets: int = Field(6_000, gt=0, description="rows that are wanted")
-    attempts: float = Field(5.0, ge=1, description="gives up after this many times `triplets` questions")
-    min_scenes: int = Field(3, ge=2, description="scenes a context; shorter videos are dropped")
-    max_scenes: int = Field(64, ge=2, description="scenes a context; a longer video is asked about part by part")
-    questions: int = Field(4, gt=0, description="questions about a part, before all other videos had their turn")
+    sources: tuple[LongSourceSection, ...] = Field(
+        min_length=1, description="long videos, or the scenes of long videos"
+    )
+    triplets: int = Field(6_000, gt=0, description="rows that you want")
+    attempts: float = Field(5.0, ge=1, description="the build gives up after this many times `triplets` questions")
+    min_scenes: int = Field(3, ge=2, description="minimum number of scenes per context; shorter videos are dropped")
+    max_scenes: int = Field(
+        64,
+        ge=2,
+        description="maximum number of scenes per context; a longer video is split, and questions are about one part",
+    )
+    questions: int = Field(
+        4, gt=0, description="questions about one part of a video before the other videos have had their turn"
+    )
     caption_tokens: int = Field(
         2048,
         gt=0,
-        description="tokens of the captions before that a scene's caption is based on; older ones are folded",
+        description="maximum tokens of the earlier captions that the writer reads; older captions are summarized",
     )
     tasks: dict[str, float] = Field(
-        dict.fromkeys(prompts.TASKS, 1.0), description="kinds of questions (prompts.tasks) and how often each is asked"
+        dict.fromkeys(prompts.TASKS, 1.0),
+        description="kinds of questions (see prompts.tasks), and how often each is asked",
     )
     question_writer: WriterSection | None = Field(
-        None, description="the language model that writes the questions; null: the judge, or else the writer"
+        None,
+        description="the language model that writes the questions; null: the judge, or the writer where there is no "
+        "judge",
     )
     writer: WriterSection | None = Field(
         None,
-        description="captions the scenes and answers, such as the model that stage 1 trained; null: the one above",
+        description="the model that captions the scenes and answers, such as the result of stage 1; null: the "
+        "recipe's `writer`",
     )
     chosen: Literal["relevant", "full"] = Field(
         "relevant", description="scenes that the chosen answer is written from"
@@ -124,11 +148,12 @@ class Stage2Section(Section):
         0.5,
         ge=0,
         le=1,
-        description="share of rejected answers written from some of the relevant scenes, not from others",
+        description="share of the rejected answers that are written from a part of the relevant scenes; the others "
+        "are written from irrelevant scenes",
     )
-    one_scene: bool = Field(True, description="a question that one of its scenes answers is dropped")
-    needed: bool = Field(True, description="a question that is answered without one of its scenes is dropped")
-    trace: bool = Field(True, description="a reasoning trace that cites other scenes than the question is dropped")
+    one_scene: bool = Field(True, description="drop a question that a single scene answers")
+    needed: bool = Field(True, description="drop a question that is answered without one of its scenes")
+    trace: bool = Field(True, description="drop a reasoning trace that cites other scenes than its question")
 
     @model_validator(mode="after")
     def _scenes(self) -> Stage2Section:
@@ -140,36 +165,42 @@ class Stage2Section(Section):
 
 
 class DatasetRecipe(Section):
-    """Stage 1, stage 2, or both. `sources` are stage 1's clips; stage 2 has long videos of its own."""
+    """Stage 1, stage 2, or both. `sources` holds the clips of stage 1; `stage2.sources` the long videos of stage 2."""
 
     builtin = "dataset"
     speaking: ClassVar = {"sources": ("license",), "stage2": ("license",)}
     later: ClassVar = ("notes",)
-    name: ResultName = Field(description="of the result: its folder, and its repository on the Hub")
-    seed: int = Field(0, ge=0, le=SEEDS, description="all that is drawn at random comes from it")
+    name: ResultName = Field(description="name of the result: its folder, and its repository on the Hub")
+    seed: int = Field(0, ge=0, le=SEEDS, description="seed of everything that is drawn at random")
     sources: tuple[SourceSection, ...] = Field((), description="captioned clips, for stage 1")
     video: VideoSection = Field(VideoSection(), description="how clips become frames")
     writer: WriterSection = Field(description="the model that writes questions, answers and captions")
     judge: WriterSection | None = Field(
-        None, description="asks whether a question is only about the anchor, and whether a rejected answer is wrong"
+        None,
+        description="the model that checks whether a question is only about the anchor, and whether a rejected answer"
+        " is wrong; null: no checks",
     )
     prompts: PromptSection = Field(PromptSection(), description="what the models are asked")
-    filters: FilterSection = Field(FilterSection(), description="what is dropped")
+    filters: FilterSection = Field(FilterSection(), description="which rows and clips are dropped")
     context: ContextSection = Field(ContextSection(), description="the clips that the policy sees")
     stage1: Stage1Section | None = Field(Stage1Section(), description="null: only stage 2")
     stage2: Stage2Section | None = Field(None, description="null: only stage 1")
     embed: Literal["frames"] | None = Field(
-        None, description="frames: the sampled frames stand in `clips` and `scenes`, where every licence allows it"
+        None,
+        description="frames: store the sampled frames in `clips` and `scenes`; every source's licence must allow it",
     )
     text_only: int = Field(
         500,
         ge=0,
-        description="rows a stage on which a model that sees no video picks an answer, at the end; 0: not run",
+        description="rows per stage on which a model without video picks an answer, at the end of the build; 0: not "
+        "run",
     )
     license: str | None = Field(
-        None, description="the dataset's licence, an id of the Hub's list; null: the sources', where all have one"
+        None,
+        description="licence of the dataset, as an id of the Hub's list; null: the licence of the sources, where all "
+        "have the same",
     )
-    language: tuple[str, ...] = Field(("en",), description="for the card")
+    language: tuple[str, ...] = Field(("en",), description="languages, for the card")
     notes: str = Field("", description=NOTES)
 
     @model_validator(mode="after")
@@ -184,14 +215,14 @@ class DatasetRecipe(Section):
         closed = next(((key, s.name) for key, s in self.keyed_sources if not s.redistribution), None)
         if self.embed and closed:
             raise ValueError(
-                f"embed: nothing says that the frames of source {closed[1]} may be published: if its licence lets "
-                f"others publish its videos, set {closed[0]}.redistribution=true; else leave `embed` out"
+                f"embed: nothing says that the frames of source {closed[1]} may be published. If its licence allows "
+                f"it, set {closed[0]}.redistribution=true; if not, leave `embed` out"
             )
         if self.stage2 and self.stage2.max_scenes > self.context.frame_budget:
-            raise ValueError("stage2.max_scenes is above context.frame_budget: a scene has one frame at least")
+            raise ValueError("stage2.max_scenes is above context.frame_budget: each scene needs at least one frame")
         unknown = sorted(set(self.stage2.tasks if self.stage2 else ()) - set(self.prompts.tasks))
         if unknown:
-            raise ValueError(f"stage2.tasks: say under prompts.tasks what {unknown[0]} asks for")
+            raise ValueError(f"stage2.tasks: describe under prompts.tasks what {unknown[0]} asks for")
         return self
 
     @property

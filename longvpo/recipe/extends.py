@@ -1,8 +1,9 @@
-"""A recipe, or a section of one, that extends others: `extends: NAME`, or a list of names.
+"""A recipe, or a section of one, that extends other files: `extends: NAME`, or a list of names.
 
-The rule: their values, with its own over them. Sections are put together key by key; a list, a text, a number and null
-replace what was there. What a base says of a model or a source that is replaced is dropped, as on a command line.
-A recipe may be a stranger's: it extends what lies below its own folder or below the working folder, and what we ship.
+The rule: its own values go over the values of those files. Sections are merged key by key. A list, a text, a number or
+null replaces the earlier value. Statements about a model or a source that is replaced are dropped, as on a command
+line. A recipe may come from a stranger: it may only extend built-in files, and files below its own folder or below the
+working folder.
 """
 
 from __future__ import annotations
@@ -22,32 +23,32 @@ from longvpo.recipe.claims import Key, drop_stale
 from longvpo.recipe.sections import Section, section_in
 
 EXTENDS = "extends"
-MOST = 100  # files of one recipe; none needs more
+MOST = 100  # files per recipe
 
 
 @dataclass
 class Values:
-    """The values of a section, and of those in it."""
+    """The values of a section and of the sections in it."""
 
     values: dict[str, Any]
-    files: dict[Key, str]  # where each key stands
-    dropped: list[str] = field(default_factory=list)  # keys that spoke of what was replaced
+    files: dict[Key, str]  # the file of each key
+    dropped: list[str] = field(default_factory=list)  # statements about what was replaced
 
 
 def read_values(kind: type[Section], path: Path) -> Values:
-    """The values of a recipe's file, and of those that it extends.
+    """The values of a recipe's file and of the files that it extends.
 
     Raises:
-        LongVPOError: a file is not there or holds no recipe, or one extends itself.
+        LongVPOError: a file is missing or holds no recipe, or one extends itself.
     """
     return _file(kind, path, (), [])
 
 
 def _file(kind: type[Section], path: Path, chain: tuple[Path, ...], read: list[Path]) -> Values:
-    """A file's values; `chain` is the files that led to it, and `read` has all that were read."""
+    """The values of a file. `chain` has the files that led to it; `read` has all files that were read."""
     if path.resolve() in [one.resolve() for one in chain]:
         circle = " -> ".join(map(shown, (*chain, path)))
-        raise LongVPOError(f"{shown(path)} extends itself: {circle}; take one `{EXTENDS}` of these out")
+        raise LongVPOError(f"{shown(path)} extends itself: {circle}; delete one `{EXTENDS}` of these")
     read.append(path)
     if len(read) > MOST:
         raise LongVPOError(f"recipe {shown(read[0])} extends more than {MOST} files")
@@ -77,7 +78,7 @@ def _section(kind: type[Section], values: dict[str, Any], chain: tuple[Path, ...
 
 
 def _inside(kind: type[Section], value: Any, at: Key, own: Values, chain: tuple[Path, ...], read: list[Path]) -> Any:
-    """The value of a key that holds a section or a list of some, with what these extend; its keys join `own`."""
+    """The value of a key that holds sections, with what they extend. Their keys are added to `own`."""
     if isinstance(value, list):
         return [_inside(kind, item, (*at, place), own, chain, read) for place, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -103,7 +104,7 @@ def _merged(below: Any, above: Any) -> Any:
 
 
 def _leaves(values: dict[str, Any], at: Key = ()) -> Iterator[Key]:
-    """The keys of all that is no section."""
+    """The keys of all values that are not sections."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*at, name))
@@ -119,20 +120,20 @@ def _names(said: Any, file: Path) -> list[str]:
 
 
 def _find(name: str, chain: tuple[Path, ...]) -> Path:
-    """A path from the folder of the file that extends it, the last of `chain`, or the name of one that we ship."""
+    """The file of a name in `extends`: a path from the folder of the last file in `chain`, or a built-in name."""
     file = chain[-1]
     beside = file.parent / at_home(name)
-    if os.path.isfile(beside):  # false also where no file can have such a name
+    if os.path.isfile(beside):  # False, not an error, where no file can have such a name
         real = beside.resolve()
         if not any(real.is_relative_to(root) for root in (chain[0].parent.resolve(), Path.cwd())):
             raise LongVPOError(
-                f"{shown(file)} extends {name}, which lies outside of the recipe's folder and of this one: if you "
-                "trust it, copy it beside the recipe, or run the command in a folder that holds both"
+                f"{shown(file)} extends {name}, which is outside the recipe's folder and outside this folder. If you "
+                "trust it, copy it next to the recipe, or run the command in a folder that holds both"
             )
         return beside
     if name in builtin_files():
         return builtin_file(name)
     raise LongVPOError(
-        f"{shown(file)} extends {name}, which is no file beside it and no built-in recipe"
+        f"{shown(file)} extends {name}, which is neither a file next to it nor a built-in recipe"
         f"{did_you_mean(name, builtin_files())}"
     )

@@ -1,6 +1,6 @@
-"""Recipes as files: find, read with overrides, hash, write.
+"""Recipes as files: find them, read them with overrides, hash them, write them.
 
-The rule: an unknown key is an error, never ignored, and all problems of a recipe are reported at once.
+The rule: an unknown key is an error, and all problems of a recipe are reported at once.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from longvpo.recipe.claims import Key, add_stated, drop_stale, leave_stated
 from longvpo.recipe.extends import EXTENDS, read_values
 from longvpo.recipe.sections import Section, section_in
 
-OUR_WORDS = {  # for pydantic's, which name its types
+OUR_WORDS = {  # in place of pydantic's messages, which name its types
     "tuple_type": "must be a list",
     "dict_type": "must be a section with keys of its own",
     "model_type": "must be a section with keys of its own",
-    "too_short": "must have one item at least",
+    "too_short": "must have at least one item",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -43,7 +43,7 @@ OUR_WORDS = {  # for pydantic's, which name its types
 
 TOLD = 50  # problems in one error
 
-OF_ONE = ("dataset", "evaluate")  # last names of built-in recipes of other commands than train
+OF_ONE = ("dataset", "evaluate")  # last names of built-in recipes that are not for train
 
 RecipeType = TypeVar("RecipeType", bound=Section)
 
@@ -53,10 +53,10 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
 
     Args:
         name: a path or a built-in name.
-        overrides: `section.key=value`, the value in YAML; a number in the key picks an item of a list.
+        overrides: `section.key=value`, with the value in YAML. A number in the key is a place in a list.
 
     Raises:
-        LongVPOError: every problem, each with its dotted key.
+        LongVPOError: the recipe has problems; the error names each with its dotted key.
     """
     read = read_values(kind, find_recipe(_of_kind(kind, name)))
     _say_dropped(f"what {name} extends", read.dropped)
@@ -64,7 +64,7 @@ def load_recipe(kind: type[RecipeType], name: str, overrides: list[str] | None =
 
 
 def read_recipe(kind: type[Section], name: str) -> dict[str, Any]:
-    """The values in a recipe's file, and in those that it extends. Raises LongVPOError when it holds none."""
+    """The values of a recipe's file and of the files that it extends. Raises LongVPOError where it has none."""
     return read_values(kind, find_recipe(_of_kind(kind, name))).values
 
 
@@ -75,12 +75,12 @@ def check_recipe(
     overrides: list[str] | None = None,
     files: Mapping[Key, str] | None = None,
 ) -> RecipeType:
-    """The recipe of these values, which are changed.
+    """The recipe with these values. `values` is changed.
 
     Args:
-        name: for errors.
+        name: the recipe's name in errors.
         overrides: as in `load_recipe`.
-        files: where keys stand, for errors.
+        files: the file of each key, for errors.
     """
     before = deepcopy(values)
     overridden = {_override(kind, values, override) for override in overrides or []}
@@ -90,20 +90,20 @@ def check_recipe(
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        # that a list is too short may only follow from an item of it that has a problem of its own
+        # a list may only be too short because pydantic left out an item with a problem of its own
         told = [problem for problem in error.errors() if problem["type"] != "too_short" or not problem["input"]]
         problems = [_problem(kind, problem) + _where(problem, files or {}, overridden) for problem in told[:TOLD]]
-        more = f"; and {len(told) - TOLD} problems more" if len(told) > TOLD else ""
+        more = f"; and {len(told) - TOLD} more problems" if len(told) > TOLD else ""
         raise LongVPOError(f"recipe {name}: {'; '.join(problems)}{more}") from None
 
 
 def _say_dropped(who: str, dropped: list[str]) -> None:
     if dropped:
-        say(f"note: {who} says this of what is not used now, and it is dropped: {', '.join(dropped)}")
+        say(f"note: {who} describes something that is not used now, so this is dropped: {', '.join(dropped)}")
 
 
 def _where(problem: Any, files: Mapping[Key, str], overridden: set[Key]) -> str:
-    """In which file the key of a problem stands, where there are several files."""
+    """The file that holds the key of a problem, where there are several files."""
     keys = [problem["loc"][:length] for length in range(len(problem["loc"]), 0, -1)]
     if problem["type"] == "missing" or len(set(files.values())) < 2 or overridden & set(keys):
         return ""
@@ -111,9 +111,9 @@ def _where(problem: Any, files: Mapping[Key, str], overridden: set[Key]) -> str:
 
 
 def _of_kind(kind: type[Section], name: str) -> str:
-    """`tiny` stands for the built-in tiny/dataset, tiny/stage1 or tiny/evaluate, whichever a command takes.
+    """The full name of a recipe: for `tiny`, it is tiny/dataset, tiny/stage1 or tiny/evaluate, by the command.
 
-    Of a training it is said, as there are others that the name could stand for.
+    For a training a note says so, because the name could also mean another stage.
     """
     known, stands_for = builtin_recipes(), f"{name}/{kind.builtin}"
     if Path(at_home(name)).exists() or stands_for not in known:
@@ -121,17 +121,17 @@ def _of_kind(kind: type[Section], name: str) -> str:
     others = [one for one in known if one.startswith(f"{name}/") and one.rpartition("/")[2] not in OF_ONE]
     if kind.builtin not in OF_ONE and len(others) > 1:
         rest = ", ".join(one for one in others if one != stands_for)
-        say(f"note: {name} stands for {stands_for} here; beside it there is {rest}")
+        say(f"note: {name} means {stands_for} here; the others are {rest}")
     return stands_for
 
 
 def recipe_hash(recipe: Section) -> str:
-    """Twelve hexadecimal digits that change with every value of the recipe."""
+    """Twelve hexadecimal digits that change with any value of the recipe."""
     return text_hash(json.dumps(_hashed(recipe, recipe.model_dump(mode="json")), sort_keys=True))[:12]
 
 
 def _hashed(part: Any, values: Any) -> Any:
-    """The values of a recipe, or of a part of it, without those keys that came later and hold their defaults."""
+    """The values of a recipe or of a part. Keys in `later` that have their defaults are left out."""
     if isinstance(part, tuple):
         return [_hashed(*pair) for pair in zip(part, values, strict=True)]
     if not isinstance(part, Section):
@@ -141,7 +141,7 @@ def _hashed(part: Any, values: Any) -> Any:
 
 
 def dump_recipe(recipe: Section, without: set[str] | None = None) -> str:
-    """The resolved recipe, defaults included, as YAML; `without` some of its keys."""
+    """The resolved recipe with all defaults, as YAML; `without` names keys to leave out."""
     values = recipe.model_dump(mode="json", exclude=without)
     leave_stated(type(recipe), values)
     return as_yaml(values)
@@ -153,13 +153,13 @@ def _override(kind: type[Section], values: dict[str, Any], override: str) -> Key
     if not equals:
         raise LongVPOError(f"cannot read the override {override!r}: write it as section.key=value")
     if key.split(".")[-1] == EXTENDS:
-        raise LongVPOError(f"{key} stands in a recipe's file: on a command line, give that recipe, and values")
+        raise LongVPOError(f"{key} is only for recipe files: on a command line, give that recipe, and values")
     try:
         value = parse_value(text)
     except ValueError as error:
         quoted = shlex.quote(f"{key}={json.dumps(text, ensure_ascii=False)}")
         raise LongVPOError(
-            f"cannot set {key}: {text} is not YAML, {error}; where it is meant as a text, write {quoted}"
+            f"cannot set {key}: {text} is not YAML, {error}; if you mean a text, write {quoted}"
         ) from None
     node: Any = values
     found: list[str | int] = []
@@ -172,12 +172,12 @@ def _override(kind: type[Section], values: dict[str, Any], override: str) -> Key
             found.append(range(len(node))[int(part)] if isinstance(node, list) else part)
         node[found[-1]] = _meant(kind, found, value)
     except (ValueError, LookupError, TypeError):
-        raise LongVPOError(f"cannot set {key}: there is no such place in the recipe{_entries(node, found)}") from None
+        raise LongVPOError(f"cannot set {key}: the recipe has no such place{_entries(node, found)}") from None
     return tuple(found)
 
 
 def _entries(node: Any, found: list[str | int]) -> str:
-    """What an error adds about the list in a recipe that was found, and of which another item was asked for."""
+    """Words for an error that say how many entries the list at this place has."""
     if not isinstance(node, list):
         return ""
     has = {0: "no entry", 1: "one entry, 0"}.get(len(node), f"{len(node)} entries, 0 to {len(node) - 1}")
@@ -185,8 +185,11 @@ def _entries(node: Any, found: list[str | int]) -> str:
 
 
 def _meant(kind: type[Section], key: list[str | int], value: Any) -> Any:
-    """What a command line's value stands for: of a list of numbers or words one is enough, and where null is no value
-    it is the empty list, the section as it is by default, or no. A file says these in full."""
+    """The value that a short form on a command line means. A file has no short forms.
+
+    A single number or word may stand for a list with one item. Where a key takes no null, null means the empty list,
+    the default section, or false.
+    """
     section: type[Section] | None = kind
     field = None
     for part in key:
@@ -204,7 +207,7 @@ def _meant(kind: type[Section], key: list[str | int], value: Any) -> Any:
     if not isinstance(value, int | str) or kinds != [tuple] or section is not None:
         return value
     item = get_args(forms[0] if nullable else field.annotation)[0]
-    numbers = int in (item, *get_args(item))  # of Annotated, the first
+    numbers = int in (item, *get_args(item))  # for Annotated, the first argument
     return value if numbers and isinstance(value, str) else [value]
 
 
@@ -216,7 +219,7 @@ def _problem(kind: type[Section], problem: Any) -> str:
         return f"{key} is missing"
     said = problem["msg"].removeprefix("Value error, ").split(", unable to parse")[0]
     said = OUR_WORDS.get(problem["type"], said.replace("Input should be", "must be"))
-    # a whole section tells no more than its key
+    # the values of a whole section would not help
     got = (
         ""
         if isinstance(problem["input"], dict)
@@ -226,7 +229,7 @@ def _problem(kind: type[Section], problem: Any) -> str:
 
 
 def _sibling_keys(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
-    """The keys that the section at this place knows."""
+    """The known keys of the section at this place."""
     section: Any = kind
     for part in location[:-1]:
         if not isinstance(part, int):

@@ -1,4 +1,4 @@
-"""Every key that a recipe may have, with type, default and description, for people who look one up."""
+"""Every key that a recipe may have, with type, default and description."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AT_HOME = get_args(IdOrFolder)[1]
 
 
 class Key(NamedTuple):
-    """A key of a recipe: its dotted name, its type and its default as people read them, and what it says."""
+    """A key of a recipe: its dotted name, its type and default in words, and its description."""
 
     key: str
     type: str
@@ -37,7 +37,7 @@ class Key(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A section of a recipe: its dotted name, which begins with the kind of recipe, its law, and its keys."""
+    """A section of a recipe: its dotted name, which begins with the kind of recipe, its description and its keys."""
 
     name: str
     about: str
@@ -45,9 +45,9 @@ class Part(NamedTuple):
 
 
 def parts_of(asked: str | None = None) -> list[Part]:
-    """The sections of all recipes, or those at a dotted name such as `train.lora`, or the one key of that name.
+    """The sections of all recipes, or the sections or the key at a dotted name such as `train.lora`.
 
-    A kind of section that several places have is told at the first of them; the others name that one.
+    Where several places have the same kind of section, the first one describes it, and the others refer to that.
 
     Raises:
         LongVPOError: nothing has that name.
@@ -55,7 +55,7 @@ def parts_of(asked: str | None = None) -> list[Part]:
     told: dict[type[Section], str] = {}
     if asked is None:
         return [part for name, kind in KINDS.items() for part in _parts(kind, name, told)]
-    first, *rest = [word for word in asked.split(".") if not word.isdigit()] or [""]  # numbers are of items in lists
+    first, *rest = [word for word in asked.split(".") if not word.isdigit()] or [""]  # numbers are places in lists
     if first not in KINDS:
         every = [f"{part.name}.{key.key}" for part in parts_of() for key in part.keys]
         ends = [one for one in every if one.endswith(f".{asked}")]
@@ -67,11 +67,11 @@ def parts_of(asked: str | None = None) -> list[Part]:
     for place, word in enumerate(rest, 1):
         if word not in kind.model_fields:
             near = did_you_mean(word, kind.model_fields)
-            raise LongVPOError(f"{name} has no key {word}{near}: it has {', '.join(kind.model_fields)}")
+            raise LongVPOError(f"{name} has no key {word}{near}: its keys are {', '.join(kind.model_fields)}")
         field = kind.model_fields[word]
         inner = section_in(field.annotation)
         if inner is None and place < len(rest):
-            raise LongVPOError(f"{name}.{word} holds no keys of its own that longvpo knows")
+            raise LongVPOError(f"{name}.{word} has no keys that longvpo knows")
         if inner is None:
             return [Part(name, _law(kind), [_key(word, field)])]
         kind, name = inner, f"{name}.{word}"
@@ -103,7 +103,7 @@ def _key(name: str, field: FieldInfo, more: str = "") -> Key:
 
 def _type(field: FieldInfo) -> str:
     bounds = [f" {word} {getattr(one, name)}" for one in field.metadata for name, word in BOUNDS if hasattr(one, name)]
-    # pydantic keeps apart what `Annotated` adds to a type that stands alone
+    # where the type is not inside another type, pydantic moves what `Annotated` adds into metadata
     text = "id or path" if field.annotation is str and AT_HOME in field.metadata else _named(field.annotation)
     alone = text.removesuffix(" or null")
     return "".join([alone, *bounds, " or null" if alone != text else ""])

@@ -1,4 +1,4 @@
-"""The three kinds of recipes, and which of them a file is."""
+"""The three kinds of recipes, and the kind of a file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COMMANDS = {"dataset": "build-dataset", "train": "train", "evaluate": "evaluate"
 
 
 def kind_of(name: str) -> str | None:
-    """The kind that knows most keys of a file; None: no kind knows any, so it is no recipe.
+    """The kind that knows the most keys of a file; None: no kind knows any key, so the file is not a recipe.
 
     Raises:
-        LongVPOError: there is no file or recipe of that name.
+        LongVPOError: no file or recipe has that name.
     """
     known = {word: len(read_recipe(kind, name).keys() & kind.model_fields.keys()) for word, kind in KINDS.items()}
     most = max(known, key=lambda word: known[word])

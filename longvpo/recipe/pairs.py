@@ -1,4 +1,4 @@
-"""What a recipe may say of preference pairs that others made: which of their columns is which."""
+"""Preference pairs from other tools: which of their columns is which."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from longvpo.recipe.sections import Section
 
 
 class PairSection(Section):
-    """Columns of a dataset of others, by our words. A dot goes into what a cell holds, as in `conversations.0.value`,
-    and `{id}.mp4` puts cells together. Texts may be messages, with `role` and `content` or `from` and `value`."""
+    """Columns of a dataset from another tool. A dot reads inside a cell, as in `conversations.0.value`. Braces join
+    cells, as in `{id}.mp4`. Texts may be messages, with `role` and `content` or with `from` and `value`."""
 
     NEEDED: ClassVar = ("video", "prompt", "chosen", "rejected")
     video: str = Field(
-        "video", description="a path, a list of one; or frames: a list of paths of pictures, or a folder of them"
+        "video",
+        description="a path, or a list with one path; or frames: a list of paths of pictures, or a folder with "
+        "pictures",
     )
-    start: str = Field("start", description="seconds, where the video is a part of its file; a table may have none")
-    end: str = Field("end", description="seconds; a table may have none")
+    start: str = Field(
+        "start", description="start in seconds, where the video is a part of its file; a table may lack this column"
+    )
+    end: str = Field("end", description="end in seconds; a table may lack this column")
     anchor_start: str = Field(
-        "anchor_start", description="seconds, from where the answer is seen; with it the reference may be anchor"
+        "anchor_start", description="second from which the answer is seen; with it the reference may be anchor"
     )
-    anchor_end: str = Field("anchor_end", description="seconds")
+    anchor_end: str = Field("anchor_end", description="second until which the answer is seen")
     prompt: str = Field("prompt", description="the question: a text, or messages with one question")
-    chosen: str = Field("chosen", description="a text, a message, or messages of which the last is the answer")
-    rejected: str = Field("rejected", description="as chosen")
-    list_fps: float = Field(1.0, gt=0, le=1000, description="frames a second of videos that are lists of frames")
+    chosen: str = Field("chosen", description="the better answer: a text, a message, or messages that end with it")
+    rejected: str = Field("rejected", description="the worse answer, in the same form")
+    list_fps: float = Field(1.0, gt=0, le=1000, description="frames per second, where a video is a list of frames")

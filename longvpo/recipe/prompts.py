@@ -1,7 +1,7 @@
-"""What the writer and the judge are asked, in one place. A recipe replaces any of them under `prompts:`.
+"""The prompts for the writer and the judge, in one place. A recipe replaces any of them under `prompts:`.
 
-Questions and verdicts are asked for as JSON: a server is held to the schema, and a model on this machine is taken at
-its word; dataset/replies.py has the schemas and reads both.
+Questions and verdicts are asked for as JSON. A server has to follow the schema; a model on this machine only gets the
+prompt. dataset/replies.py has the schemas and reads the replies of both.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ Answer B: {second}
 
 Which is more likely to be right? Reply with a JSON object and nothing else: {{"right": "A" or "B"}}"""
 
-# asked by `longvpo evaluate` of a recipe's `scoring.judge`; not the recipe's to replace, likewise
+# `longvpo evaluate` asks this with `scoring.judge`; a recipe cannot replace this prompt either
 GRADE = """\
 A question about a video, its true answer, and the reply of someone who watched the video.
 
@@ -125,21 +125,24 @@ TASKS = {
 
 ANSWER_TYPES = ("phrase", "number", "yes or no", "list", "sentence")
 
-# asked of a server once, after an answer that is not such an object; not the recipe's to replace
+# a server is asked this once, after a reply that is not such an object; a recipe cannot replace it
 REPAIR = "That was not a JSON object with the keys {keys}. Reply again with that object alone."
 
-# a prompt may do without these; all others must be there
+# placeholders that a prompt may leave out; it must have all others
 MAY_BE_LEFT_OUT = {("question", "caption"), ("scene", "before"), ("scenes_question", "answer_types")}
 
 
 def placeholders(template: str) -> list[str]:
-    """What is filled into a prompt, in its order."""
+    """The names of a prompt's placeholders, in their order."""
     return [name for _, name, _, _ in Formatter().parse(template) if name]
 
 
 def filled_otherwise(template: str) -> str:
-    """The first placeholder that is more than a name, or has none: it could look into Python's objects, or ask for a
-    text of thousands of millions of blanks. Empty: there is none. Raises ValueError where a brace is open."""
+    """The first placeholder that is not a plain name; empty where there is none.
+
+    Such a one could read Python's objects, or ask for a text of billions of blanks. Raises ValueError where a brace is
+    open.
+    """
     for _, name, form, conversion in Formatter().parse(template):
         if name is not None and (form or conversion or not name.isidentifier()):
             return "{" + name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "") + "}"

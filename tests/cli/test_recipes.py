@@ -82,7 +82,7 @@ def test_a_copy_is_the_same_recipe_and_overwrites_nothing(
 def test_the_keys(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert run(monkeypatch, "recipes", "--keys", "train.lora") == 0
     said = capsys.readouterr().out
-    assert said.startswith("train.lora: peft.LoraConfig's own names")
+    assert said.startswith("train.lora: The names of peft.LoraConfig")
     assert "  r  (whole number above 0; 16)\n      rank of the adapter's matrices\n" in said
     assert run(monkeypatch, "recipes", "train.lora.r", "--keys", "--json") == 0
     (part,) = json.loads(capsys.readouterr().out)

@@ -127,7 +127,7 @@ def test_the_last_of_equal_overrides_holds() -> None:
         ("sources.0.folder=2024", "sources.0.folder: must be a path: put it in quotes (got 2024)"),
         (
             "sources.7.folder=x",
-            "cannot set sources.7.folder: there is no such place in the recipe: sources has one entry, 0",
+            "cannot set sources.7.folder: the recipe has no such place: sources has one entry, 0",
         ),
         ("sources.x.folder=x", "cannot set sources.x.folder: there is no such place"),
         ("context.clips=lots", "context.clips: must be a list (got 'lots')"),

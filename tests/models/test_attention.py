@@ -80,7 +80,7 @@ def test_a_training_and_its_dry_run_refuse_it(dataset: Path, world: Path, tmp_pa
 
 @pytest.mark.parametrize("name", ["flash", "flash_attention_9", "a/b/c", "", "longvpo_pairs_sdpa"])
 def test_an_unknown_word_is_an_error_of_the_recipe(name: str, dataset: Path, world: Path) -> None:
-    with pytest.raises(LongVPOError, match=r"base.attention.vision.* is no attention that is known: set it to sdpa"):
+    with pytest.raises(LongVPOError, match=r"base.attention.vision.* is not a known attention: set it to sdpa"):
         train_recipe(dataset, world, f"base.attention.vision={name!r}")
 
 

@@ -143,5 +143,5 @@ def test_a_dataset_has_no_script(tmp_path: Path) -> None:
 def test_a_kernel_of_others_is_pinned() -> None:
     known = AttentionSection(language="kernels-community/flash-attn3", vision=f"a/b@{'0' * 40}")
     assert known.language == "kernels-community/flash-attn3"
-    with pytest.raises(ValidationError, match="is code of others: pin its commit, as in a/b@<40 hex digits>"):
+    with pytest.raises(ValidationError, match="runs other people's code: pin its commit, as in a/b@<40 hex digits>"):
         AttentionSection(language="a/b@main")

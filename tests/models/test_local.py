@@ -152,5 +152,5 @@ def test_a_writer_with_an_adapter(trained: Path, world: Path, tmp_path: Path) ->
 def test_an_adapter_of_another_model_is_no_writers(trained: Path) -> None:
     with pytest.raises(LongVPOError, match="was trained on tiny, not on someone/else"):
         writers_adapter(WriterSection(model="someone/else", adapter=str(trained)))
-    with pytest.raises(ValidationError, match="a server has its adapters under names of its own"):
+    with pytest.raises(ValidationError, match="a server has its own names for adapters"):
         WriterSection.model_validate({"model": "x", "adapter": "y", "endpoint": {"url": "http://localhost:1/v1"}})

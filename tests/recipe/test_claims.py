@@ -157,7 +157,7 @@ def test_drawn_videos_bring_their_licence_and_no_others_do(world: Path, stories:
 
 
 def test_frames_of_others_are_not_embedded(tmp_path: Path) -> None:
-    with pytest.raises(LongVPOError, match=r"source stories may be published: .* set stage2\.sources\.0\.redist"):
+    with pytest.raises(LongVPOError, match=r"source stories may be published\. .* set stage2\.sources\.0\.redist"):
         load_recipe(
             DatasetRecipe,
             "tiny",

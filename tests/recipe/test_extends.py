@@ -119,7 +119,7 @@ def test_what_a_base_says_of_a_model_that_is_replaced_is_dropped(
     recipe = train(written(f"extends: bases/base.yaml\nname: mine\n{more}\n"))
     assert (recipe.base.model, recipe.base.revision, recipe.base.license, recipe.license) == expected
     said = capsys.readouterr().err
-    assert ("what mine.yaml extends says this of what is not used now" in said) == (
+    assert ("what mine.yaml extends describes something that is not used now" in said) == (
         expected[2:] != ("mit", "cc-by-4.0")
     )
     # two steps down the same
@@ -151,7 +151,7 @@ def test_an_error_names_the_file_in_which_the_key_stands(here: Path) -> None:
         ("extends: bases/to.yaml", ["extends itself: mine.yaml -> bases/to.yaml -> bases/../mine.yaml"]),
         ("base: {extends: bases/to.yaml}", ["extends itself: mine.yaml -> bases/to.yaml -> bases/../mine.yaml"]),
         ("extends: tiny/stage3", ["mine.yaml extends tiny/stage3", "(did you mean tiny/stage"]),
-        ("extends: accelerate/ddp", ["which is no file beside it and no built-in recipe"]),
+        ("extends: accelerate/ddp", ["which is neither a file next to it nor a built-in recipe"]),
         ("extends: 5", ["mine.yaml: extends must be a name, or a list of names (got 5)"]),
         ("extends: [a, {b: c}]", ["extends must be a name"]),
         ("extends: bases/list.yaml", ["bases/list.yaml holds no recipe"]),

@@ -79,7 +79,7 @@ def test_no_number_is_infinite() -> None:
 
 def test_training_extends_nothing(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("extends: tiny/stage1\ntraining: {extends: tiny/stage1}\n")
-    with pytest.raises(LongVPOError, match="training: extends cannot stand here"):
+    with pytest.raises(LongVPOError, match="training: extends is not allowed here"):
         load_recipe(TrainRecipe, str(tmp_path / "own.yaml"))
 
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_meant_is_an_error(override: str, says: str, tmp_path: Pa
 def test_a_short_name_that_stands_for_one_of_several_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert load_recipe(TrainRecipe, "tiny").name == load_recipe(TrainRecipe, "tiny/stage1").name
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "note: tiny stands for tiny/stage1 here; beside it there is tiny/stage2"
+    assert line == "note: tiny means tiny/stage1 here; the others are tiny/stage2"
     load_recipe(DatasetRecipe, "tiny")
     load_recipe(EvaluateRecipe, "tiny")
     assert capsys.readouterr().err == ""
