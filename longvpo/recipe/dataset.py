@@ -178,7 +178,7 @@ class DatasetRecipe(Section):
     judge: WriterSection | None = Field(
         None,
         description="the model that checks whether a question is only about the anchor, and whether a rejected answer"
-        " is wrong; null: no checks",
+        " is wrong. null: no checks",
     )
     prompts: PromptSection = Field(PromptSection(), description="what the models are asked")
     filters: FilterSection = Field(FilterSection(), description="which rows and clips are dropped")

@@ -121,7 +121,7 @@ def test_the_last_of_equal_overrides_holds() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("sources.0.folder=[old] #1", """where it is meant as a text, write 'sources.0.folder="[old] #1"'"""),
+        ("sources.0.folder=[old] #1", """if you mean a text, write 'sources.0.folder="[old] #1"'"""),
         ("name=a: b", "name: must be a text: put it in quotes"),
         ("name=5", "name: must be a text: put it in quotes (got 5)"),
         ("sources.0.folder=2024", "sources.0.folder: must be a path: put it in quotes (got 2024)"),
@@ -129,12 +129,12 @@ def test_the_last_of_equal_overrides_holds() -> None:
             "sources.7.folder=x",
             "cannot set sources.7.folder: the recipe has no such place: sources has one entry, 0",
         ),
-        ("sources.x.folder=x", "cannot set sources.x.folder: there is no such place"),
+        ("sources.x.folder=x", "cannot set sources.x.folder: the recipe has no such place"),
         ("context.clips=lots", "context.clips: must be a list (got 'lots')"),
         ("context.clips=[lots]", "context.clips.0: must be a whole number (got 'lots')"),
         ("stage1.triplets=many", "stage1.triplets: must be a whole number (got 'many')"),
         ("filters.balance=maybe", "filters.balance: must be true or false (got 'maybe')"),
-        ("name.x=1", "cannot set name.x: there is no such place"),
+        ("name.x=1", "cannot set name.x: the recipe has no such place"),
     ],
 )
 def test_what_cannot_be_set_says_how(override: str, says: str) -> None:

@@ -102,7 +102,9 @@ BAD: dict[str, Bad] = {
     ),
     "an unknown placeholder": Bad(nothing, ["prompts.question='{capt}'"], ["'capt'", "write {{ for a brace"]),
     "a dotted placeholder": Bad(
-        nothing, ["prompts.question='{caption.text}'"], ["question holds {caption.text}, but a placeholder may only be a name"]
+        nothing,
+        ["prompts.question='{caption.text}'"],
+        ["question holds {caption.text}, but a placeholder"],
     ),
     "a prompt that asks nothing": Bad(nothing, ["prompts.answer=What?"], ["prompts: answer must hold {question}"]),
     "an open brace": Bad(nothing, ["prompts.question='{caption'"], ["prompts", "expected '}'", "write {{"]),

@@ -174,7 +174,7 @@ def test_extends_is_not_a_value_of_the_command_line(
 ) -> None:
     mine = written("extends: bases/base.yaml\nname: mine\n")
     code = run(monkeypatch, "train", mine, "base.extends=models/x", "--dry-run")
-    check_mistake(code, capsys, ["base.extends stands in a recipe's file"])
+    check_mistake(code, capsys, ["base.extends is only for recipe files"])
 
 
 def test_files_that_only_others_extend_are_not_listed() -> None:
