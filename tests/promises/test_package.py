@@ -130,7 +130,7 @@ def test_constraints_fit_what_the_package_asks_for() -> None:
         versions = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in here}
         assert len(versions) == len(here), f"a package has two versions on Python {python}"
         assert [str(one) for one in needed if canonicalize_name(one.name) not in versions] == []
-        for wanted in [*needed, *extras]:  # of the extras, those that the tests have
+        for wanted in [*needed, *extras]:  # of the extras only what the tests install
             version = versions.get(canonicalize_name(wanted.name))
             assert version is None or wanted.specifier.contains(version), f"{wanted}: {version} on Python {python}"
 
