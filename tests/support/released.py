@@ -251,7 +251,7 @@ def table() -> list[str]:
     heads = [
         "base",
         "frames",
-        "tokens a frame",
+        "tokens per frame",
         "tokens",
         "weights",
         "vision",
