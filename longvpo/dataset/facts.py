@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,7 @@ def _sources(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any
         {
             "name": source.name,
             "stage": 1 if source in recipe.sources else 2,
-            "dataset": f"{source.dataset}@{source.revision}" if source.dataset else "",
+            "dataset": f"{source.dataset}@{source.revision}" if _on_hub(source.dataset) else "",
             "license": source.license,
             "redistribution": source.redistribution,
             "about": source.about,
@@ -181,6 +182,11 @@ def _sources(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any
         }
         for source in recipe.all_sources
     ]
+
+
+def _on_hub(dataset: str | None) -> bool:
+    """Whether a source's dataset is one that others can get: not a folder of this machine."""
+    return dataset is not None and not Path(dataset).exists()
 
 
 def funnel(outcome: Outcome, opened: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ again anywhere, from recipe.yaml, facts.json, provenance.json and an adapter's r
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +19,9 @@ from longvpo.io.files import BENCHMARKS, PROVENANCE, as_yaml, shipped
 from longvpo.io.home import meant_folder
 from longvpo.io.records import Record, read_record, remedy, understood, unfinished
 from longvpo.release.benchmarks import table
-from longvpo.release.licenses import UNKNOWN
-from longvpo.release.markdown import as_json, code, fenced, inline, paragraphs, quoted, tidy
+from longvpo.release.citation import citation
+from longvpo.release.licenses import LICENSE, UNKNOWN
+from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
 from longvpo.release.spot_check import read_spot_check
@@ -29,7 +30,7 @@ from longvpo.release.words import BEGIN, END, with_words, words_of
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
-BAR = 40  # characters of the longest bar of a histogram
+BAR = 30  # characters of the longest bar of a histogram
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 YOURS = Markup(f"{BEGIN}\n{END}")  # a place in the page: words are put there as they stand
 SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "the whole context"}
@@ -51,7 +52,8 @@ def card_of(folder: Path, words: str | None = None) -> str:
         facts, recipe, provenance = (read_record(folder / name) for name in FILES)
         release = provenance.get("release")
         name = release["repo_id"] if release else facts["name"]
-        page = card(folder, facts=facts, recipe=recipe, provenance=provenance, release=release, name=name)
+        values = {"facts": facts, "recipe": recipe, "provenance": provenance, "release": release, "name": name}
+        page = card(folder, **values, citation=citation(release))
         return with_words(page, words_of(folder, facts, recipe) if words is None else words)
 
 
@@ -79,9 +81,10 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
     triplets = sum(rows.get(stage, 0) for stage in SHEETS)
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     licenses = {source["license"] for source in facts["sources"]}
+    license_file = (folder / LICENSE).is_file()
     front = {
         "pretty_name": facts["name"],
-        **_license(facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN)),
+        **_license(facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN), license_file),
         "language": list(facts.get("stated", {}).get("language", recipe["language"])),
         "task_categories": ["video-text-to-text"],
         "size_categories": [next((name for limit, name in SIZES if triplets < limit), "n>1M")],
@@ -114,9 +117,19 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         stages=stages,
         spot_check=read_spot_check(folder),
         rows=rows,
-        columns={stage: column_types(files[stage]) for stage in stages},
+        columns=_columns(files),
+        license_file=license_file,
         sheets={stage: name for stage, name in SHEETS.items() if (folder / name).is_file()},
     )
+
+
+def _columns(files: dict[str, list[Path]]) -> list[dict[str, Any]]:
+    """Every column once: its name, its type, and the configs that have it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for config, paths in files.items():
+        for column in column_types(paths).items():
+            found.setdefault(column, []).append(config)
+    return [{"name": name, "type": type, "configs": configs} for (name, type), configs in found.items()]
 
 
 def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record, **more: Any) -> str:
@@ -164,14 +177,14 @@ def stated(license_id: str) -> str:
 
 
 def bars(histogram: dict[str, float]) -> Markup:
-    """A histogram as a block of lines."""
+    """A histogram as a block of lines, without those of 0."""
     longest, width = max(histogram.values()), max(map(len, histogram))
-    return fenced(
-        "\n".join(
-            f"{' '.join(name.split()):>{width}}  {'█' * round(BAR * count / longest) or '▏'} {count:,g}"
-            for name, count in histogram.items()
-        )
+    lines = (
+        f"{' '.join(name.split()):>{width}}  {'█' * round(BAR * count / longest) or '▏'} {count:,g}"
+        for name, count in histogram.items()
+        if count
     )
+    return fenced("\n".join(lines))
 
 
 def pretty(row: dict[str, Any]) -> Markup:
@@ -210,13 +223,17 @@ def _template(kind: Literal["dataset", "model"]) -> Template:
     )
     environment.filters |= {"bars": bars, "pretty": pretty, "stated": stated}
     environment.filters |= {"code": code, "fenced": fenced, "quoted": quoted, "paragraphs": paragraphs}
+    environment.filters |= {"at_hub": at_hub, "written": partial(inline, links=True)}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     return environment.get_template("README.md.jinja")
 
 
-def _license(license_id: str) -> dict[str, str]:
-    """The Hub wants a name for what is not in its list."""
-    return {"license": license_id} | ({"license_name": "see-the-card"} if license_id == "other" else {})
+def _license(license_id: str, file: bool = False) -> dict[str, str]:
+    """The Hub wants a name for what is not in its list, and where it can be read: in LICENSE, where there is one."""
+    if license_id != "other":
+        return {"license": license_id}
+    named = {"license_name": "see-license", "license_link": LICENSE} if file else {"license_name": "see-the-card"}
+    return {"license": license_id} | named
 
 
 def _paths(folder: Path, paths: list[Path]) -> str | list[str]:

@@ -16,6 +16,7 @@ from longvpo.io.files import BENCHMARKS, CARD, PROVENANCE, RELEASE, TRAINED
 from longvpo.io.records import reading_parquet
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.release.cards import CONFIGS, SHEETS
+from longvpo.release.licenses import LICENSE
 from longvpo.release.manifest import signature
 from longvpo.release.parquet import SHARD, shards
 from longvpo.release.spot_check import FILE as SPOT_CHECK
@@ -114,6 +115,6 @@ def _ours(name: str, kind: str) -> bool:
         return True
     if kind == "dataset":
         config, _, file = name.partition("/")
-        return name in (*SHEETS.values(), SPOT_CHECK) or (config in CONFIGS and bool(SHARD.fullmatch(file)))
+        return name in (*SHEETS.values(), SPOT_CHECK, LICENSE) or (config in CONFIGS and bool(SHARD.fullmatch(file)))
     known = (*MEASURED, *PROCESSOR, *MERGED, "adapter_config.json", ADAPTER_WEIGHTS)
     return name in known or bool(WEIGHTS.fullmatch(name) or TEMPLATE.fullmatch(name))

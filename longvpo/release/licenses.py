@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from longvpo.errors import LongVPOError, did_you_mean
+from longvpo.errors import LongVPOError, did_you_mean, visible
 
 IDS = """
     apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
@@ -21,6 +21,8 @@ IDS = """
 """  # `unknown` is one too, but nobody can say yes to that
 HUB_LICENSES = frozenset(IDS.split())
 UNKNOWN = "unknown"  # what nobody has stated
+LICENSE = "LICENSE"  # the file that says which licence was stated of what
+HEADING = "Licences as they were stated"
 
 
 def check_license(license_id: str | None, key: str, said_by: str) -> str:
@@ -95,3 +97,34 @@ def licensed(facts: dict[str, Any], stated: str | None, folder: Path | None = No
     named = [one | {"license": license_id} for one, license_id in zip(sources, said.values(), strict=False)]
     more = {"licensed_at_release": True} if stated and missing else {}
     return facts | more | ({"sources": named} if sources else {}) | {"license": license}
+
+
+def license_text(facts: dict[str, Any]) -> str | None:
+    """The file LICENSE of a dataset: which licence was stated of what. It states none itself.
+
+    Args:
+        facts: as `licensed` returns them.
+
+    Returns:
+        None where one id of the Hub's list holds for the rows and for all sources: the card's front matter has it.
+    """
+    stated = {facts["license"], *(source["license"] for source in facts["sources"])}
+    if stated == {facts["license"]} and facts["license"] != "other":
+        return None
+    lines = [
+        f"{HEADING} for the dataset {facts['name']}.",
+        "",
+        "This file repeats what the publisher stated. It grants no rights by itself.",
+        "The names are ids of the Hub: https://huggingface.co/docs/hub/repositories-licenses",
+        "`other` is any licence that is not in its list: read the terms of the source.",
+        "",
+        f"The rows of the dataset: {facts['license']}",
+    ]
+    for source in facts["sources"]:
+        lines += [
+            "",
+            f"Source {source['name']}{', ' + source['dataset'] if source['dataset'] else ''}: {source['license']}",
+            f"Others may {'' if source['redistribution'] else 'not '}publish its videos, as the publisher stated.",
+            *([" ".join(source["about"].split())] if source["about"] else []),
+        ]
+    return visible("\n".join(lines) + "\n")

@@ -2,33 +2,41 @@
 
 The rule: a text is escaped by the place where it stands. On a line it keeps spans of code and nothing else. In code
 it ends neither the span nor the block. Notes, which people write for a card, keep what Markdown has in a paragraph. No
-text makes a heading, a block, a picture or HTML.
+text makes a heading, a block, a picture or HTML. What becomes a link or a formula by itself, on GitHub or the Hub,
+stands as code: no escape prevents it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
 from longvpo.errors import STEERING, visible
 
 SPAN = re.compile(r"((?<!`)`(?!`)[^`]+`(?!`))")
+# an address, an e-mail address, and what begins and ends a formula
+ITSELF = re.compile(r"((?:(?:https?://|\bwww\.)[^\s`|]+|[\w.+-]+@[\w-]+\.[\w.-]+|\\[()\[\]]|\${2,})+)")
 MEANT = re.compile(r"[\\`*<>\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|!(?=\[)")  # by Markdown, HTML and formulas
 # what a line may begin with that is no paragraph
 BLOCK = re.compile(r"[#>|=~+-]|:-|\*(?=\s|$)|([*_])(?:\s*\1){2,}\s*$|\d{1,9}[.)]|\[[^\]]*\]:")
 WITHIN = re.compile(r"(\\*)(<|&(?=#?\w+;)|!(?=\[)|`{2,})")  # and what no paragraph of notes may hold
 FENCE = re.compile(r" {0,3}(`{3,})")
+ON_HUB = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w.-]+))?", re.ASCII)
 
 
-def inline(value: Any) -> Markup:
-    """A text as a part of a line, also in a table."""
+def inline(value: Any, links: bool = False) -> Markup:
+    """A text as a part of a line, also in a table.
+
+    Args:
+        links: addresses in it may become links, as in a text that a person wrote for a card.
+    """
     parts = SPAN.split(_line(value))
-    return Markup(
-        "".join(code(part[1:-1]) if place % 2 else MEANT.sub(r"\\\g<0>", part) for place, part in enumerate(parts))
-    )
+    plain = _escape if links else _plain
+    told = "".join(code(part[1:-1]) if place % 2 else plain(part) for place, part in enumerate(parts))
+    return Markup(told.replace("``", "` `"))  # two spans of code side by side would be one
 
 
 def code(value: Any) -> Markup:
@@ -63,6 +71,23 @@ def paragraphs(text: str) -> Markup:
     return Markup("\n\n".join(one for one in found if one))
 
 
+def at_hub(value: Any, kind: Literal["dataset", "model"] = "model") -> Markup:
+    """`namespace/name@revision` as a link to it on the Hub, any other text as code.
+
+    Of `model@revision+adapter@hash`, which writers are called, each part: the hash is of weights, and no revision.
+    """
+    parts = [ON_HUB.fullmatch(part) for part in str(value).split("+")]
+    home = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}"
+    links = []
+    for place, part in enumerate(parts):
+        if part is None:
+            return code(value)
+        revision = part["revision"] or ""
+        tree = f"/tree/{revision}" if revision and place == 0 else ""
+        links.append(f"[`{part['id']}{revision and '@' + revision[:12]}`]({home}{part['id']}{tree})")
+    return Markup(" + ".join(links))
+
+
 def tidy(page: str) -> str:
     """A page with at most one blank line at a time, but for what stands in a block of code."""
     kept: list[str] = []
@@ -77,6 +102,15 @@ def tidy(page: str) -> str:
             continue
         kept.append(line)
     return "\n".join(kept)
+
+
+def _plain(text: str) -> str:
+    """A text without spans of code."""
+    return "".join(code(part) if place % 2 else _escape(part) for place, part in enumerate(ITSELF.split(text)))
+
+
+def _escape(text: str) -> str:
+    return MEANT.sub(r"\\\g<0>", text)
 
 
 def _line(value: Any) -> str:

@@ -33,7 +33,7 @@ from longvpo.release.cards import SHEETS, base_on_hub, card_of, kind_in, kind_of
 from longvpo.release.closed import allowing, closed_in, frames_in
 from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
 from longvpo.release.leaks import check_private, private_texts
-from longvpo.release.licenses import licensed
+from longvpo.release.licenses import HEADING, LICENSE, license_text, licensed
 from longvpo.release.manifest import File, Release
 from longvpo.release.markdown import code
 from longvpo.release.outside import check_from_outside
@@ -116,6 +116,8 @@ def staged(
         _check_frames(folder, facts)
         check_dataset_files(folder, copy, facts) if kind == "dataset" else check_model_files(folder, copy)
         _keep_pictures(folder, copy, facts)
+        if kind == "dataset":
+            _add_license(copy, facts)
         _add_results(copy, results, facts)
         write_text(copy / "facts.json", as_json(public(facts)))
         for name in CUT:
@@ -132,7 +134,7 @@ def staged(
         (copy / PROVENANCE).unlink()
         files = {path.relative_to(copy).as_posix(): File(path) for path in sorted(copy.rglob("*")) if path.is_file()}
         provenance |= {
-            "release": {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag},
+            "release": target.said or _said(target),
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
         write_text(copy / PROVENANCE, as_json(provenance))
@@ -157,6 +159,22 @@ def _words(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], target: 
             "--overwrite-card publishes those of this folder"
         )
     return here or there
+
+
+def _said(target: Target) -> dict[str, Any]:
+    """What a release says of itself."""
+    said = {"repo_id": target.repo_id, "kind": target.kind, "tag": target.tag, "year": datetime.now(UTC).year}
+    return said | ({"collection": target.collection} if target.collection else {})
+
+
+def _add_license(copy: Path, facts: dict[str, Any]) -> None:
+    """Write what was stated into LICENSE, where one id does not say it all. The user's own LICENSE stays as it is."""
+    file, text = copy / LICENSE, license_text(public(facts))
+    if file.is_file() and not read_text(file).startswith(HEADING):
+        return
+    file.unlink(missing_ok=True)
+    if text:
+        write_text(file, text)
 
 
 def _key_names(recipe: Any) -> list[str]:

@@ -39,6 +39,7 @@ class Target:
     overwrite_card: bool = False  # also one that longvpo did not write
     words: str = ""  # that stand between the markers of the card there
     words_edited: bool = False  # since the release that wrote them
+    said: dict[str, Any] | None = None  # what a release of this tag says of itself, where one is there: it stays so
 
     @property
     def at(self) -> dict[str, Any]:
@@ -101,7 +102,9 @@ def check_push(target: Target, recipe: str) -> Target:
         raise LongVPOError(f"{target} holds something that longvpo did not publish: give another --repo-id")
     check_card(api, target, head, tree, held)
     edited = target.tag not in tags and text_hash(words) != held.get(WORDS_HASH)
-    return replace(target, words=words, words_edited=edited)
+    said = held.get("release") or {}
+    here = (said.get("repo_id"), said.get("tag")) == (target.repo_id, target.tag)
+    return replace(target, words=words, words_edited=edited, said=said if here else None)
 
 
 def _check_tag(tag: str) -> None:
