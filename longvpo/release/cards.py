@@ -20,7 +20,7 @@ from longvpo.io.home import meant_folder
 from longvpo.io.records import Record, read_record, remedy, understood, unfinished
 from longvpo.release.benchmarks import table
 from longvpo.release.citation import citation
-from longvpo.release.licenses import LICENSE, UNKNOWN
+from longvpo.release.licenses import LICENSE, UNKNOWN, stated
 from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
@@ -124,12 +124,15 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
 
 
 def _columns(files: dict[str, list[Path]]) -> list[dict[str, Any]]:
-    """Every column once: its name, its type, and the configs that have it."""
+    """Every column once: its name, its type, the configs that have it, and whether configs of triplets do."""
     found: dict[tuple[str, str], list[str]] = {}
     for config, paths in files.items():
         for column in column_types(paths).items():
             found.setdefault(column, []).append(config)
-    return [{"name": name, "type": type, "configs": configs} for (name, type), configs in found.items()]
+    return [
+        {"name": name, "type": type, "configs": configs, "triplets": not SHEETS.keys().isdisjoint(configs)}
+        for (name, type), configs in found.items()
+    ]
 
 
 def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record, **more: Any) -> str:
@@ -169,11 +172,6 @@ def base_on_hub(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
     said = facts.get("stated", {}).get("base.hub_id") or section.get("hub_id")
     model = section.get("model", "")
     return said or (model if model.count("/") == 1 and not Path(model).exists() else "")
-
-
-def stated(license_id: str) -> str:
-    """A licence as a card names it."""
-    return "not stated" if license_id == UNKNOWN else license_id
 
 
 def bars(histogram: dict[str, float]) -> Markup:

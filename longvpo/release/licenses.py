@@ -25,6 +25,11 @@ LICENSE = "LICENSE"  # the file that says which licence was stated of what
 HEADING = "Licences as they were stated"
 
 
+def stated(license_id: str) -> str:
+    """A licence as a card names it."""
+    return "not stated" if license_id == UNKNOWN else license_id
+
+
 def check_license(license_id: str | None, key: str, said_by: str) -> str:
     """The id, if the Hub knows it.
 

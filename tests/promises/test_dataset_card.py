@@ -42,7 +42,10 @@ def ran(program: str, folder: Path, hub: str) -> str:
     return done.stdout
 
 
-KEPT = "\nimport numpy\nnumpy.savez('shown.npz', *[numpy.stack([numpy.asarray(one) for one in clip]) for clip in context])\n"
+KEPT = """
+import numpy
+numpy.savez("shown.npz", *[numpy.stack([numpy.asarray(one) for one in clip]) for clip in context])
+"""
 
 
 @pytest.mark.parametrize("embed", ["null", "frames"])

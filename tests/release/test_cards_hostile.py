@@ -21,14 +21,14 @@ from longvpo.io.files import as_yaml
 from longvpo.io.records import read_record
 from longvpo.release import cards
 from longvpo.release.cards import card_of
-from longvpo.release.markdown import code, fenced, inline, paragraphs, quoted, tidy
+from longvpo.release.markdown import at_hub, code, fenced, inline, paragraphs, quoted, tidy
 
 FILES = ("facts.json", "provenance.json", "recipe.yaml", "results.json")
 # keys of values that choose what a card says, and of texts that may stand in the front matter alone
 CHOOSING = ("kind", "quantization", "rejected_from", "chosen", "reference", "embedded", "language", "repo_id", "model")
 FRONT = {
-    "dataset": "pretty_name license license_name language task_categories size_categories annotations_creators "
-    "source_datasets tags configs dataset_info",
+    "dataset": "pretty_name license license_name license_link language task_categories size_categories "
+    "annotations_creators source_datasets tags configs dataset_info",
     "adapter": "library_name license license_name language pipeline_tag base_model base_model_relation datasets tags",
 }
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -92,6 +92,7 @@ NASTY = (
     "\n\n</details>\n\n<script>a</script>\n",
     "`` [a](b) ![c](d) **e** `",
     " | f |\n|---|---|\n| \x1b[31m\u202e",
+    "\n~~~~\n<image><video>\n``````` https://a.b \\(x\\) $$y$$\n<details>",
 )
 
 
@@ -157,6 +158,10 @@ TEXTS = {
     "a terminal": ("a\x1b[31m\x9b\r\nb", r"a\\x1b\[31m\\x9b b"),
     "directions": ("a\u202eb\u2066c\u2028d", r"a\\u202eb\\u2066c d"),
     "half a character": ("a\ud800", r"a\\ud800"),
+    "addresses": ("https://a.b/c|d www.e.f me@g.hi", r"`https://a.b/c`\|d `www.e.f` `me@g.hi`"),
+    "formulas": (r"\(x\) \[y\] $$z$$", r"`\(`x`\)` `\[`y`\]` `$$`z`$$`"),
+    "spans side by side": ("`a`https://b", "`a` `https://b`"),
+    "tags of prompts": ("<image> <video>", r"\<image\> \<video\>"),
     "names as they are": ("my_clips-1.0/a b.mp4 {{ x }} {% y %}", "my_clips-1.0/a b.mp4 {{ x }} {% y %}"),
 }
 
@@ -165,6 +170,26 @@ TEXTS = {
 def test_a_text_on_a_line(kind: str) -> None:
     text, expected = TEXTS[kind]
     assert inline(text) == expected
+
+
+def test_a_person_may_give_addresses() -> None:
+    assert inline("See https://a.b/c_d, <b>", links=True) == r"See https://a.b/c_d, \<b\>"
+
+
+COMMIT = "48349b0a914ef6a16037c476be4a38767ed4f617"
+
+
+def test_what_is_on_the_hub_is_a_link_to_its_revision() -> None:
+    home = "https://huggingface.co"
+    assert at_hub("me/base@v1.0") == f"[`me/base@v1.0`]({home}/me/base/tree/v1.0)"
+    assert at_hub(f"me/clips@{COMMIT}", "dataset") == (
+        f"[`me/clips@{COMMIT[:12]}`]({home}/datasets/me/clips/tree/{COMMIT})"
+    )
+    assert at_hub(f"me/base@{COMMIT}+you/lora@0123abcd") == (
+        f"[`me/base@{COMMIT[:12]}`]({home}/me/base/tree/{COMMIT}) + [`you/lora@0123abcd`]({home}/you/lora)"
+    )
+    for other in ("tiny@main", "base@0123abcd+lora@0123abcd", "me/base@a b", "me/base@1](x)", "/me/base@1", "../b@1"):
+        assert at_hub(other) == code(other)
 
 
 def test_code_ends_where_it_should() -> None:
