@@ -30,7 +30,7 @@ from longvpo.release.words import BEGIN, END, with_words, words_of
 FILES = ("facts.json", "recipe.yaml", PROVENANCE)
 SHEETS = {"stage1": "contact_sheet.png", "stage2": "contact_sheet_stage2.png"}
 CONFIGS = ("stage1", "stage2", "scenes", "clips", "dropped")  # the first that is there is the default
-BAR = 30  # characters of the longest bar of a histogram
+BAR = 24  # characters of the longest bar of a histogram
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 YOURS = Markup(f"{BEGIN}\n{END}")  # a place in the page: words are put there as they stand
 SEEN = {"anchor": "the anchor clip", "relevant": "the relevant clips", "full": "the whole context"}

@@ -34,7 +34,7 @@ def check_license(license_id: str | None, key: str, said_by: str) -> str:
     """The id, if the Hub knows it.
 
     Args:
-        key: what it is the licence of, for the message.
+        key: names in the message what has this licence.
         said_by: how the user states it, up to the id.
 
     Raises:
@@ -92,7 +92,7 @@ def licensed(facts: dict[str, Any], stated: str | None, folder: Path | None = No
     if stated:
         check_license(stated, "--license", "--license ")
         if not missing and stated not in {facts["license"], *said.values()}:
-            raise LongVPOError("--license is for what the recipe states no licence of, and it states all of them")
+            raise LongVPOError("--license is for a licence that the recipe does not state, and it states all of them")
         said = {what: stated if one == UNKNOWN else one for what, one in said.items()}
     card = f"longvpo card {shlex.quote(str(folder)) if folder else 'FOLDER'} "
     keys = [f"sources.{one['name']}.license" for one in sources] or ["license"]

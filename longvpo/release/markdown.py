@@ -1,4 +1,4 @@
-"""Texts of others in a page of Markdown: whatever they hold, they stay texts.
+"""Foreign texts in a page of Markdown: whatever they hold, they stay texts.
 
 The rule: a text is escaped by the place where it stands. On a line it keeps spans of code and nothing else. In code
 it ends neither the span nor the block. Notes, which people write for a card, keep what Markdown has in a paragraph. No
@@ -20,7 +20,7 @@ SPAN = re.compile(r"((?<!`)`(?!`)[^`]+`(?!`))")
 # an address, an e-mail address, and what begins and ends a formula
 ITSELF = re.compile(r"((?:(?:https?://|\bwww\.)[^\s`|]+|[\w.+-]+@[\w-]+\.[\w.-]+|\\[()\[\]]|\${2,})+)")
 MEANT = re.compile(r"[\\`*<>\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|!(?=\[)")  # by Markdown, HTML and formulas
-# what a line may begin with that is no paragraph
+# what begins a line that is not a paragraph
 BLOCK = re.compile(r"[#>|=~+-]|:-|\*(?=\s|$)|([*_])(?:\s*\1){2,}\s*$|\d{1,9}[.)]|\[[^\]]*\]:")
 WITHIN = re.compile(r"(\\*)(<|&(?=#?\w+;)|!(?=\[)|`{2,})")  # and what no paragraph of notes may hold
 FENCE = re.compile(r" {0,3}(`{3,})")
@@ -89,7 +89,7 @@ def at_hub(value: Any, kind: Literal["dataset", "model"] = "model") -> Markup:
 
 
 def tidy(page: str) -> str:
-    """A page with at most one blank line at a time, but for what stands in a block of code."""
+    """A page with at most one blank line at a time, except in a block of code."""
     kept: list[str] = []
     fence = ""  # that is open
     for line in page.split("\n"):

@@ -1,5 +1,5 @@
-"""A dataset's card in a stranger's hands: its programs run word by word, give longvpo's frames, and read hours of film
-in the memory of minutes."""
+"""A dataset's card in a stranger's hands. Its programs run word by word and give longvpo's frames. Hours of film take
+the memory of minutes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def frames_of(folder: Path, where: Path = GOLDEN / "dataset") -> Callable[..., A
     ],
 )
 def test_its_frames_are_those_of_longvpo(name: str, footage: Path, tmp_path: Path) -> None:
-    """At the beginning, in the middle and at the end of real footage; of files too in which a seek misses."""
+    """Of real footage: at the beginning, in the middle and at the end. In some of these files a seek misses."""
     (tmp_path / "real").symlink_to(footage)
     frames, length = frames_of(tmp_path), duration(footage / name)
     for start, end in ((0, min(length, 5)), (0.4 * length, 0.6 * length), (0.9 * length, length)):

@@ -283,7 +283,7 @@ def test_the_program_in_an_adapters_card_runs(trained: Path, tmp_path: Path) -> 
 
 
 def test_bars() -> None:
-    drawn = " 1  " + "█" * 30 + " 4\n10  " + "█" * 15 + " 2\n x  ▏ 0.01"
+    drawn = " 1  " + "█" * 24 + " 4\n10  " + "█" * 12 + " 2\n x  ▏ 0.01"
     assert bars({"1": 4, "2": 0, "10": 2, "x": 0.01}) == f"```\n{drawn}\n```"
 
 
