@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ def test_programs_are_there_and_know_their_options(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in pages() if page.name != "KEYS.md"], ids=lambda page: page.stem)
 def test_no_page_is_long(page: Path) -> None:
     assert len(page.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_the_house_is_the_tree_on_disk() -> None:
+    """Each line's first word is a file or a folder, and other modules that it names lie beside it or inside."""
+    text = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
+    tree = text[text.index("```\nlongvpo/") + 4 :].partition("```")[0]
+    folders: list[str] = []
+    for line in tree.splitlines():
+        first = line.split()[0]
+        folders = [*folders[: (len(line) - len(line.lstrip())) // 2], first]
+        place = ROOT / "".join(folders)
+        assert place.exists(), line
+        for name in re.findall(r"\b\w+\.py\b", line):
+            assert (place / name).is_file() or (place.parent / name).is_file(), line
+    rooms = {path.name for path in (ROOT / "longvpo").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert [room for room in sorted(rooms) if f"\n  {room}/" not in tree] == []
 
 
 def test_commands_and_programs_are_found() -> None:

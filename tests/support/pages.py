@@ -22,8 +22,8 @@ class Link(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """Every page below recipes/ and benchmarks/, and that of the tests."""
-    found = [path for folder in ("recipes", "benchmarks") for path in (ROOT / folder).rglob("*.md")]
+    """Every page below recipes/, benchmarks/ and docs/, and that of the tests."""
+    found = [path for folder in ("recipes", "benchmarks", "docs") for path in (ROOT / folder).rglob("*.md")]
     return sorted([*found, ROOT / "tests" / "README.md"])
 
 
@@ -66,7 +66,7 @@ def commands(page: Path) -> Iterator[list[str]]:
         if language not in SHELL:
             continue
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
+            words = shlex.split(line, comments=True) if "longvpo" in line.split() else []
             for start in [at + 1 for at, word in enumerate(words) if word == "longvpo"]:
                 if start == 1 or words[start - 2] in ("&&", "-m"):
                     rest = words[start:]
