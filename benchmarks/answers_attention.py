@@ -3,9 +3,9 @@
     python benchmarks/answers_attention.py --device cuda [--json]
 
 One layer's, forward and backward, with the widths of InternVL3-8B: 28 query heads, 4 key heads of 128, answers of 100
-and 150 tokens. `mask` is what training takes with SDPA, and repeats keys and values for all heads on a GPU; `two`
-is what it takes with flash attention, here by SDPA. Differences are relative, of the output and of the gradients of q,
-k and v, against float32.
+and 150 tokens. `mask` is what training takes with SDPA; on a GPU it repeats keys and values for all heads. `two` is
+what training takes with flash attention, here by SDPA. Differences of the output, and of the gradients of q, k and v,
+are relative to float32.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def found(way: Way, states: list[torch.Tensor], prompt: int) -> list[torch.Tenso
     for one in states:
         one.grad = None
     output = way(*states, prompt)  # type: ignore[call-arg]
-    # of one sign and no sign in turn, so that gradients are not all of one constant
+    # the factors differ, so that gradients are not all one constant
     output.backward(torch.linspace(-1, 1, output.numel(), device=output.device, dtype=output.dtype).view_as(output))
     return [output.detach(), *(one.grad.clone() for one in states if one.grad is not None)]
 

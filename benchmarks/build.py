@@ -4,7 +4,7 @@
 
 The models answer at once, so that all the rest is measured: sources, hashes, probes, decoding, blocks, journal,
 contexts, parquet, card. Bare decoding is only decord, on the same frames, at the same size, with the same number of
-threads, in the same run; the two take turns. Without --videos, a few videos are drawn; each clip is a link to one.
+threads. Both take turns in one run. Without --videos, a few videos are drawn; each clip is a link to one of them.
 """
 
 from __future__ import annotations

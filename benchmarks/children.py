@@ -1,18 +1,18 @@
-"""What it costs to decode in child processes: clips a second with them, over clips a second without.
+"""What it costs to decode in child processes: clips per second with them, over clips per second without.
 
     python benchmarks/children.py [--json] [--small] [--videos FOLDER]
 
-A clip is what a build asks for first: what its file holds, and its frames, at most 16 at 1 frame a second, their
-shorter side at most 448 pixels. `drawn` are 100 clips of 4 s of the drawn world, 96 pixels wide: their files are so
-small that what passes between processes weighs most. `real` are the videos of a folder, up to 60 s of each. `cuts` are
-those of the drawn stories, or of the smaller real videos, by PySceneDetect's ContentDetector. `build` is that of 100
-triplets from the drawn clips, by the tiny model: the cheapest there is beside its videos.
+A clip is what a build asks for first: what its file holds, and at most 16 of its frames, at 1 frame per second. Their
+shorter side has at most 448 pixels. `drawn` are 100 clips of 4 s of the drawn world, 96 pixels wide. Their files are
+so small that the messages between processes weigh most. `real` are the videos of a folder, up to 60 s of each. `cuts`
+finds the cuts of the drawn stories, or of the smaller real videos, with PySceneDetect's ContentDetector. `build` makes
+100 triplets from the drawn clips with the tiny model: no other model costs less beside its videos.
 
-Turns with children and turns without follow each other, in changing order, and the ratio is that of the medians: of
-wall seconds (`throughput`), and of CPU seconds of all processes (`a_core`), which other work on the machine changes
-less. The children are started before; `start` is the wall seconds of one, with its first answer. Nothing is in memory
-from turn to turn; files lie in the page cache. With 4 threads, decoding without children shares one interpreter, and
-with them has processes of its own.
+Turns with children and turns without follow each other, in changing order. Ratios compare the medians: wall seconds
+(`throughput`), and CPU seconds of all processes (`a_core`), which other work on the machine changes less. The children
+are started before. `start` is the wall seconds of one child, with its first answer. No turn finds frames in memory
+from the turn before; files are in the page cache. With 4 threads, decoding without children shares one interpreter.
+With children it has its own processes.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
     python benchmarks/coverage.py [--json] [--draws 1000]
 
-Videos have 5 or 10 questions each; or as Zipf has it, 60, 30, 20 and so on; or one has 40 and each other one 1. Their
-accuracies are drawn from a beta distribution, in which answers to questions of one video are alike by `rho`, their
-intraclass correlation. A change is that between two models that are equally good, a part of whose difficulty with a
-video is shared. It prints a line a case: of accuracies and of changes, the share of intervals that cover the truth,
-the same where every question is taken as independent, and half of the mean interval in points.
+Videos have 5 or 10 questions each. In other cases they have 60, 30, 20 and so on, by Zipf's law; or one video has 40
+and each other one has 1. Their accuracies are drawn from a beta distribution. In it, answers to questions of one video
+are alike by `rho`, their intraclass correlation. A change is measured between two models that are equally good. They
+share a part of their difficulty with a video. Each case prints one line, for accuracies and for changes. It has the
+share of intervals that cover the truth, and the same with every question taken as independent. Half of the mean
+interval, in points, is last.
 """
 
 from __future__ import annotations

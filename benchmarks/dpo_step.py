@@ -2,11 +2,11 @@
 
     python benchmarks/dpo_step.py [--frames 8 16 32 64 128] [--json] [--peers]
 
-A small InternVL, made from its configuration, sees 16 tokens a frame. One triplet whose context is made of clips of 8
-frames; the reference is scored on one of them. Stock TRL's DPOTrainer and ours take turns on the same rows in one run,
-each step with forward, reference and backward, in float32 on one thread. Seconds are the process's own. Memory is how
-far the peak of a step lies above what was resident before it. With the reference on the whole context ours computes
-what stock TRL computes: `loss_difference` is relative to stock's loss there.
+A small InternVL, made from its configuration, sees 16 tokens per frame. There is one triplet, whose context has clips
+of 8 frames; the reference is scored on one clip. Stock TRL's DPOTrainer and ours take turns on the same rows in one
+run. Each step has forward, reference and backward, in float32 on one thread. Seconds are the process's own. Memory is
+how far the peak of a step lies above what was resident before it. With the reference on the whole context ours
+computes what stock TRL computes: `loss_difference` is relative to stock's loss there.
 
     stock         TRL's own, gradient checkpointing on
     ours          the same setting; the reference is scored at each step
@@ -16,8 +16,8 @@ what stock TRL computes: `loss_difference` is relative to stock's loss there.
     stock_plain, ours_plain   without checkpointing
     ours_kept     without checkpointing; the reference was scored before, and the clips' vision features are kept
 
-`--peers` adds the case of peer_case.py, a small Qwen2.5-VL with its 151,936 token ids, at 64 and 256 frames: ours and
-ms-swift, which is installed into an environment of its own, take turns in processes of their own.
+`--peers` adds the case of peer_case.py, a small Qwen2.5-VL with its 151,936 token ids, at 64 and 256 frames. Ours and
+ms-swift take turns in separate processes. ms-swift is installed into its own environment.
 """
 
 from __future__ import annotations

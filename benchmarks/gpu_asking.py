@@ -4,8 +4,8 @@
     python benchmarks/gpu_asking.py --tiny          # the same on a CPU, in seconds: shows only that it runs
 
 Nothing is downloaded; the model is that of gpu_step.py, or with --qwen a Qwen2.5-VL-7B. Frames are noise of 448 x 448.
-Every case prints one line of JSON: seconds a question, the most memory that was held, what `evaluate --dry-run` would
-estimate for its tokens, and `off`.
+Every case prints one line of JSON: seconds per question, the most memory that was held, what `evaluate --dry-run`
+would estimate for its tokens, and `off`.
 
     greedy        16 tokens, as `longvpo evaluate` asks for an option's letter
     batch         the same, four questions about videos of different lengths side by side
@@ -130,7 +130,7 @@ def main() -> None:
 
 
 def measured(ask: Any, requests: list[Request]) -> dict[str, Any]:
-    """Seconds a question at the second time, and memory."""
+    """Seconds per question at the second time, and memory."""
     ask(requests)
     if CUDA:
         torch.cuda.synchronize()

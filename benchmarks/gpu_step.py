@@ -3,8 +3,8 @@
     python benchmarks/gpu_step.py [--frames 64 128 256] [--sides stock full ours precomputed kept offload] [--out FILE]
     python benchmarks/gpu_step.py --tiny          # the same on a CPU, in seconds: shows only that it runs
 
-Nothing is downloaded. The model is made from its configuration where it stays, in bfloat16, and the linear layers of
-its language model are put into NF4 one by one. Frames are noise, in clips of 8. Every case prints one line of JSON at
+Nothing is downloaded. The model is made from its configuration on the device, in bfloat16. The linear layers of its
+language model are put into NF4 one by one. Frames are noise, in clips of 8. Every case prints one line of JSON at
 once: what was measured before a time limit is there.
 
     stock         TRL's own DPOTrainer, gradient checkpointing on
@@ -14,9 +14,9 @@ once: what was measured before a time limit is there.
     kept          as precomputed; the clips' vision features are kept on the CPU
     offload       as ours; what checkpointing keeps waits on the CPU (training.activation_offloading)
 
-`mfu` is the arithmetic that the model needs, without what is computed again, over that of a matrix product of 8192 x
-8192 x 8192 in bfloat16 in the same time. `loss_off` and `grad_off` are relative to the first side. `estimate_gb` is
-what `longvpo train --dry-run` says of such a row.
+`mfu` is the arithmetic that the model needs, without what is computed again. It is divided by the arithmetic of a
+matrix product of 8192 x 8192 x 8192 in bfloat16 in the same time. `loss_off` and `grad_off` are relative to the first
+side. `estimate_gb` is what `longvpo train --dry-run` says of such a row.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ LORA = LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM")
 
 def internvl(tiny: bool) -> tuple[Any, Any]:
     """The configuration of InternVL3-8B, which is InternViT-300M and Qwen2.5-7B, or of a tiny one; its processor."""
-    dpo_step.SIDE = 112 if tiny else 448  # of its processor, too
+    dpo_step.SIDE = 112 if tiny else 448  # the processor reads it, too
     _, processor = dpo_step.small_internvl()
     side, tokenizer = dpo_step.SIDE, processor.tokenizer
     text = {
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--frames", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--sides", nargs="+", default=SIDES)
-    parser.add_argument("--backend", nargs="+", default=["default"], help="of torch.nn.attention.SDPBackend")
+    parser.add_argument("--backend", nargs="+", default=["default"], help="names in torch.nn.attention.SDPBackend")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=480, help="no case begins after so many")
     parser.add_argument("--no-nf4", action="store_true")

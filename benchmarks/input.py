@@ -2,16 +2,17 @@
 
     python benchmarks/input.py [--json] [--small] [--videos FOLDER]
 
-A row is 128 frames in 8 clips of 16 s, at 1 frame a second, of 1280x720 scaled to 796x448, for InternVL's processor
-(448x448, 256 tokens a frame). Without --videos, four videos are drawn: 30 frames a second, H.264, a keyframe every 250
-frames as x264 has it by default, about 6 Mbit/s, things that move over a noisy ground. With it, the longest videos of
-720p in a folder are taken. Each clip is another video, or another part of one.
+A row has 128 frames in 8 clips of 16 s, at 1 frame per second. They are scaled from 1280x720 to 796x448, for
+InternVL's processor (448x448, 256 tokens per frame). Without --videos, four videos are drawn: H.264 with 30 frames per
+second and about 6 Mbit/s, and things that move over a noisy ground. A keyframe comes every 250 frames, as x264 has it
+by default. With --videos, the longest videos of 720p in a folder are taken. Each clip is another video, or another
+part of one.
 
-Seconds are CPU seconds of all threads of the process, so that threads inside a row are not counted as cores: reading
-(decoding, or pictures to frames), and the rest of what a collator does (joining, tokens). Frames go to the device as
-uint8, which makes numbers of them; the seconds that it takes here stand apart, as `processor`. Files lie in the page
-cache, videos have been probed, and no frame is in memory. `gpu_waits` is the share of its time that a GPU waits for
-rows: where one core reads, and where 15 of 16 do. A row keeps it busy for the seconds that STEPS says, an estimate.
+Seconds are CPU seconds of all threads of the process, so that threads inside a row are not counted as cores. `reading`
+is decoding, or pictures to frames. `rest` is what else a collator does: joining and tokens. Frames go to the device as
+uint8, and the device makes numbers from them; the seconds for that here are `processor`. Files are in the page cache,
+videos have been probed, and no frame is in memory. `gpu_waits` is the share of its time that a GPU waits for rows:
+where one core reads, and where 15 of 16 do. A row keeps it busy for the seconds in STEPS, an estimate.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from longvpo.video.probe import probe
 CLIPS, SECONDS, FPS, KEYFRAMES = 8, 16, 30, 250
 DRAWN, SIZE = 4, (1280, 720)
 CORES = 16
-STEPS = {"1B": 1.5, "8B": 6.5}  # seconds a row of 128 frames on an H100, estimated from its arithmetic
+STEPS = {"1B": 1.5, "8B": 6.5}  # seconds per row of 128 frames on an H100, estimated from its arithmetic
 TURNS = 3
 
 
@@ -196,7 +197,7 @@ def main() -> None:
         found = measured(Path(folder), given.videos, given.small)
     if given.json:
         return print(json.dumps(found))
-    print(f"{found['frames']} frames of {found['pixels']} in {found['clips']} clips, CPU seconds a row:")
+    print(f"{found['frames']} frames of {found['pixels']} in {found['clips']} clips, CPU seconds per row:")
     print(f"{'':10}{'reading':>9}{'rest':>8}{'processor':>11}{'rows/s':>9}{'GPU waits, %: 1B, 8B':>24}")
     for name in ("videos", "kept", "published"):
         one = found[name]

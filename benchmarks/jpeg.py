@@ -2,8 +2,8 @@
 
     python benchmarks/jpeg.py VIDEOS [--json]
 
-Rows are made of 4-second clips of all mp4 videos in a folder, two clips a row, of frames with 448 pixels on the
-shorter side. The model is the tiny one with a fresh adapter, the loss that of stage 1: sigmoid and sft.
+A row has two 4-second clips from the mp4 videos in a folder. Frames have 448 pixels on the shorter side. The model is
+the tiny one with a fresh adapter. The loss is that of stage 1: sigmoid and sft.
 """
 
 from __future__ import annotations

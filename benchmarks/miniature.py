@@ -47,7 +47,7 @@ def run(output: Path, size: Size, seeds: Sequence[int], names: Sequence[str], pr
     """Run the arms of these names with these seeds, and stage 1; 1 process: in this one.
 
     Returns:
-        Whether all went well; what fails is said, and all that does not need it goes on.
+        Whether all went well. A failure is printed, and the arms that do not need it continue.
     """
     from miniature_work import run_group
 

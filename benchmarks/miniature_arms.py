@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from longvpo.tiny.architecture import BaseRecipe
 
-CLIPS = (1, 2, 4, 8, 16, 32)  # of a needle's context
-SHORT = (1, 2)  # of them
-SCENES = (2, 4, 8, 16, 32)  # of a long video
+CLIPS = (1, 2, 4, 8, 16, 32)  # clips of a needle's context
+SHORT = (1, 2)  # the short ones among them
+SCENES = (2, 4, 8, 16, 32)  # scenes of a long video
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Size:
 
     clips: tuple[int, int]  # drawn for training, and for the test
     stories: tuple[int, int]  # long videos of each number of scenes, for training and for the test
-    triplets: tuple[int, int]  # of stage 1 and of stage 2
+    triplets: tuple[int, int]  # for stage 1 and for stage 2
     contexts: tuple[int, ...]  # numbers of clips
     scenes: tuple[int, ...]
     depths: int
@@ -74,7 +74,7 @@ class Arm:
     title: str  # the first cell of its row
     paper: str
     dataset: str = "all"
-    overrides: tuple[str, ...] = ()  # of tiny/stage1 or tiny/stage2
+    overrides: tuple[str, ...] = ()  # for tiny/stage1 or tiny/stage2
     stage: int = 1
     start: str | None = None  # the arm whose adapter training starts from
     against: str | None = "stage1"  # the arm that differs only in what the title says

@@ -73,7 +73,7 @@ def cell(found: Sequence[float]) -> str:
 def difference(runs: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], measure: str) -> str:
     """At 32 clips or scenes, seed by seed: mean, least and most; bold where it is beyond chance.
 
-    That is: of one sign in all seeds, and its mean beyond two standard errors of two shares of all the questions.
+    That is: all seeds have one sign, and the mean lies beyond two standard errors of two shares of all the questions.
     """
     theirs = {run["seed"]: run for run in others}
     both = [(run, theirs[run["seed"]]) for run in runs if run["seed"] in theirs]

@@ -112,7 +112,7 @@ def order_task(
 
 
 def ask_order(stories: Path, folder: Path) -> None:
-    """The long videos of a test again, with questions of order: QUESTIONS a video."""
+    """The long videos of a test again, with QUESTIONS questions about the order of each video."""
     shutil.copytree(stories / "videos", folder / "videos", copy_function=os.link)
     drawn = read_json(stories / "stories.json")
     lines = []

@@ -3,9 +3,10 @@
     python benchmarks/peer_case.py case FOLDER [--frames 64]
     python benchmarks/peer_case.py environment [FOLDER]
 
-The case is a folder: `model`, a small Qwen2.5-VL of random weights with the real number of token ids, its processor,
-`video.mp4`, and `rows.jsonl` with a prompt, a chosen and a rejected answer a line. transformers loads it as it is.
-Peers import this file in environments of their own, so it needs only the standard library until it writes a case.
+The case is a folder. `model` is a small Qwen2.5-VL of random weights with the real number of token ids, and its
+processor. transformers loads it as it is. Beside it are `video.mp4` and `rows.jsonl`. Each line of `rows.jsonl` has a
+prompt, a chosen and a rejected answer. Peers import this file in their own environments, so it needs only the standard
+library until it writes a case.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Two frames of 112 x 112 pixels become 8 x 8 patches, and four of these a token: 8 tokens a frame.
+# Two frames of 112 x 112 pixels become 8 x 8 patches, and four of these become one token: 8 tokens per frame.
 SIDE, FPS, TOKENS_PER_FRAME = 112, 2, 8
 WARM_UP, STEPS = 1, 3
 RANK, ALPHA = 16, 32  # for LoRA on all linear layers of the language model

@@ -3,9 +3,9 @@
     python benchmarks/peer_case.py case /tmp/case --frames 64
     python benchmarks/peer_longvpo.py /tmp/case [--reference full] [--no-checkpointing]
 
-Prints one JSON line. The same setting as peer_ms_swift.py: one pair a step, LoRA on all linear layers of the language
-model, float32, one thread, from the batch to the updated adapter. The reference is scored at each step, on a clip of 8
-frames; `--reference full` scores it on the whole video, as ms-swift does.
+Prints one JSON line. The setting is that of peer_ms_swift.py: one pair per step, LoRA on all linear layers of the
+language model, float32, one thread. A step goes from the batch to the updated adapter. The reference is scored at each
+step, on a clip of 8 frames; `--reference full` scores it on the whole video, as ms-swift does.
 """
 
 from __future__ import annotations

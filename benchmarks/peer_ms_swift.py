@@ -3,9 +3,9 @@
     python benchmarks/peer_case.py case /tmp/case --frames 64
     $(python benchmarks/peer_case.py environment) benchmarks/peer_ms_swift.py /tmp/case [--no-checkpointing]
 
-Prints one JSON line. The trainer is ms-swift's own, made by its own command from its own arguments: one pair a step,
-LoRA on all linear layers of the language model and on nothing else, float32, on one thread of the CPU. A step is from
-the batch to the updated adapter; decoding and tokenising are not in it.
+Prints one JSON line. The trainer is ms-swift's own, made by its own command from its own arguments. It trains one pair
+per step, with LoRA only on the linear layers of the language model, in float32 on one CPU thread. A step is from the
+batch to the updated adapter; decoding and tokenising are not in it.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0, help="that the writer takes for a batch of 4")
-    parser.add_argument("--triplets", type=int, default=120, help="of stage 1; stage 2 has half as many")
+    parser.add_argument("--triplets", type=int, default=120, help="triplets of stage 1; stage 2 has half as many")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="longvpo-ray-build-") as name:

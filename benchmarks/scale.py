@@ -2,10 +2,10 @@
 
     python benchmarks/scale.py [--out FILE] [--gpu-price 4] [--server-tokens 10000] [--cores 16] [--frames 30] ...
 
-A cost is read from benchmarks/results (each file says what it was measured on), or measured here, on one core, in the
-same run: decoding, kept frames, the journal, comparing questions, and how many calls a triplet takes. What was neither
-measured nor read is an option; its default is an assumption, and is printed as one. Limits of the Hub are those that
-its pages state (LIMITS). All is projected, not run; `scale_build.py` runs builds, with models that answer at once.
+A cost is read from benchmarks/results, where each file says what it was measured on. Others are measured here, on one
+core, in the same run: decoding, kept frames, the journal, comparing questions, and the calls for a triplet. What was
+neither measured nor read is an option; its default is an assumption, and is printed as one. The Hub's pages state its
+limits (LIMITS). All is projected, not run; `scale_build.py` runs builds, with models that answer at once.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from longvpo.video.pictures import encoded
 
 RESULTS = Path(__file__).parent / "results"
 SIZES, GPUS = (16_000, 160_000, 1_600_000), (1, 8, 64)
-SHARE = 10 / 16  # of stage 1 among the triplets, as in longvpo-16k
-ALONE = ("contexts", "near duplicates", "facts and files", "journal, at a start")  # of one process
+SHARE = 10 / 16  # the share of stage 1 among the triplets, as in longvpo-16k
+ALONE = ("contexts", "near duplicates", "facts and files", "journal, at a start")  # parts that one process does
 ROW = 128  # frames of a row in training
 EXAM = 10_000, 3  # questions of 128 frames, models
 LIMITS = {  # read on 2026-11-27
@@ -130,7 +130,7 @@ def measure() -> dict[str, tuple[float, str]]:
 
 
 def calls_of(folder: Path) -> dict[int, float]:
-    """How often the writers are asked for a triplet, by stage: of builds with the embedded model."""
+    """How often the writers are asked for a triplet, by stage, in builds with the embedded model."""
     write_world(folder / "clips", clips=40, seed=0, split="train")
     write_stories(folder / "films", [6] * 5, seed=0, split="train")
     found = {}
@@ -236,13 +236,13 @@ def parser() -> argparse.ArgumentParser:
     assumed = parser.add_argument_group("assumptions")
     assumed.add_argument("--gpu-price", type=float, default=4.0, help="dollars for an hour of an H100")
     assumed.add_argument(
-        "--server-tokens", type=float, default=SPEED, help="prompt tokens a second of a server on a GPU"
+        "--server-tokens", type=float, default=SPEED, help="prompt tokens per second of a server on a GPU"
     )
     assumed.add_argument("--cores", type=int, default=16, help="cores beside a GPU")
     assumed.add_argument("--frames", type=int, default=30, help="frames that a writer is shown, and seconds of a clip")
-    assumed.add_argument("--film-minutes", type=float, default=10, help="of a long video")
+    assumed.add_argument("--film-minutes", type=float, default=10, help="minutes of a long video")
     assumed.add_argument("--triplets-a-film", type=float, default=3, help="as 6,000 of 2,000 films")
-    assumed.add_argument("--mbit", type=float, default=2.5, help="a second of video")
+    assumed.add_argument("--mbit", type=float, default=2.5, help="Mbit per second of video")
     parser.add_argument("--out", type=Path, help="write all as JSON")
     return parser
 

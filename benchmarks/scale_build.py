@@ -3,9 +3,10 @@
     python benchmarks/scale_build.py --rows 10000 [--engine ray --workers 2] [--profile] [--json]
 
 Few small videos are drawn; each row is a span of one. All filters are on, and vectors have 384 numbers, as those of
-small encoders. Each part of the build is timed by the thousand of its rows: blocks (decoding, questions, answers, the
-journal), contexts (drawn from all clips, near-duplicates), facts, and files. Seconds of parts are CPU seconds of this
-process, as other work may go on beside it. `by_thousand` has them and this process' memory when a part came so far.
+small encoders. Each part of the build is timed for every thousand of its rows. Blocks are decoding, questions, answers
+and the journal. Contexts are drawn from all clips, and near-duplicates are ruled out. Facts and files follow. Seconds
+of parts are CPU seconds of this process, as other work may run beside it. `by_thousand` has them and this process'
+memory when a part came so far.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.video.frames import write_video
 
 DIMENSION = 384
-SECONDS, FPS, SIDE = 250, 2, 64  # of a video
+SECONDS, FPS, SIDE = 250, 2, 64  # seconds, rate and side of a video
 COLOURS, SHAPES = ("red", "blue", "green", "yellow"), ("round", "square", "small", "large")
 WORDS = [f"{colour}-{shape}" for colour in COLOURS for shape in SHAPES]
 
@@ -202,7 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--engine", default="local", help="local, or ray")
-    parser.add_argument("--workers", type=int, help="of ray")
+    parser.add_argument("--workers", type=int, help="workers of Ray")
     parser.add_argument("--profile", action="store_true", help="print the calls that take longest")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()

@@ -2,8 +2,8 @@
 
     python benchmarks/shortcuts.py FOLDER_OR_ID [--revision TAG]
 
-Rules that never look at the question, the share of the rows in which each points at chosen, the standard error of
-chance, and the rows that it tells something of. What needs frames or models is not in it.
+It lists rules that never look at the question. Each has the share of rows in which it points at chosen, the standard
+error of chance, and the rows about which it tells something. Rules that need frames or models are not in it.
 """
 
 from __future__ import annotations

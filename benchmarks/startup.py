@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--rows 10000] [--videos 2000] [--sizes 60] [--json] [--small]
 
-A dataset as build-dataset writes it: each row has 2 to 16 clips of 4 to 30 seconds, out of videos of one minute at 25
-frames a second whose pictures have 60 sizes. The base is a Qwen2.5-VL with its 151,936 token ids and its limits of
+The dataset looks as build-dataset writes it. Each row has 2 to 16 clips of 4 to 30 seconds. Videos have one minute at
+25 frames per second, and pictures of 60 sizes. The base is a Qwen2.5-VL with its 151,936 token ids and its limits of
 pixels, without weights. Each start is a process of its own, which ends where it would load the weights; imports are
 not counted. The first has an empty cache of huggingface_hub. `--small`: 40 rows of 3 sizes, in some seconds.
 """
@@ -27,7 +27,7 @@ import numpy as np
 
 from longvpo.errors import LongVPOError
 
-SECONDS, FPS = 60, 25  # of a video
+SECONDS, FPS = 60, 25  # seconds and rate of a video
 SMALL = 40, 6, 3  # rows, videos, sizes
 PHASES = ("train_and_eval_rows", "check_videos", "row_lengths")
 

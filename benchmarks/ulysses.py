@@ -4,9 +4,10 @@
     PYTHONPATH=tests python benchmarks/ulysses.py --table FILE      # the table of benchmarks/rows.md
     python benchmarks/ulysses_gpu.py [--tiny]                       # a larger model, two processes on one GPU
 
-Small random models of five families, in float32, in 2 and 4 processes on the CPU (gloo), and in 2 x 2: two groups of
-two processes, each group with a triplet of its own. Every process computes a step of two triplets alone, then its part
-of the same step. Both parts of the loss (DPO and `sft`), policy and reference are there. One line of JSON a case:
+Small random models of five families run in float32, in 2 and 4 processes on the CPU (gloo). They also run in 2 x 2:
+two groups of two processes, each group with its own triplet. Every process computes a step of two triplets by itself,
+then its part of the same step. Both parts of the loss (DPO and `sft`), policy and reference are there. A case is a
+line:
 
     loss_off, grad_off   how far loss and gradients, the means over all processes, are from those of one, relative
     case                 plain, checkpointing, nf4, nf4+checkpointing; vision: adapters on the vision side, too; tiles:
@@ -86,7 +87,7 @@ def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPO
     if case == "tiles":
         tiles.install(trainer.model.get_base_model(), 8)
     generator = torch.Generator().manual_seed(0)
-    for key, parameter in trainer.model.named_parameters():  # the copy's, too, are drawn anew
+    for key, parameter in trainer.model.named_parameters():  # the copy's weights are drawn again, too
         if "lora_B" in key:
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
     trainer.model.train()
@@ -125,7 +126,7 @@ def step(trainer: AnchoredDPOTrainer, rows: list[dict[str, Any]]) -> tuple[torch
 
 
 def compared(name: str, case: str, together: int) -> dict[str, Any]:
-    """A step in groups of `together` processes, each with its share of the rows, against one in this process alone."""
+    """A step in groups of `together` processes, each with its share of the rows, against a step in this process."""
     with tempfile.TemporaryDirectory() as folder:
         expected = step(trainer_of(name, case, Path(folder), 1), ROWS)
         groups = distributed.get_world_size() // together

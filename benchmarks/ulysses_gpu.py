@@ -6,8 +6,8 @@
 Nothing is downloaded: an InternVL3-1B of random weights (14 heads, 2 of keys), or an InternVL3-8B (28 and 4); frames
 of noise, checkpointing. NCCL refuses two processes on one card, so they speak by gloo, through the CPU's memory:
 seconds say nothing of two cards.
-Each case is computed by the first process alone, by the rule of TRL (two rows) and by ours (one row), then by both
-processes together. One line of JSON a case:
+The first process computes each case by itself: by the rule of TRL (two rows), and by ours (one row). Then both
+processes compute it together. A case is a line of JSON:
 
     loss_off, grad_off     how far the two processes are from one, relative
     loss_noise, grad_noise how far TRL's two rows are from our one row, in one process: what rounding alone does

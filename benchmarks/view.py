@@ -3,8 +3,8 @@
     PYTHONPATH=tests python benchmarks/view.py [--rows 16000] [--json]
 
 Rows are made up: contexts of 8 to 32 clips, a question of 12 words, answers of 30, and half as many dropped rows. They
-have no pictures. `open` ends when the list and the first row can be used; `cpu` is the page's own part of it, which
-other programs of the machine leave as it is. `filter` ends when the list shows what is left; `search` when all answers
+have no pictures. `open` ends when the list and the first row can be used. `cpu` is the page's own part of it, which
+other programs of the machine do not change. `filter` ends when the list shows what is left; `search` when all answers
 were looked through, whose parts are read for it.
 """
 

@@ -1,11 +1,11 @@
-"""How many questions, answers and captions a second the writer on this machine gives, over clips of many lengths.
+"""Questions, answers and captions per second that the writer on this machine gives, over clips of many lengths.
 
     python benchmarks/writer.py [--json] [--small]
 
-Drawn clips are repeated to as many frames as real captioned clips have at one frame a second: log-normal, median 16,
-at most 64. The embedded model writes in batches of 8. It does so in two ways, three turns each: with batches of equal
-numbers of frames, as families need that stack videos, and with videos of all lengths side by side. The median of CPU
-time counts.
+Drawn clips are repeated to as many frames as real captioned clips have at one frame per second: log-normal, median 16,
+at most 64. The embedded model writes in batches of 8, in two ways, three turns each. One way has batches of equal
+numbers of frames, as families need that stack videos. The other has videos of all lengths side by side. The median of
+CPU time counts.
 """
 
 from __future__ import annotations
