@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pages import Link, anchors, commands, links, missing, pages, scripts
+from support.pages import Link, anchors, commands, links, missing, modules, pages, scripts
 from support.world import ROOT
 from typer.main import get_command
 
@@ -49,6 +49,13 @@ def test_programs_are_there_and_know_their_options(page: Path) -> None:
     for script, options in scripts(page):
         text = (ROOT / script).read_text(encoding="utf-8")
         assert [option for option in options if f'"{option}"' not in text] == [], script
+
+
+@PAGES
+def test_modules_are_there(page: Path) -> None:
+    """By their path from the repository, or from the page."""
+    there = (ROOT, page.parent)
+    assert [name for name in modules(page) if not any((folder / name).is_file() for folder in there)] == []
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.name != "KEYS.md"], ids=lambda page: page.stem)

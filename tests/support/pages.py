@@ -87,3 +87,8 @@ def tables(page: Path, column: str) -> list[list[str]]:
     next(lines)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in iter(lambda: next(lines, ""), "")]
     return [cells for cells in rows if len(cells) > 1]
+
+
+def modules(page: Path) -> list[str]:
+    """The files of Python that a page names in its text, each as it is written there."""
+    return re.findall(r"`((?:[\w.-]+/)*(?!__init__)\w+\.py)`", FENCED.sub("", page.read_text(encoding="utf-8")))
