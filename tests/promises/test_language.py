@@ -30,14 +30,6 @@ NOT_YET = (  # files and folders that are not held yet: who has rewritten one ta
     "longvpo/video",
     "longvpo/viewer",
     "model_cards",
-    "recipes/README.md",
-    "recipes/accelerate/README.md",
-    "recipes/building.md",
-    "recipes/cluster/README.md",
-    "recipes/evaluating.md",
-    "recipes/paper.md",
-    "recipes/publishing.md",
-    "recipes/training.md",
 )
 
 
