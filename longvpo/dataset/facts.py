@@ -60,7 +60,7 @@ def make_facts(session: Session, outcomes: dict[str, Outcome], overlap: frozense
         "text_only": dict.fromkeys(("stage1", "stage2")),
         "benchmark_videos_looked_for": len(overlap) if recipe.filters.overlap else None,
         "embedded": recipe.embed,
-        "sources": _sources(recipe, [clip for outcome in outcomes.values() for clip in outcome.clips]),
+        "sources": sources_of(recipe, [clip for outcome in outcomes.values() for clip in outcome.clips]),
         "warnings": [],
     }
     for stage, outcome in outcomes.items():
@@ -168,12 +168,15 @@ def shared_facts(outcome: Outcome, opened: int) -> dict[str, Any]:
     }
 
 
-def _sources(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any]]:
+def sources_of(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """What is told of each source. Its dataset only where others can get it: not of a folder of this machine."""
     return [
         {
             "name": source.name,
             "stage": 1 if source in recipe.sources else 2,
-            "dataset": f"{source.dataset}@{source.revision}" if _on_hub(source.dataset) else "",
+            "dataset": f"{source.dataset}@{source.revision}"
+            if source.dataset and not Path(source.dataset).exists()
+            else "",
             "license": source.license,
             "redistribution": source.redistribution,
             "about": source.about,
@@ -182,11 +185,6 @@ def _sources(recipe: DatasetRecipe, clips: Sequence[Clip]) -> list[dict[str, Any
         }
         for source in recipe.all_sources
     ]
-
-
-def _on_hub(dataset: str | None) -> bool:
-    """Whether a source's dataset is one that others can get: not a folder of this machine."""
-    return dataset is not None and not Path(dataset).exists()
 
 
 def funnel(outcome: Outcome, opened: int) -> list[dict[str, Any]]:

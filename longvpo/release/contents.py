@@ -1,4 +1,4 @@
-"""What a release may hold: the files that longvpo makes, by their names. Nothing else in a folder is published.
+"""What a release may hold: the files that longvpo makes, by their names, and a LICENSE. Nothing else is published.
 
 The rule: a list that is closed. What lies there beside (what file managers and editors leave, notebooks, notes) and
 what a link brings from elsewhere stays here, and is named.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from longvpo.clips.rows import Dropped, Triplet
-from longvpo.dataset.facts import anchor_depth, rejected_depth, short_of
+from longvpo.dataset.facts import anchor_depth, rejected_depth, short_of, sources_of
 from longvpo.dataset.outcome import Outcome
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
@@ -39,3 +40,10 @@ def test_fewer_triplets_than_were_asked_for_are_told() -> None:
     assert "raise stage1.attempts" in said
     made.triplets *= 2
     assert short_of(recipe, "stage1", made) == []
+
+
+def test_a_folder_of_this_machine_is_no_dataset_that_others_can_get(tmp_path: Path) -> None:
+    for dataset, told in ((str(tmp_path), ""), ("me/clips", "me/clips@v1")):
+        said = [f"sources.0.dataset={dataset}", "sources.0.revision=v1"]
+        source, _ = sources_of(load_recipe(DatasetRecipe, "tiny/dataset", said), [])
+        assert source["dataset"] == told
