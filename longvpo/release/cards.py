@@ -24,6 +24,7 @@ from longvpo.release.licenses import LICENSE, UNKNOWN, stated
 from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
+from longvpo.release.settings import settings
 from longvpo.release.spot_check import read_spot_check
 from longvpo.release.words import BEGIN, END, with_words, words_of
 
@@ -157,6 +158,8 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
         provenance=provenance,
         **more,
         merged=merged,
+        base=base,
+        settings=settings(facts, recipe),
         seen=SEEN,
         benchmarks=_benchmarks(folder / BENCHMARKS, recipe["base"]["model"]),
         scores=(folder / ".eval_results").is_dir(),

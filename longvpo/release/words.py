@@ -1,9 +1,9 @@
 """The part of a card that belongs to its user: between two markers, near the top.
 
 The rule: longvpo reads what stands there, and puts it into the next card as it stands. Where nobody wrote anything, it
-puts there what `notes` says, and else an invitation. Only words count: comments alone are none.
+puts there what `notes` says, and else an invitation. Comments do not count as words.
 
-The first pair of markers counts, each on a line of its own. It stands above all text of others.
+The first pair of markers counts, each on a line of its own. It stands above all text that others wrote.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def words_of(folder: Path, facts: dict[str, Any], recipe: dict[str, Any]) -> str
 
 
 def notes_of(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
-    """What is stated as `notes`: of a finished result, or in its recipe."""
+    """What is stated as `notes`, for a finished result or in its recipe."""
     return str(facts.get("stated", {}).get("notes", recipe.get("notes", "")))
 
 

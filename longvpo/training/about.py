@@ -27,7 +27,7 @@ def about_settings(arguments: DPOConfig, steps: int) -> dict[str, Any]:
     """The settings of a run, by TRL's names; `loss` has the weight of each loss.
 
     Args:
-        steps: of the whole run, of which the warm-up may be a share.
+        steps: those of the whole run; the warm-up may be a share of them.
     """
     losses = arguments.loss_type
     return {
@@ -50,8 +50,10 @@ def about_adapter(model: Any) -> dict[str, Any]:
 
 
 def memory_of_answers(recipe: TrainRecipe, processor: Any, most: int) -> list[dict[str, Any]]:
-    """What a question about a film of 16:9 asks for, by arithmetic (models/memory.py): frames, tokens, and GB of 10^9
-    bytes with the language model in NF4, and with all in `dtype`.
+    """What a question about a film of 16:9 needs, by the arithmetic of models/memory.py.
+
+    Each entry has frames, tokens, and memory in GB of 10^9 bytes. `nf4` is for a language model in NF4, `dtype` for a
+    whole base in the recipe's `dtype`.
 
     Args:
         most: frames of the longest context that was trained on.

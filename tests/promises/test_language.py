@@ -29,7 +29,6 @@ NOT_YET = (  # files and folders that are not held yet: who has rewritten one ta
     "longvpo/training",
     "longvpo/video",
     "longvpo/viewer",
-    "model_cards",
 )
 
 

@@ -45,7 +45,8 @@ def test_two_processes_of_accelerate_launch_train_the_adapter_that_one_trains(
     assert (facts["processes"], facts["triplets_a_step"], facts["steps"]) == (2, 2, 10)
     assert done.stderr.count("adapter: ") == 1
     check_equal(one, output)
-    assert "| optimiser steps | 10 of 2 triplets, in 2 processes |" in (output / "README.md").read_text()
+    card = (output / "README.md").read_text()
+    assert "| batch | 2 triplets per step: 1 per device, 1 accumulation steps, 2 processes |" in card
     assert [path.name for path in tmp_path.iterdir()] == ["two"], "checkpoints and unfinished folders are gone"
 
 

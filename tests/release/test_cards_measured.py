@@ -57,8 +57,8 @@ def test_what_was_measured_stands_in_the_card(tmp_path: Path) -> None:
         "| questions | 40 | 12 |",
         "implicit reward prefers chosen in 97.5 % of them, by 2.25 nats on average, against the base, which saw the",
         "**Warning: 3 of them show videos that were trained on**",
-        "`stage1` is commit `c0ffee` of `me/stage1`.",
-        "12 of its answers were cut",
+        "`stage1` is commit `c0ffee` of [`me/stage1`](https://huggingface.co/me/stage1).",
+        "12 of its answers were truncated",
     ):
         assert line in text, line
     assert "\n\n\n\n" not in text

@@ -76,10 +76,10 @@ def test_licences_and_notes_of_an_adapter(folder: Path, monkeypatch: pytest.Monk
     changes = ["base.license=mit", "notes=For tests.", "language=de", "--overwrite-card"]
     assert run(monkeypatch, "card", folder, *changes) == 0
     card = (folder / "README.md").read_text()
-    for text in ("license: mit\n", "language:\n- de\n", "For tests.\n", "base mit, this mit;", "`base.license` ("):
+    for text in ("license: mit\n", "language:\n- de\n", "For tests.\n", "base mit, this mit.", "`base.license` ("):
         assert text in card
     assert run(monkeypatch, "card", folder, "license=apache-2.0") == 0
-    assert "base mit, this apache-2.0;" in (folder / "README.md").read_text()
+    assert "base mit, this apache-2.0." in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

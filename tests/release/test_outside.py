@@ -129,7 +129,7 @@ def test_an_adapter_is_trained_released_and_loaded_by_a_stranger(
     assert there != base, "two steps changed something"
     assert merged == pytest.approx(here, abs=1e-4), "the base is not in NF4 there either"
     card = pushes.read("models/alice/whole", "v0.1.0", "README.md")
-    assert 'AutoModelForImageTextToText.from_pretrained("alice/whole", revision="v0.1.0")' in card
+    assert 'AutoModelForImageTextToText.from_pretrained("alice/whole", revision="v0.1.0",' in card
     assert "PeftModel" not in card
     (collection,) = [one for one in pushes.state()["collections"].values() if one["title"] == "All of it"]
     assert [(item["type"], item["id"]) for item in collection["items"]] == [
@@ -168,9 +168,10 @@ print(json.dumps(upload_folder(folder_path=sys.argv[1], repo_id="alice/base").oi
         assert (named["dataset"], named["revision"]) == ("alice/origin", "v0.1.0")
         pinned = json.loads(config)
         assert (pinned["base_model_name_or_path"], pinned["revision"]) == base
-        assert f"| data | `alice/origin`, `v0.1.0`, commit `{commit}` |" in card
+        link = "[`alice/origin`](https://huggingface.co/datasets/alice/origin/tree/v0.1.0)"
+        assert f"| dataset | {link} at `v0.1.0`, commit `{commit}` |" in card
         assert "\ndatasets:\n- alice/origin\n" in card
-    assert f'from_pretrained("alice/base", revision="{base_commit}")' in card
+    assert f'from_pretrained("alice/base", revision="{base_commit}",' in card
     assert "\nbase_model: alice/base\nbase_model_relation: adapter\n" in card
     assert "\n- base_model:adapter:alice/base\n" in card
     assert re.findall(r"## (v\S+)", changes) == ["v0.2.0", "v0.1.0"]

@@ -18,6 +18,7 @@ from support.hub.pushes import Pushes, environment
 from support.world import ROOT
 
 from longvpo.io.files import CARD_HASH, RELEASE
+from longvpo.release.words import outside, with_words, words_in
 
 pytestmark = pytest.mark.usefixtures("online")
 
@@ -110,7 +111,7 @@ def test_a_card_that_was_written_by_hand_is_not_overwritten_in_silence(
     assert push("v3", "--overwrite-card")[0] == 0
     stated = json.loads(pushes.read(name, "v3", "provenance.json"))
     card = pushes.read(name, "v3", "README.md")
-    assert stated.pop(CARD_HASH) == hashlib.sha256(card.encode()).hexdigest()
+    assert stated.pop(CARD_HASH) == hashlib.sha256(outside(card).encode()).hexdigest()
     # releases of before there was that hash: the card is the one of their tag, or it is by hand
     upload(api, "provenance.json", json.dumps(stated).encode(), "alice/by-hand")
     upload(api, "README.md", b"# Mine for good\n", "alice/by-hand")
@@ -138,6 +139,53 @@ def test_a_card_that_was_edited_in_its_folder(pushes: Pushes, folder: Path) -> N
     del made[CARD_HASH]
     (folder / "provenance.json").write_text(json.dumps(made))
     assert pushes.run("card", folder, token=ALICE + "edited")[0] == 0
+
+
+def test_words_on_the_hub_are_kept_over_releases(
+    pushes: Pushes, folder: Path, second: Path, api: HfApi, tmp_path: Path
+) -> None:
+    """Also those of a new build, whose folder has none; what was written here and there is not chosen in silence."""
+    name = "datasets/alice/words"
+
+    def push(path: Path, tag: str, *options: str) -> tuple[int | None, str]:
+        code, said = pushes.run("push", path, "--repo-id", "words", "--tag", tag, *options, token=ALICE + "words")
+        return code, error_of(said) if code else said
+
+    def held(tag: str) -> str:
+        return words_in(pushes.read(name, tag, "README.md"))
+
+    def write_there(words: str) -> None:
+        card = with_words(pushes.read(name, "main", "README.md"), words)
+        upload(api, "README.md", card.encode(), "alice/words")
+
+    assert push(folder, "v1")[0] == 0
+    assert held("v1") == ""
+    write_there("Ask **me**.")
+    assert push(folder, "v1")[0] == 0, "nothing is left to do"
+    assert push(folder, "v2")[0] == 0
+    other = Path(shutil.copytree(second, tmp_path / "other"))
+    assert push(other, "v3")[0] == 0
+    assert (held("v2"), held("v3")) == ("Ask **me**.", "Ask **me**.")
+    # words here take the place of those that a release has put there, and of no others
+    card = other / "README.md"
+    card.write_text(with_words(card.read_text(), "From here."))
+    assert push(other, "v4")[0] == 0
+    assert held("v4") == "From here."
+    write_there("From there.")
+    code, said = push(other, "v5")
+    assert (code, "were edited there, and those of" in said) == (1, True)
+    assert held("main") == "From there."
+    assert push(other, "v5", "--overwrite-card")[0] == 0
+    assert held("v5") == "From here."
+    # the rest of the card is longvpo's: an edit there stops the push, with words or without
+    upload(api, "README.md", f"{pushes.read(name, 'main', 'README.md')}More.\n".encode(), "alice/words")
+    assert push(folder, "v6")[0] == 1
+    assert push(folder, "v6", "--overwrite-card")[0] == 0
+    assert held("v6") == "From here."
+    # they are searched for what is nobody's business, too
+    card.write_text(with_words(card.read_text(), "My token is hf_abcdefghijklmnopqrstuvwxyz."))
+    code, said = push(other, "v7")
+    assert (code, "README.md holds a token of the Hub" in said) == (1, True)
 
 
 # visibility and rights

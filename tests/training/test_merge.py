@@ -40,7 +40,7 @@ def test_a_merged_model_does_not_go_by_the_name_of_its_adapter(adapter: Path, tm
     assert not {"release", "files"} & provenance.keys()
     assert provenance["dataset"]["repo_id"] == "alice/longvpo-tiny"
     card = (tmp_path / "whole" / "README.md").read_text()
-    assert f'from_pretrained("{name}")' in card
+    assert f'from_pretrained("{name}"' in card
     assert "alice/longvpo-tiny-stage2" not in card
     with pytest.raises(LongVPOError, match="holds no adapter to merge"):
         merge(tmp_path / "whole", tmp_path / "twice")

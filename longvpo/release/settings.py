@@ -1,0 +1,93 @@
+"""How an adapter was trained, as rows of its card's table.
+
+The rule: a number is the one that was used. Facts of earlier versions have none: then a row says what the recipe says,
+and what it leaves to TRL is not told.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longvpo.release.markdown import code
+
+Row = tuple[str, str]
+
+
+def settings(facts: dict[str, Any], recipe: dict[str, Any]) -> list[Row]:
+    """Names and texts, each a row: schedule, losses, adapter, batch, epochs, optimiser, precision."""
+    used, told = facts.get("training"), recipe["training"]
+    said = {**told, **(used or {})}
+    losses = used["loss"] if used else _losses(told)
+    rows = [
+        ("learning rate", _listed(said, learning_rate="{:g}", lr_scheduler_type="{} schedule", warmup_steps=WARM_UP)),
+        ("losses", ", ".join(f"{code(name)} with weight {weight:g}" for name, weight in losses.items())),
+        ("beta of DPO", _listed(said, beta="{:g}")),
+        ("LoRA", _adapter(facts, recipe)),
+        ("batch", _batch(facts, said)),
+        ("epochs", _listed(said, num_train_epochs="{:g}")),
+        ("optimiser", _optimiser(said)),
+        ("precision", _precision(recipe, said)),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+WARM_UP = "{:g} warm-up steps"
+
+
+def _listed(said: dict[str, Any], **forms: str) -> str:
+    """The values that are known, each in its form. YAML may have a number as a text, such as 5e-7."""
+    known = {name: said[name] for name in forms if said.get(name) is not None}
+    return ", ".join(
+        forms[name].format(float(value) if "{:g}" in forms[name] else value) for name, value in known.items()
+    )
+
+
+def _losses(told: dict[str, Any]) -> dict[str, float]:
+    names = told.get("loss_type") or []
+    names = [names] if isinstance(names, str) else names
+    return dict(zip(names, told.get("loss_weights") or [1.0] * len(names), strict=True))
+
+
+def _adapter(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
+    """Its size and its places. Where a training began with another adapter, only facts have them."""
+    lora = facts.get("lora") or recipe.get("lora")
+    if not lora:
+        return ""
+    size = f"rank {lora['r']}, alpha {lora['lora_alpha']}, dropout {lora['lora_dropout']:g}"
+    if "layers" not in lora:
+        return f"{size}, on {code(lora['target_modules'])}"
+    return f"{size}, on {lora['layers']:,} linear layers: {', '.join(map(str, map(code, lora['targets'])))}"
+
+
+def _batch(facts: dict[str, Any], said: dict[str, Any]) -> str:
+    text = f"{facts['triplets_a_step']} triplets per step"
+    forms = {
+        "per_device_train_batch_size": "{} per device",
+        "gradient_accumulation_steps": "{} accumulation steps",
+    }
+    parts = [_listed(said, **forms)] if _listed(said, **forms) else []
+    if facts["processes"] > 1:
+        shared = facts.get("sequence_parallel")
+        parts.append(f"{facts['processes']} processes{f', {shared} of them per row' if shared else ''}")
+    return f"{text}: {', '.join(parts)}" if parts else text
+
+
+def _optimiser(said: dict[str, Any]) -> str:
+    name = code(said["optim"]) if said.get("optim") else ""
+    rest = _listed(
+        said,
+        adam_beta1="beta1 {:g}",
+        adam_beta2="beta2 {:g}",
+        weight_decay="weight decay {:g}",
+        max_grad_norm="gradient norm at most {:g}",
+    )
+    return ", ".join(filter(None, (str(name), rest)))
+
+
+def _precision(recipe: dict[str, Any], said: dict[str, Any]) -> str:
+    base = recipe["base"]
+    parts = [f"base in {base['quantization'].upper() if base['quantization'] else base['dtype']}"]
+    mixed = next((name for name, key in (("bfloat16", "bf16"), ("float16", "fp16")) if said.get(key)), None)
+    parts += [f"autocast to {mixed}"] if mixed else []
+    parts += ["gradient checkpointing"] if said.get("gradient_checkpointing") else []
+    return ", ".join(parts)

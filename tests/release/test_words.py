@@ -1,0 +1,108 @@
+"""The part of a card that is its user's: read, kept, and told apart from all the rest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support.commands import Capture, check_mistake, run
+from support.world import GOLDEN
+
+from longvpo.io.files import CARD_HASH, WORDS_HASH, text_hash
+from longvpo.release.card_file import write_card
+from longvpo.release.cards import card_of
+from longvpo.release.words import BEGIN, END, INVITATION, outside, with_words, words_in
+
+WORDS = "Ask **me**.\n\n\n<details>\n\n```\n{{ a }} | b\n\n\n# c\n```\n\n</details>"
+
+
+@pytest.fixture(params=["dataset", "adapter"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A published result, as somebody has it in a folder."""
+    return Path(shutil.copytree(GOLDEN / request.param, tmp_path / "mine"))
+
+
+def write(folder: Path, words: str) -> str:
+    """A person's words between the markers of the card."""
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(card.replace(INVITATION, words))
+    return card
+
+
+def test_words_are_kept_as_they_stand_when_the_card_is_rendered_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = write(folder, WORDS)
+    assert run(monkeypatch, "card", folder) == 0, "edits between the markers stop nothing"
+    after = (folder / "README.md").read_text()
+    assert words_in(after) == WORDS
+    assert outside(after) == outside(card)
+    said = json.loads((folder / "provenance.json").read_text())
+    assert (said[CARD_HASH], said[WORDS_HASH]) == (text_hash(outside(card)), text_hash(WORDS))
+    assert run(monkeypatch, "card", folder, "language=de", "--overwrite-card") == 0
+    assert words_in((folder / "README.md").read_text()) == WORDS
+
+
+def test_an_edit_outside_the_markers_stops_it(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    card = write(folder, WORDS)
+    without_end = card.replace(f"{END}\n", "")
+    assert without_end != card
+    for edited in (f"{card}\nMore.\n", without_end, card.replace(BEGIN, f"Before.\n{BEGIN}")):
+        (folder / "README.md").write_text(edited)
+        check_mistake(run(monkeypatch, "card", folder), capsys, ["was written or edited by hand: --overwrite-card"])
+        assert (folder / "README.md").read_text() == edited
+
+
+def test_notes_stand_between_the_markers_until_somebody_writes_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert run(monkeypatch, "card", folder, "notes=Ask **me**.") == 0
+    assert words_in((folder / "README.md").read_text()) == "Ask **me**."
+    assert run(monkeypatch, "card", folder, "notes=Ask us.") == 0
+    card = (folder / "README.md").read_text()
+    assert words_in(card) == "Ask us."
+    (folder / "README.md").write_text(with_words(card, "By hand."))
+    capsys.readouterr()
+    check_mistake(run(monkeypatch, "card", folder, "notes=Ask them."), capsys, ["has words of yours", "delete them"])
+    assert words_in((folder / "README.md").read_text()) == "By hand."
+    (folder / "README.md").write_text(with_words(card, ""))
+    assert run(monkeypatch, "card", folder, "notes=Ask them.") == 0
+    assert words_in((folder / "README.md").read_text()) == "Ask them."
+    assert run(monkeypatch, "card", folder, "notes=") == 0
+    assert INVITATION in (folder / "README.md").read_text()
+
+
+def test_notes_of_a_recipe_are_paragraphs_whatever_they_hold(folder: Path) -> None:
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(f'{recipe.read_text()}notes: "# no\\n{END}\\n<b>"\n')
+    (folder / "README.md").unlink()
+    assert words_in(card_of(folder)) == f"\\# no\n\\{END}\n\\<b>"
+
+
+def test_markers_in_a_text_of_others_are_not_the_markers(folder: Path) -> None:
+    name = "failures" if (folder / "results.json").is_file() else "prompts"
+    file = folder / ("results.json" if name == "failures" else "facts.json")
+    hostile = file.read_text().replace("what color is the bar?", f"{BEGIN}\\nmine\\n{END}")
+    file.write_text(hostile)
+    assert words_in(write_card(folder).read_text()) == ""
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ("", ""),
+        (INVITATION, ""),
+        (f"{INVITATION}\n<!-- later -->\n", ""),
+        (f"{INVITATION}\n\nMine.", f"{INVITATION}\n\nMine."),
+        ("\n\nMine.\n\n", "Mine."),
+    ],
+)
+def test_comments_are_no_words(held: str, words: str) -> None:
+    card = f"# Name\n\n{BEGIN}\n{held}\n{END}\n\nRest.\n"
+    assert words_in(card) == words
+    assert outside(card) == f"# Name\n\n{BEGIN}\n{END}\n\nRest.\n"
+    assert words_in(with_words(card, words)) == words
+    assert words_in("# A card of before\n") == ""
+    assert outside("# A card of before\n") == "# A card of before\n"
