@@ -66,7 +66,7 @@ Changes = Annotated[
     typer.Argument(
         metavar="KEY=VALUE",
         help="Values that the card states differently from now on: name, license, language or notes. For a source: "
-        "sources.NAME.license, .redistribution or .about. For an adapter: base.license.",
+        "sources.NAME.license, .redistribution or .about. For an adapter: base.license or base.hub_id.",
     ),
 ]
 Result = Annotated[

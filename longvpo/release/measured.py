@@ -51,8 +51,8 @@ def intervals_said(results: dict[str, Any]) -> str:
         return ""
     return (
         f"± is the distance to the farther end of a 95 % interval (Wilson's). {GAIN} and {LOSS} mark a change whose "
-        "95 % interval leaves 0 out: Newcombe's, of both models' answers to the same questions; any other change may "
-        "be chance. Several questions about one video count for less, by the design effect."
+        "95 % interval leaves 0 out (Newcombe's, for two models that answered the same questions). Any other change "
+        "may be chance. Several questions about one video count for less, by the design effect."
     )
 
 
