@@ -107,7 +107,7 @@ def test_an_adapter_of_the_hub_answers_at_its_tag(pushes: Pushes, trained: Path,
     assert whole.count('"alice/stranger", revision="v0.1.0"') == 2
     assert len([line for line in whole.splitlines() if line]) <= MOST_LINES
     environ = environment(pushes.address, ALICE + "reader", tmp_path / "home") | {"PYTHONPATH": str(ROOT)}
-    for program, override in ((whole, []), (nf4, ["base.quantization=nf4"])):
+    for program, override in ((whole, ["base.quantization=null"]), (nf4, ["base.quantization=nf4"])):
         assert run(program, tmp_path, environ) == answer(video, trained, *override)
 
 
