@@ -49,10 +49,11 @@ def test_five_steps(
         assert run(monkeypatch, *words) == 0, words
         assert "error:" not in capsys.readouterr().err
         if words[0] == "init":  # what is to be edited, is edited
-            text = Path("my.yaml").read_text()
+            file = Path("test.yaml" if "--from" in words else "my.yaml")
+            text = file.read_text()
             assert text.count("# <-- ") == 4
             assert text.count("license: unknown  # <-- ") == 1
-            Path("my.yaml").write_text(text.replace("license: unknown", "license: cc-by-4.0"))
+            file.write_text(text.replace("license: unknown", "license: cc-by-4.0"))
     facts = json.loads(read_text(tmp_path / "my-triplets" / "facts.json"))
     assert (facts["stage1"]["triplets"], facts["stage1"]["clips"]) == (60, 20)
 

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from datasets import load_dataset, load_dataset_builder
 from huggingface_hub import DatasetCard, ModelCard
+from support.card_numbers import NUMBER, changes, numbers, spread
 from support.world import GOLDEN
 
 from longvpo.errors import LongVPOError
@@ -28,7 +29,6 @@ from longvpo.release.cards import bars, card_of, kind_of
 from longvpo.release.licenses import HUB_LICENSES
 
 WORDS = ("None", "TODO", "FIXME", "More Information Needed", "undefined", "nan ", "{{", "}}", "{%")
-NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)*"
 SECTIONS = {
     "dataset": [
         *("From a row to its frames", "Columns", "Stage 1 in numbers", "Stage 2 in numbers", "How it was made"),
@@ -120,34 +120,6 @@ def read_rows(path: Path) -> Any:
     return parquet.read_table(path)
 
 
-def numbers(value: Any) -> set[str]:
-    """A number in each form in which a card may write it; those inside texts as they are."""
-    if isinstance(value, dict):
-        return set().union(*map(numbers, [*value.keys(), *value.values()])) if value else set()
-    if isinstance(value, list):
-        return set().union(*map(numbers, value)) if value else set()
-    if isinstance(value, bool) or value is None:
-        return set()
-    if isinstance(value, str):
-        return set(re.findall(NUMBER, value))
-    giga = {f"{value / 1e9:.3g}", f"{2 * value / 1e9:.3g}"}
-    return (
-        giga
-        | {f"{value:g}", f"{value:,}", f"{value}", f"{value:.0f}", f"{value:.1f}", f"{100 * value:.1f}"}
-        | {
-            f"{value:,.0f}",
-            f"{value:,.1f}",
-        }
-    )
-
-
-def changes(results: dict[str, Any]) -> set[str]:
-    """What a table of results derives: changes against the base, and questions a column."""
-    tables = [results["needle"], results["multi"]]
-    found = {f"{abs(row[n] - table['base'][n]):.1f}" for table in tables for row in table.values() for n in row}
-    return found | {str(sum(cell)) for cell in results["questions"].values()}
-
-
 def test_the_golden_dataset_is_what_its_card_says() -> None:
     folder = GOLDEN / "dataset"
     front = DatasetCard.load(folder / "README.md").data.to_dict()
@@ -164,21 +136,24 @@ def test_the_golden_dataset_is_what_its_card_says() -> None:
 
 
 def test_the_golden_adapter_tells_losses_as_it_tells_gains() -> None:
-    """Its results were measured by a version that knew no intervals: no change is marked."""
     folder = GOLDEN / "adapter"
     front = ModelCard.load(folder / "README.md").data.to_dict()
     assert (front["library_name"], front["pipeline_tag"]) == ("peft", "video-text-to-text")
     assert {"lora", "peft", "dpo", "trl"} < set(front["tags"])
     results = json.loads((folder / "results.json").read_text())
     body = text_of(folder)[1]
-    for table in (results["needle"], results["multi"]):
-        for name, row in table.items():
+    marked = set()
+    for table, changed in ((name, results["against_base"][name]) for name in ("needle", "multi")):
+        for name, row in results[table].items():
             line = next(one for one in body.splitlines() if re.match(rf"\| (\*\*)?{name}\b", one))
             body = body.replace(line, "", 1)
-            for group, value in row.items():
-                change = value - table["base"][group]
-                said = f" {value:.1f} ({change:+.1f}) |"
-                assert name == "base" or said in line
+            for group, value in row.items() if name != "base" else ():
+                low, high = changed[name][group]["interval"]
+                mark = " ▲" if low > 0 else " ▼" if high < 0 else ""
+                wide = spread(results, table, name, group, value)
+                assert f" {value:.1f} ±{wide:.1f} ({changed[name][group]['change']:+.1f}{mark}) |" in line
+                marked.add(mark)
+    assert marked == {"", " ▲", " ▼"}
 
 
 def test_cards_of_all_kinds_are_complete(

@@ -24,9 +24,14 @@ def preference() -> dict[str, Any]:
     }
 
 
+EARLIER = ("intervals", "against_base", "places", "tasks", "retention")  # not in results of earlier versions
+
+
 def card(tmp_path: Path, **more: Any) -> str:
+    """The card of the golden adapter, whose results say no more than an earlier version's, and `more`."""
     folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "adapter", dirs_exist_ok=True))
     results = json.loads((folder / "results.json").read_text())
+    results = {name: value for name, value in results.items() if name not in EARLIER}
     (folder / "results.json").write_text(json.dumps(results | more))
     return card_of(folder)
 
@@ -99,7 +104,7 @@ def test_long_videos_are_counted_by_the_column_that_the_recipe_names(tmp_path: P
 
 def test_what_was_not_measured_is_not_in_it(tmp_path: Path) -> None:
     empty = {"questions": {}, "accuracy": {}}
-    assert card(tmp_path, tasks=empty, places=empty) == card_of(GOLDEN / "adapter")
+    assert card(tmp_path, tasks=empty, places=empty) == card(tmp_path)
     silent = preference()
     silent["trained_on"]["stage2"] = None
     assert "Whether these triplets show videos that were trained on: not checked." in card(tmp_path, preference=silent)
@@ -128,7 +133,7 @@ def test_a_card_marks_what_is_more_than_chance(tmp_path: Path) -> None:
 def test_results_without_intervals_have_no_marks(tmp_path: Path) -> None:
     """Those of earlier versions: losses stand there as numbers."""
     text = card(tmp_path)
-    assert "| stage1 | 93.5 (-5.0) | 91.5 (-3.5) |" in text
+    assert "| stage1 | 93.0 (-5.5) | 91.5 (-3.5) |" in text
     assert not {"▲", "▼", "±"} & set(text)
     assert "An answer counts when it equals the true one after case and punctuation are taken away." in text
 
