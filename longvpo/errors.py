@@ -1,4 +1,5 @@
-"""The one exception that a user can mend: its text says what is wrong and what to do, and shows no key or token."""
+"""The exception for mistakes that a user can mend: its text says what is wrong and what to do. It shows no key or
+token."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 QUIET = "LONGVPO_QUIET"  # the environment variable that `longvpo --quiet` sets
 
-# around a key that was copied, or read from a file: never a part of it
+# characters around a key that was copied or read from a file; they are never a part of it
 AROUND = " \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -31,11 +32,12 @@ class LongVPOError(Exception):
 
 
 class UsageError(LongVPOError):
-    """The command line itself says too little: the exit code is 2, as of every mistake of usage."""
+    """The command line lacks something: the exit code is 2, as for every mistake of usage."""
 
 
 class NothingLeftError(LongVPOError):
-    """A build without a triplet: `loosen`, an override, switches off the filter that dropped most, where one does."""
+    """A build has no triplet left. `loosen` is an override that switches off the filter that dropped most; empty: none
+    does."""
 
     def __init__(self, text: str, loosen: str = "") -> None:
         super().__init__(text)
@@ -43,8 +45,8 @@ class NothingLeftError(LongVPOError):
 
 
 class VideoError(LongVPOError):
-    """A video that cannot be read. In a data set it is data: the clip is dropped and this text is the reason, one line
-    whatever its row holds."""
+    """A video that cannot be read. In a dataset its clip is dropped, and this text is the reason, always on one
+    line."""
 
     def __init__(self, text: str) -> None:
         super().__init__(visible(re.sub(r"[\r\n]+", " ", text)))
@@ -99,8 +101,8 @@ def sendable(secret: str, where: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A text as a terminal may show it, whoever wrote it: what would move its cursor, change its colours or its title,
-    or turn the order of letters round, is written out."""
+    """A text that a terminal can show safely. Characters that move the cursor, change colours or the title, or reverse
+    the order of letters are written out."""
     return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

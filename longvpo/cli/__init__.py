@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function and prints one result. Nobody imports this room."""
+"""The command line: each command parses, calls one function and prints one result. No other room imports this one."""
 
 from longvpo.cli.main import main
 

@@ -1,1 +1,1 @@
-"""From a row of a source to a clip and a context. No module asks a model for text."""
+"""From a row of a source to a clip and a context. No module here asks a model for text."""

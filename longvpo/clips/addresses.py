@@ -1,8 +1,8 @@
 """A stranger's address, fetched to a file.
 
-The rule: only http and https; only hosts of the public internet, unless the source allows others; never more bytes or
-time than is said here. Every hop of a redirection is looked at anew. A host's name is looked up once, and what was
-looked at is what is connected to: a name that leads elsewhere a moment later gains nothing.
+The rule: only http and https, and only hosts of the public internet, unless the source allows others. Bytes and time
+never exceed the limits in this file. Every hop of a redirection is checked again. A host's name is looked up once, and
+the connection goes to the address that was checked. So a name that leads elsewhere a moment later gains nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from longvpo.io.retry import with_retries
 TIMEOUT = 60.0  # seconds without a byte
 BEGINNING = 120.0  # seconds until the content begins, after all redirections
 LONGEST = 6 * 3600.0  # seconds
-SLOWEST = 10_000  # bytes a second, on the whole
+SLOWEST = 10_000  # bytes per second, over the whole download
 LARGEST = 2**35  # bytes
 HOPS = 10  # redirections
 GONE = (404, 410)

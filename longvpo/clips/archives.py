@@ -1,7 +1,8 @@
-"""Videos out of a stranger's archives, be they tar or zip.
+"""Videos out of a stranger's archives, which are tar or zip files.
 
 The rule: a file is named by the row that asks for it, never by a member, so none lies outside of the source's folder.
-What is written, and what is read into memory, has bounds that stand here. A member that is no plain file is refused.
+What is written, and what is read into memory, has bounds that stand here. A member that is not a plain file is
+refused.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from longvpo.recipe.sources import SourceSection
 
 TAR_BLOCK = 2**25  # bytes that are fetched at once of an archive on the Hub
 ZIP_BLOCK = 2**23  # bytes of a zip: less is wanted of it
-MEMBERS = 2_000_000  # of one archive
+MEMBERS = 2_000_000  # per archive
 LARGEST = 2**35  # bytes of a member
 HEADER = 2**20  # bytes of what a tar says of a member
 DIRECTORY = 2**28  # bytes of a zip's table of contents
@@ -146,7 +147,7 @@ def _bounded(members: Iterator[_Member], size: int) -> Iterator[_Member]:
         if number >= MEMBERS:
             raise _TooLargeError(f"it has more than {MEMBERS} members")
         if member.size > LARGEST or grown > most:
-            raise _TooLargeError(f"of {size / 1e6:.1f} MB it would become more than {grown / 1e9:.0f} GB")
+            raise _TooLargeError(f"its {size / 1e6:.1f} MB would become more than {grown / 1e9:.0f} GB")
         yield member
 
 

@@ -109,7 +109,7 @@ def texts_of(row: dict[str, Any], column: str, video: str) -> tuple[str, ...]:
 def check_whole(column: str, text: str) -> None:
     """Raises VideoError when a text of this column holds half a character."""
     if writable(text) != text:
-        raise VideoError(f"its {column} holds half a character: the text was cut, or written by UTF-16")
+        raise VideoError(f"its {column} holds half a character: the text was truncated, or written by UTF-16")
 
 
 def writable(text: str) -> str:

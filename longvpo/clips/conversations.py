@@ -1,7 +1,7 @@
-"""A question and its answers in the rows of others: as texts, or in conversations with tags for their video.
+"""A question and its answers in rows from other tools: as texts, or in conversations with tags for their video.
 
 The rule: one question, one video. A conversation that says more, such as an earlier turn or a system prompt, is left
-out with its reason: a part of it would be another question.
+out with its reason. A part of it would be another question.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def turns_in(cell: Any, column: str, speaker: str = "user") -> list[Turn]:
     """A text, a message or a list of messages as turns. Raises LeftOutError where it is none of these.
 
     Args:
-        speaker: who says a text alone.
+        speaker: who says a text that is not a message.
     """
     if isinstance(cell, str) and cell.lstrip().startswith(("[{", "{")):  # a table of text
         with suppress(ValueError, RecursionError):

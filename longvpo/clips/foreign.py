@@ -1,4 +1,4 @@
-"""Tables of others with preference pairs: files, folders, Hub ids; and what their columns are.
+"""Tables with preference pairs from other tools: files, folders or Hub ids, and their columns.
 
 The rule: a shape that is known is read without a word in the recipe, and what was read is said. A column that is
 missing names all that are missing, and the mapping to write.
@@ -21,7 +21,7 @@ from longvpo.recipe.pairs import PairSection
 NONE = ("\0",)  # a column that no table has: only the names of its columns are read
 # files beside rows that hold none; those of our own results and of LLaMA-Factory
 NO_ROWS = ("facts", "provenance", "release", "export", "dataset_info", "dataset_infos", "results", "source", "config")
-TEXTS = (  # of prompt, chosen and rejected; the first that is there counts
+TEXTS = (  # columns of prompt, chosen and rejected; the first that exists counts
     ("messages", "messages", "rejected_response"),  # ms-swift
     ("query", "response", "rejected_response"),  # ms-swift, too
     ("conversations", "chosen", "rejected"),  # LLaMA-Factory
@@ -39,10 +39,10 @@ WORDS = {  # what others call them
 
 
 class Foreign(NamedTuple):
-    """A table of others.
+    """A table from another tool.
 
     Attributes:
-        config: of a dataset that load_dataset reads, the one that was read.
+        config: the config that load_dataset read; None for files.
         file: the one file that it is; None: load_dataset reads it.
         rows: as datasets.Dataset where load_dataset reads them.
     """
@@ -98,7 +98,9 @@ def table_of(dataset: str) -> Path | None:
     path = Path(dataset)
     if path.is_file():
         if path.suffix.lower() not in READ:
-            raise LongVPOError(f"{dataset} is no table that can be read: give a file {', '.join(READ)}, or a folder")
+            raise LongVPOError(
+                f"{dataset} is not a table that can be read: give a file {', '.join(READ)}, or a folder"
+            )
         return path
     if not path.is_dir():
         return None
@@ -108,7 +110,7 @@ def table_of(dataset: str) -> Path | None:
 
 
 def _only_config(dataset: str, revision: str) -> str | None:
-    """The config of a dataset that has one, where it is none of ours: a recipe need not know its name."""
+    """The config of a dataset with a single config that is not longvpo's: a recipe does not have to name it."""
     try:
         names = config_names(dataset, revision)
     except Exception:  # errors of datasets, huggingface_hub and fsspec have no common base

@@ -19,12 +19,12 @@ from longvpo.video.pictures import encoded, opened, size_of
 class ListedFrames:
     """The frames of clips that bring their pictures' paths as `frames`, as video.kept.Published.
 
-    They are sampled by time, as a video of such frames would be; larger ones are scaled down, and those of another
-    shape than the first get black bars.
+    They are sampled by time, as a video of such frames would be. Larger ones are scaled down. Those of another shape
+    than the first get black bars.
 
     Args:
-        folders: of the pictures of each source.
-        rate: frames a second.
+        folders: folder of each source's pictures.
+        rate: frames per second of the list.
     """
 
     quality = None  # they are seen as they are
@@ -73,6 +73,7 @@ class ListedFrames:
 
 
 def frames_of_pairs(dataset: str, section: VideoSection, folders: Mapping[str, Path], rate: float) -> ClipFrames:
-    """The frames of rows of others: of videos in folders, of lists of pictures, and of what the rows hold."""
+    """The frames of rows from another tool: from videos in folders, from lists of pictures, or from bytes in the
+    rows."""
     known = {**folders, KEPT: kept_folder()}
     return ClipFrames(section, known, published=ListedFrames(dataset, known, section, rate))

@@ -74,13 +74,14 @@ class Frames:
 def load_triplets(
     dataset: str, config: str = "stage1", revision: str | None = None, videos: Mapping[str, str | Path] | None = None
 ) -> Triplets:
-    """The triplets of a dataset that longvpo built, with frames at the rate and size at which they were written.
+    """Load the triplets of a dataset that longvpo built, with frames at the rate and size that the writer saw.
 
     Args:
         dataset: a Hub id, or a folder.
         config: stage1 or stage2.
         revision: tag, branch or commit of a Hub id.
-        videos: folder of the videos of each source; a source that is not named takes the frames in the dataset.
+        videos: folder of each source's videos, by the source's name; for other sources, the frames in the dataset are
+            read.
 
     Raises:
         LongVPOError: the dataset or its config is missing, or longvpo did not build it.

@@ -1,8 +1,8 @@
-"""Preference pairs of others as triplets: one way in for all that reads triplets.
+"""Preference pairs from other tools, as triplets, for everything that reads triplets.
 
 The rule: a row becomes what it says, or is left out with a reason that is counted. A video is one clip, and its
-reference sees all of it. Where a row says the anchor's span, the video is cut there into up to three clips: so the
-reference is scored on the anchor alone, as in our own triplets. The policy sees all of them, in order.
+reference sees all of it. Where a row says the anchor's span, the video is cut there into up to three clips. So the
+reference is scored only on the anchor, as in longvpo's own triplets. The policy sees all of them, in order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from longvpo.video.probe import SLACK
 
 THREADS = 4  # that look at videos
 SHORTEST = 0.5  # seconds; what is left of a video beside its anchor, and shorter, belongs to the anchor
-BESIDE = {  # columns of others that say more than a question about a video
+BESIDE = {  # columns of other tools that say more than a question about a video
     "system": "it has a system prompt",
     "images": "it shows images beside its video",
     "audios": "it has sound or tools",
@@ -41,10 +41,10 @@ BESIDE = {  # columns of others that say more than a question about a video
 
 
 class Settled(NamedTuple):
-    """What a recipe leaves open of a dataset of others.
+    """What a recipe leaves open about a dataset from another tool.
 
     Attributes:
-        folders: of videos, by the name of their source; the dataset's own is the last.
+        folders: folders of videos, by the name of their source; the dataset's own folder is the last.
         anchored: whether it may say the anchor's span.
     """
 
@@ -57,7 +57,7 @@ class Settled(NamedTuple):
 def settle(
     dataset: str, config: str, split: str, revision: str, columns: PairSection | None, folders: Mapping[str, Path]
 ) -> Settled | None:
-    """How the rows of a dataset of others are read; None where it holds triplets of ours.
+    """How the rows of a dataset from another tool are read; None where it holds longvpo's triplets.
 
     Args:
         columns: as the recipe maps them; None: a known shape is looked for.
@@ -89,7 +89,7 @@ def _own_folder(dataset: str, folders: Mapping[str, Path]) -> dict[str, Path]:
 
 
 class Pairs(NamedTuple):
-    """Rows of others as training reads them, with COLUMNS; and how many are left out, by reason."""
+    """Rows from another tool as training reads them, with COLUMNS; and how many are left out, by reason."""
 
     rows: Dataset
     left_out: Counter[str]

@@ -1,4 +1,4 @@
-"""Where the videos of others' rows lie: files in a recipe's folders, lists of pictures, or bytes in the rows.
+"""Videos of rows from other tools: files in a recipe's folders, lists of pictures, or bytes in the rows.
 
 The rule: whoever wrote a row, no file outside these folders is opened: a path that leads out leaves its row out.
 Bytes become files in the cache of huggingface_hub, once, so that all that reads videos reads these too.
@@ -25,7 +25,7 @@ from longvpo.video.pictures import size_of
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 KEPT = "in-rows"  # the source of what rows hold themselves
 FRAMES = "-frames"  # ends the name of a source of lists of pictures
-LINKS = re.compile(r".*/longvpo-[0-9a-f]{16}/")  # of stored.as_it_is: what follows is a path in the dataset's folder
+LINKS = re.compile(r".*/longvpo-[0-9a-f]{16}/")  # from stored.as_it_is; then follows a path in the dataset's folder
 SEVERAL = "it shows more than one video"
 
 
@@ -72,7 +72,7 @@ def placed(cell: Any, folders: Mapping[str, Path]) -> Placed:
 
 
 def _leaves(cell: Any) -> list[str | bytes]:
-    """The paths, and what is there in place of a path, in a cell; of a list in a list, those of the inner one."""
+    """The paths in a cell, and what stands in place of a path; for a list in a list, those of the inner list."""
     if is_empty(cell):
         return []
     if isinstance(cell, bytes):

@@ -219,8 +219,8 @@ def choose_context(
 class _Looks:
     """Candidates in their order, some compared to the anchor at a time: all clips are looked at only where few fit.
 
-    They are four with the anchor, and behind them stand those that do not make a four at the end of the pool: so a
-    product of matrices gives each row the last digit that it has among all clips.
+    With the anchor they are four, and the clips that make no four at the end of the pool follow them. So a product of
+    matrices gives each row the same last digit as among all clips.
     """
 
     def __init__(
@@ -258,7 +258,8 @@ class _Looks:
 
 
 def _drawn(clips: int, rng: np.random.Generator) -> np.ndarray:
-    """Clips in random order; of very many, a random stretch of them: a context then costs the same in any build."""
+    """Clips in random order. Among very many clips it takes a random stretch, so a context costs the same in any
+    build."""
     if clips <= DRAWN_FROM:
         return rng.permutation(clips)
     begin = int(rng.integers(clips))

@@ -30,7 +30,7 @@ class PublishedFrames:
     Args:
         dataset: its name, for messages.
         tables: rows of those configs, as datasets.Dataset.
-        quality: of the pictures.
+        quality: JPEG quality of the pictures.
         otherwise: keys of `video` that say other frames than these, each with the value that says these.
     """
 
@@ -57,7 +57,7 @@ class PublishedFrames:
         return there
 
     def count(self, clip: Mapping[str, Any]) -> int:
-        """How many frames a clip has."""
+        """The number of frames of a clip."""
         return self._rows[_named(clip)][2]
 
     def pictures(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> list[bytes]:
@@ -77,7 +77,7 @@ def frames_of_dataset(
 
     Args:
         configs: those whose rows are read.
-        folders: of the videos of each source; of one that has none, the published frames are read.
+        folders: folder of each source's videos; for a source without a folder, the published frames are read.
 
     Raises:
         LongVPOError: the dataset's clips cannot be loaded.
@@ -107,8 +107,8 @@ def frames_of_dataset(
 
 
 def differing(dataset: str, revision: str | None, video: VideoSection, ours: str) -> dict[str, dict[str, Any]]:
-    """The keys of `video` in which a dataset's recipe and this section differ: other frames are shown then than those
-    that the answers were written from. None where the dataset is not longvpo's.
+    """The keys of `video` in which a dataset's recipe and this section differ. Then models see other frames than the
+    writer saw. None where the dataset is not longvpo's.
 
     Args:
         ours: the name for this section's values; those of the dataset are called `dataset`.

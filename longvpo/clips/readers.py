@@ -1,7 +1,7 @@
 """The files of tables, as rows: JSON lines, CSV and Parquet.
 
-The rule: a reader is strict. What it cannot read as it was meant is an error that says where; no cell and no row is
-left out, cut or joined to another.
+The rule: a reader is strict. Where a file cannot be read as it was meant, an error says where. No cell and no row is
+left out, shortened or joined to another.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_csv(path: Path, columns: Columns, optional: Columns) -> Table:
-    """A header and a row a line, cells apart by commas; a cell between double quotes may hold commas and lines.
+    """A header, then one row per line, with commas between cells. A cell between double quotes may hold commas and
+    lines.
 
     Args:
         columns: that must be there, the video's first. Where the header lacks one, no row is read.
@@ -102,8 +103,8 @@ def read_csv(path: Path, columns: Columns, optional: Columns) -> Table:
         needed = [header.index(name) for column in columns for name in columns_of(column, header)]
         if len(cells) <= max(needed, default=0) or any(one.strip() for one in cells[len(header) :]):
             raise ValueError(
-                f"line {number} has {len(cells)} cells, the header {len(header)} ({', '.join(header)}): "
-                "put a text that holds commas or line breaks between double quotes, and give each column a cell"
+                f"line {number} has {len(cells)} cells, the header {len(header)} ({', '.join(header)}). "
+                "Put a text that holds commas or line breaks between double quotes, and give each column a cell"
             )
         _check_lines(lines[number - 1 : reader.line_num], number, header, cells, columns)
         rows.append(dict(zip_longest(header, cells[: len(header)])))  # those beyond are empty

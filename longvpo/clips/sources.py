@@ -135,7 +135,7 @@ def _candidate(
             raise VideoError(f"{video}: its {column} is not a text: {shown(value)}")
     said = f"{video}{cell(row, named.caption)}"
     if writable(said) != said:
-        raise VideoError(f"row {number} holds half a character: a text was cut, or written by UTF-16")
+        raise VideoError(f"row {number} holds half a character: a text was truncated, or written by UTF-16")
     caption = str(cell(row, named.caption)) if source.captions == "table" else ""
     start, end = (_seconds(row, column, video) for column in (named.start, named.end))
     asked = {column: cell(row, column) for column in (*columns, *optional)}
@@ -283,7 +283,7 @@ def fingerprint_of_videos(source: SourceSection) -> str:
     names = {name for row in rows if isinstance(name := row.get(source.columns.video), str)}
     found = []
     for name in sorted(names):
-        with suppress(VideoError, OSError):  # of another kind, or gone: the row is dropped, or asked about as it is
+        with suppress(VideoError, OSError):  # not a video, or gone: the row is dropped, or asked about as it is
             found.append([name, remembered_hash(video_file(source.folder, name))])
     return text_hash(repr(found))
 

@@ -101,7 +101,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _not_there(dataset: str, config: str, place: str, why: str) -> str:
-    """Why a dataset cannot be loaded that is no dataset yet, is mistyped, or has other configs; else empty.
+    """Why a dataset cannot be loaded: it is not a dataset yet, is mistyped, or has other configs. Else empty.
 
     Args:
         place: what load_dataset was given.
@@ -146,8 +146,8 @@ def _why(error: Exception) -> str:
 def as_it_is(dataset: str) -> Iterator[str]:
     """What load_dataset is given: for a folder, one of links, with a name that no other state of it has.
 
-    Its name changes with the path, and with size, time of change and number of every file: an edit that keeps size and
-    time of writing has another time of change. A Hub id stays as it is.
+    Its name changes with the path, and with the size, time of change and number of every file. An edit that keeps size
+    and time of writing still changes the time of change. A Hub id stays as it is.
     """
     if not Path(dataset).is_dir():
         yield dataset

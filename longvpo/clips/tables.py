@@ -119,7 +119,7 @@ def stream_rows(
             if not typed and SHIFTED in row:
                 raise LongVPOError(
                     f"source {source.name}: a CSV file of {source.dataset} has more cells in its rows than in its "
-                    "header: put a text that holds commas between double quotes"
+                    "header. Put a text that holds commas between double quotes"
                 )
             names |= dict.fromkeys(row)
             missing = [name for name in missing if name not in row and cell(row, name) is None]

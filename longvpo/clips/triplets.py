@@ -1,7 +1,7 @@
 """Published triplets, held against what reads them, and what a model sees of one.
 
-The rule: a row that is not a triplet is a mistake that names the row and its column; one that would teach nothing is
-left out and counted.
+The rule: a row that is not a triplet is a mistake, and its error names the row and the column. A row that would teach
+nothing is left out and counted.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def load_config(
     """The triplets of one config: its COLUMNS, and `more` where it has them.
 
     Args:
-        columns: of a dataset of others, as pairs.settle found them; its rows become triplets.
-        folders: of the videos of such a dataset.
+        columns: columns of a dataset from another tool, as pairs.settle found them; its rows become triplets.
+        folders: folders of the videos of such a dataset.
         left_out: rows of it that cannot be used are counted here, by reason.
 
     Raises:
@@ -70,7 +70,7 @@ def check_context(context: NamedClips, number: int, config: str, budget: int | N
     if budget is not None and len(context) > budget:
         raise LongVPOError(
             f"row {number} of config {config} has {len(context)} clips, which do not fit into a frame_budget of "
-            f"{budget}: set it to {len(context)} or more, or build the dataset with smaller contexts"
+            f"{budget}. Set it to {len(context)} or more, or build the dataset with smaller contexts"
         )
 
 

@@ -1,1 +1,2 @@
-"""A dataset is built: run.py is the straight line, plan.py the dry run. Training and evaluation stay out."""
+"""A dataset is built: run.py has the main steps, plan.py the dry run. This room imports no training and no
+evaluation."""

@@ -23,7 +23,7 @@ from longvpo.video.frames import scaled_size
 from longvpo.video.joined import shown
 
 NOT_SAMPLED = "not measured: no video was sampled"
-SPEED = 10_000  # prompt tokens a second that one server is taken to read
+SPEED = 10_000  # prompt tokens per second that one server is assumed to read
 
 
 def writing_cost(

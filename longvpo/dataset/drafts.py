@@ -33,7 +33,7 @@ SAYS_NOTHING = re.compile(
 )
 
 TOGETHER = 1 << 14  # questions that were let in, compared to others in one product
-MARGIN = 1e-3  # of cosines, for products that round otherwise
+MARGIN = 1e-3  # margin of cosines, because products may round differently
 SLACK = 2  # rows by which an answer may be ahead on one side, beside what chance explains
 
 
@@ -133,7 +133,7 @@ def asked_before(question: np.ndarray, before: np.ndarray, threshold: float | No
 class Asked:
     """The questions that were let in.
 
-    Their unit vectors lie in one array with room for more: to stack them anew for each would copy gigabytes.
+    Their unit vectors lie in one array with room for more: to stack them again for each would copy gigabytes.
     """
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class Asked:
         """The refusal of a question that is nearly one of them.
 
         Args:
-            far: so many of the first ones need not be looked at.
+            far: this many of the first ones are skipped.
         """
         near = None if threshold is None else threshold - MARGIN * bool(far)
         found = asked_before(question, self.vectors[far : self.count], near)
@@ -173,8 +173,9 @@ class Asked:
 class Balance:
     """How often each answer was right and wrong in the rows so far.
 
-    One that is right far more often than wrong gives its rows away to who never looks: `yes` is such an answer of many
-    models, and so is a form that only their mistakes have. An answer of its own in every row is never out of balance.
+    An answer that is right far more often than wrong tells a model which answer to prefer without the video. Many
+    models give such an answer: `yes`, or a form that only their mistakes have. An answer of its own in every row is
+    never out of balance.
     """
 
     def __init__(self) -> None:

@@ -203,7 +203,8 @@ def funnel(outcome: Outcome, opened: int) -> list[dict[str, Any]]:
 
 
 def histogram(values: Sequence[int]) -> dict[str, int]:
-    """How often each value comes; of many different ones, how often those between two bounds, both included."""
+    """How often each value comes; where there are many values, how often those between two bounds come, both
+    included."""
     counts = Counter(values)
     if len(counts) <= BINS:
         return {str(value): count for value, count in sorted(counts.items())}

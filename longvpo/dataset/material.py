@@ -37,7 +37,7 @@ Listed = TypeVar("Listed", Candidate, LongVideo)
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """A block to be made: candidates by their number, and how many drafts each is the anchor of."""
+    """A block to be made: candidates by their number, and how many drafts have each as their anchor."""
 
     path: Path
     candidates: dict[int, int]
@@ -73,7 +73,7 @@ class Material:
 
 
 def block_size(recipe: DatasetRecipe) -> int:
-    """Clips a block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead.
+    """Clips per block: three blocks of pictures of 16:9 fit in the memory for frames, the one in work and two ahead.
 
     A block holds whole batches of the writer, where it is larger than one.
     """

@@ -58,7 +58,7 @@ class Outcome:
             working: the build's folder of work.
         """
         table = working / "dropped"
-        shutil.rmtree(table, ignore_errors=True)  # of a run before
+        shutil.rmtree(table, ignore_errors=True)  # counts of an earlier run
         if self.triplets:
             return
         write_shards(table, (item.row() for item in self.dropped), features("dropped"))

@@ -67,7 +67,7 @@ def plan_build(recipe: DatasetRecipe) -> dict[str, Any]:
 
 
 def _disk(sources: list[dict[str, Any]], written: float) -> dict[str, Any]:
-    """Gigabytes that the build and what it fetches take at most; of archives only the wanted videos stay."""
+    """Gigabytes that the build and its downloads take at most; only the wanted videos of archives stay."""
     fetched = [one.get("gigabytes_of_archives", one.get("gigabytes_to_fetch")) for one in sources]
     unknown = [one["name"] for one, size in zip(sources, fetched, strict=True) if size is None]
     total = {"at_most": round(written + sum(size for size in fetched if size is not None), 3)}

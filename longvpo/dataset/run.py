@@ -59,7 +59,7 @@ def build(
         writer, judge, embedder, question_writer: take the place of the recipe's models.
         journal: folder of answers to use and to add to, instead of the output's own; builds may share one.
         engine: local; ray, which is the cluster that is found or else started here; or ray://HOST:PORT.
-        workers: of the engine ray; None: as many as its machines have room for.
+        workers: number of workers of the engine ray; None: as many as its machines have room for.
 
     Raises:
         LongVPOError: the sources cannot make such a dataset, or `output` holds something else.

@@ -72,7 +72,7 @@ def say_the_same(one: str, other: str, similarity: float, threshold: float | Non
 
 
 def events(text: str) -> list[list[str]]:
-    """What an answer tells of, in the order of time: the words of each event; of most answers there is one."""
+    """The events of an answer, in the order of time, each by its words. Most answers have one event."""
     said = text.lower().replace("’", "'").strip(" .!?\n")
     for pattern, plain in REWRITTEN:
         said = re.sub(pattern, plain, said)
@@ -96,7 +96,7 @@ def words(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """`moves`, `moved` and `moving` are one word. Words of four letters and less stay, but for their plural."""
+    """`moves`, `moved` and `moving` are one word. Words of four letters and less stay, except for their plural."""
     for ending, plain in (
         ("ies", "y"),
         ("ying", "y"),
@@ -125,7 +125,7 @@ def _same_order(one: list[list[str]], other: list[list[str]]) -> bool:
 
 
 def _same_who(one: list[str], other: list[str]) -> bool:
-    """Whether two events are the same but for pronouns, which only one of them has."""
+    """Whether two events are the same, except for pronouns that only one of them has."""
     bare = [_without(words, PRONOUNS) for words in (one, other)]
     return bare[0] == bare[1] and (bare[0] == one or bare[1] == other)
 

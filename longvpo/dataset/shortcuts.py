@@ -32,8 +32,9 @@ def shortcuts(
         more: what others found in the texts.
 
     Returns:
-        For each rule: rule; chosen, the share of the rows in which it points at chosen; error, the standard error that
-        chance gives a share of a half; rows, as many as it tells something of. Without any, both are null.
+        For each rule: rule; chosen, the share of the rows in which it points at chosen; error, the standard error of a
+            share of a half by chance. rows is the number of rows in which the rule decides. Without any, both are
+            null.
     """
     rows = [(triplet, *sides(triplet)) for triplet in triplets]
     found = [_of_clips(name, rows, rule) for name, rule in _clip_rules(sizes).items()]
@@ -46,9 +47,9 @@ def told(
     """A rule's share of chosen.
 
     Args:
-        triplets: the rows that it tells something of.
-        points: of each, 1 where it points at chosen, 0 where at rejected.
-        weights: of the points; None: all are equal.
+        triplets: the rows in which it decides.
+        points: for each row, 1 where it points at chosen, 0 where it points at rejected.
+        weights: weights of the points; None: all are equal.
     """
     if not points:
         return {"rule": rule, "chosen": None, "error": None, "rows": 0}
@@ -77,8 +78,8 @@ def groups_of(triplets: Sequence[Triplet]) -> list[int]:
 def gives_away(found: Mapping[str, Any]) -> bool:
     """Whether a rule does better or worse than chance; one that was learnt from other rows, only whether better.
 
-    Where answers are in balance, one that is more often right in other rows is less often right in these: what was
-    learnt is then worse than chance, and of no use in training.
+    Where answers are in balance, an answer that is right more often in other rows is right less often in these. What
+    was learned is then worse than chance, and no use in training.
     """
     share, error = found["chosen"], found["error"]
     if share is None:
@@ -142,7 +143,8 @@ def fifths(clips: int) -> np.ndarray:
 
 
 def _common(values: list[Any]) -> np.ndarray:
-    """The places of the most common value; of several that are as common, all; none where one is not known."""
+    """The places of the most common value, or of all values that are equally common; none where a value is not
+    known."""
     counts = Counter(values)
     return np.array([None not in counts and counts[value] == max(counts.values()) for value in values])
 

@@ -1,7 +1,7 @@
 """A first recipe for a folder of one's own: what the folder holds decides what it makes.
 
-The rule: the folder is only looked at, and the recipe runs as it stands; what nobody but its owner knows, such as a
-licence, is left to be written.
+The rule: the folder is only read, and the recipe runs without a change. What only the owner of the videos knows, such
+as a licence, is left for the owner to write.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from longvpo.recipe.evaluation import EvaluateRecipe
 from longvpo.recipe.file import load_recipe
 from longvpo.recipe.sources import ColumnSection, SourceSection
 
-# names that tables of others have for our columns, the likeliest first
+# names that other tables use for these columns, the most likely first
 VIDEOS = ("file_name", "video", "video_path", "path", "file", "filename")
 CAPTIONS = ("caption", "text", "description")
 ASKED = ("caption", "question", "answer")  # columns that an evaluation needs; a build, without a writer, the first
@@ -60,12 +60,12 @@ def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
     if measures and found.lacks:
         raise LongVPOError(
             f"an evaluation needs the columns {', '.join(ASKED[:-1])} and {ASKED[-1]}, and {found.table} has no "
-            f"{' and no '.join(found.lacks)}: add that (a caption says what is seen, by which other clips are chosen)"
+            f"{' and no '.join(found.lacks)}: add that. A caption says what is seen; distractors are chosen by it"
         )
     if found.lacks == ["caption"]:
         say(
-            f"note: {found.table} has questions and no captions, so this is a recipe to build triplets from clips "
-            f"that the writer describes; to evaluate, add a column caption, and give --from {family}/evaluate"
+            f"note: {found.table} has questions and no captions, so this recipe builds triplets, and the writer "
+            f"describes the clips. To evaluate, add a column caption, and give --from {family}/evaluate"
         )
     elif "caption" in found.lacks:
         say(f"note: {found.table} has no captions, so the writer describes each clip first")
@@ -74,9 +74,7 @@ def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
     name = re.sub(r"[^a-z0-9]+", "-", Path(folder).resolve().name.lower()).strip("-") or "mine"
     kind, command = ("evaluate", "evaluate") if measures else ("dataset", "build-dataset")
     body = (_evaluation if measures else _dataset)(folder, name, family, found)
-    what = (
-        "Questions about clips of your own, to a base and its adapters" if measures else "Triplets from clips of yours"
-    )
+    what = "Questions about your own clips, to a base and its adapters" if measures else "Triplets from your own clips"
     lines = [
         f"# {what}: four lines to edit, marked <--. {found.table} has {found.rows} rows.",
         f"# Run:      longvpo {command} {shlex.quote(file)} --dry-run",
@@ -89,9 +87,9 @@ def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
 
 
 def look(folder: Path) -> Found:
-    """What a folder holds. Raises LongVPOError where it is no folder, or its table is missing or cannot be read."""
+    """What a folder holds. Raises LongVPOError where it is not a folder, or its table is missing or cannot be read."""
     if not folder.is_dir():
-        raise LongVPOError(f"{folder} is no folder: give the one that holds your videos")
+        raise LongVPOError(f"{folder} is not a folder: give the folder that holds your videos")
     source = SourceSection(name="yours", folder=folder)
     if not any(path.name.lower() in READERS for path in folder.iterdir()):
         films = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FILMS and path.is_file())
@@ -100,7 +98,7 @@ def look(folder: Path) -> Found:
         line = json.dumps({"file_name": str(films[0].relative_to(folder)), "caption": "..."}, ensure_ascii=False)
         raise LongVPOError(
             f"{folder} has {len(films)} video files and no table: write {folder / 'metadata.jsonl'} with a line for "
-            f"each, such as {line}; without captions, leave `caption` out, and the writer describes the clips first"
+            f"each, such as {line}. Without captions, leave `caption` out, and the writer describes the clips first"
         )
     path = find_table(source)
     try:
@@ -143,7 +141,7 @@ def _dataset(folder: str, name: str, family: str, found: Found) -> list[str]:
     kept = [number for number in recipe.context.clips or () if number <= found.rows]
     if recipe.context.clips and len(kept) < len(recipe.context.clips):
         lines.append(f"context: {{clips: {kept or [2]}}}  # clips of a context, which must be there")
-    return [*lines, "stage2: null  # long videos of yours: see --keys dataset.stage2"]
+    return [*lines, "stage2: null  # your own long videos: see --keys dataset.stage2"]
 
 
 def _evaluation(folder: str, name: str, family: str, found: Found) -> list[str]:

@@ -1,8 +1,8 @@
 """The text-only baselines: how often chosen is picked by who sees no video.
 
-Half is what it should be. Far from it, on either side, the texts alone give the answer away, and training may learn
-that instead of looking. Two look at the same rows: the writer, and a linear classifier that is trained on the texts of
-other rows, which knows no likelihoods.
+Half is what it should be. Far from it, on either side, the texts without the video give the answer away, and training
+may learn that instead of looking. Two look at the same rows: the writer, and a linear classifier that is trained on
+the texts of other rows, which knows no likelihoods.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def text_only(session: Session, triplets: list[Triplet], clips: Mapping[str, Cli
         clips: by clip_id, those of the contexts.
 
     Returns:
-        model, method, rows; prefers_chosen, the share of rows; error, the standard error of chance; distance
-        of the share from a half; unreadable, choices that counted half. Or not_run, the reason. And classifier: rows,
-        prefers_chosen, error and distance, or not_run.
+        model, method, rows; prefers_chosen, the share of rows; error, the standard error of chance. distance is how
+        far the share is from a half; unreadable counts choices that counted half. Or not_run, the reason. And
+        classifier: rows, prefers_chosen, error and distance, or not_run.
     """
     limit, seed = session.recipe.text_only, session.recipe.seed
     if limit == 0:

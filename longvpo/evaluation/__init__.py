@@ -1,1 +1,1 @@
-"""A base and adapters are measured: run.py is the straight line. Dataset and training stay out."""
+"""A base and its adapters are measured: run.py has the main steps. This room imports no dataset and no training."""

@@ -18,7 +18,7 @@ from longvpo.recipe.sections import ModelSection
 class Adapter:
     folder: Path
     weights: str  # sha256
-    repository: str = ""  # of the Hub
+    repository: str = ""  # its id on the Hub
     revision: str = ""
     commit: str = ""
 

@@ -25,8 +25,8 @@ class Asked:
     group: str  # a column of that table: how many clips there are, or what `multi.group` says
     where: str  # the same for people
     video: str  # sha256 of the one that holds the answer
-    size: int  # clips of the context; of a long video, frames
-    depth: float = 0  # of the needle among several clips: from 0, the first place, to 1
+    size: int  # clips of the context; for a long video, its frames
+    depth: float = 0  # place of the needle among several clips: from 0, the first place, to 1
 
 
 Exam = list[list[Asked]]  # those of a part, such as a cell of the grid, are asked together

@@ -57,7 +57,9 @@ def read_benchmark_recipe(recipe: str, said: Sequence[str]) -> BenchmarkRecipe:
         if not isinstance(read.get("base"), dict):
             raise LongVPOError(f"recipe {recipe} names no base: give the recipe of a training or of an evaluation")
         values = {name: value for name, value in read.items() if name in BenchmarkRecipe.model_fields}
-        values["base"] = {name: value for name, value in read["base"].items() if name != "hub_id"}  # of a training
+        values["base"] = {
+            name: value for name, value in read["base"].items() if name != "hub_id"
+        }  # a key of trainings
         budget = parse_value(budgets[-1]) if budgets else read.get("frame_budget")
         if budget is not None:  # a training's, for a context
             values["video"] = {**(read.get("video") or {}), "max_frames": budget}
@@ -121,12 +123,12 @@ def read_as_trained(
     said = [*([f"base.model={json.dumps(base)}"] if base else []), *overrides]
     folder = adapter_folder(*split(adapter)) if adapter and not recipe else None
     if folder and not (folder / "adapter_config.json").is_file():
-        raise LongVPOError(f"{folder} is no adapter: it has no adapter_config.json")
+        raise LongVPOError(f"{folder} is not an adapter: it has no adapter_config.json")
     if folder and (folder / "recipe.yaml").is_file():
         found = read_benchmark_recipe(str(folder / "recipe.yaml"), said)
         # the folder of kept frames is on the machine that trained
         return found.model_copy(update={"video": found.video.model_copy(update={"frames": None})})
-    if folder and not base:  # of another trainer
+    if folder and not base:  # another trainer made it
         config = read_json(folder / "adapter_config.json")
         trained_on = config.get("base_model_name_or_path") if isinstance(config, dict) else None
         said.insert(0, f"base.model={json.dumps(trained_on)}")

@@ -32,16 +32,16 @@ def measure(
     """The lines that install lmms-eval, measure the base of a recipe and each adapter, and publish what they find.
 
     Args:
-        recipe: of an evaluation or a training.
+        recipe: a recipe of an evaluation or a training.
         overrides: values of the recipe. What follows from them for its base, its frames and its batch size is passed
             on.
-        names: of benchmarks as lmms-eval has them, with commas between them; `all` for the six of the cards.
+        names: names of benchmarks in lmms-eval, with commas between them; `all` for the six of the cards.
         adapters: folders, or repositories of the Hub as ID or ID@REVISION, by name.
         output: folder for all that lmms-eval writes; None: one with the recipe's name.
 
     Raises:
-        LongVPOError: a benchmark or a key is unknown, an adapter is no folder and no id, or lmms-eval could not read a
-            value.
+        LongVPOError: a benchmark or a key is unknown, an adapter is neither a folder nor an id, or lmms-eval could not
+            read a value.
     """
     known = [one.task for one in BENCHMARKS]
     tasks = known if names == ALL else [name.strip() for name in names.split(",") if name.strip()]
@@ -119,7 +119,7 @@ def _lmms_eval(said: list[str], tasks: list[str], batch_size: int, folder: Path,
     wrong = next((one for one in said if set(one) & set(",'\"")), None)
     if wrong:
         raise LongVPOError(
-            f"lmms-eval cuts its model arguments at commas and quotes, and {wrong} has one: write it into a recipe of "
+            f"lmms-eval cuts its model arguments at commas and quotes, and {wrong} has one. Write it into a recipe of "
             "your own, or give that folder another name"
         )
     model = ("--model", "longvpo", "--model_args", ",".join(said), "--batch_size", batch_size)

@@ -52,8 +52,8 @@ def read_questions_of_clips(
 
 
 def say_scored(recipe: EvaluateRecipe, questions: Sequence[ExamQuestion], dropped: list[Dropped]) -> dict[str, int]:
-    """Rows by the way in which they are scored, that of the recipe too where it meets none; warnings of that, and of
-    rows that are left out."""
+    """Rows by their way of scoring, with the recipe's way also where no row has it. Also warnings, about that and
+    about rows that are left out."""
     if dropped:
         first, more = (", the first", "; `dropped` of the results has all") if len(dropped) > 1 else ("", "")
         rows = f"{len(dropped)} of {len(questions) + len(dropped)} rows"

@@ -5,17 +5,17 @@ pairs. Its interval is Newcombe's for paired proportions (Statistics in Medicine
 accuracy is Wilson's. Both hold with few questions, and with none or all of them right.
 
 Questions about one video are not independent. So counts are divided by the design effect, 1 + rho (m - 1). Here m is
-how many questions there are about the video of the mean question, and rho how alike they are: the intraclass
-correlation, by analysis of variance. Few videos say little of rho: as if two more had said that it is 0.5, which it is
-taken for where all answers are equal. Student's t stands for the normal distribution, with Kish's number of videos
-less 1 as its degrees of freedom: where one video has most questions, hardly any interval leaves anything out.
+the number of questions about the video of the mean question. rho says how alike they are: it is the intraclass
+correlation, by analysis of variance. Few videos say little about rho, so two more videos with a rho of 0.5 are added.
+Where all answers are equal, rho is 0.5. Student's t replaces the normal distribution, with Kish's number of videos
+less 1 as its degrees of freedom. Where one video has most questions, an interval covers almost everything.
 
 `python benchmarks/coverage.py --draws 600` measured how often that covers the truth, with 8, 15, 40 and 60 videos of
 five and ten questions each and of Zipf's sizes. Accuracies of 50 to 99 %, with rho of 0 to 0.5: in 89 % of the draws
 and more. A change between two models that are equally good: in 94 % and more. Where one video has 40 questions and
-each other one 1, an accuracy of 90 % is covered in 86 % and more, others in 92 %, and a change in 93 %. Questions
-taken as independent are covered in as few as 22 %. McNemar's p takes them so; it stands beside the interval, and marks
-nothing.
+each other video one, an accuracy of 90 % is covered in 86 % and more. Other accuracies are covered in 92 %, and a
+change in 93 %. Questions taken as independent are covered in as few as 22 %. McNemar's p takes them so; it stands
+beside the interval, and marks nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-Z = 1.959963984540054  # of 95 %
+Z = 1.959963984540054  # for 95 %
 ALIKE = 0.5  # rho where nothing is known of it
 Interval = tuple[float, float]
 
@@ -97,7 +97,7 @@ def accuracy_interval(right: Sequence[float], about: Sequence[str]) -> list[floa
     """The interval of an accuracy, in percent; None where all questions are about one video.
 
     Args:
-        right: of each question 1, 0, or a half for a tie.
+        right: for each question 1, 0, or a half for a tie.
     """
     if len(set(about)) < 2:
         return None
@@ -110,11 +110,11 @@ def against(base: Sequence[float], other: Sequence[float], about: Sequence[str])
     """What changed against the base on the same questions.
 
     Args:
-        base, other: of each question 1, 0, or a half for a tie, which counts as right and as wrong by halves.
+        base, other: for each question 1, 0, or a half for a tie, which counts half as right and half as wrong.
 
     Returns:
-        change and interval in points, the latter None where all questions are about one video; gained and lost, how
-        many answers became better and worse; p, McNemar's.
+        change and interval in points, the interval None where all questions are about one video. gained and lost count
+        the answers that became better and worse. p is McNemar's.
     """
     before, now = np.asarray(base, float), np.asarray(other, float)
     gained, lost = int((now > before).sum()), int((now < before).sum())

@@ -1,11 +1,11 @@
 """The option that a reply names: by its letter, or by its text.
 
-The rule: one, or none. A reply that names two letters is wrong, whatever it says of them, but for those that it rules
-out (`B, not A`, `A is wrong`, `A and C are not`), and those in the text of its own letter's option. After `the answer
-is` only what follows counts: a reply may list all options before. After a letter, an explanation on lines of its own
-may name others. A letter that stands before the text of another option does not count, nor one of a short form
-(`10 A.M.`, `U.S.A.`), nor an A before a word that it may belong to (`A man`, `A Toyota`). Where a reply names no
-letter, the only option whose text stands in it is meant, as `contains` reads it.
+The rule: one, or none. A reply that names two letters is wrong. Letters that it rules out do not count (`B, not A`, `A
+is wrong`, `A and C are not`), nor do those in the text of its own letter's option. After `the answer is` only what
+follows counts: a reply may list all options before. After a letter, an explanation on lines of its own may name
+others. A letter before the text of another option does not count. Neither does one in a short form (`10 A.M.`,
+`U.S.A.`), nor an A before a word that it may belong to (`A man`, `A Toyota`). Where a reply names no letter, the only
+option whose text stands in it is meant, as `contains` reads it.
 
 What it does not see: that a letter names something else (`vitamin D`, `Plan B`), but where an option says it.
 """
@@ -51,7 +51,7 @@ LETTER = re.compile(
 )
 EXPLAINED = re.compile(r"\n[ \t*#>]*(?:explanation|reason|reasoning|rationale|justification)\b\W", re.IGNORECASE)
 OWN = re.compile(rf"\W*(?P<letter>{ANY})[^\w\s]+\s+(?P<text>.+)", re.DOTALL)
-HIDDEN = 0xE000  # of no language: the first of the characters that stand for options which hold letters
+HIDDEN = 0xE000  # in no language: the first of the characters that replace options with letters in them
 ALONE = re.compile(rf"\W*(?P<small>{ANY})(?:\W*|[.):,]\s.*)", re.DOTALL)
 
 

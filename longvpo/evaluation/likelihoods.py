@@ -105,7 +105,7 @@ class Likelihoods:
 
 
 def likeliest(writer: LocalWriter, known: Likelihoods, asked: list[Asked], name: str) -> list[Answer]:
-    """The letter of its options that a model finds likeliest after each question; of equal ones, the first."""
+    """The letter that a model finds most likely after each question; among equal ones, the first."""
     pairs = [(one.request, LETTERS[: len(one.exam.options)]) for one in asked]
     found = known.of_letters(writer, pairs, f"letters, {name}")
     return [Answer(letters[int(np.argmax(numbers))]) for (_, letters), numbers in zip(pairs, found, strict=True)]

@@ -3,7 +3,7 @@
     python -m lmms_eval --model longvpo --model_args recipe=internvl3-8b/stage1,adapter=FOLDER --tasks lvbench ...
 
 `longvpo evaluate RECIPE --benchmarks all` prints the whole command. The package names this module under the entry
-point `lmms_eval.models`; only lmms-eval loads it, in an environment of its own, and no other module imports it.
+point `lmms_eval.models`. Only lmms-eval loads it, in an environment of its own; no other module imports it.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class LongVPO(lmms):
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
         raise LongVPOError(
             f"{requests[0].task_name} asks how likely given answers are, and lmms-eval 0.7.3 makes texts of such "
-            "numbers, which it cannot count: take a task whose output_type is generate_until"
+            "numbers, which it cannot count. Take a task whose output_type is generate_until"
         )
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How far a model prefers the chosen answers of some triplets: for a look at single rows, in a notebook."""
+"""How far a model prefers the chosen answers of some triplets, to look at single rows in a notebook."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def score_triplets(
     Args:
         rows: triplets as `load_triplets` gives them.
         base: a Hub id, a folder, or `tiny`; None: that of the recipe.
-        adapter: a folder, or a repository of the Hub as `ID` or `ID@REVISION`.
-        recipe: one of a training or an evaluation, whose `base` is taken; empty: that of the adapter's training.
+        adapter: a folder, or a repository on the Hub as `ID` or `ID@REVISION`; None: only the base.
+        recipe: a recipe of a training or an evaluation, for its `base`; empty: the recipe that trained the adapter.
         overrides: values of `base`, as section.key=value.
         reference: the clips that the reference sees: the anchor, the relevant ones, or the full context.
-        frame_budget: frames a context; one with more is thinned evenly. None: all.
+        frame_budget: maximum number of frames per context; a longer one is thinned evenly. None: no limit.
 
     Returns:
-        Of each row, in nats, chosen and rejected: log-probabilities, summed over an answer's tokens; margin: how far
-        chosen is above rejected; reference_chosen, reference_rejected and reference_margin: the same of the
-        reference; reward: how far the margin is above the reference's, which beta times is DPO's.
+        For each row, values in nats. chosen and rejected are log-probabilities, summed over an answer's tokens. margin
+        is chosen minus rejected. reference_chosen, reference_rejected and reference_margin are the same for the
+        reference. reward is margin minus reference_margin; DPO's reward margin is beta times that.
 
     Raises:
-        LongVPOError: no base is named, the adapter is of another one or cannot be had, a video cannot be read, or the
-            model's outputs are not numbers.
+        LongVPOError: the base or the adapter is missing or they do not fit, a video cannot be read, or the model's
+            outputs are not numbers.
     """
     asked = read_as_trained(adapter, base, recipe, overrides)
     found = find_adapters(asked.base, by_name([adapter] if adapter else []))
@@ -57,7 +57,7 @@ def score_triplets(
     writer = LocalWriter(WriterSection(**asked.base.model_dump(), batch_size=asked.batch_size, adapter=folder))
 
     def log_probs(kind: Reference) -> np.ndarray:
-        """Of shape (rows, 2)."""
+        """Log-probabilities of shape (rows, 2)."""
         requests = [triplet_request(row, kind, row.source.frames_of, frame_budget) for row in rows for _ in ANSWERS]
         answers = [row[name] for row in rows for name in ANSWERS]
         sums, _ = answer_log_probs(writer.model, writer.processor, requests, answers, asked.batch_size)

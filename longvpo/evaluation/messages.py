@@ -25,7 +25,7 @@ from longvpo.video.joined import Shown, join, shown, thin
 from longvpo.video.kept import hash_of
 
 Messages = Sequence[Mapping[str, Any]]
-NEW_TOKENS = 1024  # of an answer, where a task does not say it; other models of lmms-eval have the same
+NEW_TOKENS = 1024  # tokens of an answer, where a task does not say it; other models of lmms-eval have the same
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -34,7 +34,7 @@ class Documents:
 
     def __init__(self, section: VideoSection, processes: int = 1) -> None:
         self.section = section
-        self.folders: dict[str, Path] = {}  # of the videos, by their own paths
+        self.folders: dict[str, Path] = {}  # pictures of the videos, by their own paths
         self.frames_of = ClipFrames(section, self.folders)
         self.frames_of.shared_by(processes)
 

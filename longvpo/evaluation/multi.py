@@ -1,4 +1,4 @@
-"""Questions about whole long videos whose answers lie in several scenes: a table with a question a row.
+"""Questions about long videos that need several scenes: a table with one question per row.
 
 Several rows may be about the same video. Accuracy is counted for each value of one of the table's columns, such as the
 number of scenes.
@@ -65,7 +65,7 @@ def read_questions(
     videos: dict[str, tuple[Clip, int] | VideoError] = {}
     questions: list[LongQuestion] = []
     dropped: list[Dropped] = []
-    numbers: list[int] = []  # of the rows with a question
+    numbers: list[int] = []  # in the rows with a question
     for number, row in enumerate(tqdm(rows, desc=f"open {source.name}", leave=False)):
         try:
             video, group = _texts(section, row)

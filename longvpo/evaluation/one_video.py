@@ -1,6 +1,6 @@
-"""One video and one question: what a base says, and beside it what its adapters say.
+"""One video and one question: the answers of a base model and of its adapters.
 
-The rule: a model is asked as it was trained. An adapter's folder says with which base and which frames that was.
+The rule: a model is asked as it was trained. An adapter's folder says with which base and which frames.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ def ask(
     max_new_tokens: int = NEW_TOKENS,
     hear: Hear | None = None,
 ) -> dict[str, Any]:
-    """What a base and its adapters answer to a question about a video: greedily, on the same frames, which are said.
+    """Ask a base model and its adapters about a video. All see the same frames and answer greedily.
 
     Args:
         video: a file.
-        adapters: folders, or repositories of the Hub as `ID` or `ID@REVISION`.
-        base: a Hub id, a folder, or `tiny`; None: that of the recipe.
-        recipe: one of a training or an evaluation, a file or a built-in name, whose `base` and `video` are taken;
-            empty: that of the first adapter's training.
+        adapters: folders, or repositories on the Hub as `ID` or `ID@REVISION`.
+        base: a Hub id, a folder, or `tiny`; None: the base of the recipe.
+        recipe: a recipe of a training or an evaluation, for its `base` and `video`: a file or a built-in name.
+            Empty: the recipe that trained the first adapter.
         overrides: values of `base` and `video`, as section.key=value.
-        start, end: seconds of the video; None: from its start, to its end.
-        hear: is called with a model's name and the next piece of its answer, as it comes.
+        start, end: seconds; None: the start or the end of the video.
+        hear: called with a model's name and the next piece of its answer, while it is written.
 
     Returns:
-        video, question, base; frames: seconds of the video at which they were taken; answers: by `base` and the
-        adapters' names; cut: the names of those whose answer was cut at `max_new_tokens`.
+        A dictionary. video, question and base repeat what was asked. frames has the seconds of the frames. answers
+        has a text for `base` and for each adapter's name. cut lists names whose answer reached `max_new_tokens`.
 
     Raises:
-        LongVPOError: no base is named, an adapter is of another base or cannot be had, or the video cannot be read.
+        LongVPOError: no base is named, an adapter is for another base or is not found, or the video cannot be read.
     """
     if not question.strip():
         raise LongVPOError("the question is empty")

@@ -53,7 +53,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
     grid, dropped = recipe.grid, list[Dropped]()
     questions: dict[str, Any] = {"needle": {str(number): grid.depths * grid.questions for number in grid.clips}}
     longest = [recipe.video.max_frames] * max(grid.clips)
-    sizes = [(0, 0)]  # of frames: height and width
+    sizes = [(0, 0)]  # size of frames: height and width
     told: list[ExamQuestion] = []
     if recipe.source.dataset is None:  # else its videos would be fetched
         clips, by_id, dropped = read_questions_of_clips(recipe)
@@ -87,7 +87,7 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
         **judged,
         "adapters": {name: found[name].weights[:12] if name in found else "on the Hub, not fetched" for name in given},
         "models": 1 + len(given),
-        "questions": questions,  # of each model
+        "questions": questions,  # per model
         "frames_longest": frames,  # at most
         "dropped": len(dropped),
         "batch_size": recipe.batch_size,
@@ -97,8 +97,8 @@ def plan_evaluation(recipe: EvaluateRecipe, adapters: Mapping[str, str] | None =
 
 
 def _memory(recipe: EvaluateRecipe, frames: int, size: tuple[int, int], prompt: str) -> dict[str, Any]:
-    """Tokens of the longest question, how many are answered together, and the memory that they ask for, in GB of 10^9
-    bytes; or, under `memory`, one sentence on why an estimate is missing."""
+    """Tokens of the longest question, how many questions are answered together, and their memory in GB of 10^9 bytes.
+    Where an estimate is missing, `memory` is a sentence that says why."""
     if not all(size):
         return {"memory": "not estimated: the videos of a dataset are not fetched"}
     try:

@@ -1,8 +1,8 @@
 """Held-out triplets: how often each model finds the chosen answer likelier than the rejected one, and by how much.
 
 Log-probabilities are sums over an answer's tokens, in nats, as in DPO's loss. `margin` is how far chosen is above
-rejected, `reward` how much further it is there than for the base, which sees what a frozen reference would
-(`triplets.configs`). Beside them stands the same without the video: what answers alone give away.
+rejected. `reward` is how much further that is than for the base, which sees what a frozen reference would see
+(`triplets.configs`). The same without the video is measured, too: it shows what the answers give away by themselves.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HeldOut:
     """The rows of all configs, one after the other.
 
     Attributes:
-        configs: of each row.
+        configs: the config of each row.
         videos: sha256 of the videos of each row; None where its dataset does not say them.
         left_out: how many rows are not scored, by reason.
     """
@@ -100,13 +100,14 @@ def read_held_out(recipe: EvaluateRecipe, section: TripletSection) -> HeldOut:
     if strange:
         say(
             f"warning: triplets: {len(strange)} of {len(held.rows)} rows show other files than those that the dataset "
-            f"was written from, such as {strange[0]}: set triplets.videos to the folders of those"
+            f"was written from, such as {strange[0]}. Set triplets.videos to the folders of those"
         )
     return held
 
 
 def _settled(section: TripletSection) -> TripletSection:
-    """The section with what it leaves open of pairs of others; of our triplets it is as it was."""
+    """The section, with the open settings of pairs from another tool filled in; for triplets of longvpo it does not
+    change."""
     config = next(iter(section.configs))
     where = (section.dataset, config, section.split, section.revision)
     try:
@@ -144,7 +145,7 @@ def _unreadable(row: dict[str, Any], frames_of: ClipFrames) -> str:
 
 
 def margins(writer: LocalWriter, held: HeldOut, known: Likelihoods, name: str, reference: bool) -> Margins:
-    """How far one model has chosen above rejected: after the `context`, after the text alone, and after what the
+    """How far one model has chosen above rejected: after the `context`, after only the text, and after what the
     reference sees.
 
     Args:
@@ -190,7 +191,7 @@ def without_unread(held: HeldOut, found: dict[str, Margins]) -> tuple[HeldOut, d
 def preference(
     held: HeldOut, found: dict[str, Margins], trained: dict[str, set[str] | None]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the margins come to: of all rows, of each config where there are several, and by number of clips.
+    """A summary of the margins for all rows, for each config where there are several, and by number of clips.
 
     Args:
         trained: sha256 of the videos that each adapter was trained on; None where it does not say.
@@ -198,8 +199,8 @@ def preference(
     Returns:
         accuracy, how often chosen is likelier, in percent, a tie being half of one, and margin, the mean, in nats: by
         model, with the video and without it, and group. rewards: the same of each adapter's implicit rewards.
-        questions: how many triplets a group has. trained_on: rows that show a video which an adapter was trained on,
-        null where that is not known. And beside that, as of other tables, intervals and against_base.
+        questions: the number of triplets in each group. trained_on: rows that show a video which an adapter was
+        trained on, null where that is not known. And beside that, as of other tables, intervals and against_base.
     """
     groups = _groups(held)
     anchors = [row["context"][row["anchors"][0]] for row in held.rows]

@@ -34,7 +34,7 @@ def tables(asked: list[Asked], right: dict[str, list[bool]]) -> dict[str, Any]:
     questions: dict[str, list[int]] = defaultdict(list)
     for (number, _), count in cells.items():
         questions[number].append(count)
-    frames: dict[str, int] = defaultdict(int)  # of the longest context
+    frames: dict[str, int] = defaultdict(int)  # frames of the longest context
     for one in asked:
         if one.table == "needle":
             frames[one.group] = max(frames[one.group], one.request.count)
@@ -99,9 +99,9 @@ def scored(asked: list[Asked], marks: Marks, section: ScoringSection, judge: str
         judge: the judge's name, where one was asked.
 
     Returns:
-        scoring: by, the number of questions scored in each way, suffix, letters; judge: model, prompt, the schema of
-        its verdicts, and how many of those on each model could not be read, which count as wrong. chance: the accuracy
-        of guessing, in percent, where all questions have options; chances: the same by table and group.
+        scoring: by, the number of questions scored in each way; suffix; letters. judge: model, prompt, schema of its
+        verdicts, and for each model the number of verdicts that could not be read, which count as wrong. chance: the
+        accuracy of guessing, in percent, where all questions have options; chances: the same by table and group.
     """
     ways = Counter(one.exam.scoring for one in asked)
     found: dict[str, Any] = {"by": {way: ways[way] for way in SCORINGS if ways[way]}, "suffix": section.suffix}

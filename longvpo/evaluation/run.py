@@ -5,7 +5,7 @@
 Beside it, where a recipe has `multi`, questions about whole long videos that need several scenes (multi.py).
 
 Every model answers the same questions over the same contexts, greedily; scoring.py says when an answer counts. Where a
-table has a list of answers, each of them is true. An answer that was cut counts by what there is of it. Every answer
+table has a list of answers, each of them is true. A truncated answer counts by the part that was written. Every answer
 is kept at once: an evaluation that was killed resumes, and ends with the same results.
 """
 
@@ -57,15 +57,15 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
     Returns:
         Accuracies in percent: needle, by model and number of clips; grid, by depth too; with `multi`, multi, by model
         and group, a value of the column multi_group. How many questions they count: questions, multi_questions.
-        frames: those of the longest context, by number of clips. cut: how many answers of each model were cut.
+        frames: those of the longest context, by number of clips. cut: how many answers of each model were truncated.
         failures: some wrong answers of each model. preference: with `triplets`, as preference.py says. test_videos:
         how many videos were asked about, and trained_on, how many of them each adapter was trained on, null where it
         does not say. adapters: the sha256 of each one's weights; from_hub: where those come from that are not folders.
         Also dropped: reasons by clip or row.
 
     Raises:
-        LongVPOError: the source has too few clips, no long video can be asked about, no triplet can be scored, or an
-            adapter cannot be had or is of another base.
+        LongVPOError: the source has too few clips, no long video can be asked about, or no triplet can be scored.
+            Also: an adapter cannot be loaded, or is for another base.
     """
     check_sources(recipe)
     if recipe.scoring.judge:
@@ -84,9 +84,9 @@ def evaluate(recipe: EvaluateRecipe, output: Path, adapters: Mapping[str, str | 
 
 
 def _inputs(recipe: EvaluateRecipe) -> str:
-    """Changes with what a recipe names as files: the weights of a base or a judge in a folder, and the videos of
-    the sources; of triplets, only rows are looked at. It is no part of the key: answers are kept by all that decides
-    them, and of other videos they are asked again."""
+    """Changes with the files that a recipe names: the weights of a base or a judge in a folder, and the videos of the
+    sources. For triplets, it changes only with their rows. It is not a part of the key: answers are kept by everything
+    that decides them, and other videos are asked about again."""
     models = [one for one in (recipe.base, recipe.scoring.judge) if one and Path(one.model).is_dir()]
     said = [*map(revision_of, models), *map(fingerprint_of_videos, sources_of(recipe))]
     return text_hash(json.dumps(said))[:12]
@@ -145,7 +145,7 @@ def _evaluate(
     cut = {name: sum(not answer.whole for answer in answers) for name, answers in said.items()}
     for name, count in cut.items():
         if count:
-            say(f"warning: {count} of {len(asked)} answers of {name} were cut at max_new_tokens: what there is counts")
+            say(f"warning: {count} of {len(asked)} answers of {name} were truncated at max_new_tokens and count so")
     choices = sum(one.exam.scoring == "choice" for one in asked)
     for name, some in replies.items():
         lost = sum(map(names_no_option, (one.exam for one in asked), some))
@@ -183,7 +183,7 @@ def _evaluate(
         text = as_json(results, strict=True)
     except ValueError:
         raise LongVPOError(
-            "a figure of the results is no number (NaN): the model's arithmetic overflows; set another base.dtype"
+            "a figure of the results is not a number (NaN): the model's arithmetic overflows; set another base.dtype"
         ) from None
 
     def write(folder: Path) -> None:

@@ -133,8 +133,8 @@ def _read_json(row: dict[str, Any], column: str) -> dict[str, Any]:
 
 
 def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
-    """A row's options, in any table a list or its text in JSON, as one option alone is none. None of them goes away,
-    or the next ones would have other letters."""
+    """A row's options: in any table a list, or its text in JSON. A single option is not allowed. None of them goes
+    away, or the next ones would have other letters."""
     value = cell(_read_json(row, "options"), "options")
     if isinstance(value, str) and value.strip().startswith("["):
         raise VideoError(f"{video}: its options are not a list in JSON: {shown(value)}")
@@ -150,8 +150,8 @@ def _listed(row: dict[str, Any], video: str) -> tuple[str, ...]:
 def given_options(
     options: tuple[str, ...], answers: tuple[str, ...], video: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The options of a table's row, and its right answers by their texts: a row may name them by their letters, and
-    letters may stand before the texts (`A. red`), which are left out.
+    """The options of a table's row, and the texts of its right answers. A row may name the answers by their letters.
+    Letters before the texts (`A. red`) are left out.
 
     Raises:
         VideoError: there are too few or too many options, two are the same, or an answer is not one of them.
@@ -159,7 +159,7 @@ def given_options(
     if not 2 <= len(options) <= len(LETTERS):
         raise VideoError(f"{video}: the number of its options is {len(options)}: give 2 to {len(LETTERS)}, as a list")
     if any(exact(one, options[:place]) for place, one in enumerate(options)):
-        raise VideoError(f"{video}: two of its options are the same but for case and punctuation")
+        raise VideoError(f"{video}: two of its options differ only in case and punctuation")
     lettered = [LETTERED.match(one) for one in options]
     if all(one and one["letter"] == letter for one, letter in zip(lettered, LETTERS, strict=False)):
         return given_options(
@@ -182,11 +182,11 @@ def given_options(
 def with_options(asked: Sequence[Question], about: Sequence[str], number: int, seed: int) -> list[Question]:
     """The questions, those that are scored by `choice` with as many options as `number`, where they have none.
 
-    The others than the true one are answers of the same kind, numbers or words, to questions of the same task about
-    other videos, those first whose questions share most words with it. None has a right answer among its words, or is
-    among theirs. A question whose answer is yes or no has these two, and no other has them. The true option stands
-    equally often at each place. Where a task has too few answers, fewer options are given; where it has none, the
-    question keeps none.
+    The false options are answers of the same kind, numbers or words, to questions of the same task about other videos.
+    Questions that share the most words with this one come first. None has a right answer among its words, or is among
+    theirs. A question whose answer is yes or no has these two, and no other has them. The true option stands equally
+    often at each place. Where a task has too few answers, fewer options are given; where it has none, the question
+    keeps none.
 
     What it does not see: that answers of one task are about different things, such as colors and rooms.
 
@@ -197,7 +197,7 @@ def with_options(asked: Sequence[Question], about: Sequence[str], number: int, s
     rng = np.random.default_rng([seed, number])
     texts = [set(normalise(one.question).split()) for one in asked]
     pools: dict[tuple[str, str], list[int]] = defaultdict(list)
-    videos: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # of each answer
+    videos: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by answer
     for index, one in enumerate(asked):
         key = one.task, _kind(one.answers[0])
         pools[key].append(index)

@@ -7,22 +7,24 @@ of two things is so:
   but red`, `red is wrong`, `red does not appear`. The word that does so stands at most three words before it, with no
   comma or `but` between, or right behind it. One such place makes the whole reply wrong.
 - The answer is one of a list: `red or blue`, `red and blue`, `red, blue, green`, `red/blue`, `1. red 2. blue`, lines
-  with bullets, and lines of one to three words. It has to stand alone somewhere. `The ring is red and the bar is blue`
-  is not a list, and neither is `red, and it moves`.
+  with bullets, and lines of one to three words. It has to stand by itself somewhere. `The ring is red and the bar is
+  blue` is not a list, and neither is `red, and it moves`.
 
-Case, punctuation and articles mean nothing, but for a number's sign and point: neither -3 nor .3 is 3. `three` is 3
+Case, punctuation and articles mean nothing, except for a number's sign and point: neither -3 nor .3 is 3. `three` is 3
 and `twenty-one` is 21, `third` is 3rd, `none` is 0, `twice` is 2. To a number no reply is right that names another one
-(`of 5 people, 3 wear hats`), times such as 0:15 apart, or that bounds it (`at most 3`, `up to 3`, `over 3`).
-`Yes` and `no` count as the first word of a reply, but for `no doubt`, or as the last one of a clause. A word with
-hyphens is one word: `red` is not in `red-haired`. `and` and commas within an answer are the same.
+(`of 5 people, 3 wear hats`), times such as 0:15 apart, or that bounds it (`at most 3`, `up to 3`, `over 3`). `Yes` and
+`no` count as the first word of a reply, except for `no doubt`, or as the last word of a clause. A word with hyphens is
+one word: `red` is not in `red-haired`. `and` and commas within an answer are the same.
 
-What it does not see: synonyms (`crimson`), other forms (`running`, `ran`), `once` as 1 and `no people` as 0, numbers
-in words from a hundred on (`three hundred` is neither 3 nor 300), `the ring is red and the bar is blue` as `red and
-blue`, parts of a list in another order, sentences that contradict each other without a `not`, negation from further
-away (`it is not the case that it is red`, `the red hat in the video is not seen`), absence without a `not` (`the red
-hat is missing`), answers to another question in the same reply, a list without any sign (`red blue`), a clause in
-`red, and the bar moves` (a list), the A of `vitamin A` before another word, words of languages that write without
-spaces, and any `not` that is not English.
+What it does not see:
+- synonyms (`crimson`), other forms (`running`, `ran`), `once` as 1 and `no people` as 0
+- numbers in words from a hundred on: `three hundred` is neither 3 nor 300
+- `the ring is red and the bar is blue` as `red and blue`, and parts of a list in another order
+- sentences that contradict each other without a `not`, and absence without one (`the red hat is missing`)
+- negation from further away (`it is not the case that it is red`, `the red hat in the video is not seen`)
+- answers to another question in the same reply, a list without any sign (`red blue`)
+- a clause in `red, and the bar moves`, which it takes as a list, and the A of `vitamin A` before another word
+- words of languages that write without spaces, and any `not` that is not English
 """
 
 from __future__ import annotations
@@ -114,7 +116,7 @@ class Word(NamedTuple):
 
 
 def exact(said: str, answers: tuple[str, ...]) -> bool:
-    """Whether a reply equals a true answer after case and punctuation are taken away, but for a number's sign."""
+    """Whether a reply equals a true answer, without case and punctuation, but with a number's sign."""
     return any(_bare(said) == _bare(one) and bool(_bare(one) or said.strip() == one.strip()) for one in answers)
 
 

@@ -1,1 +1,2 @@
-"""Triplets in; a folder in another tool's form out. It loads no model, and what it writes stays on this machine."""
+"""Triplets in, a folder in another tool's format out. This room loads no model, and sends nothing from this
+machine."""

@@ -26,7 +26,7 @@ def row_in_form(form: Form, row: Row, film: Film, number: int, config: str, pict
 
     Args:
         row: COLUMNS, and `id`, `task` where they are known.
-        number: of the row in the export.
+        number: its number in the export.
         pictures: the film is a list of frames.
     """
     prompt, chosen, rejected = row["prompt"], row["chosen"], row["rejected"]

@@ -25,9 +25,9 @@ class Film(NamedTuple):
     """A context as it was written.
 
     Attributes:
-        paths: of the mp4, or of all frames, relative to the export.
+        paths: paths of the mp4 or of all frames, relative to the export.
         frames: how many there are of each clip.
-        rate: frames a second, so that the whole is as long as its clips together.
+        rate: frames per second, so that the whole is as long as its clips together.
     """
 
     paths: list[str]
@@ -50,9 +50,9 @@ class Media:
 
     Args:
         frames_of: gives the sampled frames of clips.
-        quality: of pictures, JPEG's; None: PNG, without loss.
+        quality: JPEG quality of pictures; None: PNG, without loss.
         pictures: they are written in place of mp4.
-        states: of videos, by source and video: what changes when a file does.
+        states: state of each video, by source and video; it changes when the file changes.
     """
 
     def __init__(

@@ -40,14 +40,14 @@ from longvpo.release.licenses import UNKNOWN
 from longvpo.video.frames import ClipFrames
 
 FACTS = "export.json"
-MORE = ("id", "task")  # columns of ours that a form may say
+MORE = ("id", "task")  # columns of longvpo that a form may use
 KEYS = {"set data.videos.": "give --videos ", "Set data.videos.": "Give --videos ", "set video.fps=": "give --fps "}
 TAGGED = "a text holds <video>, <image> or <audio>, which these tools take for a video's place"
 UNREADABLE = "a video of it cannot be read"
 
 
 class Found(NamedTuple):
-    """Rows, the config that they are of, their frames, and how many rows are left out by reason."""
+    """Rows, the name of their config, their frames, and how many rows are left out, by reason."""
 
     rows: Dataset
     config: str
@@ -69,11 +69,11 @@ def export(
     """Write the triplets of a config into the folder `output`, in a tool's form. The same call again resumes.
 
     Args:
-        dataset: a folder or a Hub id of ours, or pairs of others.
+        dataset: a folder or a Hub id of longvpo's triplets, or preference pairs from another tool.
         videos: folder of the videos of each source.
-        pictures: lists of frames in place of mp4; of TRL always.
+        pictures: lists of frames in place of mp4 files; TRL always gets them.
         lossless: these are PNG, not JPEG.
-        fps: frames a second; None: as the dataset's recipe says.
+        fps: frames per second; None: as in the dataset's recipe.
 
     Returns:
         The facts: rows, left_out by reason, media, and what they come from.

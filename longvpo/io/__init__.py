@@ -1,1 +1,1 @@
-"""Files, folders and requests: whole or not at all. It knows no recipe, no video and no model."""
+"""Files, folders and requests: complete or not at all. This room knows no recipe, no video and no model."""

@@ -23,8 +23,8 @@ def check_on_disk(output: Path) -> None:
     """Raises LongVPOError where an output is in object storage."""
     if re.match(r"[A-Za-z][\w+.-]+:/", str(output)):
         raise LongVPOError(
-            f"{output}: an output lies on a disk or on NFS, and is copied elsewhere when it is whole; object storage "
-            "has no locks and no renames, by which a run that is killed resumes"
+            f"{output}: write an output to a disk or to NFS, and copy it elsewhere when it is whole. Object storage "
+            "has no locks and no renames, and without them a run that was killed cannot resume"
         )
 
 
@@ -77,6 +77,6 @@ def check_room(folder: Path, size: int, what: str) -> None:
 
 
 def _free(folder: Path) -> int:
-    """Bytes; of a folder that is not there, those of the first above it that is."""
+    """Free bytes; where a folder does not exist, those of the first existing folder above it."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free

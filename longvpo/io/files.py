@@ -105,7 +105,8 @@ def file_hash(path: Path) -> str:
 
 
 def open_to_others(folder: Path) -> None:
-    """Give all files of a folder what the user's umask leaves to new ones: safetensors writes for its owner alone."""
+    """Give all files of a folder the permissions of new files under the user's umask: safetensors writes only for the
+    owner."""
     mask = os.umask(0)
     os.umask(mask)
     for path in folder.rglob("*"):

@@ -71,5 +71,5 @@ def split(given: str | Path) -> tuple[str, str]:
 
 
 def may_be_id(name: str) -> bool:
-    """Whether a name that is no file or folder here can be one of the Hub's: else it was meant as a path."""
+    """Whether a name without a file or folder here can be an id of the Hub; if not, it was meant as a path."""
     return len(Path(name).parts) <= 2 and not name.startswith((".", "/", "~"))

@@ -1,7 +1,7 @@
 """Results that are kept line by line, as JSON: each is there whole as soon as it is made, whatever is killed after.
 
-The rule: every run appends to a file of its own; any process that can read the folder has the lines of all runs
-before it. A line that a kill cut short is left out.
+The rule: every run appends to a file of its own. Any process that can read the folder has the lines of all earlier
+runs. A line that a kill cut short is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def read_lines(folder: Path, read: dict[Path, int] | None = None) -> Iterator[An
     """The values of all lines of a folder's *.jsonl files, file by file.
 
     Args:
-        read: bytes of each file that were read before, and need not be again; it gains what is read now.
+        read: bytes of each file that were read before, and are not read again; it gains what is read now.
     """
     for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
         begin = 0 if read is None else read.get(path, 0)

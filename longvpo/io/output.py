@@ -1,8 +1,8 @@
 """Where a result goes: proved and locked before any work, and whole when it is there.
 
 The rule: what is not finished lies in a folder of work that one process holds. It lies beside an output that is new,
-which then appears by one rename. In a folder that was there (an empty one, a link to one, a mount) it is `work`: the
-files are put there one by one, facts.json or results.json last.
+which then appears by one rename. Where the folder exists already (empty, a link to one, or a mount), it is `work`
+inside it. The files are moved up one by one, facts.json or results.json last.
 """
 
 from __future__ import annotations

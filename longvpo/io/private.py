@@ -1,9 +1,9 @@
 """What of this machine is cut from a text before others read it: the folders above a name, and what signs an address.
 
-The rule: a path that is not one inside the user's own folder is told by its last name; an address without user,
-password, query and fragment. Whole values are cut, in every form in which a path or an address is written, with
-blanks, quotes and brackets around it. In running text addresses are cut, and paths in quotes; of any other path nobody
-can say where it ends (leaks.py looks for what is left).
+The rule: a path outside the user's own folder is shown by its last name. An address is shown without user, password,
+query and fragment. Whole values are cut, in every form in which a path or an address is written, with blanks, quotes
+and brackets around it. In running text, addresses and paths in quotes are shortened so. The end of any other path
+cannot be known (leaks.py looks for what is left).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _last(path: str) -> str:
 
 
 def last_name(path: str | Path) -> str:
-    """The last name of a path of any system; of a home, no more than that it is one."""
+    """The last name of a path of any system; for a home folder, only that it is one."""
     text = str(path)
     kind = PureWindowsPath if WINDOWS.match(text) or "/" not in text else PurePosixPath
     name = kind(text).name or next((part for part in reversed(re.split(r"[\\/]+", text)) if part), text)

@@ -2,9 +2,10 @@
 
 The rule: a fact is of one state of a file: its path, size, time of writing and time of change. Of a file that changed
 it is found again; an error is never remembered. Facts lie in the cache of huggingface_hub
-(`assets/longvpo/facts/KIND`) as JSON lines, a file a process. All are read when the first is asked for, and many files
-then become one. A damaged line, a line that another process writes meanwhile, and a cache that cannot be used only
-cost the time to find a fact again. Facts of files that are gone stay, some 200 bytes each: the folder may be deleted.
+(`assets/longvpo/facts/KIND`) as JSON lines, with one file per process. All are read when the first is asked for, and
+many files then become one. A damaged line, or a line that another process is writing, only costs the time to find a
+fact again. So does a cache that cannot be used. Facts of files that are gone stay, some 200 bytes each: the folder may
+be deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from longvpo.io.lines import append_lines, read_lines
 FILES_KEPT = 32
 LARGE = 1 << 20  # bytes
 
-_facts: dict[str, dict[str, Any]] = {}  # of each kind, by the state of a file
+_facts: dict[str, dict[str, Any]] = {}  # facts of each kind, by the state of a file
 _lock = Lock()
 
 
@@ -47,7 +48,7 @@ def remembered(kind: str, path: Path, find: Callable[[Path], Any]) -> Any:
 
 
 def is_remembered(kind: str, path: Path) -> bool:
-    """Whether `remembered` would find nothing anew."""
+    """Whether `remembered` would not have to find anything."""
     try:
         return _state(path) in _known(kind)
     except OSError:  # it is missing

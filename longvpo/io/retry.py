@@ -33,8 +33,9 @@ def with_retries(
 ) -> Result:
     """What the call returns, tried again after failures that may pass; the last one is raised.
 
-    The Hub's client tries some requests again by itself and others never: those that create a repository, a commit or
-    a tag, and those that look. A call that must not be repeated blindly, as its reply may have been lost, looks first.
+    The Hub's client tries some requests again by itself. It never does so for requests that create a repository, a
+    commit or a tag, or that look something up. A call that must not be repeated blindly, as its reply may have been
+    lost, looks first.
 
     Args:
         waits: seconds before each new try.

@@ -1,6 +1,6 @@
 """YAML as people write it: it is taken whole, or it is an error that names the place.
 
-The rule: nothing is lost in silence, be it a key that is there twice or what stands behind a `#` of an override.
+The rule: nothing is lost in silence, neither a key that comes twice nor the text behind a `#` in an override.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from longvpo.errors import first_line
 
 DEEPEST = 30  # levels; no recipe needs more
 MOST = 100_000  # values, aliases written out: a few lines can name thousands of millions
-LONGEST = 2**20  # bytes of a file; the longest of ours has 5,000
-LARGEST = 2**63 - 1  # of whole numbers: tables and generators of random numbers take no larger ones
+LONGEST = 2**20  # bytes of a file; the longest built-in one has 5,000
+LARGEST = 2**63 - 1  # limit of whole numbers: tables and random generators take no larger ones
 LONGEST_NUMBER = 100  # characters
 TAG = "tag:yaml.org,2002:"
 KNOWN = {TAG + name for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge")}

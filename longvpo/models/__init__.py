@@ -1,1 +1,1 @@
-"""Other people's models: loaded, encoded for, embedded with, asked. No module knows what a triplet is."""
+"""Other people's models: load them, encode inputs for them, embed with them, ask them. This room knows no triplets."""

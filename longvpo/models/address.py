@@ -1,7 +1,7 @@
 """Where a server is, and what a request needs to reach it: its address, the key, the proxy.
 
-The rule: what cannot be sent is said before anything is sent, in one sentence that names the setting; neither the key
-nor a password in an address is shown.
+The rule: a setting that cannot work is an error before anything is sent. The error names the setting in one sentence,
+and shows neither the key nor a password in an address.
 """
 
 from __future__ import annotations

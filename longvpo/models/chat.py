@@ -1,7 +1,7 @@
 """One exchange with a server that speaks the OpenAI chat protocol, tried until it succeeds or is known to fail.
 
 The rule: an error of the server is sorted once, here. It is tried again, or the request is refused, or the run ends
-with a sentence that says what to do; none of them shows the key.
+with a sentence that says what to do. No message shows the key.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Tokens and pixels of videos: what a processor makes of them, and where it need not be asked.
+"""Tokens and pixels of videos: how many a processor makes, mostly without running it.
 
-The rule: no table of families, and no guess. A video's tokens are those of the same frames made SMALL, which are
-cheap, and what their true size adds: as much for each group of frames, which an encoder joins, as long as a group has
-the same pixels. How many pixels, the family's video processor says, which is quick: at the smallest, the largest and a
-middle number of frames, and at an odd one where an encoder joins pairs. Where a group has as many at all of these, it
-has so in between: no family gives a frame more pixels the more frames there are. Elsewhere both halves are asked
-again, down to each number. The processor then confirms the longest videos; if it does not, it counts all.
+The rule: no table of families, and no guess. A video's tokens are counted on the same frames made SMALL, which is
+cheap. Their true size adds tokens. An encoder joins frames into groups, and each group adds the same number where all
+groups have the same pixels. The family's video processor says quickly how many pixels a group has. It is asked for the
+smallest, the largest and a middle number of frames. Where an encoder joins pairs, it is asked for an odd number, too.
+Where the pixels are the same at all of these, they are the same in between, because more frames never mean more pixels
+per frame. Elsewhere both halves are asked again, down to each number. The processor then confirms the longest videos;
+if it does not, it counts all.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from longvpo.video.joined import Shown, at_rate
 SMALL = (64, 64)  # width and height of pictures where only what is written between them counts
 WIDE = (1920, 1080)  # width and height, before scaling, that a video which is not read is taken to have
 TOGETHER = 64  # videos in one call of the processor
-CONFIRMED = 3  # of the longest videos
+CONFIRMED = 3  # the longest videos
 
 Size = tuple[int, int]
 Numbers = tuple[int, ...]
@@ -165,7 +166,7 @@ def _blank(processor: Any, size: Size, told: Sequence[Shown], question: str = ""
 
 
 def _pixels(processor: Any, size: Size, frames: int) -> int:
-    """Numbers that the family's video processor alone makes of frames."""
+    """Numbers that the family's video processor makes for frames, without the rest of the processor."""
     frames = max(frames, getattr(processor.video_processor, "temporal_patch_size", 1))  # as in encode
     about = {"do_sample_frames": False, "video_metadata": [at_rate(frames, 1.0).metadata(range(frames))]}
     made = _unseen(lambda video: processor.video_processor(videos=[video], return_tensors="pt", **about), frames, size)

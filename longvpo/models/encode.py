@@ -57,7 +57,7 @@ def encode_each(
 
     Returns:
         The processor's tensors without the pixels, those of texts (n, tokens), padded on the left; and the rest, with
-        the pixels, once a video.
+        the pixels, once per video.
     """
     import torch
 

@@ -186,8 +186,8 @@ class EndpointWriter:
     async def check_frames(self, count: int, height: int, width: int, fps: float = 1.0) -> None:
         """Ask about more and more frames, up to `count`, and compare by how much the prompt's tokens grow.
 
-        A single image counts for more than one of several in some families, so two are the fewest that are compared;
-        even numbers, because others merge frames in pairs.
+        In some families a single image has more tokens than an image among several, so at least two are compared. The
+        numbers are even, because other families merge frames in pairs.
 
         Raises:
             LongVPOError: the server leaves frames out, or refuses so many.

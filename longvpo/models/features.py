@@ -1,7 +1,7 @@
 """What a model's vision side makes of a video, and how the model takes it back in place of pixels.
 
 The rule: no table of families. A model says by its own methods what it makes of pixels, and by its placeholder tokens
-how many features it expects. So videos of any lengths stand side by side: each is encoded alone, and no pixels are
+how many features it expects. So videos of any lengths fit into one batch: each is encoded by itself, and no pixels are
 stacked.
 """
 
@@ -82,7 +82,8 @@ def ragged_inputs(
 
 
 def takes_features(core: Any, processor: Any) -> bool:
-    """Whether a model makes the same of a video's features as of its pixels; a short video is tried, once a model."""
+    """Whether a model gives the same result for a video's features as for its pixels. A short video is tried, once per
+    model."""
     if getattr(processor, "video_processor", None) is None:
         return False
     if core not in _tried:
@@ -98,7 +99,7 @@ def _agrees(core: Any, processor: Any) -> bool:
     try:
         features = ragged_inputs(core, processor, *video)
         found = core.base_model(**features, use_cache=False).last_hidden_state
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # of a family that has none, or other ones
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # where a family has none, or other ones
         return False
     expected = core.base_model(**pixels, use_cache=False).last_hidden_state
     return bool(found.shape == expected.shape and (found - expected).norm() < 0.01 * expected.norm())

@@ -1,9 +1,9 @@
 """What was asked and what was answered, kept at once, so that nothing is asked twice and no answer is lost.
 
-The rule: an answer is found by the content of its question (model, settings, text, schema, frames with their times,
-temperature, seed), never by its place in a build. The first answer to a question stands. A build keeps only whole,
-usable answers: what has a flaw is data for the run that got it, and a later run asks again. An evaluation keeps cut
-and empty ones too: they count. What an earlier version kept is read as a reply of today.
+The rule: an answer is found by the content of its question, never by its place in a build. The content is the model,
+settings, text, schema, frames with their times, temperature and seed. The first answer to a question stands. A build
+keeps only whole, usable answers: what has a flaw is data for the run that got it, and a later run asks again. An
+evaluation keeps cut and empty ones too: they count. What an earlier version kept is read as a reply of today.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Journal:
     def ask(self, writer: Writer, requests: list[Request], progress: str) -> list[Answer]:
         """Answers in the order of the requests; only those that no run had before are asked for.
 
-        A batch of which an answer is missing is asked again as a whole: a model's answers depend a little on what
-        stands in the batch with them.
+        A batch with a missing answer is asked again as a whole, because a model's answers depend a little on the rest
+        of the batch.
 
         Args:
             progress: name of a bar; empty for none.

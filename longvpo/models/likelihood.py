@@ -1,4 +1,4 @@
-"""How likely a model on this machine finds given answers, after a text alone or after a video with a text."""
+"""How likely a model on this machine finds given answers, after only a text or after a video with a text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answer_log_probs(
 def letter_log_probs(
     model: Any, processor: Any, requests: list[Request], letters: list[str], batch_size: int
 ) -> list[list[float]]:
-    """Log-probabilities of single letters as answers, in nats: of the first token in which they differ.
+    """Log-probabilities of single letters as answers, in nats, at the first token in which they differ.
 
     What all of them begin with is taken for said. So each request is read once, not once a letter.
 
@@ -57,7 +57,7 @@ def check_numbers(name: str, log_probs: Any) -> None:
     if not all(np.isfinite(one).all() for one in log_probs):
         raise LongVPOError(
             f"the outputs of {name} are not numbers (NaN, or infinite): its weights are damaged, or their dtype is "
-            "too small for them: take another checkpoint, or set base.dtype=float32"
+            "too small. Take another checkpoint, or set base.dtype=float32"
         )
 
 

@@ -29,7 +29,7 @@ from longvpo.recipe.sections import ModelSection, WriterSection
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
-# of from_pretrained: a repository's own code is never run, and nobody is asked whether it should be
+# for from_pretrained: a repository's own code is never run, and no question offers it
 NO_CODE = {"trust_remote_code": False}
 LANGUAGE = ("language_model", "text_model")  # names under which families keep their language model
 
@@ -62,8 +62,8 @@ def load_processor(section: ModelSection) -> ProcessorMixin:
 def load_model(section: ModelSection, adapter: Path | None = None, trainable: bool = False) -> PreTrainedModel:
     """The model in evaluation mode, on the GPU where there is one; with `adapter`, a PeftModel around it.
 
-    The embedded model has torch compute with one thread from then on, unless OMP_NUM_THREADS says how many: its
-    matrices are so small that more threads only wait for each other.
+    After the embedded model is loaded, torch uses one thread, unless OMP_NUM_THREADS says how many. Its matrices are
+    so small that more threads only wait for each other.
 
     Args:
         trainable: the adapter's weights, which are float32, take gradients.
@@ -78,7 +78,7 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
     from longvpo.models.windows import install as install_windows
 
     dtype = getattr(torch, section.dtype)
-    # safetensors alone: other files of weights are pickles
+    # only safetensors: other files of weights are pickles
     options: dict[str, Any] = {"dtype": dtype, "revision": section.revision, "use_safetensors": True, **NO_CODE}
     if torch.cuda.is_available():
         options["device_map"] = {"": torch.cuda.current_device()}
@@ -113,8 +113,8 @@ def load_model(section: ModelSection, adapter: Path | None = None, trainable: bo
 def not_language(section: ModelSection) -> list[str]:
     """Modules that stay out of NF4: the vision side and the LM head, by full path.
 
-    transformers 5 matches a pattern from the start of the full name, so a bare `vision_tower` would be quantised
-    all the same; and any list of ours replaces its own, which holds the LM head.
+    transformers 5 matches a pattern from the start of the full name, so a bare `vision_tower` would still be
+    quantised. A list given here replaces its own list, which holds the LM head.
     """
     import torch
 
@@ -226,8 +226,8 @@ def check_adapter(section: ModelSection, adapter: Path) -> None:
         )
     if config.get("peft_type") not in list(PeftType):
         raise LongVPOError(
-            f"{adapter}/adapter_config.json is of a kind of adapters that peft does not know: its peft_type is "
-            f"{config.get('peft_type')}; give another adapter, or install the version of peft that made it"
+            f"{adapter}/adapter_config.json names a kind of adapter that peft does not know, peft_type "
+            f"{config.get('peft_type')}: give another adapter, or install the version of peft that made it"
         )
     check_weights(adapter / ADAPTER_WEIGHTS)
 

@@ -100,7 +100,7 @@ def answer(
 
 
 def local_reply(tokenizer: Any, ids: list[int], ends: int | list[int] | None, limit: int) -> Reply:
-    """What a model on this machine wrote, up to its end; one without an end was cut.
+    """What a model on this machine wrote, up to its end; a text without an end was truncated.
 
     Args:
         ids: tokens, with those that fill up the batch.

@@ -1,8 +1,8 @@
 """Memory of a base and of a question to it, from arithmetic: its configuration, and no weights.
 
-Parameters are counted on a skeleton of the base on torch's meta device. With b the bytes of the base's `dtype`; d, L,
-i the language model's width, layers and MLP width; k the width of all its key heads; and T the tokens of a batch of
-questions, the parts in bytes are:
+Parameters are counted on a skeleton of the base on torch's meta device. The parts below are in bytes. b is the bytes
+per number of the base's `dtype`. d, L and i are the language model's width, layers and MLP width. k is the width of
+all its key heads. T is the tokens of a batch of questions.
 
     weights   NF4: n/2 + n/64 + n/4096 for a linear layer of n weights in the language model (4 bits, a byte of scale
               for 64 of them, a float32 for 256 of these); n b for all others

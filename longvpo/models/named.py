@@ -31,8 +31,8 @@ def check_writer(section: WriterSection, sees: bool) -> None:
 
 
 def refusals(checks: Iterable[tuple[str, Callable[[], object]]]) -> list[str]:
-    """What checks of models refuse, for a plan. One of the Hub that cannot be reached from here is no refusal: a plan
-    may be made where it is not.
+    """What checks of models refuse, for a plan. A model on the Hub that cannot be reached from here is not an error: a
+    plan may be made without a network.
 
     Args:
         checks: each with the name of what it looks at.

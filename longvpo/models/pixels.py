@@ -25,7 +25,8 @@ ODD, EVEN = (5, 60, 100), (4, 112, 84)  # frames, height and width of videos on 
 
 @dataclass
 class Pixels:
-    """What a vision side is given of one video. It is no mapping: nothing moves it to a device before its turn."""
+    """What a vision side is given of one video. It is not a mapping, so nothing moves it to a device before its
+    turn."""
 
     made: dict[str, Any]  # the processor's tensors; where `frames` are given, all but those of pixels
     frames: torch.Tensor | None = None  # uint8 (frames, 3, height, width)
@@ -76,8 +77,9 @@ def prompt_and_pixels(
 
 @lru_cache(maxsize=8)
 def made_alone(processor: Any) -> dict[str, tuple[str, bool]] | None:
-    """The tensors of pixels by name, each with its name in what the video processor makes alone, and whether two axes
-    become one. None where the video processor makes other numbers than the processor, or needs them for the tokens.
+    """The tensors of pixels by name, each with its name in the output of only the video processor, and whether two
+    axes become one. None where the video processor makes other numbers than the processor, or needs them for the
+    tokens.
     """
     found: list[dict[str, tuple[str, bool]]] = []
     for frames, height, width in (ODD, EVEN):

@@ -120,8 +120,8 @@ def encode_plainly(
 ) -> dict[str, Any]:
     """Model inputs of some chats, in which no control token comes from a user's text.
 
-    A text with control tokens is left out while the chats are encoded: one control token that has no other meaning to
-    the processor stands for it, and its letters then take that place.
+    A text with control tokens is left out while the chats are encoded. One control token without other meaning to the
+    processor holds its place. The letters of the text then replace that token.
 
     Args:
         chat: the template's text around a user's text.

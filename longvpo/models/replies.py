@@ -8,11 +8,11 @@ An answer may speak of those marks, so that not every one counts. None inside a 
 one by one. A mark of thinking counts by where it stands:
 - One that opens: at the start of a line, or before a line break or a JSON object.
 - One that closes what is open: the first that is not quoted; the last, where all are.
-- One that closes what the prompt opened: not quoted, and at the start or the end of a line, before JSON or a fence, or
-  after a sentence, several lines or a long text.
-- After the first that counts: all that are not quoted. A control token such as `<|begin_of_thought|>`: always.
-A mark is quoted when a space or a quotation mark stands before it on its line, and a small letter, a quotation mark or
-punctuation after it. A mark in one line of prose stays where it is in doubt.
+- A mark that closes what the prompt opened. It is not quoted. It stands at the start or end of a line, before JSON or
+a fence, or after a sentence, several lines or a long text. - After the first that counts: all that are not quoted. A
+control token such as `<|begin_of_thought|>`: always. A mark is quoted under two conditions. It follows a space or a
+quotation mark on its line, and a small letter, a quotation mark or punctuation follows it. A mark in one line of prose
+stays where it is in doubt.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Reply:
     Attributes:
         text: the answer; it may be cut.
         error: why it cannot be used; empty for a whole answer, and where there is no text.
-        whole: not cut at the limit of tokens.
+        whole: not truncated at the limit of tokens.
     """
 
     text: str
@@ -110,7 +110,7 @@ def read_reply(said: str, whole: bool = True, limit: int | None = None, controls
         return Reply("", "all of it is thinking that has no end: switch the model's thinking off")
     if not whole:
         where = f"max_new_tokens ({limit})" if limit else "max_new_tokens"
-        what = f"it was cut at {where}: {text[:SHOWN]!r}; set that higher" if text else f"{where} went into thinking"
+        what = f"it was truncated at {where}: {text[:SHOWN]!r}; set that higher" if text else f"{where} went into thinking"
         return Reply(text, what if text else f"all of {what}: set that higher, or switch thinking off", whole=False)
     return Reply(text)
 

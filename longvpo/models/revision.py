@@ -43,7 +43,7 @@ def revision_of(section: ModelSection) -> str:
 
 
 def commit_of(section: ModelSection) -> str:
-    """The commit of a model that was loaded from the Hub, as a branch moves; of another, its revision."""
+    """The commit of a model that was loaded from the Hub, because a branch moves; for other models, the revision."""
     from huggingface_hub import try_to_load_from_cache
 
     if _is_folder(section) or section.model == EMBEDDED:

@@ -2,8 +2,8 @@
 
 With dynamic NTK scaling (InternVL3 above 32,768 tokens) the length of a row decides the frequencies. transformers
 keeps those of the longest row since the last short one, and takes one length for all rows of a call. Log-probabilities
-of a row would then change with the rows before it and beside it. Here each row gets the frequencies that it has alone.
-(`longrope` has two sets of frequencies, chooses at every call, and keeps nothing.)
+of a row would then change with the rows before it and beside it. Here each row gets the frequencies that it has in a
+batch of its own. (`longrope` has two sets of frequencies, chooses at every call, and keeps nothing.)
 
 The rule: no table of families. A module that keeps what transformers' update of frequencies reads is one of these.
 """
@@ -18,7 +18,7 @@ ORIGINAL = "original_inv_freq"  # a buffer; where layers are of several kinds, o
 
 
 def make_independent(model: Any) -> None:
-    """Let the dynamic rotary modules of a model give each row the frequencies that it has alone.
+    """Let a model's dynamic rotary modules give each row the frequencies that it has in a batch of its own.
 
     Models call them once a forward, outside the layers, so gradient checkpointing keeps what they gave.
     """

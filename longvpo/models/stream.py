@@ -29,7 +29,7 @@ class Listener:
 
     def __init__(self, processor: Any, ends: int | list[int] | None, hear: Hear) -> None:
         self.tokenizer, self.ends, self.hear = tokenizer_of(processor), ends, hear
-        self.ids: list[int] | None = None  # of the answer so far
+        self.ids: list[int] | None = None  # tokens of the answer so far
         self.said = ""
 
     def put(self, value: Any) -> None:
@@ -38,13 +38,14 @@ class Listener:
             return
         self.ids += value.flatten().tolist()
         text = local_reply(self.tokenizer, self.ids, self.ends, len(self.ids) + 1).text
-        # the last word may go on, or become a mark of thinking
+        # the last word may not be complete, or may become a mark of thinking
         self.hand_on(text[: max(text.rfind(" "), text.rfind("\n")) + 1])
 
     def end(self) -> None: ...
 
     def hand_on(self, text: str) -> None:
-        """What of the text was not heard yet; one that begins otherwise than was heard waits for the end."""
+        """The part of the text that was not heard yet. A text whose start differs from what was heard waits for the
+        end."""
         if text.startswith(self.said):
             piece, self.said = text[len(self.said) :], text
             if piece:

@@ -2,8 +2,8 @@
 
 Vision towers such as Qwen2.5-VL's lay all patches of a video in one row, with the ends of its windows beside it. SDPA
 has no such ends, so transformers calls it once a window: 50,000 times for 128 frames of 448 x 784. It hands the ends
-only to flash attention, which it knows by name. Here an attention goes by such a name, and calls SDPA once for all
-windows of a length: the same sums, in calls of bounded size.
+only to flash attention, which it knows by name. Here an attention under such a name calls SDPA once for all windows of
+one length. The sums are the same, and the size of a call is bounded.
 
 The rule: no table of families. A tower whose attention takes `cu_seqlens` has windows.
 """
@@ -18,7 +18,9 @@ import torch
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "longvpo_windows_as_flash"  # transformers looks for `flash`
-SCORES = 2**24  # of one head in one call: 4,096 windows of 64 patches, or 5 frames of 448 x 784; 64 MB in float32
+SCORES = (
+    2**24
+)  # numbers of one head in one call: 4,096 windows of 64 patches, or 5 frames of 448 x 784; 64 MB in float32
 
 
 def install(model: Any) -> None:

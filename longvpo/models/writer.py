@@ -59,7 +59,7 @@ class Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str = ""  # why it cannot be used; then `text` is only what there is of it
-    whole: bool = True  # not cut at max_new_tokens
+    whole: bool = True  # not truncated at max_new_tokens
 
     @property
     def flaw(self) -> str:

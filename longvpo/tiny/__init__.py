@@ -1,1 +1,1 @@
-"""The embedded model and its drawn world: what the demo and the tests run on."""
+"""The embedded model and its drawn world, for the demo and the tests."""

@@ -1,6 +1,6 @@
 """The embedded model before training: a LLaVA-OneVision of 1.1 million parameters, its processor and its two encoders.
 
-LLaVA-OneVision writes one token a frame here and no text between frames, so 128 frames are 129 tokens. InternVL, the
+LLaVA-OneVision writes one token per frame here and no text between frames, so 128 frames are 129 tokens. InternVL, the
 paper's family, writes "FrameN: <img>...</img>" around every frame: with digits as tokens, seven times as many.
 """
 

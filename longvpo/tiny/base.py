@@ -2,10 +2,10 @@
 
     python -m longvpo.tiny.base FOLDER          (about 7 minutes on 2 cores)
 
-Two phases. The vision tower and the projector learn the four attributes of single clips through linear heads that are
-thrown away; then the language model learns to answer, describe and ask about one to three clips over the frozen tower.
-Contexts longer than three clips are never shown: that is what preference training adds. Made again, the weights are
-alike in skill and not equal bit by bit.
+Two phases. The vision tower and the projector first learn the four attributes of single clips, through linear heads
+that are thrown away. Then the language model learns to answer, describe and ask about one to three clips, over the
+frozen tower. Contexts longer than three clips are never shown: that is what preference training adds. Made again, the
+weights are alike in skill and not equal bit by bit.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def write_question(text: str, seed: int) -> Written:
     """A question about the scenes of which a prompt has the captions, drawn by the seed; NOTHING where there is none.
 
     Args:
-        text: the task in a first line and a line a scene, as above.
+        text: the task in the first line, then one line per scene, as above.
     """
     task = re.match(r"task: (\w+)\n", text)
     if task is None or task[1] not in TASKS:

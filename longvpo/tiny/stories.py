@@ -65,8 +65,8 @@ def story_questions(story: list[Thing], rng: np.random.Generator) -> list[tuple[
 def write_stories(folder: Path, counts: Sequence[int], seed: int, split: Split) -> Path:
     """Draw a video for each of `counts`, numbers of scenes, into `folder`/videos, with `folder`/metadata.jsonl.
 
-    The table has file_name and scenes; in the test split it has QUESTIONS rows a video, with question and answer.
-    One video at a time is in memory: 0.9 MB a scene while it is joined.
+    The table has file_name and scenes; in the test split it has QUESTIONS rows per video, with question and answer.
+    One video at a time is in memory: 0.9 MB per scene while it is joined.
 
     Returns:
         The path of the table.

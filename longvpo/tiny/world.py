@@ -1,7 +1,7 @@
 """The drawn world: seeded clips of one moving shape, written as mp4 files with a caption table beside them.
 
-One combination of attributes in five is held out: it is drawn only for the test split, so a model that answers
-about test clips has never seen such a thing.
+One combination of attributes in five is held out: it is drawn only for the test split. So a model has never seen such
+a thing before it answers about test clips.
 """
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
-"""An adapter is trained: run.py is the straight line, plan.py the dry run. Dataset and evaluation stay out."""
+"""An adapter is trained: run.py has the main steps, plan.py the dry run. This room imports no dataset and no
+evaluation."""

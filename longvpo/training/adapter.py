@@ -1,7 +1,7 @@
 """The adapter that is trained: which linear layers of a base get one.
 
-The rule: no table of families. The language model's layers are those that `lora.target_modules` names; those of the
-vision side are read from the base itself, and go into the adapter's configuration by their names, numbers left open.
+The rule: no table of families. `lora.target_modules` names the layers of the language model. The layers of the vision
+side are read from the base, and go into the adapter's configuration by their names, with any number.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def lora_config(section: LoraSection, base: ModelSection, skeleton: Skeleton | N
 
 
 def vision_layers(skeleton: Skeleton, part: str) -> list[str]:
-    """Names of the linear layers of the vision side: of `all` of it, or of its `connector`."""
+    """Names of the linear layers of the vision side: `all`, or only the `connector`."""
     from torch.nn import Linear
 
     return [
         name
         for name, module in linear_layers(skeleton.vision).items()
-        # of another kind are those that no forward calls, such as that of nn.MultiheadAttention
+        # other kinds are layers that no forward calls, such as that of nn.MultiheadAttention
         if type(module) is Linear and name != "lm_head" and (part == "all" or {*name.split(".")} & {*CONNECTOR})
     ]
 

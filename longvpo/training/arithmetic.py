@@ -1,7 +1,7 @@
 """The arithmetic that a base needs for a triplet, from its configuration and no weights: in floating point operations.
 
-It is the model's own, of linear layers and attention, with nothing that is computed again. A packed row of n tokens
-costs in the language model, whose linear layers have w weights and whose L layers have queries of q columns
+It counts the model's linear layers and attention, and nothing that is computed again. The language model has w weights
+in its linear layers, and L layers with queries of q columns. There a packed row of n tokens costs
 
     forward     2 w n + 2 L q n^2       causal attention: half of 4 n^2 q
     backward    2 w n + 4 L q n^2       the base is frozen: its linear layers pass gradients on, and get none
@@ -19,7 +19,7 @@ from longvpo.models.memory import Skeleton, blocks_of, linear_layers
 if TYPE_CHECKING:
     from longvpo.models.counting import RowLength
 
-# dense bfloat16 operations a second, from NVIDIA's data sheets; of names that begin alike the longer one counts
+# dense bfloat16 operations per second, from NVIDIA's data sheets; among names that begin alike, the longer one counts
 PEAKS = {
     "A100": 312e12,
     "H100": 989e12,

@@ -49,10 +49,10 @@ class AnchoredCollator:
     """Args:
     processor: the base model's.
     frames_of: gives the sampled frames of a clip.
-    frame_budget: frames a video, the policy's as the reference's; one with more is thinned evenly. None: all.
-    token_budget: tokens of a prompt with both answers; one with more is an error. None: any number.
-    fit: how clips of other shapes stand in a context.
-    later: the device makes pixels of frames, where the family allows it; else it is done here.
+    frame_budget: maximum number of frames per video, for policy and reference; a longer one is thinned evenly. None:
+    all. token_budget: tokens of a prompt with both answers; one with more is an error. None: any number. fit: how
+    clips of other shapes stand in a context. later: the device makes pixels of frames, where the family allows it;
+    else it is done here.
     """
 
     processor: Any

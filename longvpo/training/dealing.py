@@ -1,8 +1,8 @@
 """Who computes which row of a step: processes that work together should end together.
 
-The rule: the rows of a step stay those that the seed drew, and so does the loss: each process and each micro-batch
-has as many rows as before. Only which of them is dealt by what they cost. (transformers' `batch_rebalance` gives
-micro-batches other numbers of rows: DPO's loss, a mean over each, would then weigh rows unequally.)
+The rule: a step keeps the rows that the seed drew, and its loss. Each process and each micro-batch has as many rows as
+before. Only which of them is dealt by what they cost. (transformers' `batch_rebalance` gives micro-batches other
+numbers of rows: DPO's loss, a mean over each, would then weigh rows unequally.)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Dealer(Sampler[int]):
         processes: how many there are.
         batch: rows a micro-batch.
         accumulated: micro-batches a step, of one process.
-        seed: of the order; None: torch's own seed, as accelerate's sampler has it.
+        seed: seed of the order; None: torch's own seed, as in accelerate's sampler.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Dealer(Sampler[int]):
 def dealt(costs: Sequence[float], processes: int, batch: int) -> list[int]:
     """Places of the rows of one step, in the order in which they are given out.
 
-    Every process gets rows of about the same cost together, and so does each of its micro-batches; the dearest of
-    them are computed first, at the same time in all processes.
+    Every process gets rows of about the same total cost, and so does each of its micro-batches. The most expensive
+    micro-batches are computed first, at the same time in all processes.
 
     Args:
-        costs: of each row of the step; a multiple of `processes` times `batch`.
+        costs: cost of each row of the step; their number is a multiple of `processes` times `batch`.
         processes: micro-batch k goes to process k modulo `processes`.
         batch: rows a micro-batch.
     """

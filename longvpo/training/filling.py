@@ -2,8 +2,8 @@
 
     longvpo frames RECIPE
 
-What is kept is passed over, so that the same command resumes, and several of them at once, on as many machines, share
-the work: each takes the clips in an order of its own.
+Kept frames are skipped, so the same command resumes. Several commands at once, on as many machines, share the work:
+each takes the clips in an order of its own.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
     """Keep the frames that the rows of a recipe show, in the folder `video.frames`.
 
     Returns:
-        files, frames and bytes that are kept for these rows; `decoded`, the files of this run; `published`, clips that
-        need none; `unreadable`, the reason of each video that cannot be read; seconds.
+        files, frames and bytes that are kept for these rows; seconds. `decoded` counts the files of this run,
+        `published` the clips that need none. `unreadable` has the reason for each video that cannot be read.
 
     Raises:
         LongVPOError: the recipe, its dataset or its folders cannot be used, or it has no folder of frames.
@@ -61,7 +61,7 @@ def fill_frames(recipe: TrainRecipe) -> dict[str, Any]:
         clip, places = one
         try:
             before = frames_of.kept_bytes(clip, places)
-            frames_of.keep(clip, places)  # it reads what is kept: a damaged file is written anew
+            frames_of.keep(clip, places)  # it reads what is kept: a damaged file is written again
             return not before
         except VideoError as error:
             unreadable[f"{clip['source']}/{clip['video']}"] = str(error)
@@ -104,7 +104,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _distinct(rows: Any, frames_of: ClipFrames, budget: int | None) -> Iterator[Asked]:
-    """What the rows ask for, each once; of a clip of which all frames are asked for, nothing else."""
+    """What the rows ask for, each once; where all frames of a clip are asked for, nothing else of it."""
     found: dict[tuple[Any, ...], dict[tuple[int, ...] | None, Asked]] = {}
     for row in tqdm(rows, "rows", leave=False, disable=None):
         for clip, places in asked_of(row, frames_of, budget):

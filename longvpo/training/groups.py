@@ -2,8 +2,8 @@
 
 Processes 0 to N - 1 are the first group of N, and so on. A group is given the rows that one process would be given.
 Every process of a group has the whole loss of its rows, but gradients only of its part of the tokens. DDP takes the
-mean of gradients over all processes; `total` makes them N times as large, so that it is the sum over a group, and the
-mean over groups.
+mean of gradients over all processes. `total` makes them N times as large, so the result is the sum over a group, and
+the mean over groups.
 
 The rule: only this module speaks to the other processes of a group.
 """
@@ -26,12 +26,12 @@ class Group(NamedTuple):
     """The processes that compute the same rows."""
 
     size: int
-    rank: int  # of this process among them
+    rank: int  # place of this process among them
     handle: Any  # torch's process group
 
 
 def group_of(arguments: DPOConfig, size: int) -> Group | None:
-    """The group of this process; None where each computes rows alone. All processes must call it."""
+    """The group of this process; None where each process computes rows by itself. All processes must call it."""
     if size == 1:
         return None
     handle, _ = distributed.new_subgroups(size, timeout=timedelta(seconds=arguments.ddp_timeout))

@@ -116,7 +116,10 @@ def about_evaluation(recipe: TrainRecipe, evals: Dataset, trainer: Any) -> dict[
         "of": recipe.data.eval,
         "triplets": len(evals),
         "configs": dict(Counter(evals["config"])),
-        "clips": [min(map(len, evals["context"])), max(map(len, evals["context"]))],  # of a context
+        "clips": [
+            min(map(len, evals["context"])),
+            max(map(len, evals["context"])),
+        ],  # clips of a context, fewest and most
         "times": len(entries),
         "last": entries[-1] if entries else None,
         "best": best,  # by training.metric_for_best_model

@@ -1,9 +1,9 @@
 """Memory of a training step, from arithmetic: a base's configuration and the length of a row, and no weights.
 
-Parameters are counted on a skeleton of the base on torch's meta device. With b the bytes of the base's `dtype`;
-d, L, i the language model's width, layers and MLP width; q, k the widths of all its query heads and of all its key
-heads; r the adapter's rank; v, w the widths of the vision blocks and of their MLPs; and a row of T tokens, A of them
-in its answers, the parts in bytes are:
+Parameters are counted on a skeleton of the base on torch's meta device. b is the bytes of the base's `dtype`. d, L, i
+are the language model's width, layers and MLP width. q, k are the widths of all its query heads and of all its key
+heads. r is the adapter's rank. v, w are the widths of the vision blocks and of their MLPs. A row has T tokens, A of
+them in its answers. The parts in bytes are:
 
     weights       NF4: n/2 + n/64 + n/4096 for a linear layer of n weights in the language model (4 bits, a byte of
                   scale for 64 of them, a float32 for 256 of these); n b for all others

@@ -31,8 +31,8 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 def merge(adapter: Path, output: Path) -> dict[str, Any]:
     """Write the whole model, its processor and the adapter's own records into the folder `output`.
 
-    The base is loaded in the precision of its recipe and not quantised: an adapter that was trained on an NF4 base
-    meets slightly other weights here. The same call again does nothing.
+    The base is loaded in the precision of its recipe and not quantised. An adapter that was trained on an NF4 base
+    meets slightly different weights here. The same call again does nothing.
 
     Returns:
         The facts of the result: those of the adapter, with the name under which it is published by default.

@@ -120,8 +120,8 @@ def estimate(
         evals: those to evaluate on.
 
     Returns:
-        Tokens and frames of the longest triplet, and the memory that it asks for, in GB of 10^9 bytes; or, under
-        `cost`, one sentence on why there is no estimate.
+        Tokens and frames of the longest triplet, and its memory in GB of 10^9 bytes. Where there is no estimate,
+        `cost` is a sentence that says why.
 
     Raises:
         LongVPOError: a triplet has more tokens than `token_budget`.

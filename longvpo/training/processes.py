@@ -34,8 +34,8 @@ def check_processes(arguments: DPOConfig, sequence_parallel: int = 1) -> None:
     cut = [name for name in ("cp_size", "sp_size", "tp_size") if getattr(sizes, name) > 1]
     if cut:
         raise LongVPOError(
-            f"{cut[0]} above 1 cuts a row into parts for several GPUs, but the prompt that both answers share and the "
-            "sum over an answer's tokens need the row whole: set it to 1; for longer rows set "
+            f"{cut[0]} above 1 cuts a row into parts for several GPUs, but packed answers and sums over tokens need "
+            "whole rows: set it to 1. For longer rows set "
             "the recipe's sequence_parallel, training.gradient_checkpointing, or a smaller frame_budget"
         )
     if arguments.world_size % sequence_parallel:

@@ -44,7 +44,7 @@ LEFT_OUT = (
     "do_eval",
     "load_best_model_at_end",
     "report_to",
-)  # of `training:`
+)  # keys of `training:`
 
 
 class Watch(TrainerCallback):
@@ -92,9 +92,9 @@ def profile_training(recipe: TrainRecipe, steps: int) -> dict[str, Any]:
     """Train for some steps, and say where the time went.
 
     Returns:
-        recipe, hardware; steps, seconds_a_step, and seconds a step by phase (PHASES, and `other`); data_wait_share;
-        tokens_per_second; tflop_a_step, and mfu where the device's peak is known, which is the data sheet's;
-        memory_gb, on a CPU that of the whole process; memory_gb_estimate, null there; workers.
+        recipe, hardware, steps, seconds_a_step, data_wait_share, tokens_per_second, tflop_a_step and workers. phases:
+        seconds per step by phase, PHASES and `other`. mfu: where the data sheet says the device's peak. memory_gb: on
+        a CPU, the memory of the whole process. memory_gb_estimate: null on a CPU.
 
     Raises:
         LongVPOError: as train.

@@ -1,9 +1,9 @@
 """The reference's log-probabilities before training: scored in one pass and kept, or brought by the dataset.
 
 The numbers do not change while the policy is trained, so `reference_log_probs: precomputed` scores each triplet once.
-They are kept under all that decides them, in the cache of huggingface_hub (`assets/longvpo/reference`): another epoch,
-a restart, another learning rate or beta finds them, and a pass that was killed resumes. A dataset that was published
-with them, `reference_log_probs: dataset`, needs no pass at all.
+They are kept in the cache of huggingface_hub (`assets/longvpo/reference`), under everything that decides them. Another
+epoch, a restart, or another learning rate or beta finds them, and a pass that was killed resumes. A dataset that was
+published with them, `reference_log_probs: dataset`, needs no pass at all.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from longvpo.training.step.trainer import AnchoredDPOTrainer
 def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     """The rows with the reference's log-probabilities of chosen and of rejected, as two columns more.
 
-    A triplet is scored alone, so that its numbers do not depend on the others, on the number of processes, or on
-    where an earlier pass ended. Machines that share no cache tell each other what theirs has, by the rows' places: the
-    times of the files, which are in a row's key, may differ there. In the end each cache has all.
+    Each triplet is scored by itself. So its numbers do not depend on other triplets, on the number of processes, or on
+    where an earlier pass ended. Machines without a shared cache tell each other what their cache has, by the places of
+    rows. They cannot use a row's key, which has times of files that may differ there. In the end each cache has all.
     """
     folder = cached_assets_path("longvpo", namespace="reference", subfolder=_model_key(trainer))
     keys = [_row_key(trainer, row) for row in rows]
@@ -41,7 +41,7 @@ def score_reference(trainer: AnchoredDPOTrainer, rows: Dataset) -> Dataset:
     kept = _told_by_all(_kept(folder, keys))
     missing = [index for index in range(len(rows)) if index not in kept]
     mine = {}
-    first = trainer.group is None or trainer.group.rank == 0  # of those that compute a row together
+    first = trainer.group is None or trainer.group.rank == 0  # in the group that computes a row together
     for index, found in _score_rows(trainer, rows, missing[accelerator.process_index :: accelerator.num_processes]):
         mine[index] = found
         if first:
@@ -67,7 +67,7 @@ def _kept(folder: Path, keys: list[str]) -> Scores:
 
 
 def _told_by_all(mine: Scores) -> Scores:
-    """What all processes have; of two that have a row's, the first one counts, in all of them."""
+    """What all processes have; where two have the same row, the first one counts, in all of them."""
     return {index: found for one in reversed(gather_object([mine])) for index, found in one.items()}
 
 

@@ -16,7 +16,7 @@ from longvpo.recipe.training import DataSection, Reference, TrainRecipe
 from longvpo.video.frames import ClipFrames
 
 SCORES = ("ref_chosen_logps", "ref_rejected_logps")  # the reference's, by TRL's names
-SCORED_BY = "ref_scored_by"  # says what the log-probabilities of a published dataset are of
+SCORED_BY = "ref_scored_by"  # says which model the log-probabilities of a published dataset belong to
 OTHERWISE = "Set reference_log_probs=precomputed to score it before training"
 
 
@@ -95,9 +95,9 @@ def pictures_of(rows: Dataset, frames_of: ClipFrames) -> dict[str, dict[str, Any
 def reference_identity(
     recipe: TrainRecipe, reference: Reference, adapter_sha256: str | None, pictures: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """What a reference's log-probabilities are of: equal answers mean equal numbers, up to rounding.
+    """Everything that decides a reference's log-probabilities: where it is equal, the numbers are, up to rounding.
 
-    The base's configuration was looked at before: of a branch, that tells the commit.
+    The base's configuration was read before, which tells the commit of a branch.
 
     Args:
         adapter_sha256: the hash of the weights that are the reference, over the base; None: the base is.

@@ -76,8 +76,8 @@ from longvpo.video.frames import ClipFrames
 def train(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
     """Train the adapter into the folder `output`, and return the run's facts.
 
-    Checkpoints, if the recipe asks for them, lie beside it in `output`.checkpoints until the end; running the same
-    recipe again resumes from the last one. The first of several processes writes, and all return the facts.
+    Checkpoints, if the recipe asks for them, are in `output`.checkpoints until the end. Running the same recipe again
+    resumes from the last one. The first of several processes writes, and all return the facts.
 
     Raises:
         LongVPOError: the recipe, the dataset, its videos, the base or the adapter to start from cannot be used.
@@ -202,18 +202,20 @@ def _train(
         "hardware": hardware(arguments.world_size),
         "adapter_sha256": start_hash,  # the weights that training started from
         "triplets": len(rows),
-        "left_out": +left_out,  # rows that teach nothing, and those of others that cannot be used, by reason
+        "left_out": +left_out,  # rows that teach nothing or cannot be used, by reason
         "configs": config_counts(recipe, rows),
         "videos": None if videos is None else len(videos),  # that were trained on; null: the dataset does not say
-        "pictures": pictures_of(rows, frames_of),  # of each source: whether frames were decoded, kept or published
+        "pictures": pictures_of(rows, frames_of),  # for each source: decoded, kept or published frames
         "sampled_otherwise": otherwise,  # keys of `video` that differ from the dataset's recipe
         "processes": arguments.world_size,
-        **({"sequence_parallel": recipe.sequence_parallel} if recipe.sequence_parallel > 1 else {}),  # of them a row
+        **(
+            {"sequence_parallel": recipe.sequence_parallel} if recipe.sequence_parallel > 1 else {}
+        ),  # processes per row
         "triplets_a_step": trainer.get_total_train_batch_size(arguments),
         "steps": trainer.state.global_step,
         "resumed_from_step": int(last.name.rpartition("-")[2]) if last else None,
         "seconds": round(seconds, 1),  # since that step
-        "data_wait_share": round(trainer.waited / seconds, 4),  # of these seconds: waiting for videos
+        "data_wait_share": round(trainer.waited / seconds, 4),  # share of these seconds that waited for videos
         "workers": arguments.dataloader_num_workers,  # processes that read them
         "dealt": trainer.deals,  # rows of a step went to processes and micro-batches by their cost
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),

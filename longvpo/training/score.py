@@ -90,7 +90,8 @@ def score_dataset(recipe: TrainRecipe, output: Path) -> dict[str, Any]:
 
 
 def _configs(names: Iterable[str]) -> str:
-    """What tells load_dataset the configs of rows that were others'; a card of ours would need a build's facts."""
+    """Front matter that tells load_dataset the configs of rows from another tool; a card of longvpo would need a
+    build's facts."""
     configs = [
         {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/*.parquet"}]} for name in names
     ]
@@ -98,7 +99,7 @@ def _configs(names: Iterable[str]) -> str:
 
 
 def _add(folder: Path, config: str, columns: dict[str, list[Any]]) -> None:
-    """Write the config's parquet files anew with these columns."""
+    """Write the config's parquet files again, with these columns."""
     old = folder / "old"
     (folder / config).rename(old)
     # not from_parquet, which takes brackets in a path for a pattern

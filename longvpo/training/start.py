@@ -46,8 +46,9 @@ def starting_adapter(recipe: TrainRecipe, fetch: bool = True) -> Path | None:
 
 
 def settled(recipe: TrainRecipe) -> TrainRecipe:
-    """The recipe with what it leaves open of pairs of others: their columns, the folders of their videos, and what the
-    reference sees: the anchor where rows may have one, else the whole context. Of our triplets it is as it was.
+    """The recipe with its open settings for pairs from another tool filled in: columns, folders of videos, and what
+    the reference sees. That is the anchor where rows may have one, else the whole context. Of our triplets it is as it
+    was.
 
     Raises:
         LongVPOError: the dataset cannot be read, lacks a column, or has no anchors for the reference.
@@ -77,7 +78,7 @@ def settled(recipe: TrainRecipe) -> TrainRecipe:
 
 
 def frames_of_recipe(recipe: TrainRecipe) -> ClipFrames:
-    """The frames of the recipe's rows: of videos in folders, kept ones, or those that the dataset published."""
+    """The frames of the recipe's rows: from videos in folders, kept frames, or frames in the dataset."""
     data = recipe.data
     if data.columns is not None:
         return frames_of_pairs(data.dataset, recipe.video, data.videos, data.columns.list_fps)
@@ -94,7 +95,7 @@ def sampled_otherwise(recipe: TrainRecipe) -> dict[str, dict[str, Any]]:
 def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) -> set[str] | None:
     """sha256 of the videos of all rows, and of those that the model was trained on before; None: not known."""
     parts = [read_trained(start)] if start else []
-    parts.append(read_trained(Path(recipe.base.model)) or set())  # of the adapter that was merged into it, if any
+    parts.append(read_trained(Path(recipe.base.model)) or set())  # the adapter that was merged into it, if any
     if recipe.data.columns is not None:
         parts.append(_files_hashed(rows, recipe))
     for config in recipe.references if recipe.data.columns is None else ():
@@ -105,7 +106,7 @@ def videos_trained_on(recipe: TrainRecipe, rows: Dataset, start: Path | None) ->
 
 
 def _files_hashed(rows: Dataset, recipe: TrainRecipe) -> set[str] | None:
-    """sha256 of the videos of others' rows; None where a row shows pictures of its own."""
+    """sha256 of the videos of rows from another tool; None where a row shows pictures of its own."""
     clips = {(clip["source"], clip["video"]) for context in rows["context"][:] for clip in context}
     folders = frames_of_recipe(recipe).folders
     if any(source not in folders for source, _ in clips):

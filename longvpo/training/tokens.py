@@ -98,8 +98,8 @@ def longest(lengths: list[RowLength]) -> int:
 
 
 def rehearsed(lengths: list[RowLength], batch: int) -> list[list[int]]:
-    """Places of the rows of the micro-batches that may need most memory: those with the most tokens, and the one with
-    the most pixels where it is none of them."""
+    """Places of the rows in the micro-batches that may need the most memory: those with the most tokens, and the one
+    with the most pixels."""
     by_tokens = sorted(range(len(lengths)), key=lambda place: (-lengths[place].tokens, place))[:batch]
     most = max(range(len(lengths)), key=lambda place: lengths[place].pixels)
     seen = lengths[most].pixels <= max(lengths[place].pixels for place in by_tokens)

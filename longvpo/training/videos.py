@@ -36,7 +36,7 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
     A video that is missing is none that is missed where all that is seen of it is kept, or published.
 
     Args:
-        budget: frames a context.
+        budget: maximum number of frames per context.
 
     Raises:
         LongVPOError: some are missing, are not videos, or end before a clip of theirs. It says how many, names the
@@ -49,7 +49,7 @@ def check_videos(rows: Any, frames_of: ClipFrames, budget: int | None = None) ->
 
     paths = []
     for source, video in videos:
-        with suppress(VideoError):  # its name is no name of a file
+        with suppress(VideoError):  # a file cannot have its name
             if source in frames_of.folders:
                 paths.append(video_file(frames_of.folders[source], video))
     for _ in tqdm(look_at(paths, frames_of.section.workers), "videos", len(paths), leave=False, disable=None):

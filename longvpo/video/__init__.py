@@ -1,1 +1,1 @@
-"""A file and times in, frames out. It knows no source and no model."""
+"""A file and times in, frames out. This room knows no source and no model."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from longvpo.errors import VideoError
 
-PIXELS = 2**26  # of a picture
+PIXELS = 2**26  # pixels of a picture
 SIDE = 2**14  # pixels: frames are scaled by their shorter side
 SECONDS = 100_000.0  # a day has 90,000 where clocks are set back, and a recorder ends a little late
 STREAMS = 256  # fonts and subtitles of a film are streams too
-PACKETS = 20_000_000  # of all streams: a day at 120 pictures a second, with sound
+PACKETS = 20_000_000  # packets of all streams: a day at 120 pictures per second, with sound
 
 
 def check_size(width: int, height: int, name: str) -> None:

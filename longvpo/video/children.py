@@ -1,10 +1,10 @@
 """Processes that open the files of strangers for this one, so that a decoder's crash costs a file and not a run.
 
-The rule: native code meets a video only in a child, which holds no key, lock or connection of ours, has bounds of
-memory and time, and ends with this process, however that ends. A thread that asks is lent one child, so there are as
-many as ever asked at once, and they wait for the next. A file whose decoder crashes, is late or wants too much memory
-is refused with the reason, and is not tried again by this process. A child that opened other files before is not held
-against the file: it is asked of a new one.
+The rule: native code reads a video only in a child process. The child holds no key, lock or connection of this
+process. It has limits of memory and time, and it ends when this process ends, in any way. A thread that asks is lent
+one child, so there are as many as ever asked at once, and they wait for the next. A file whose decoder crashes, is
+late or wants too much memory is refused with the reason, and is not tried again by this process. A child that opened
+other files before is not held against the file: it is asked of a new one.
 
 What bounds a machine is said in its environment, and not in a recipe, which may be a stranger's too.
 """
@@ -33,7 +33,7 @@ HERE = "LONGVPO_DECODE_HERE"  # 1: videos are decoded in this process
 GIGABYTES = "LONGVPO_DECODE_GB"
 SECONDS = "LONGVPO_DECODE_SECONDS"
 GB, PATIENCE = 8.0, 60.0  # unless the environment says otherwise
-HEAVY = 2e9  # bytes: of a child with less, the system ends it because others take the memory
+HEAVY = 2e9  # bytes: where a child has less, the system ended it because others took the memory
 
 OURS = str(Path(__file__).parents[2])
 COMMAND = ("-P", "-m", "longvpo.video.child")  # no file of the working folder is taken for a module
@@ -95,7 +95,7 @@ def asked(
 
 
 def work_of(size: int, pixels: float = 0.0) -> float:
-    """How many times longer than a small file one may take: of bytes to read, and of pixels to decode."""
+    """How many times longer than a small file this one may take, by its bytes to read and its pixels to decode."""
     return size / 600e6 + pixels / 6e9
 
 
@@ -117,7 +117,7 @@ class _Child:
         environment = {name: os.environ[name] for name in KNOWN if name in os.environ}
         environment |= {
             **{"PYTHONPATH": path, HERE: "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            # memory of one question is kept for the next: to take it anew costs as much as to send the frames
+            # memory of one question is kept for the next: a new allocation costs as much as sending the frames
             **{"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)},
         }
         self.gigabytes = memory / 1e9
@@ -177,7 +177,7 @@ class _Child:
                     self.used = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def lost(self, name: str, error: BaseException, seconds: float) -> str:
-        """Why a file is refused whose child failed. Raises LongVPOError where that is no fault of the file."""
+        """Why a file is refused whose child failed. Raises LongVPOError where the file is not at fault."""
         if isinstance(error, TimeoutError):
             return f"cannot read {name}: its decoder was not done after {seconds:.0f} s ({SECONDS})"
         if isinstance(error, MemoryError):

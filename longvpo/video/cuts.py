@@ -1,7 +1,7 @@
 """Cut long videos into scenes where a shot detector sees a cut: one of PySceneDetect's, or the network TransNetV2.
 
-The rule: pictures pass one by one, scaled down, so a film may have any length; a cut is the time of the picture after
-it, counted from the first picture, as frames are asked for.
+The rule: pictures pass one by one, scaled down, so a film may have any length. A cut is the time of the picture after
+it. Times count from the first picture, as they do for frames.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _scenedetect(pictures: Iterable[np.ndarray], section: SceneSection) -> list[
     content = section.detector == "content"
     named = "threshold" if content else "adaptive_threshold"
     given = {} if section.threshold is None else {named: section.threshold}
-    # its own shortest scene has 15 frames: at 4 frames a second, cuts that min_seconds allows would be lost
+    # its own shortest scene has 15 frames: at 4 frames per second, cuts that min_seconds allows would be lost
     detector = (ContentDetector if content else AdaptiveDetector)(**given, min_scene_len=0)
     found: list[int] = []
     for place, picture in enumerate(pictures):

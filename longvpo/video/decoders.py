@@ -20,15 +20,15 @@ from longvpo.video.probe import Probe
 WORTH_A_SEEK = 16
 
 # PyAV reads a file of more pictures: decord lists them all each time that it opens the file, once for every scene.
-# That takes 0.2 s for three hours at 8 frames a second, PyAV's seek 0.01 s.
+# That takes 0.2 s for three hours at 8 frames per second; PyAV's seek takes 0.01 s.
 DECORD_LONGEST = 10_000
 
 BATCH = 4e6  # bytes of pictures that pass together
 
 
 def read(path: Path, file: Probe, places: np.ndarray, size: tuple[int, int], backend: str) -> np.ndarray:
-    """The pictures at ascending places in `file.shown`, of `size` (width, height), by one of the backends or by the
-    one that is right for the file (auto): uint8 RGB (places, height, width, 3). Raises what they raise.
+    """The pictures at ascending places in `file.shown`, in `size` (width, height): uint8 RGB (places, height, width,
+    3). `auto` takes the backend that is right for the file. Raises what they raise.
     """
     if backend == "torchcodec":
         return read_torchcodec(path, file, places, size)

@@ -25,7 +25,7 @@ FILES = 12  # that are worth the start of a process
 
 
 def extent(path: Path) -> Extent:
-    """The extent of a video. Raises VideoError where the file is missing, is no video or holds no picture."""
+    """The extent of a video. Raises VideoError where the file is missing, is not a video or holds no picture."""
     check_exists(path)
     return Extent(*remembered(_kind(), path, _find))
 

@@ -33,8 +33,8 @@ ROUNDING = 1e-3
 def sample_times(start: float, end: float, fps: float, max_frames: int) -> np.ndarray:
     """The times of the frames that stand for the span [start, end).
 
-    The span is cut into equal intervals, one for each 1/fps seconds but at least one and at most `max_frames`, and
-    each interval is represented by its middle.
+    The span is cut into equal intervals, one for each 1/fps seconds, but at least one and at most `max_frames`. The
+    middle of each interval gives its frame.
 
     Returns:
         Seconds, ascending, of shape (frames,).
@@ -127,9 +127,9 @@ class ClipFrames:
     With `video.frames` they are kept on disk too, and all are seen as they are kept: the first time as the second.
 
     Args:
-        folders: of the videos of each source.
-        hashes: sha256 of videos by source and video, as far as a dataset says them: of a video that is not there, by
-            it is found what is kept.
+        folders: folder of each source's videos.
+        hashes: sha256 of videos by source and video, as far as a dataset has them. They find the kept frames of a
+            video that is missing.
         published: pictures of the clips of sources that have no folder.
     """
 
@@ -177,7 +177,7 @@ class ClipFrames:
         return height, width
 
     def count(self, clip: Mapping[str, Any]) -> int:
-        """How many frames a clip is sampled at; no file is opened."""
+        """The number of frames that a clip gives; no file is opened."""
         published = self._published(clip)
         return published.count(clip) if published else len(self._times(clip))
 
@@ -194,7 +194,7 @@ class ClipFrames:
             check_reach(path, extent(path), max(self._times(clip)[-1] for clip in rest))
 
     def kept_bytes(self, clip: Mapping[str, Any], places: np.ndarray | None = None) -> int:
-        """Bytes of the file in which frames of a clip are kept; 0: in none. Its video need not be there.
+        """Bytes of the file in which frames of a clip are kept; 0: in none. Its video may be missing.
 
         Raises:
             VideoError: the dataset does not say the video's sha256, and it is missing.
@@ -256,7 +256,8 @@ class ClipFrames:
         return one if one is not None and one.has(clip) else None
 
     def _hash(self, clip: Mapping[str, Any]) -> str | None:
-        """sha256 of a clip's video: of its file, where it is there; else as the dataset says it, if it does."""
+        """sha256 of a clip's video, from its file where that exists, or else from the dataset. None where neither has
+        it."""
         with suppress(LongVPOError):
             return hash_of(self._file(clip))
         return self.hashes.get(_video(clip)) or None

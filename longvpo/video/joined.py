@@ -25,7 +25,7 @@ class Shown(NamedTuple):
     """When the frames of a video are on screen."""
 
     times: tuple[float, ...]  # seconds from the video's start, to the millisecond
-    seconds: float  # length of the video; of several clips, their sum
+    seconds: float  # length of the video; for several clips, the sum of theirs
 
     @property
     def fps(self) -> float:
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
         return len(self.times) / max(self.seconds, 1 / TICKS)
 
     def metadata(self, places: Sequence[int]) -> dict[str, Any]:
-        """What transformers' and vLLM's processors are told: of a video of TICKS pictures a second they get these.
+        """What transformers' and vLLM's processors are told: they get these of a video with TICKS pictures per second.
 
         By that each frame has a time of its own, and the processor's `sampled_fps` is frames over seconds.
 
@@ -93,8 +93,8 @@ def join(clips: list[np.ndarray], fit: Fit, size: tuple[int, int] | None = None)
     """One video from several clips: frames of shape (sum of frames, height, width, 3).
 
     Args:
-        fit: what becomes of clips of another size, whose shapes are kept: letterbox, black bars beside all of their
-            picture; crop, the middle of it without bars.
+        fit: how clips of another size are shown, whose shapes are kept. letterbox: the whole picture with black bars.
+            crop: its middle without bars.
         size: (height, width) of the video; None: the clips' `canvas`.
     """
     height, width = size or canvas([clip.shape[1:3] for clip in clips])

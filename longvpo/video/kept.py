@@ -1,8 +1,8 @@
 """Sampled frames, kept on disk: no video is decoded twice, whoever asks, and none need be there any more.
 
-A file holds the pictures of one request: of a video, told by its sha256, at some times. It is never changed. Its name
-is the hash of video, times, size and quality, so that builds, trainings and machines may share a folder. The decoder
-is not in it: decord and PyAV scale a little differently, and all see the pictures of the one that came first.
+A file holds the pictures of one request: those of one video, named by its sha256, at some times. It is never changed.
+Its name is the hash of video, times, size and quality, so that builds, trainings and machines may share a folder. The
+decoder is not in it: decord and PyAV scale a little differently, and all see the pictures of the one that came first.
 
 The rule: a file is whole or a miss. It appears by one rename, and every part of it has a checksum; one that is damaged
 is written again. What cannot be kept is decoded again, and ends no run.
@@ -76,9 +76,8 @@ class KeptFrames:
         """What is kept of a video at these times, or at some places among them; else it is decoded, and then kept.
 
         Args:
-            sha256: the video's, where it is known: then it need not be there.
-            video: gives its file, or raises VideoError.
-            decode: gives frames of the file: uint8 RGB of shape (times, height, width, 3).
+            sha256: the video's, where it is known: the video may then be missing. video: gives its file, or raises
+            VideoError. decode: gives frames of the file: uint8 RGB of shape (times, height, width, 3).
         """
         found = self.read(sha256, times, places) if sha256 else None
         if found is None:
@@ -136,7 +135,8 @@ class KeptFrames:
             self._told = True
 
     def _keep_size(self, sha256: str, size: tuple[int, int]) -> None:
-        """Keep it for those who ask for no picture; each process looks once a video whether it is there."""
+        """Keep the length for callers that ask for no picture. Each process looks once per video whether it is
+        kept."""
         if sha256 not in self._sized:
             self._sized.add(sha256)
             path = self._path(sha256, NONE)
@@ -209,7 +209,7 @@ def shrink(folder: Path, limit: float) -> None:
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """When a file of ours was read last, its bytes, and where it is."""
+    """When a kept file was last read, its bytes, and its path."""
     for part in range(256):
         with suppress(OSError), os.scandir(folder / f"{part:02x}") as entries:
             for entry in entries:

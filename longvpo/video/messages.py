@@ -21,7 +21,7 @@ LENGTH = struct.Struct("<I")
 MOST_HEAD = 1 << 20  # bytes
 STEP = 0.5  # seconds that count at most where this process is stopped: by Ctrl-Z, or by what shares a cluster
 TOGETHER = 1 << 16  # bytes of an array
-KINDS = {"<i8", "<f8", "|u1"}  # of arrays
+KINDS = {"<i8", "<f8", "|u1"}  # types of arrays
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Frames to the bytes of pictures and back.
 
-The rule: what is kept on disk and what is published are the same bytes, as only this module makes them. A picture of
-others is opened as one of few kinds, none of which calls another program, and not before its size is looked at.
+The rule: what is kept on disk and what is published are the same bytes, as only this module makes them. A stranger's
+picture is opened as one of a few formats, none of which calls another program. Its size is checked before it is
+opened.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from longvpo.errors import VideoError
 from longvpo.video.bounds import PIXELS
 
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
-CLIP_PIXELS = 2**30  # of the pictures of a clip together: 3 GB
+CLIP_PIXELS = 2**30  # pixels of a clip's pictures together: 3 GB
 
 
 def encoded(frames: np.ndarray, quality: int | None) -> list[bytes]:
@@ -42,7 +43,7 @@ def decoded(pictures: Sequence[bytes], video: str = "") -> np.ndarray:
     """Pictures of one size as uint8 RGB frames of shape (frames, height, width, 3).
 
     Args:
-        video: which they are of, for errors.
+        video: the video or clip that they belong to, for errors.
 
     Raises:
         VideoError: one is damaged.
@@ -62,7 +63,7 @@ def opened(picture: bytes, video: str = "") -> Iterator[Image.Image]:
     """A picture, whose size is known and whose pixels are not read yet.
 
     Args:
-        video: which it is of, for errors.
+        video: the video or clip that it belongs to, for errors.
 
     Raises:
         VideoError: it is none, is damaged or too large, or what is done with it inside of `with` fails.

@@ -245,8 +245,8 @@ def _promise(container: Any, stream: Any) -> tuple[float, float, bool]:
     Matroska and FLV promise one length for all their streams, and ASF repeats that with each.
 
     Returns:
-        The seconds, how many fewer they are where the header counts from 0 instead of the beginning, as it may, and
-        whether they are those of this very stream.
+        The seconds; how many fewer they are, where the header counts from 0, not from the beginning; and whether they
+        belong to this stream.
     """
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.start_time is None and container.format.name not in SEEKABLE:

@@ -35,8 +35,8 @@ def transitions(pictures: Iterable[np.ndarray], threshold: float) -> list[int]:
 
 
 def _windows(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Windows of shape (100, height, width, 3), of which the middle 50 follow each other: the first and the last
-    picture stand in for what is before and after the video.
+    """Windows of shape (100, height, width, 3), whose middle 50 pictures follow each other. The first and the last
+    picture are repeated before and after the video.
     """
     waiting: list[np.ndarray] = []
     for picture in pictures:
@@ -62,7 +62,7 @@ def _load_network() -> Any:
 
     class Network(TransNetV2):
         def _setup_deterministic_behavior(self) -> None:
-            """Without it, loading would seed every random generator of the program anew and change torch's modes."""
+            """Without it, loading would seed every random generator of the program again and change torch's modes."""
 
     with torch.random.fork_rng(devices=[]):
         return Network()

@@ -1,1 +1,1 @@
-"""Triplets and results as one static page: it asks no network, and what strangers wrote stays text."""
+"""Triplets and results as one static page. The page uses no network, and shows what strangers wrote only as text."""

@@ -1,4 +1,4 @@
-"""Data as the page reads them: scripts that hand on one JSON text each, as a page on a disk can fetch no file.
+"""Data for the page: scripts that each pass one JSON text, because a page on a disk cannot fetch files.
 
 The rule: what strangers wrote is a text inside a text. No script, no tag and no line of it can end that.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from longvpo.io.files import write_text
 
 DATA = "data"  # the folder of parts, beside the page
-ROWS = 250  # of a part: a row is read with so many of its neighbours
+ROWS = 250  # rows of a part: a row is read together with its part
 ESCAPED = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -54,7 +54,7 @@ def facet(values: Iterable[str]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no infinite numbers; floats to 4 digits, which nobody sees more of."""
+    """JSON has no infinite numbers; floats get 4 digits, because the page shows no more."""
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -32,8 +32,8 @@ def view(dataset: str, output: Path, videos: Mapping[str, Path] | None = None, r
     """Write the page. The same call again does nothing, or resumes after a kill.
 
     Args:
-        dataset: a folder, or a Hub id as ID or ID@REVISION: of triplets, or with results of `longvpo evaluate`.
-        videos: folder of the videos of each source; of another source, the frames in the dataset are shown.
+        dataset: a folder, or a Hub id as ID or ID@REVISION, with triplets or with results of `longvpo evaluate`.
+        videos: folder of each source's videos; for other sources, the frames in the dataset are shown.
         rows: how many rows of each stage get pictures, the first ones.
 
     Returns:

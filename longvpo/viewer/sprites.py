@@ -23,9 +23,9 @@ from longvpo.io.files import whole_file
 from longvpo.io.private import cut_within
 from longvpo.video.frames import ClipFrames
 
-HIGH = 160  # pixels of a frame, at most
-WIDEST = 480  # of a frame
-FRAMES = 8  # of a clip, at most
+HIGH = 160  # pixels of a frame
+WIDEST = 480  # pixels of a frame
+FRAMES = 8  # frames of a clip, at most
 QUALITY = 78
 AT_ONCE = 4  # threads; most of the time is spent in decoders, which let others run
 FOLDER = "frames"

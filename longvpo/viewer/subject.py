@@ -12,7 +12,7 @@ from longvpo.io.home import split
 from longvpo.io.private import public
 from longvpo.io.records import Record, read_record
 
-ANSWERS = "answers.jsonl"  # of evaluate: every answer of every model
+ANSWERS = "answers.jsonl"  # the file of evaluate with every answer of every model
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 CONFIGS = ("stage1", "stage2")
 
@@ -68,7 +68,7 @@ def find_subject(given: str) -> Subject:
         raise LongVPOError(f"cannot read {given}: {first_line(error)}") from error
     if not results:
         raise LongVPOError(
-            f"{given}: the Hub has no dataset of longvpo and no adapter with results of that name there: check the "
+            f"{given}: the Hub has no dataset of longvpo and no adapter with results of that name there. Check the "
             "id and the revision, and that HF_TOKEN may read it"
         )
     return Subject("results", place, revision, _public(read_record(results)))

@@ -57,7 +57,7 @@ def test_a_question_loses_the_tag_of_its_video(said: Any, question: str) -> None
         ([{"role": "system", "content": "be kind"}, {"role": "user", "content": "a"}], "it has a system prompt"),
         ([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "it has several turns"),
         ([{"role": "assistant", "content": "b"}], "it asks nothing"),
-        ("half \ud800", "its prompt holds half a character: the text was cut, or written by UTF-16"),
+        ("half \ud800", "its prompt holds half a character: the text was truncated, or written by UTF-16"),
     ],
 )
 def test_what_is_no_question_about_one_video(said: Any, reason: str) -> None:

@@ -128,7 +128,7 @@ def test_no_build_mixes_the_answers_of_two_models(world: Path, tmp_path: Path, c
         build(made, tmp_path / "out", Branch(tmp_path / "asked", "old", 150))
     assert len(list((tmp_path / "out" / "work" / "blocks").iterdir())) >= 1
     build(made, tmp_path / "out", Branch(tmp_path / "asked", "new"))
-    assert "00000.npz is of model@old, and is written anew by model@new" in capsys.readouterr().err
+    assert "00000.npz is by model@old, and model@new writes it again" in capsys.readouterr().err
     build(made, tmp_path / "whole", Branch(tmp_path / "asked", "new"))
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 

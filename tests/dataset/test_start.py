@@ -84,7 +84,7 @@ def test_questions_without_captions(mine: Path, monkeypatch: pytest.MonkeyPatch,
     texts = ["needs the columns caption, question and answer, and metadata.jsonl has no caption: add that"]
     check_mistake(run(monkeypatch, "init", mine, "--from", "tiny/evaluate"), capsys, texts)
     assert run(monkeypatch, "init", mine, "--from", "tiny") == 0
-    assert "to evaluate, add a column caption, and give --from tiny/evaluate" in capsys.readouterr().err
+    assert "To evaluate, add a column caption, and give --from tiny/evaluate" in capsys.readouterr().err
 
 
 def test_a_table_with_questions_is_measured_on(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
@@ -100,7 +100,7 @@ def test_a_table_with_questions_is_measured_on(mine: Path, monkeypatch: pytest.M
 
 
 def test_what_is_missing_is_said(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    check_mistake(run(monkeypatch, "init", "no/where"), capsys, ["no/where is no folder"])
+    check_mistake(run(monkeypatch, "init", "no/where"), capsys, ["no/where is not a folder"])
     check_mistake(
         run(monkeypatch, "init", mine, "--from", "tiny/stage1"), capsys, ["--from tiny/stage1", "qwen3-vl-8b"]
     )

@@ -97,7 +97,10 @@ def test_mistakes_are_one_line(
             [clip, QUESTION, "--base", "tiny", "--end", "99"],
             "the end, 99 s, is after that of 00000.mp4, which lasts 4",
         ),
-        ([clip, QUESTION, "--adapter", GOLDEN / "dataset"], "dataset is no adapter: it has no adapter_config.json"),
+        (
+            [clip, QUESTION, "--adapter", GOLDEN / "dataset"],
+            "dataset is not an adapter: it has no adapter_config.json",
+        ),
         (
             [clip, QUESTION, "--adapter", stage1, "--base", "someone/other"],
             "was trained on tiny, not on",

@@ -47,7 +47,7 @@ def test_cut_answers_count_and_are_counted(
     results = evaluate(recipe.model_copy(update={"max_new_tokens": 1}), tmp_path / "out")
     cut = results["cut"]["base"]
     assert cut == 8, "the end token found no room"
-    assert f"warning: {cut} of 8 answers of base were cut at max_new_tokens" in capsys.readouterr().err
+    assert f"warning: {cut} of 8 answers of base were truncated at max_new_tokens" in capsys.readouterr().err
     assert sum(results["needle"]["base"].values()) > 0, "a word of one token is right all the same"
     lines = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
     assert [one["cut"] for one in lines] == [True] * 8
@@ -90,7 +90,7 @@ def test_results_hold_no_figure_that_is_no_number(
     recipe: EvaluateRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "tables", lambda *_: {"needle": {}, "grid": {}, "bad": float("nan")})
-    with pytest.raises(LongVPOError, match="a figure of the results is no number"):
+    with pytest.raises(LongVPOError, match="a figure of the results is not a number"):
         evaluate(recipe, tmp_path / "out")
     assert not (tmp_path / "out" / "results.json").exists()
 

@@ -30,7 +30,7 @@ FULL = {
 def test_object_storage_is_no_place_for_an_output() -> None:
     """pathlib makes a folder `s3:` of it, which would be written into in silence."""
     for address in ("s3://bucket/data", "gs://bucket/data", "hf://datasets/you/data", "memory://data"):
-        with pytest.raises(LongVPOError, match=r"an output lies on a disk or on NFS.* no locks and no renames"):
+        with pytest.raises(LongVPOError, match=r"write an output to a disk or to NFS.* no locks and no renames"):
             place_of(Path(address))
     place_of(Path("a:b/c"))
 

@@ -127,8 +127,8 @@ def test_an_adapter_that_fits_is_taken(trained: Path) -> None:
 
 
 UNKNOWN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a kind of tomorrow": (config(peft_type="SUPERLORA"), "its peft_type is SUPERLORA"),
-    "no kind": (config(peft_type=None), "its peft_type is None"),
+    "a kind of tomorrow": (config(peft_type="SUPERLORA"), "peft_type SUPERLORA"),
+    "no kind": (config(peft_type=None), "peft_type None"),
     "another base": (config(base_model_name_or_path="someone/base"), "was trained on someone/base, not on tiny"),
     "no base": (config(base_model_name_or_path=None), "names no base_model_name_or_path"),
     "a damaged configuration": (lambda folder: (folder / "adapter_config.json").write_text("{"), "is damaged"),

@@ -137,7 +137,7 @@ REPLIES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "reasoning beside it": (message(content=ANSWER, reasoning_content="hm"), "", ""),
     "no end named": (message(None, content=ANSWER), "", ""),
-    "cut": (message("length", content=ANSWER), "cut", r"cut at max_new_tokens \(64\): 'a red ring"),
+    "cut": (message("length", content=ANSWER), "cut", r"truncated at max_new_tokens \(64\): 'a red ring"),
     "cut by another word": (message("MAX_TOKENS", content=ANSWER), "cut", "cut at"),
     "cut, with the class": (message("FinishReason.MAX_TOKENS", content=ANSWER), "cut", "cut at"),
     "truncated": (message("truncated", content=ANSWER), "cut", "cut at"),
@@ -216,7 +216,7 @@ def test_a_server_that_gives_nothing_is_named_across_batches() -> None:
         with pytest.raises(NoAnswersError, match=r"refuses every request: the model refused: I will not\.; 0 answers"):
             ask(writer, *[PLAIN] * 6)
         server.sends = lambda good: good | {"choices": [message("length", content="it")]}
-        with pytest.raises(NoAnswersError, match=r"gives no answer that can be used: it was cut at max_new_tokens"):
+        with pytest.raises(NoAnswersError, match=r"gives no answer that can be used: it was truncated at max_new_tokens"):
             ask(writer_for(server.url), *[PLAIN] * 9)
 
 

@@ -1,8 +1,8 @@
 """The workers of a build on Ray: who is free, who was lost, and who takes over what a lost one was at.
 
 The rule: Ray places workers, and says when one is gone. A worker is then replaced by a new one, wherever there is room
-for it, and what it was at goes to whoever is free: a build waits for no machine as long as there is another. Ray's own
-retries, which keep a call with the worker that lost it, are not used.
+for it. Its work goes to a free worker: a build waits for no machine as long as there is another. Ray's own retries,
+which keep a call with the worker that lost it, are not used.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Crew:
     Args:
         start: starts a worker, and does not wait for it.
         number: how many there should be.
-        files: calls about files that a worker takes at once; of those about models it takes two: for one of them it
-            reads frames while the models are at the other.
+        files: calls about files that a worker takes at once. It takes two calls about models: it reads frames for one
+            while the models work on the other.
     """
 
     def __init__(self, start: Callable[[], Any], number: int, files: int) -> None:
@@ -96,8 +96,8 @@ class Crew:
             if tried < TRIES:
                 say(f"warning: a worker was lost at {what} ({_reason(lost)}); another one takes it")
         raise LongVPOError(
-            f"{what} ended {tried} workers, the last by: {_reason(lost)}. All answers that came are kept: look into "
-            "Ray's logs, or give workers more memory (by a smaller writer.batch_size or video.cache_gb), and run the "
+            f"{what} ended {tried} workers, the last by: {_reason(lost)}. All answers that came are kept. Look into "
+            "Ray's logs, or give workers more memory by a smaller writer.batch_size or video.cache_gb, and run the "
             "same command again"
         )
 
@@ -122,7 +122,7 @@ class Crew:
                 yield begun.popleft().result()
 
     def of_each(self, method: str) -> list[Any]:
-        """What a method of every worker that is there returns, but for those that are lost."""
+        """What a method of every worker returns, except for workers that are lost."""
         with self._changed:
             self._wait(lambda: bool(self._hands))
             actors = [hand.actor for hand in self._hands]

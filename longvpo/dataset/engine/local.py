@@ -60,7 +60,7 @@ class Engine:
         """The function's results for all items, in order. It reads and writes files, and asks no model.
 
         Args:
-            threads: of this process; with one, an item's turn comes when its result is asked for.
+            threads: threads of this process; with one, an item's turn comes when its result is asked for.
         """
         if threads == 1:
             yield from map(function, items)

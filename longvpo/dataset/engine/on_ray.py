@@ -193,8 +193,8 @@ def _connect(address: str | None) -> None:
                 f"no Ray cluster answers at {place} ({why}): start one by `ray start --head`, or give --engine ray "
                 "without RAY_ADDRESS, which starts one on this machine"
                 if place
-                else f"Ray does not start here ({why}): it gives itself 30 seconds, in which a busy machine may not "
-                "start it; run the same command again, or start it before by `ray start --head`"
+                else f"Ray does not start here ({why}). It stops after 30 seconds, which may be too few for a busy "
+                "machine: run the same command again, or start Ray before by `ray start --head`"
             ) from error
     if context.dashboard_url:
         say(f"dashboard: http://{context.dashboard_url}")

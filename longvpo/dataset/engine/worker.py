@@ -57,7 +57,7 @@ class Post(NamedTuple):
     modules: tuple[str, ...]  # where the build's modules are found, such as those of writers of the user's own
     threads: int | None  # that compute, where this is not left to Ray
     seen: tuple[Path, ...]  # what the build sees, and a worker must
-    workers: int  # of the build
+    workers: int  # number of workers of the build
 
 
 class Worker:
@@ -118,8 +118,8 @@ class Worker:
         mark = self.kit.working / MARK
         if not mark.is_file() or mark.read_bytes() != self.post.build.encode():
             raise LongVPOError(
-                f"the worker on {os.uname().nodename} does not see {mark} as this build wrote it: give all machines a "
-                "folder that they share, under one path, such as one of NFS; or another process is at work there"
+                f"the worker on {os.uname().nodename} does not see {mark} as this build wrote it. Give all machines a "
+                "shared folder under one path, such as a folder on NFS; or another process works in this folder"
             )
 
     @cached_property

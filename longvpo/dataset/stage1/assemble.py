@@ -52,7 +52,7 @@ def finish(blocks: Sequence[Block], session: Session, outcome: Outcome) -> None:
                 rng = np.random.default_rng([recipe.seed, draft.number, 1])
                 first, other = places[anchor.clip_id], places[outside.clip_id]
                 made = choose_context(pool, first, question, recipe.context, recipe.filters, rng, other, uses)
-            if isinstance(made, Refusal):  # it never had a context: the anchor stands alone in it
+            if isinstance(made, Refusal):  # it never had a context: the anchor is its only clip
                 outcome.dropped.append(draft.dropped(made, [anchor], [0]))
                 continue
             outcome.replaced.update(made.replaced)

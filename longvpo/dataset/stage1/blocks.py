@@ -1,8 +1,8 @@
 """The unit of a build's work: some clips decoded together, and the drafts that were written about them.
 
-The rule: a block is kept in one file when it is done, and a kept block is never done again, unless another model
-writes by now, such as a branch that moved: a build holds the answers of one. Its frames are decoded while the writer
-still works on the block before; video.cache_gb bounds the frames in memory.
+The rule: a block is kept in one file when it is done, and a kept block is never done again. There is one exception:
+where another model writes now, such as a branch that moved, because a build holds the answers of one model. Its frames
+are decoded while the writer still works on the block before; video.cache_gb bounds the frames in memory.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def check_blocks(recipe: DatasetRecipe) -> None:
     if writes_from_all(recipe) and longest > size:
         raise LongVPOError(
             f"with stage1.rejected_from=all a context is drawn from a block of {size} clips, and context.clips asks "
-            f"for {longest}: raise video.cache_gb, which holds three blocks, or lower context.clips"
+            f"for {longest}. Raise video.cache_gb, which holds three blocks, or lower context.clips"
         )
 
 
@@ -117,7 +117,7 @@ def is_kept(path: Path, writer: str) -> bool:
     with np.load(path) as arrays:
         before = _record(arrays).get("writer", "")
     if before not in ("", writer):
-        say(f"{path.name} is of {before}, and is written anew by {writer}; the journal keeps the answers of both")
+        say(f"{path.name} is by {before}, and {writer} writes it again; the journal keeps the answers of both")
         return False
     return True
 

@@ -38,7 +38,7 @@ def run_stage1(
 ) -> None:
     """Write triplets until the recipe's number is reached or its attempts are used up.
 
-    Clips pass in rounds: every clip is the anchor of as many drafts as an even share asks for, then the rest of the
+    Clips pass in rounds. In the first, every clip is the anchor of an even share of the drafts. The rest of the
     drafts, and those that replace dropped ones, come in further rounds.
     """
     recipe, from_all = session.recipe, writes_from_all(session.recipe)

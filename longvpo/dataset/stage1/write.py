@@ -134,7 +134,8 @@ def draw_distractor(draft: Cue, pool: Pool, question: np.ndarray, recipe: Datase
     """The clip of the block that the rejected answer is written from."""
     refused, _ = refused_clips(pool, draft.anchor, question, recipe.filters)
     free = recipe.context.frame_budget - int(pool.frames[draft.anchor])
-    alone = recipe.context.clips is not None and max(recipe.context.clips) == 1  # it need not fit beside the anchor
+    # with one clip per context, it does not have to fit beside the anchor
+    alone = recipe.context.clips is not None and max(recipe.context.clips) == 1
     fits = np.ones(len(pool.clips), bool) if alone else pool.frames <= free
     fits[draft.anchor] = False
     reasons: Counter[str] = Counter()

@@ -74,8 +74,8 @@ def caption(
 ) -> None:
     """Give every story its scenes, or the refusal for which it has not all of them.
 
-    So many stories as stand `together` are asked about at a time, each one scene further; the next one takes the place
-    of one that is done.
+    `together` stories are asked about at a time, each one scene further. When one is done, the next story takes its
+    place.
 
     Args:
         budget: tokens of what came before.

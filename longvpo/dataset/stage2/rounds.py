@@ -1,7 +1,7 @@
 """Stage 2 in rounds: long videos are cut, captioned and asked about, each as often as all others.
 
-Nothing here is kept but the cuts and, in the journal, the answers: a build that is killed goes through the same steps
-again and asks for what is missing.
+Only the cuts are kept here, and the answers in the journal. A build that was killed repeats the same steps and asks
+for what is missing.
 """
 
 from __future__ import annotations

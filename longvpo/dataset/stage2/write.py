@@ -1,7 +1,8 @@
 """Self-reasoning: questions about long videos that need several scenes, and answers that miss some of them.
 
-A language model reads the captions of a part of a video and asks; the model that will be trained answers from the
-scenes that the question cites (chosen), and from too few of them or from others (rejected). Paper, section 3.4.
+A language model reads the captions of a part of a video and asks a question. The model that will be trained answers
+twice. Its chosen answer is from the scenes that the question cites, its rejected answer from too few of them or from
+other scenes. Paper, section 3.4.
 """
 
 from __future__ import annotations
@@ -119,14 +120,16 @@ def write_chosen(drafts: list[Reasoning], session: Session, section: Stage2Secti
 
 
 def check_scenes(drafts: list[Reasoning], session: Session, section: Stage2Section, counts: Counter[str]) -> None:
-    """Ask with only one scene, and with one scene left out: neither may answer a question that needs them all."""
+    """Ask with only one scene, and with one scene left out: neither may give the answer, since the question needs them
+    all."""
     for name, active in (("one_scene", section.one_scene), ("needed", section.needed)):
         alone = name == "one_scene"
         asked = [
             (draft, place, [other for other in draft.relevant if (other == place) == alone])
             for draft in alive(drafts)
             for place in draft.relevant
-            if active and (alone or len(draft.relevant) > 2)  # of two, the other one was asked by itself
+            if active
+            and (alone or len(draft.relevant) > 2)  # where there are two scenes, the other one was asked by itself
         ]
         requests = [_request(draft, places, session) for draft, _, places in asked]
         answers = session.ask(requests, f"answers, {name.replace('_', ' ')}", counts)

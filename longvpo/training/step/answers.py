@@ -1,4 +1,4 @@
-"""The attention of a pair's answer tokens, which is no square: few queries, and all the prompt before them."""
+"""The attention of a pair's answer tokens, which is not a square: few queries, and the whole prompt before them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def in_two_calls(
     Args:
         causal: attention, (1, heads, tokens, size) to (1, tokens, heads, size), whose last query sees the last key,
             the query before it one key less.
-        q, k, v: of the pair's part of the row; keys and values may have fewer heads.
+        q, k, v: queries, keys and values of the pair's part of the row; keys and values may have fewer heads.
     """
     middle = prompt + chosen
     others = (torch.cat([states[:, :, :prompt], states[:, :, middle:]], 2) for states in (k, v))
@@ -41,8 +41,8 @@ def by_mask(
     """The same by SDPA and a mask, both answers at once: (1, tokens, heads, size).
 
     SDPA could take two causal calls as well (`causal_lower_right`), without keys and values repeated. On an H200 in
-    bfloat16 that took 1.15 to 1.29 times as long at 17,000 to 68,000 tokens, and 0.87 of the memory of this call
-    (benchmarks/answers_attention.py); on a CPU 1.0 to 1.4 times as long.
+    bfloat16 that took 1.15 to 1.29 times as long at 17,000 to 68,000 tokens (benchmarks/answers_attention.py). It
+    needed 0.87 of the memory of this call. On a CPU it took 1.0 to 1.4 times as long.
     """
     grouped = q.shape[1] != k.shape[1]
     if grouped and q.device.type != "cpu":  # the kernels that take a mask take no grouped heads

@@ -1,7 +1,7 @@
-"""Evaluation while a run trains: TRL's, in which each triplet counts once, and after which training goes on.
+"""Evaluation during a training: TRL's evaluation, in which each triplet counts once. Training then continues.
 
-The log gains `eval_loss`; `eval_rewards/accuracies`, the share of triplets in which the policy has moved towards the
-chosen answer more than towards the rejected one; `eval_rewards/margins`, `eval_reference/margins`, and others.
+The log gains `eval_loss`, `eval_rewards/accuracies`, `eval_rewards/margins`, `eval_reference/margins` and more. The
+accuracies are the share of triplets in which the policy moved more towards the chosen answer.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ A pair whose prompt has p + 1 tokens, chosen c and rejected r, is laid out as
     p tokens                      | c tokens                     | r tokens
 
 so that each answer's first token is predicted from a last prompt token of its own. Rejected does not see chosen, and
-both have the positions that they would have alone. The pairs of a batch follow each other in one row, without padding.
+both have the positions that they would have in rows of their own. The pairs of a batch follow each other in one row,
+without padding.
 
 transformers' attention interface does the rest, with no mask of tokens x tokens: the prompt is causal and goes through
-the model's own attention. The few answer tokens attend to prompt and answer: where a flash kernel can be had, in two
-calls, one an answer, causal from the bottom right; elsewhere through a mask of answer tokens x tokens.
-Sharing a prefix between the answers of a preference pair: arXiv 2410.20305, there for text.
+the model's own attention. The few answer tokens attend to prompt and answer. Where a flash kernel is available, that
+takes two calls, one for each answer, causal from the bottom right. Elsewhere it takes a mask of answer tokens x
+tokens. Sharing a prefix between the answers of a preference pair: arXiv 2410.20305, there for text.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class _Configured:
 
 
 def install(model: Any, group: Group | None = None) -> str | None:
-    """Let a video model hand on only answers to its LM head, and its language model take packed rows.
+    """Let a video model pass only answers to its LM head, and its language model take packed rows.
 
     Its attention without `pairs` stays what it was. A short text is computed both ways to see that they agree.
 
@@ -85,7 +86,7 @@ def install(model: Any, group: Group | None = None) -> str | None:
     model.base_model.register_forward_hook(partial(_answers_alone, group), with_kwargs=True)
     config = model.config.get_text_config()
     inner = config._attn_implementation
-    flash = "flash" in inner  # by its name, as transformers tells them, be it a package or a kernel of the Hub
+    flash = "flash" in inner  # by its name, as transformers has it, for a package and for a kernel on the Hub
     if inner != "sdpa" and not flash:
         return f"its attention is {inner}, not sdpa or flash_attention"
     if not attends_to_all(config):
@@ -169,7 +170,8 @@ def _agrees(model: Any) -> bool:
 
 
 def _answers_alone(group: Group | None, module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
-    """The backbone hands on the hidden states from which answers are predicted: the LM head never sees the others."""
+    """The backbone passes only the hidden states from which answers are predicted: the LM head never sees the
+    others."""
     answers, hidden = kwargs.get("answers"), output.last_hidden_state
     if answers is not None and group is not None and kwargs.get("pairs") is not None:
         output.last_hidden_state = ulysses.picked(hidden, answers, group)[None]
@@ -188,8 +190,8 @@ def pack(
         position_ids: (k, 2n, T), k kinds of positions: 3 for a model with M-RoPE, otherwise 1.
 
     Returns:
-        input_ids (1, S); position_ids (k, 1, S), or (1, S) when k is 1; pairs; answers: (A,) places in the row from
-        which the answers' tokens are predicted, chosen's of all pairs before rejected's.
+        input_ids (1, S); position_ids (k, 1, S), or (1, S) when k is 1; pairs; answers (A,). answers has the places in
+        the row that predict the answers' tokens: those of chosen in all pairs, then those of rejected.
     """
     device = input_ids.device
     prompts = (attention_mask - completion_mask).sum(1).tolist()
@@ -225,8 +227,8 @@ def pack(
 class Forward:
     """Calls a model on TRL's rows of prompt + chosen and prompt + rejected, packed where the model can be.
 
-    It stands for the model in TRL's DPO loss: same call, same result, but the prompt is computed once, and only tokens
-    of answers are scored, on every device. The last result is kept: TRL's loss does not hand it out.
+    It replaces the model in TRL's DPO loss, with the same call and the same result. But the prompt is computed once,
+    and only tokens of answers are scored, on every device. The last result is kept: TRL's loss does not hand it out.
     """
 
     def __init__(self, model: Any, vision: Vision, packed: bool, group: Group | None = None, **options: bool) -> None:

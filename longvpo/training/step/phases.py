@@ -1,7 +1,7 @@
 """Where the time of a step goes: wall seconds by phase, while a run is being profiled.
 
-The rule: a phase inside another is taken out of it, and on a GPU each begins and ends when the work before it is done.
-So a profiled step is a little slower than others, and what it says of itself adds up.
+The rule: the time of a phase inside another one is subtracted from it. On a GPU each begins and ends when the work
+before it is done. So a profiled step is a little slower than others, and what it says of itself adds up.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Log-probabilities of answers' tokens from the hidden states before them, in one pass over the vocabulary.
 
-The logits z of a token are never whole. The vocabulary is read tile by tile, and three things are kept: the largest
-logit m, the sum of exp(z - m), and the sum of exp(z - m) times the head's rows. Each is rescaled when m grows, as
+The logits z of a token are never whole. The vocabulary is read tile by tile. Three things are kept: the largest logit
+m, the sum of exp(z - m), and the sum of exp(z - m) times the head's rows. Each is rescaled when m grows, as
 FlashAttention does with values. The third over the second is the mean row under the softmax. It gives two things for
 nothing:
 
     gradient of log p(target) by the hidden state   =   row of the target - mean row
     entropy                                         =   log Z - hidden state . mean row
 
-so that nothing is computed again in the backward pass. TRL's fused LM head computes the logits there a second time; it
-stays for heads that are trained, or whose logits are more than a product.
+so that nothing is computed again in the backward pass. TRL's fused LM head computes the logits there a second time. It
+is still used for heads that are trained, or whose logits are more than a product.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm
 def install(model: Any) -> None:
     """Let `model(..., shift_labels=, fused_lm_head=True)` score hidden states this way, after TRL gave it its own.
 
-    The backbone must hand on only the hidden states of the labelled tokens, as packing.py has it do.
+    The backbone must pass only the hidden states of the labelled tokens, as packing.py makes it do.
     """
     fused, head, config = model.forward, model.get_output_embeddings(), model.config.get_text_config()
     plain = head.bias is None and not head.weight.requires_grad

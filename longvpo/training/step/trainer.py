@@ -1,7 +1,7 @@
 """TRL's DPOTrainer for video, with the reference scored on what each triplet's row says, such as the anchor clip.
 
-The loss (paper, sections 3.3 to 3.5): x is the whole context, a what the reference sees, and alpha the weight of `sft`
-in TRL's loss_weights.
+The loss (paper, sections 3.3 to 3.5): x is the whole context, and a is what the reference sees. alpha is the weight of
+`sft` in TRL's loss_weights.
 
     -log sigmoid(beta * [log pi(y+|x) / ref(y+|a) - log pi(y-|x) / ref(y-|a)])  -  alpha * log pi(y+|x) / |y+|
 """
@@ -33,9 +33,9 @@ from longvpo.training.step.vision import Vision
 class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     """DPOTrainer for video whose reference log-probabilities come from a batch of their own, `reference`.
 
-    It takes AnchoredCollator's batches, and a base with `peft_config`, which is the reference, or a PeftModel, whose
-    adapter TRL copies as "ref": the copy is the reference, and stays as it is. TRL's losses, metrics and adapter
-    handling stay; these things differ:
+    It takes AnchoredCollator's batches, and a base with `peft_config` or a PeftModel. With `peft_config`, the base is
+    the reference. TRL copies a PeftModel's adapter as "ref": that copy is the reference, and does not change. TRL's
+    losses, metrics and adapter handling stay; these things differ:
 
     - The reference is scored on `reference`, where the batch has one, not on what the policy sees. A batch that brings
       `ref_chosen_logps` and `ref_rejected_logps` is not scored at all.
@@ -43,8 +43,8 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
       so. Only tokens of answers are scored.
     - The vision side encodes each triplet's video once, for both answers (vision.py): without gradients where it is
       frozen. Where it has adapters, policy and reference each encode with their own, the policy with gradients.
-    - `sft` in `loss_type` is the mean over triplets of the chosen answer's mean token loss, as the paper has it;
-      TRL takes the mean over all tokens of the batch.
+    - `sft` in `loss_type` is the mean over triplets of the chosen answer's mean token loss, as in the paper. TRL takes
+    the mean over all tokens of the batch.
 
     Args:
         vision_cache_gb: memory for the vision features of clips.
@@ -116,7 +116,7 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
             grouped(self.accelerator, self.sequence_parallel)
 
     def get_total_train_batch_size(self, args: Any) -> int:
-        """Triplets a step."""
+        """Triplets per step."""
         return int(super().get_total_train_batch_size(args)) // self.sequence_parallel
 
     @property
@@ -198,7 +198,7 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
 
     @property
     def _total_train_tokens(self) -> int:
-        """TRL's count for `num_tokens`. It lies in the state, so that a resumed run goes on counting."""
+        """TRL's count for `num_tokens`. It lies in the state, so that a resumed run continues to count."""
         return int(self.state.num_input_tokens_seen)
 
     @_total_train_tokens.setter
@@ -228,7 +228,7 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
     def with_features(
         self, batch: dict[str, Any], known_clips: Sequence[Any] = (), known: Sequence[Encoded] = ()
     ) -> dict[str, Any]:
-        """The batch with `vision` encoded, once a triplet, and with the positions of models that have M-RoPE.
+        """The batch with `vision` encoded, once per triplet, and with the positions of models that have M-RoPE.
 
         Args:
             known_clips, known: `clips` and `features` of another batch of the same triplets; a video of the same clips
@@ -246,8 +246,8 @@ class AnchoredDPOTrainer(EvaluatingDPOTrainer):
         return batch
 
     def _features(self, *video: Any) -> Encoded:
-        """What Vision.encode makes of a video; where the vision side has adapters, made when a model is called, which
-        decides the adapter and whether there are gradients."""
+        """What Vision.encode makes of a video. Where the vision side has adapters, it is made when a model is called:
+        that decides the adapter, and whether there are gradients."""
 
         def encode() -> Features:
             with phase("vision"), self.accelerator.autocast():

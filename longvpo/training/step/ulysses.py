@@ -1,9 +1,9 @@
 """A packed row over several processes (DeepSpeed-Ulysses, arXiv 2309.14509): each has a part of its tokens.
 
-Every process of a group embeds the whole row, video features included, and keeps its part of the tokens: T / N of
-them, where the last may be padding. All that takes tokens one by one stays as it is. Attention needs all tokens, but
-not all heads: before it, parts of the tokens with all heads become all tokens with a part of the heads; after it, they
-are turned back. Behind the last layer only the hidden states from which answers are predicted are brought together.
+Every process of a group embeds the whole row with its video features. It keeps its part of the tokens: T / N tokens,
+of which the last may be padding. All that takes tokens one by one stays as it is. Attention needs all tokens, but not
+all heads. Before it, parts of the tokens with all heads become all tokens with a part of the heads. After it, they
+change back. Behind the last layer only the hidden states from which answers are predicted are brought together.
 
 Positions are made of the whole row, and then cut: with dynamic scaling they depend on its length.
 """
@@ -50,8 +50,8 @@ def install(model: Any, group: Group) -> None:
 
 
 def _deeper(kwargs: dict[str, Any], tokens: int, group: Group) -> dict[str, Any]:
-    """What a model is told of features for its first layers (Qwen3-VL), cut: a mask (1, tokens) of their places, and
-    for each layer (places, size)."""
+    """This process's part of the features for a model's first layers (Qwen3-VL): a mask (1, tokens) of their places,
+    and for each layer (places, size)."""
     found = dict(kwargs)
     for name, mask in kwargs.items():
         if not torch.is_tensor(mask) or mask.dtype != torch.bool or mask.shape != (1, tokens):
@@ -87,8 +87,8 @@ def mine(states: torch.Tensor, axis: int, group: Group) -> torch.Tensor:
 def turned(states: torch.Tensor, group: Group) -> torch.Tensor:
     """(1, a, b, size) of each process to (1, a / N, b N, size): the second dimension is split, the third joined.
 
-    So heads and tokens change places: (1, heads, part of tokens, size) to (1, part of heads, tokens, size), and
-    (1, tokens, part of heads, size) to (1, part of tokens, heads, size).
+    So heads and tokens change places. (1, heads, part of tokens, size) becomes (1, part of heads, tokens, size). (1,
+    tokens, part of heads, size) becomes (1, part of tokens, heads, size).
     """
     parts = states.unflatten(1, (group.size, -1)).transpose(0, 1)
     return swap(parts, group).permute(1, 2, 0, 3, 4).flatten(2, 3)

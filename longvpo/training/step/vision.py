@@ -24,8 +24,8 @@ class Vision(VideoEncoder):
         core: the model around vision tower and language model, without adapters.
         processor: the model's.
         cache_gb: for the features of clips, on the CPU; the least recently used leave first. 0: a video is encoded
-            whole, and nothing is kept. Otherwise a clip is always encoded alone, so that its features do not depend
-            on what is kept.
+            whole, and nothing is kept. Otherwise a clip is always encoded by itself, so that its features do not
+            depend on what is kept.
     """
 
     def __init__(self, core: Any, processor: Any, cache_gb: float = 0.0) -> None:
@@ -63,8 +63,8 @@ class Vision(VideoEncoder):
         if len(found.rows) != expected:
             raise LongVPOError(
                 f"a prompt has places for {expected} video tokens, but its video of "
-                f"{sum(count for _, count in clips)} frames has {len(found.rows)}: the processor and the model do not "
-                "belong together; load both from the same repository and revision"
+                f"{sum(count for _, count in clips)} frames has {len(found.rows)}. The processor and the model do not "
+                "belong together: load both from the same repository and revision"
             )
         return found
 
@@ -99,7 +99,7 @@ class Vision(VideoEncoder):
             axis = {4: 0}.get(pixels["pixel_values"].ndim, 1) if "pixel_values" in pixels else 1
             split = {name: value.split(counts, axis) for name, value in pixels.items()}
             return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
-        merged = -(-sum(counts) // int(grid[0, 0]))  # frames a row of the grid
+        merged = -(-sum(counts) // int(grid[0, 0]))  # frames per row of the grid
         if any(count % merged for count in counts):
             return None
         grids = [torch.tensor([[count // merged, *grid[0, 1:].tolist()]]) for count in counts]

@@ -20,12 +20,11 @@ class WatchedDPOTrainer(DPOTrainer):
     """DPOTrainer whose log entries say more than TRL's. Every figure is of all processes.
 
     - `reference/margins`: mean over triplets of log ref(chosen) - log ref(rejected), in nats, on what the reference
-      is shown, such as the anchor: how far it prefers the chosen answer by itself. TRL's `rewards/margins` is how far
-      the policy has moved from it, times beta.
-    - `tokens_per_second`: tokens of the policy's rows, without padding, in the wall time since the last entry, with
-      all that happened in it. A prompt that both answers share counts once; the reference's tokens do not count.
-    - `memory_gb`: the most, in 10^9 bytes, that tensors took on one GPU since the start; on a CPU, that one process
-      took.
+      sees, such as the anchor. It says how far the reference itself prefers the chosen answer. TRL's `rewards/margins`
+      is how far the policy has moved from it, times beta. - `tokens_per_second`: tokens of the policy's rows, without
+      padding, in the wall time since the last entry, with all that happened in it. A prompt that both answers share
+      counts once; the reference's tokens do not count. - `memory_gb`: the most, in 10^9 bytes, that tensors took on
+      one GPU since the start; on a CPU, that one process took.
     """
 
     waited = 0.0  # seconds for batches, since the start
@@ -61,7 +60,7 @@ class WatchedDPOTrainer(DPOTrainer):
             now = time.time()
             device = self.accelerator.device
             tokens = self.accelerator.gather(torch.tensor([self._tokens], device=device))
-            memory = gather(torch.tensor([peak_memory()], device=device))  # of processes that share rows, too
+            memory = gather(torch.tensor([peak_memory()], device=device))  # also over processes that share rows
             began = self._logged or start_time or now
             logs["tokens_per_second"] = float(f"{tokens.sum().item() / max(now - began, 1e-9):.4g}")
             logs["memory_gb"] = float(f"{memory.max().item():.4g}")

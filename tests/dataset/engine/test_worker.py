@@ -30,7 +30,7 @@ def test_a_folder_that_a_machine_does_not_see_is_named(dataset_recipe: DatasetRe
     (tmp_path / MARK).write_text("ours")
     one.check_build()
     (tmp_path / MARK).write_text("another's")
-    with pytest.raises(LongVPOError, match="another process is at work there"):
+    with pytest.raises(LongVPOError, match="another process works in this folder"):
         one.check_build()
 
 
