@@ -110,7 +110,11 @@ def read_reply(said: str, whole: bool = True, limit: int | None = None, controls
         return Reply("", "all of it is thinking that has no end: switch the model's thinking off")
     if not whole:
         where = f"max_new_tokens ({limit})" if limit else "max_new_tokens"
-        what = f"it was truncated at {where}: {text[:SHOWN]!r}; set that higher" if text else f"{where} went into thinking"
+        what = (
+            f"it was truncated at {where}: {text[:SHOWN]!r}; set that higher"
+            if text
+            else f"{where} went into thinking"
+        )
         return Reply(text, what if text else f"all of {what}: set that higher, or switch thinking off", whole=False)
     return Reply(text)
 
