@@ -168,8 +168,8 @@ print(json.dumps(upload_folder(folder_path=sys.argv[1], repo_id="alice/base").oi
         assert (named["dataset"], named["revision"]) == ("alice/origin", "v0.1.0")
         pinned = json.loads(config)
         assert (pinned["base_model_name_or_path"], pinned["revision"]) == base
-        link = "[`alice/origin@v0.1.0`](https://huggingface.co/datasets/alice/origin/tree/v0.1.0)"
-        assert f"| dataset | {link}, commit `{commit}` |" in card
+        link = "[`alice/origin`](https://huggingface.co/datasets/alice/origin)"
+        assert f"| dataset | {link} at `v0.1.0`, commit `{commit}` |" in card
         assert "\ndatasets:\n- alice/origin\n" in card
     assert f'from_pretrained("alice/base", revision="{base_commit}",' in card
     assert "\nbase_model: alice/base\nbase_model_relation: adapter\n" in card

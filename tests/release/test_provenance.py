@@ -68,6 +68,6 @@ def test_a_release_names_base_and_dataset_where_others_find_them(
         "- base_model:adapter:someone/small\n",
         "model [`someone/small`](https://huggingface.co/someone/small).",
         'from_pretrained("someone/small", dtype="float32"',
-        "| dataset | [`alice/data@v0.1.0`](https://huggingface.co/datasets/alice/data/tree/v0.1.0), commit",
+        "| dataset | [`alice/data`](https://huggingface.co/datasets/alice/data) at `v0.1.0`, commit",
     ):
         assert line in card
