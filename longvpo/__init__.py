@@ -67,9 +67,9 @@ def build(
     from longvpo.dataset.run import build as run
     from longvpo.io.home import path
     from longvpo.recipe.dataset import DatasetRecipe
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
 
-    loaded = load_recipe(DatasetRecipe, recipe, [*overrides])
+    loaded = load_as(DatasetRecipe, recipe, [*overrides])
     kept = path(journal) if journal else None
     return run(loaded, path(output or loaded.name), journal=kept, engine=engine, workers=workers)
 
@@ -89,11 +89,11 @@ def train(recipe: str, overrides: Sequence[str] = (), output: str | Path | None 
         LongVPOError: a mistake in the recipe or the dataset, or an output that holds something else.
     """
     from longvpo.io.home import path
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
     from longvpo.recipe.training import TrainRecipe
     from longvpo.training.run import train as run
 
-    loaded = load_recipe(TrainRecipe, recipe, [*overrides])
+    loaded = load_as(TrainRecipe, recipe, [*overrides])
     return run(loaded, path(output or loaded.name))
 
 
@@ -121,9 +121,9 @@ def evaluate(
     from longvpo.evaluation.run import evaluate as run
     from longvpo.io.home import path
     from longvpo.recipe.evaluation import EvaluateRecipe
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
 
-    loaded = load_recipe(EvaluateRecipe, recipe, [*overrides])
+    loaded = load_as(EvaluateRecipe, recipe, [*overrides])
     return run(loaded, path(output or loaded.name), by_name([str(one) for one in adapters]))
 
 

@@ -46,9 +46,10 @@ def build_dataset(
     Example: longvpo build-dataset tiny/dataset --output my-triplets --dry-run
     """
     from longvpo.recipe.dataset import DatasetRecipe
-    from longvpo.recipe.file import load_recipe, recipe_hash
+    from longvpo.recipe.file import recipe_hash
+    from longvpo.recipe.kinds import load_as
 
-    loaded = load_recipe(DatasetRecipe, recipe, overrides)
+    loaded = load_as(DatasetRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
     if dry_run:
         from longvpo.dataset.plan import plan_build
@@ -93,10 +94,10 @@ def train(
 
     Example: longvpo train internvl3-1b/stage1 data.dataset=my-triplets
     """
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
     from longvpo.recipe.training import TrainRecipe
 
-    loaded = load_recipe(TrainRecipe, recipe, overrides)
+    loaded = load_as(TrainRecipe, recipe, overrides)
     target = _target(push, loaded, repo_id, tag, private, collection, overwrite_card)
     if dry_run:
         from longvpo.training.plan import plan_training
@@ -131,10 +132,10 @@ def frames(
 
     Example: longvpo frames internvl3-1b/stage1 video.frames=my-frames
     """
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
     from longvpo.recipe.training import TrainRecipe
 
-    loaded = load_recipe(TrainRecipe, recipe, overrides)
+    loaded = load_as(TrainRecipe, recipe, overrides)
     from longvpo.cli.following import resumable
 
     with resumable(lambda: f"the frames that were decoded are in {loaded.video.frames}"):
@@ -161,10 +162,10 @@ def score(
 
     Example: longvpo score internvl3-1b/stage1 data.dataset=my-triplets
     """
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
     from longvpo.recipe.training import TrainRecipe
 
-    loaded = load_recipe(TrainRecipe, recipe, overrides)
+    loaded = load_as(TrainRecipe, recipe, overrides)
     folder = output or Path(loaded.data.dataset.rstrip("/") + "-scored")
     from longvpo.cli.following import override, resumable
 
@@ -196,14 +197,14 @@ def evaluate(
     """
     from longvpo.evaluation.adapters import by_name
     from longvpo.recipe.evaluation import EvaluateRecipe
-    from longvpo.recipe.file import load_recipe
+    from longvpo.recipe.kinds import load_as
 
     adapters = by_name(adapter or [])
     if benchmarks is not None:
         from longvpo.evaluation.benchmarks import measure
 
         return printing.print_commands(measure(recipe, overrides or [], benchmarks, adapters, output), as_json)
-    loaded = load_recipe(EvaluateRecipe, recipe, overrides)
+    loaded = load_as(EvaluateRecipe, recipe, overrides)
     if dry_run:
         from longvpo.evaluation.plan import plan_evaluation
 
