@@ -113,7 +113,10 @@ def _not_there(dataset: str, config: str, place: str, why: str) -> str:
     if not folder.is_dir():
         return f"there is no such folder{meant_folder(folder)}, and on the Hub: {why}"
     if unfinished(folder):
-        return f"its build has not finished. Run its `longvpo build-dataset` again with --output {dataset}: it resumes"
+        return (
+            f"its build has not finished. Run its `longvpo build-dataset` again with --output {dataset}: it resumes, "
+            "or says why no triplet was left"
+        )
     with suppress(Exception):  # as above
         names = get_dataset_config_names(place)
         if names == ["default"]:

@@ -46,7 +46,7 @@ def writing_cost(
         tokens = int(encode(processor, [question], clips[:1], times[:1])["input_ids"].shape[1])
         writer = make_writer(recipe.writer)
     except LongVPOError as error:
-        return {"prompt_tokens_a_call": f"not measured: {error}", "hours_to_write": f"not measured: {error}"}
+        return {"prompt_tokens_a_call": f"not measured: {error}", "hours_to_write": "not measured: see above"}
     draws = recipe.writer.temperature
     requests = [
         Request(question, seed, draws, times=told.times, seconds=told.seconds, frames=partial(np.asarray, frames))

@@ -56,6 +56,9 @@ def own_recipe(folder: str, base: str, file: str) -> tuple[str, str]:
         families = sorted({name.split("/")[0] for name in builtin_recipes() if name.endswith("/evaluate")})
         raise LongVPOError(f"--from {base}: give a family out of {', '.join(families)}, or its dataset or evaluate")
     found = look(Path(folder))
+    if found.columns != ColumnSection():
+        named = ", ".join(f"{key}={name}" for key, name in found.columns if name != getattr(ColumnSection(), key))
+        say(f"note: columns of {found.table}: {named}")
     measures = base.endswith("/evaluate") or (base == family and not found.lacks)
     if measures and found.lacks:
         raise LongVPOError(

@@ -75,7 +75,9 @@ def test_without_captions_the_writer_makes_them(mine: Path, monkeypatch: pytest.
     assert run(monkeypatch, "init", mine) == 0
     (source,) = load_recipe(DatasetRecipe, "my.yaml").sources
     assert (source.captions, source.columns.video) == ("writer", "video")
-    assert "note: metadata.csv has no captions, so the writer describes each clip first" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "note: metadata.csv has no captions, so the writer describes each clip first" in said
+    assert "note: columns of metadata.csv: video=video\n" in said
 
 
 def test_questions_without_captions(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
