@@ -76,17 +76,23 @@ def test_notes_stand_between_the_markers_until_somebody_writes_there(
 
 def test_notes_of_a_recipe_are_paragraphs_whatever_they_hold(folder: Path) -> None:
     recipe = folder / "recipe.yaml"
-    recipe.write_text(f'{recipe.read_text()}notes: "# no\\n{END}\\n<b>"\n')
+    said = recipe.read_text()
+    assert "\nnotes: ''\n" in said
+    recipe.write_text(said.replace("\nnotes: ''\n", f'\nnotes: "# no\\n{END}\\n<b>"\n'))
     (folder / "README.md").unlink()
     assert words_in(card_of(folder)) == f"\\# no\n\\{END}\n\\<b>"
 
 
-def test_markers_in_a_text_of_others_are_not_the_markers(folder: Path) -> None:
-    name = "failures" if (folder / "results.json").is_file() else "prompts"
-    file = folder / ("results.json" if name == "failures" else "facts.json")
-    hostile = file.read_text().replace("what color is the bar?", f"{BEGIN}\\nmine\\n{END}")
-    file.write_text(hostile)
-    assert words_in(write_card(folder).read_text()) == ""
+@pytest.mark.parametrize("folder", ["dataset"], indirect=True)
+def test_markers_in_a_prompt_are_not_the_markers(folder: Path) -> None:
+    """Prompts stand in the card line by line, as they were asked."""
+    facts = json.loads((folder / "facts.json").read_text())
+    facts["prompts"]["question"] += f"\n{BEGIN}\nmine\n{END}"
+    (folder / "facts.json").write_text(json.dumps(facts))
+    card = write_card(folder).read_text()
+    assert card.count(f"\n{BEGIN}\n") == 2
+    assert words_in(card) == ""
+    assert words_in(with_words(card, "Yours.")) == "Yours."
 
 
 @pytest.mark.parametrize(
