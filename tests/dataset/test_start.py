@@ -53,7 +53,7 @@ def test_the_recipe_runs_as_it_stands(mine: Path, monkeypatch: pytest.MonkeyPatc
     assert (recipe.sources[0].license, recipe.sources[0].redistribution, recipe.license) == ("unknown", False, None)
     assert recipe.context.clips == (1, 2, 4, 8, 16), "32 clips are not there"
     # a second time nothing is overwritten
-    check_mistake(run(monkeypatch, "init", mine.name, "--from", "tiny"), capsys, ["my.yaml is there"])
+    check_mistake(run(monkeypatch, "init", mine.name, "--from", "tiny"), capsys, ["my.yaml exists"])
     assert Path("my.yaml").read_text() == text
 
 

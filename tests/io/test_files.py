@@ -80,7 +80,7 @@ def test_a_file_is_replaced_only_when_it_is_whole(tmp_path: Path, monkeypatch: p
     for name in ("facts.json", "recipe.yaml", "provenance.json"):
         write_text(tmp_path / name, "{}")
 
-    def fails(folder: Path) -> str:
+    def fails(*given: object) -> str:
         raise LongVPOError("no card")
 
     monkeypatch.setattr(card_file, "card_of", fails)
