@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pyarrow import parquet
+from support.world import ROOT
 
 from longvpo.clips.rows import Dropped
 from longvpo.clips.shortfall import SWITCHES, loosening, reasons
@@ -23,6 +24,13 @@ def test_every_filter_has_a_switch_or_an_advice_and_each_switch_is_a_key() -> No
     overrides = [one for text in SWITCHES.values() for one in re.findall(r"[a-z_0-9.]+=[a-z0-9]+", text)]
     assert len(overrides) > 10
     load_recipe(DatasetRecipe, "tiny", overrides)
+
+
+def test_the_page_tells_what_every_filter_drops() -> None:
+    page = (ROOT / "recipes" / "building.md").read_text(encoding="utf-8")
+    table = page[page.index("| filter | it drops |") :].partition("\n\n")[0]
+    told = {name: advice for name, _, advice in re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", table, re.MULTILINE)}
+    assert told == SWITCHES
 
 
 def test_the_filters_that_dropped_most_come_first() -> None:
