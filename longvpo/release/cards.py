@@ -24,7 +24,7 @@ from longvpo.release.licenses import LICENSE, UNKNOWN, stated
 from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
-from longvpo.release.settings import settings
+from longvpo.release.settings import base_on_hub, settings
 from longvpo.release.spot_check import read_spot_check
 from longvpo.release.words import BEGIN, END, with_words, words_of
 
@@ -166,15 +166,6 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
         curves=(folder / "curves.png").is_file(),
         results=read_results(results, facts) if results.is_file() else None,
     )
-
-
-def base_on_hub(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
-    """Where others find the base of a training: its id on the Hub, as it is stated or as it was loaded; empty: that is
-    not known, or it is the embedded one."""
-    section = recipe.get("base") or {}
-    said = facts.get("stated", {}).get("base.hub_id") or section.get("hub_id")
-    model = section.get("model", "")
-    return said or (model if model.count("/") == 1 and not Path(model).exists() else "")
 
 
 def bars(histogram: dict[str, float]) -> Markup:

@@ -6,6 +6,7 @@ and what it leaves to TRL is not told.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from longvpo.release.markdown import code
@@ -29,6 +30,17 @@ def settings(facts: dict[str, Any], recipe: dict[str, Any]) -> list[Row]:
         ("precision", _precision(recipe, said)),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def base_on_hub(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
+    """Id on the Hub of the base of a training, as it is stated or as it was loaded.
+
+    Empty: it is not known, or the base is the embedded one.
+    """
+    section = recipe.get("base") or {}
+    said = facts.get("stated", {}).get("base.hub_id") or section.get("hub_id")
+    model = section.get("model", "")
+    return said or (model if model.count("/") == 1 and not Path(model).exists() else "")
 
 
 WARM_UP = "{:g} warm-up steps"

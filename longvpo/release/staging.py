@@ -29,7 +29,7 @@ from longvpo.io.records import read_record
 from longvpo.io.temporary import own_folder
 from longvpo.release.benchmarks import FOUND, entries, found_in, read_benchmarks
 from longvpo.release.card_file import check_own_card, write_card
-from longvpo.release.cards import SHEETS, base_on_hub, card_of, kind_in, kind_of, read_results
+from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_results
 from longvpo.release.closed import allowing, closed_in, frames_in
 from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
 from longvpo.release.leaks import check_private, private_texts
@@ -38,6 +38,7 @@ from longvpo.release.manifest import File, Release
 from longvpo.release.markdown import code
 from longvpo.release.outside import check_from_outside
 from longvpo.release.provenance import published_since
+from longvpo.release.settings import base_on_hub
 from longvpo.release.target import Target
 from longvpo.release.words import words_of
 
