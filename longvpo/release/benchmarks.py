@@ -73,14 +73,15 @@ def read_benchmarks(files: Sequence[Path], facts: dict[str, Any], recipe: dict[s
     """The scores of an adapter and of its base out of lmms-eval's results, a row a benchmark.
 
     Args:
-        files: as found_in gives them: of two about one model and benchmark, the one with more questions counts (a try
-            with `--limit` takes no whole score's place), and of equal ones the later. Those of other adapters are
-            passed over.
+        files: as found_in gives them. Where two are about one model and benchmark, the one with more questions counts,
+            so that a try with `--limit` takes no whole score's place. Between equal ones the later counts. Files about
+            other adapters are passed over.
         facts: the adapter's; recipe: that of its training.
 
     Returns:
         `adapter`, the sha256 of its weights, and `rows`: a benchmark's names, what was asked and how, and `base` and
-        `adapter`, each a value and a date, or null. Values are in percent; of an unknown task, as lmms-eval has them.
+        `adapter`, each a value and a date, or null. Values are in percent; those of an unknown
+        task are as lmms-eval has them.
 
     Raises:
         LongVPOError: a file is damaged or of another model, none is of this adapter, or two cannot be compared.
@@ -100,7 +101,7 @@ def read_benchmarks(files: Sequence[Path], facts: dict[str, Any], recipe: dict[s
                 percent, value = " %" if row["percent"] else "", row["value"]
                 if not math.isfinite(value) or (percent and not 0 <= value <= 100):
                     told = f"{row['metric']} of {row['task']} comes to {value}{percent}"
-                    raise LongVPOError(f"{file}: {told}, which is no score: run lmms-eval again")
+                    raise LongVPOError(f"{file}: {told}, which is not a score: run lmms-eval again")
                 models, of = found.setdefault(benchmark.task, {}), "adapter" if asked["adapter"] else "base"
                 if of not in models or row["questions"] >= models[of][1]["questions"]:
                     models[of] = (file, row)
@@ -126,7 +127,7 @@ def _asked(file: Path, results: Record) -> dict[str, Any]:
 
 
 def _benchmarks(results: Record) -> list[Benchmark]:
-    """Those that have a score in these results: ours, a group only with all of its parts, and tasks of others."""
+    """Those that have a score in these results: ours, a group only with all of its parts, and unknown tasks."""
     scores = results["results"]
     ours = [one for one in BENCHMARKS if set(one.parts or (one.task,)) <= scores.keys()]
     groups = {name for name, parts in results["group_subtasks"].items() if parts}
@@ -166,12 +167,12 @@ def _numbers(scores: dict[str, Any]) -> list[str]:
 
 def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
     """The rows of base and adapter as one. Raises LongVPOError when they were not asked the same in the same way."""
-    (file, row), *_, (other, theirs) = [*models.values()] * 2  # of one, the same twice
+    (file, row), *_, (other, theirs) = [*models.values()] * 2  # where there is one model, the same twice
     for name in ("questions", *ASKED, *SETTINGS):
         if row[name] != theirs[name]:
             raise LongVPOError(
-                f"{row['task']}: {name} is {row[name]} in {file} and {theirs[name]} in {other}: base and adapter can "
-                "only stand side by side where they were asked in the same way; run one of them again"
+                f"{row['task']}: {name} is {row[name]} in {file} and {theirs[name]} in {other}. Base and adapter "
+                "stand side by side only where both were asked in the same way: run one of them again"
             )
     shared = {name: value for name, value in row.items() if name not in ("value", "date")}
     sides = {
@@ -182,9 +183,11 @@ def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, A
 
 
 def _interval(row: dict[str, Any], sides: dict[str, Any]) -> float | None:
-    """Half of the 95 % interval of the change in points (Agresti's and Caffo's), as if base and adapter had been asked
-    different questions, each about a video of its own. Lmms-eval's results say only sums. That the questions were the
-    same makes the true one narrower; that some share a video, as LVBench's do, makes it wider.
+    """Half of the 95 % interval of the change in points (Agresti's and Caffo's).
+
+    It is computed as if base and adapter had been asked different questions, each about a video of its own. Lmms-eval's
+    results say only sums. Both were asked the same, which makes the true interval narrower. Several questions about one
+    video, as in LVBench, make it wider.
     """
     if not row["percent"] or None in sides.values():
         return None

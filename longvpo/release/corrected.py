@@ -28,7 +28,7 @@ STATED = "stated"  # in facts.json: what else a person states, by key
 CORRECTED = "corrected"  # in provenance.json: by key, what was said before and what is said now
 OF_RELEASE = ("release", "files")  # keys of provenance.json of what was published, which this is no more
 TEXTS = ("about", "notes")
-CODE = re.compile(r"[a-z]{2,12}(-[A-Za-z0-9]{1,8})*\Z")  # of a language: en, deu, zh-Hant
+CODE = re.compile(r"[a-z]{2,12}(-[A-Za-z0-9]{1,8})*\Z")  # a language: en, deu, zh-Hant
 OF_SOURCE = ("license", "redistribution", "about")
 
 

@@ -26,7 +26,7 @@ def _pyplot() -> Any:
 
 
 def contact_sheet(path: Path, row: dict[str, Any], clips: list[np.ndarray]) -> None:
-    """One real row: a line of frames a clip of the context, the question and both answers above.
+    """One real row: the question and both answers, then a line of frames per clip of the context.
 
     An anchor has a green frame; another clip that the rejected answer was written from, a red one.
 

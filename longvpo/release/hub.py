@@ -134,15 +134,16 @@ def _landed(api: HfApi, release: Release) -> str | None:
                 return one.commit_id
             if _whole(tree, provenance_of(api, target, one.commit_id)):
                 raise LongVPOError(
-                    f"another release {target.tag} of {target} is on its way, or was cut off: nothing was published; "
-                    "give another --tag, or run again the command that published that one"
+                    f"another release {target.tag} of {target} is on its way, or was broken off. Nothing was "
+                    "published: give another --tag, or run the command of that release again"
                 )
     return None
 
 
 def _whole(tree: dict[str, str], stated: dict[str, Any]) -> bool:
-    """Whether a commit holds the release that its provenance states; of what changed while it was sent, it does not.
+    """Whether a commit holds the release that its provenance states.
 
+    A file that changed while it was sent is not the file of that release.
     A tree tells git's hash of files that are not in LFS, and provenance has none: those were copied before the push.
     """
     files = stated.get("files", {})

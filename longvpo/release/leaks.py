@@ -60,7 +60,7 @@ def private_texts(folders: Iterable[str | Path], key_names: Iterable[str]) -> li
     """What to look for.
 
     Args:
-        folders: that nobody should hear of, as they were given.
+        folders: those that nobody should hear about, as they were given.
         key_names: names of environment variables that hold keys.
     """
     found = [PrivateText(what, part, re.compile(pattern)) for what, part, pattern in SHAPES]
@@ -244,7 +244,7 @@ def _row(path: Path, column: str, wanted: PrivateText) -> str:
 
 
 def _about_picture(content: bytes) -> bytes:
-    """What a picture says beside its pixels; of other bytes, all."""
+    """What a picture says beside its pixels; other bytes as they are."""
     if content.startswith(b"\x89PNG"):
         return b"\0".join(_png_texts(content))
     if content.startswith(b"\xff\xd8"):

@@ -80,7 +80,7 @@ def licensed(facts: dict[str, Any], stated: str | None, folder: Path | None = No
 
     Args:
         folder: where they are, for the message that says how to state a licence.
-        stated: at the release, for what the recipe stated none of: sources of a dataset, or the base of an adapter.
+        stated: at the release, where the recipe stated none: for sources of a dataset, or for the base of an adapter.
 
     Raises:
         LongVPOError: a licence is missing or unknown to the Hub, or none is missing and another is stated.

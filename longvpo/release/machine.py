@@ -1,5 +1,6 @@
-"""What others may be told of this machine, such as in an issue: no path, no name of its user, and of a token only
-whether there is one.
+"""What others may be told about this machine, such as in an issue: no path and no name of its user.
+
+About a token it is only told whether there is one.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 from longvpo.release.markdown import code
 
-PARTS = {  # of results: titles of their tables, and of the first column
+PARTS = {  # parts of results: the title of their table, and that of its first column
     "places": ("By place in the context, %", "place"),
     "tasks": ("By task", "task"),
     "preference": (

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 1 << 30  # a file is closed above it; the Hub's documentation advises 0.5 to 5 GB
 SHARD = re.compile(r"train-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?\.parquet")  # the name of such a file
-GROUP_ROWS = 1000  # a row group at most; of rows with pictures, as many as make GROUP_BYTES
+GROUP_ROWS = 1000  # a row group at most; rows with pictures: as many as make GROUP_BYTES
 GROUP_BYTES = 64 << 20
 
 
 def write_shards(folder: Path, rows: Iterable[dict[str, Any]], columns: datasets.Features) -> list[Path]:
-    """Write the rows into `folder`, which is made, a row group at a time: all of them need not fit in memory.
+    """Write the rows into `folder`, which is made, a row group at a time: all of them do not have to fit in memory.
 
     Content-defined chunks and a page index let the Hub store what two versions share once, and its viewer read a
-    page by itself. A file's name changes with its content: load_dataset caches a local folder only by its name and its
-    README (datasets 5.2), and would answer from the cache of a dataset that was made again.
+    page by itself. A file's name changes with its content. load_dataset caches a local folder only by its name and its
+    README (datasets 5.2). So it would answer from the cache when a dataset was made again.
 
     Returns:
         The files. Without rows there are none, and no folder: load_dataset reads no split without rows.

@@ -43,7 +43,7 @@ def made_by(recipe: str, key: str, **more: Any) -> dict[str, Any]:
 def found_at(name: str, kind: Literal["dataset", "model"], revision: str) -> dict[str, Any]:
     """Where a dataset or an adapter comes from: its repository, tag or branch, and commit.
 
-    A folder that was published knows where; of another, the name is known, and the key of what made it.
+    A folder that was published knows where. About another, its name is known, and the key of what made it.
     """
     folder = Path(name)
     if folder.exists():

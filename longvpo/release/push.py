@@ -53,7 +53,7 @@ def push(folder: Path, target: Target, results: Sequence[Path] = (), license: st
     """Publish a finished dataset or adapter at target.tag.
 
     Args:
-        results: of an adapter: folders that `longvpo evaluate` made, and folders or files of lmms-eval's results.
+        results: for an adapter: folders that `longvpo evaluate` made, and folders or files of lmms-eval's results.
         license: as `licensed` takes it.
 
     Returns:

@@ -52,8 +52,8 @@ def read_spot_check(folder: Path) -> dict[str, Any] | None:
             raise ValueError(f"no row has the id {strange!r}")
     except ValueError as error:
         raise LongVPOError(
-            f"{file} is no spot check of this dataset ({first_line(error)}): save the marks again from the page that "
-            "`longvpo view` makes of it, or delete the file"
+            f"{file} is not a spot check of this dataset ({first_line(error)}): save the marks again from the page of "
+            "`longvpo view`, or delete the file"
         ) from None
     good = sum(mark == "good" for mark in marks.values())
     return {"n": len(marks), "good": good, "bad": len(marks) - good, "of": len(rows)}

@@ -112,8 +112,8 @@ def _check_tag(tag: str) -> None:
     wrong = not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", tag) or ".." in tag or tag.endswith((".", ".lock"))
     if wrong or tag in ("main", "HEAD") or re.fullmatch(r"[0-9a-fA-F]{40}", tag):
         raise LongVPOError(
-            f"--tag {tag}: give letters, digits, `.`, `_` and `-`, such as v0.1.0; git or the Hub would refuse this "
-            "one, or take it for something else"
+            f"--tag {tag}: give letters, digits, `.`, `_` and `-`, such as v0.1.0. Git or the Hub would refuse "
+            "this one, or take it for something else"
         )
 
 
@@ -145,7 +145,7 @@ def _check_rights(me: dict[str, Any], target: Target) -> None:
         (entity.get("type"), entity.get("name")) == (target.kind, target.repo_id) and "repo.write" in given
         for entity, given in scoped
     ):
-        return  # a token of this very repository; such a one need not know its user's organisations
+        return  # a token of this very repository, which does not have to know its user's organisations
     roles = {one["name"]: one.get("roleInOrg") for one in me.get("orgs", [])}
     allowed = [me["name"], *(name for name, role in roles.items() if role not in READERS)]
     if token.get("role") == "read":

@@ -77,8 +77,8 @@ def test_a_try_of_a_few_questions_takes_no_whole_scores_place(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("score", "said"),
     [
-        ({"lvbench": math.nan}, "lvbench_score of lvbench comes to nan %, which is no score"),
-        ({"lvbench": 50.0}, "lvbench_score of lvbench comes to 5000.0 %, which is no score"),
+        ({"lvbench": math.nan}, "lvbench_score of lvbench comes to nan %, which is not a score"),
+        ({"lvbench": 50.0}, "lvbench_score of lvbench comes to 5000.0 %, which is not a score"),
         ({"mvbench": math.nan}, "mvbench_accuracy of mvbench comes to nan %"),
         ({"local": math.inf}, "right of local comes to inf, which"),
     ],
