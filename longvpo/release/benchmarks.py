@@ -185,9 +185,9 @@ def _side_by_side(models: dict[str, tuple[Path, dict[str, Any]]]) -> dict[str, A
 def _interval(row: dict[str, Any], sides: dict[str, Any]) -> float | None:
     """Half of the 95 % interval of the change in points (Agresti's and Caffo's).
 
-    It is computed as if base and adapter had been asked different questions, each about a video of its own. Lmms-eval's
-    results say only sums. Both were asked the same, which makes the true interval narrower. Several questions about one
-    video, as in LVBench, make it wider.
+    It is computed as if base and adapter had been asked different questions, each about a video of its own:
+    lmms-eval's results have only sums. Both were asked the same, which makes the true interval narrower. Several
+    questions about one video, as in LVBench, make it wider.
     """
     if not row["percent"] or None in sides.values():
         return None

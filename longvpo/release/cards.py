@@ -46,7 +46,7 @@ def card_of(folder: Path, words: str | None = None) -> str:
         words: those of a person, for the part between the markers; None: as words_of finds them in the folder.
 
     Raises:
-        LongVPOError: the folder holds none of ours, or a file of it is damaged.
+        LongVPOError: the folder holds no dataset or adapter of longvpo, or a file in it is damaged.
     """
     card = _model_card if kind_of(folder) == "model" else _dataset_card
     with understood(*(folder / name for name in FILES)):
@@ -59,7 +59,7 @@ def card_of(folder: Path, words: str | None = None) -> str:
 
 
 def kind_of(folder: Path) -> Literal["dataset", "model"]:
-    """What a folder holds. Raises LongVPOError when it is not a finished dataset or adapter of ours."""
+    """What a folder holds. Raises LongVPOError when it is not a finished dataset or adapter of longvpo."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         what = f"{folder} holds no finished dataset or adapter: it has no {missing[0]}{meant_folder(folder)}"
@@ -237,9 +237,9 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """A results.json as the model card of these facts shows it: tables with this adapter's change against the base.
 
     Returns:
-        this: the name of this adapter in the results; tables: title, column, groups, questions, and rows, by model
-        and group as texts; kept: what is left on one clip; scoring and intervals: how answers were scored, and what ±
-        and marks mean; recommended, as _recommended says; and the results themselves, as `all`.
+        this: the name of this adapter in the results. tables: title, column, groups, questions, and rows, by model
+        and group as texts. kept: what is left on one clip. scoring and intervals: how answers were scored, and what ±
+        and marks mean. recommended: as _recommended says. all: the results themselves.
 
     Raises:
         LongVPOError: it is damaged, or of other adapters.
@@ -261,8 +261,10 @@ def read_results(file: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recommended(results: dict[str, Any], this: str) -> dict[str, Any] | None:
-    """The longest tested context at which 90 % of the accuracy on one clip is left, in clips and frames; empty where
-    nothing of one clip was answered, None where one clip was not asked about."""
+    """The longest tested context at which 90 % of the accuracy on one clip is left, in clips and frames.
+
+    Empty where no question about one clip was answered right; None where one clip was not asked about.
+    """
     needle = results["needle"][this]
     if "1" not in needle:
         return None

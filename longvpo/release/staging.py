@@ -61,7 +61,7 @@ def check_files(folder: Path, facts: dict[str, Any], results: Sequence[Path] = (
     ours = [path for path in results if (path / "results.json").is_file()]
     if len({path.resolve() for path in ours}) > 1:
         raise LongVPOError(
-            f"{ours[0]} and {ours[1]} are both of `longvpo evaluate`, and a release has one results.json: give one of "
+            f"{ours[0]} and {ours[1]} are both of `longvpo evaluate`, and a release has one results.json. Give one of "
             "them, or evaluate once more with all that is to be compared"
         )
     for path in ours:
@@ -216,7 +216,7 @@ def changelog(old: str, tag: str, facts: dict[str, Any]) -> str:
 
 
 def _add_results(copy: Path, results: Sequence[Path], facts: dict[str, Any]) -> None:
-    """What was measured: of `longvpo evaluate`, of lmms-eval, and scores for the Hub."""
+    """What `longvpo evaluate` and lmms-eval measured, and scores for the Hub."""
     scores: list[dict[str, Any]] = []
     measured = _measured(results, facts, copy)
     if measured:

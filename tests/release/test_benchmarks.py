@@ -117,7 +117,7 @@ def test_what_was_asked_otherwise_stands_in_no_table(
     write_results(tmp_path / "stage1", results(ADAPTER, SHA))
     said = refused(tmp_path)
     assert all(word in said for word in says), said
-    assert "were asked in the same way; run one of them again" in said
+    assert "were asked in the same way: run one of them again" in said
 
 
 def test_files_of_earlier_versions_say_less_of_frames(tmp_path: Path) -> None:
