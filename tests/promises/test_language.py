@@ -9,11 +9,12 @@ from support import language
 from support.language import Block, faults_in
 from support.world import ROOT
 
-PAGES = ("README.md", "CONTRIBUTING.md", "tests/README.md", "benchmarks", "docs", "recipes")
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md", "benchmarks", "docs", "recipes")
 CARDS = ("dataset_cards", "model_cards")
 ROOMS = sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "longvpo").iterdir() if path.suffix in ("", ".py")
 )
+
 
 @pytest.mark.parametrize("name", [*PAGES, *CARDS, *ROOMS])
 def test_a_text_is_plain_english(name: str) -> None:
