@@ -139,27 +139,31 @@ def staged(
             "files": {path: file.sha256 for path, file in sorted(files.items())},
         }
         write_text(copy / PROVENANCE, as_json(provenance))
-        write_card(copy, _words(folder, facts, recipe, target))
+        write_card(copy, *_words(folder, facts, recipe, target))
         files |= {path: File(copy / path) for path in (CARD, PROVENANCE)}
         private = [str(folder), *map(str, results), *local_folders(recipe)]
         check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), check_from_outside)
 
 
-def _words(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], target: Target) -> str:
-    """The words between the markers of the card: those here, or else those that stand in the repository.
+def _words(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], target: Target) -> tuple[str, str | None]:
+    """The words between the markers of the card, and their hash for write_card.
+
+    They are those here, or else those that stand in the repository.
 
     Raises:
-        LongVPOError: there are both, and those in the repository were edited since the last release.
+        LongVPOError: there are both, and no folder had those in the repository: a person wrote them there.
     """
     here, there = words_of(folder, facts, recipe), target.words
-    if here and there and here != there and target.words_edited and not target.overwrite_card:
+    if not here:
+        return there, target.words_hash
+    if there and here != there and target.words_edited and not target.overwrite_card:
         raise LongVPOError(
             f"the words between the markers of the {CARD} of {target} were edited there, and those of {folder} are "
             f"others: nothing was published. Write what is to stay into {folder / CARD}, and delete them there; "
             "--overwrite-card publishes those of this folder"
         )
-    return here or there
+    return here, None
 
 
 def _said(target: Target) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from longvpo.errors import LongVPOError
 from longvpo.io.files import CARD, CARD_HASH, PROVENANCE, WORDS_HASH, text_hash
 from longvpo.io.retry import WAITS, advice, fail_on_long_rests, reason, status_of, with_retries
 from longvpo.io.temporary import own_folder
-from longvpo.release.card_file import card_hash
+from longvpo.release.card_file import MOVE, card_hash
 from longvpo.release.words import words_in
 
 Kind = Literal["dataset", "model"]
@@ -38,7 +38,8 @@ class Target:
     collection: str | None = None  # title
     overwrite_card: bool = False  # also one that longvpo did not write
     words: str = ""  # that stand between the markers of the card there
-    words_edited: bool = False  # since the release that wrote them
+    words_edited: bool = False  # by a person, there
+    words_hash: str = ""  # hash that the release there states: that of the words that came from a folder
     said: dict[str, Any] | None = None  # what a release of this tag says of itself, where one is there: it stays so
 
     @property
@@ -101,10 +102,11 @@ def check_push(target: Target, recipe: str) -> Target:
     if not held and set(tree) - set(NOT_OURS):
         raise LongVPOError(f"{target} holds something that longvpo did not publish: give another --repo-id")
     check_card(api, target, head, tree, held)
-    edited = target.tag not in tags and text_hash(words) != held.get(WORDS_HASH)
+    of_folder = held.get(WORDS_HASH) or text_hash("")
+    edited = target.tag not in tags and text_hash(words) != of_folder
     said = held.get("release") or {}
     here = (said.get("repo_id"), said.get("tag")) == (target.repo_id, target.tag)
-    return replace(target, words=words, words_edited=edited, said=said if here else None)
+    return replace(target, words=words, words_edited=edited, words_hash=of_folder, said=said if here else None)
 
 
 def _check_tag(tag: str) -> None:
@@ -179,10 +181,7 @@ def check_card(api: HfApi, target: Target, revision: str, tree: dict[str, str], 
         commit = tags_of(api, target).get((stated.get("release") or {}).get("tag", ""))
         ours = commit is not None and tree_of(api, target, commit).get(CARD) == tree[CARD]
     if not ours:
-        raise LongVPOError(
-            f"the {CARD} of {target} was written or edited by hand, and nothing was published: --overwrite-card puts "
-            "the new card in its place"
-        )
+        raise LongVPOError(f"the {CARD} of {target} was written or edited by hand, and nothing was published: {MOVE}")
 
 
 def head_of(api: HfApi, target: Target) -> str:

@@ -166,11 +166,24 @@ def test_words_on_the_hub_are_kept_over_releases(
     other = Path(shutil.copytree(second, tmp_path / "other"))
     assert push(other, "v3")[0] == 0
     assert (held("v2"), held("v3")) == ("Ask **me**.", "Ask **me**.")
-    # words here take the place of those that a release has put there, and of no others
+    # words here take the place of those that a folder had, and of no others, however many releases have kept them
     card = other / "README.md"
     card.write_text(with_words(card.read_text(), "From here."))
-    assert push(other, "v4")[0] == 0
+    code, said = push(other, "v4")
+    assert (code, "were edited there, and those of" in said) == (1, True)
+    assert held("main") == "Ask **me**."
+    assert push(other, "v4", "--overwrite-card")[0] == 0
     assert held("v4") == "From here."
+    assert push(folder, "v4.1")[0] == 0, "it has no words, and keeps these"
+    card.write_text(with_words(card.read_text(), "From here, and later."))
+    assert push(other, "v4.2")[0] == 0
+    assert held("v4.2") == "From here, and later."
+    write_there("A comment is kept, too: <!-- mine -->")
+    assert push(folder, "v4.3")[0] == push(folder, "v4.3")[0] == 0
+    card.write_text(with_words(card.read_text(), held("v4.3")))
+    assert push(other, "v4.4")[0] == 0, "both are the same"
+    card.write_text(with_words(card.read_text(), "From here."))
+    assert push(other, "v4.5")[0] == 0
     write_there("From there.")
     code, said = push(other, "v5")
     assert (code, "were edited there, and those of" in said) == (1, True)

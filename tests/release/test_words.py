@@ -51,8 +51,21 @@ def test_an_edit_outside_the_markers_stops_it(folder: Path, monkeypatch: pytest.
     assert without_end != card
     for edited in (f"{card}\nMore.\n", without_end, card.replace(BEGIN, f"Before.\n{BEGIN}")):
         (folder / "README.md").write_text(edited)
-        check_mistake(run(monkeypatch, "card", folder), capsys, ["was written or edited by hand: --overwrite-card"])
+        wanted = ["was written or edited by hand: --overwrite-card", BEGIN, "move yours there first"]
+        check_mistake(run(monkeypatch, "card", folder), capsys, wanted)
         assert (folder / "README.md").read_text() == edited
+
+
+@pytest.mark.parametrize(("mark", "end"), [("", "\r\n"), ("\ufeff", "\n"), ("\ufeff", "\r\n")])
+def test_what_an_editor_of_windows_changes_is_no_edit(
+    folder: Path, mark: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, WORDS)
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_bytes((mark + card.replace("\n", end)).encode())
+    assert run(monkeypatch, "card", folder) == 0
+    assert words_in((folder / "README.md").read_bytes().decode()) == WORDS
+    assert json.loads((folder / "provenance.json").read_text())[WORDS_HASH] == text_hash(WORDS)
 
 
 def test_notes_stand_between_the_markers_until_somebody_writes_there(
@@ -100,15 +113,25 @@ def test_markers_in_a_prompt_are_not_the_markers(folder: Path) -> None:
     [
         ("", ""),
         (INVITATION, ""),
-        (f"{INVITATION}\n<!-- later -->\n", ""),
+        (f"  {INVITATION}\n\n", ""),
+        (f"{INVITATION}\n<!-- later -->\n", f"{INVITATION}\n<!-- later -->"),
+        ("<!-- Ask the museum\nbefore you use rows 1-40. -->", "<!-- Ask the museum\nbefore you use rows 1-40. -->"),
+        ("\n \n    code\n    more\n\n", "    code\n    more"),
+        (f"```\n{BEGIN}\nx\n{END}\n```\nAfter.", f"```\n{BEGIN}\nx\n{END}\n```\nAfter."),
+        (f"~~~~ text\n```\n~~~\n{END}\n~~~~\nAfter.", f"~~~~ text\n```\n~~~\n{END}\n~~~~\nAfter."),
+        ("``` a span of code ```", "``` a span of code ```"),
         (f"{INVITATION}\n\nMine.", f"{INVITATION}\n\nMine."),
         ("\n\nMine.\n\n", "Mine."),
     ],
 )
-def test_comments_are_no_words(held: str, words: str) -> None:
-    card = f"# Name\n\n{BEGIN}\n{held}\n{END}\n\nRest.\n"
+def test_only_the_invitation_is_no_words(held: str, words: str) -> None:
+    rest = f"```\nRest.\n{END}\n```\n"  # prompts stand there
+    card = f"# Name\n\n{BEGIN}\n{held}\n{END}\n\n{rest}"
     assert words_in(card) == words
-    assert outside(card) == f"# Name\n\n{BEGIN}\n{END}\n\nRest.\n"
+    assert outside(card) == f"# Name\n\n{BEGIN}\n{END}\n\n{rest}"
+    by_windows = "\ufeff" + card.replace("\n", "\r\n")
+    assert (words_in(by_windows), outside(by_windows)) == (words, outside(card))
     assert words_in(with_words(card, words)) == words
     assert words_in("# A card of before\n") == ""
+    assert words_in(f"{BEGIN}\n```\nno end\n{END}\n\n```\nRest.\n```\n") == "```\nno end"
     assert outside("# A card of before\n") == "# A card of before\n"
