@@ -25,7 +25,7 @@ def settings(facts: dict[str, Any], recipe: dict[str, Any]) -> list[Row]:
         ("beta of DPO", _listed(said, beta="{:g}")),
         ("LoRA", _adapter(facts, recipe)),
         ("batch", _batch(facts, said)),
-        ("epochs", _listed(said, num_train_epochs="{:g}")),
+        ("epochs", _epochs(facts, said)),
         ("optimiser", _optimiser(said)),
         ("precision", _precision(recipe, said)),
     ]
@@ -40,7 +40,8 @@ def base_on_hub(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
     section = recipe.get("base") or {}
     said = facts.get("stated", {}).get("base.hub_id") or section.get("hub_id")
     model = section.get("model", "")
-    return said or (model if model.count("/") == 1 and not Path(model).exists() else "")
+    folder = "folder" in facts.get("base", {}) or Path(model).exists()  # earlier versions do not tell
+    return said or (model if model.count("/") == 1 and not folder else "")
 
 
 WARM_UP = "{:g} warm-up steps"
@@ -52,6 +53,12 @@ def _listed(said: dict[str, Any], **forms: str) -> str:
     return ", ".join(
         forms[name].format(float(value) if "{:g}" in forms[name] else value) for name, value in known.items()
     )
+
+
+def _epochs(facts: dict[str, Any], said: dict[str, Any]) -> str:
+    if int(said.get("max_steps") or -1) > 0:  # it counts, and num_train_epochs does not
+        return f"{facts['steps'] * facts['triplets_a_step'] / facts['triplets']:.2g}, by `max_steps`"
+    return _listed(said, num_train_epochs="{:g}")
 
 
 def _losses(told: dict[str, Any]) -> dict[str, float]:

@@ -127,10 +127,15 @@ def staged(
                 write_text(copy / name, as_json(public(values)))
         provenance = public(published_since(said, recipe, facts, folder.resolve().parent))
         base = base_on_hub(facts, recipe)
-        write_text(copy / "recipe.yaml", as_yaml(_found_again(public(recipe), provenance, base)))
-        config = read_json(copy / ADAPTER_CONFIG) if base and (copy / ADAPTER_CONFIG).exists() else None
-        if config and config.get(NAMED) != base:
-            write_text(copy / ADAPTER_CONFIG, as_json(config | {NAMED: base}))
+        local = facts.get("base", {}).get("folder")  # its name: it may lie nowhere as seen from here
+        told = recipe | ({"base": recipe["base"] | {"model": local}} if local else {})
+        write_text(copy / "recipe.yaml", as_yaml(_found_again(public(told), provenance, base)))
+        _name_base(copy / ADAPTER_CONFIG, base or local)
+        if local and not base:
+            say(
+                f"note: the base was loaded from the folder {local}, so the card's program finds no base. Where it is "
+                f"on the Hub, say so: longvpo card {folder} base.hub_id=OWNER/NAME"
+            )
         (copy / CARD).unlink(missing_ok=True)
         (copy / PROVENANCE).unlink()
         files = {path.relative_to(copy).as_posix(): File(path) for path in sorted(copy.rglob("*")) if path.is_file()}
@@ -144,6 +149,13 @@ def staged(
         private = [str(folder), *map(str, results), *local_folders(recipe)]
         check_private({path: file.path for path, file in files.items()}, private_texts(private, _key_names(recipe)))
         yield Release(target, files, partial(changelog, tag=target.tag, facts=facts), check_from_outside)
+
+
+def _name_base(config: Path, base: str | None) -> None:
+    """Write into an adapter's configuration where others find its base."""
+    said = read_json(config) if base and config.exists() else None
+    if said and said.get(NAMED) != base:
+        write_text(config, as_json(said | {NAMED: base}))
 
 
 def _words(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], target: Target) -> tuple[str, str | None]:

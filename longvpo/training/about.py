@@ -5,6 +5,7 @@ The rule: a setting is told as the number that was used, also where it is TRL's 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from trl import DPOConfig
@@ -78,3 +79,11 @@ def memory_of_answers(recipe: TrainRecipe, processor: Any, most: int) -> list[di
 def not_in_nf4(recipe: TrainRecipe) -> list[str]:
     """The modules that stay out of NF4, for others who load the base as it was trained."""
     return not_language(recipe.base)
+
+
+def base_folder(model: str) -> dict[str, str]:
+    """The last name of a base's folder, as `folder`; empty where the base is one of the Hub, or the embedded one.
+
+    A card that is made elsewhere cannot see whether there was such a folder.
+    """
+    return {"folder": Path(model).resolve().name} if Path(model).is_dir() else {}

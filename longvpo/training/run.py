@@ -39,7 +39,7 @@ from longvpo.recipe.training import TrainRecipe
 from longvpo.release.card_file import write_card
 from longvpo.release.figures import curves
 from longvpo.release.provenance import hardware, made_by, made_of
-from longvpo.training.about import about_adapter, about_settings, memory_of_answers, not_in_nf4
+from longvpo.training.about import about_adapter, about_settings, base_folder, memory_of_answers, not_in_nf4
 from longvpo.training.adapter import lora_config
 from longvpo.training.arguments import check_evaluated, refusals, steps_of, training_arguments
 from longvpo.training.checkpoints import (
@@ -171,7 +171,7 @@ def _train(
         trainer.add_callback(bar)
         trainer.add_callback(Checkpoints(limit))
         base = about_base(trainer.model.get_base_model(), commit_of(recipe.base))
-        base["not_in_nf4"] = not_in_nf4(recipe)
+        base |= {"not_in_nf4": not_in_nf4(recipe), **base_folder(recipe.base.model)}
         about = {
             "training": about_settings(arguments, steps_of(arguments, len(rows), recipe.sequence_parallel)),
             "lora": about_adapter(trainer.model),

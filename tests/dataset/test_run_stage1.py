@@ -209,7 +209,7 @@ def test_a_rejected_answer_from_all_distractors(world: Path, tmp_path: Path) -> 
         ]
         assert asked.count <= 16
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "answers the same question from all other clips (`rejected`)" in card
+    assert "It answers the same question from all other clips: `rejected`." in card
 
 
 def test_contexts_out_of_blocks_never_lack_clips(world: Path, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_contexts_out_of_blocks_never_lack_clips(world: Path, tmp_path: Path) ->
     small = recipe.model_copy(update={"video": recipe.video.model_copy(update={"cache_gb": 0.001})})
     for told in (plan_build, lambda recipe: build(recipe, tmp_path / "small")):
         with pytest.raises(
-            LongVPOError, match=r"block of 8 clips, and context\.clips asks for 12: raise video\.cache_gb"
+            LongVPOError, match=r"block of 8 clips, and context\.clips asks for 12. Raise video\.cache_gb"
         ):
             told(small)
     assert not (tmp_path / "small").exists()

@@ -207,7 +207,7 @@ def test_rows_that_cannot_be_scored(
         held_out(recipe_of(dataset, test_world))
     with pytest.raises(LongVPOError, match=r"can be scored: a video of it cannot be read \(\d+\); the first video: "):
         held_out(recipe_of(dataset, test_world, f"triplets.videos={{drawn: {tmp_path / 'none'}}}"))
-    with pytest.raises(LongVPOError, match="do not fit into a frame_budget of 1: set it to"):
+    with pytest.raises(LongVPOError, match=r"do not fit into a frame_budget of 1\. Set it to"):
         held_out(recipe_of(dataset, test_world, *videos, "triplets.frame_budget=1"))
     with pytest.raises(LongVPOError, match="cannot load"):
         held_out(recipe_of(dataset, test_world, "triplets.split=test"))

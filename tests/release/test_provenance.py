@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import run
+from support.commands import Capture, run
 
 from longvpo.io.files import RELEASE, file_hash, read_json, read_yaml
 from longvpo.release.provenance import found_at, published_since
@@ -71,3 +71,26 @@ def test_a_release_names_base_and_dataset_where_others_find_them(
         "| dataset | [`alice/data`](https://huggingface.co/datasets/alice/data) at `v0.1.0`, commit",
     ):
         assert line in card
+
+
+def test_a_base_in_a_folder_is_no_repository_wherever_it_is_published_from(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """`models/small` lay where it was trained, and a repository of that name may be a stranger's."""
+    folder = Path(shutil.copytree(trained, tmp_path / "adapter"))
+    for name, change in (
+        ("facts.json", {"base": read_json(folder / "facts.json")["base"] | {"folder": "small"}}),
+        ("recipe.yaml", {"base": read_yaml(folder / "recipe.yaml")["base"] | {"model": "models/small"}}),
+        ("adapter_config.json", {"base_model_name_or_path": "models/small"}),
+    ):
+        said = (read_yaml if name.endswith("yaml") else read_json)(folder / name)
+        (folder / name).write_text(json.dumps(said | change))
+    assert run(monkeypatch, "card", folder, "--overwrite-card") == 0
+    monkeypatch.chdir(tmp_path)
+    with staged(folder, Target("model", "alice/mine", "v0.1.0")) as release:
+        card = release.files["README.md"].path.read_text()
+        texts = [release.files[name].path.read_text() for name in ("adapter_config.json", "recipe.yaml")]
+    assert "models/small" not in "".join([card, *texts])
+    assert "base_model:" not in card.split("---")[1]
+    assert "is not published under this name: give your own copy of it" in card
+    assert "note: the base was loaded from the folder small" in capsys.readouterr().err

@@ -63,12 +63,11 @@ def test_a_run_of_stage_2(
     assert (config["base_model_name_or_path"], config["r"]) == ("tiny", 4)
 
     card = (output / "README.md").read_text()
-    assert f"Training started from the adapter `{stage1}`" in card
-    assert f"sha256 of its weights `{facts['adapter_sha256']}`" in card
+    assert f"| started from | `{stage1}`. Its frozen copy is the reference |" in card
     assert "| triplets | 16 |" in card
-    assert "| of config `stage2` | 12, the reference scored on the whole context |" in card
-    assert "| of config `stage1` | 4, the reference scored on the anchor clip |" in card
-    assert "at most 64 a clip and 20 a context, thinned evenly |" in card
+    assert "| config `stage2` | 12, the reference scored on the whole context |" in card
+    assert "| config `stage1` | 4, the reference scored on the anchor clip |" in card
+    assert "at most 64 per clip and 20 per context, thinned evenly |" in card
     assert "\n\n\n" not in card
     assert "|\n|" in card
     assert "|\n\n|" not in card

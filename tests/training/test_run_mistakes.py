@@ -57,7 +57,7 @@ def no_weights(folder: Path) -> list[str]:
         (
             None,
             ["frame_budget=7"],
-            ["row 7 of config stage2 has 8 clips", "a frame_budget of 7: set it to 8 or more"],
+            ["row 7 of config stage2 has 8 clips", "a frame_budget of 7. Set it to 8 or more"],
         ),
     ],
 )
