@@ -10,6 +10,7 @@ from longvpo.recipe.sections import Section
 from longvpo.recipe.training import TrainRecipe
 
 KINDS: dict[str, type[Section]] = {"dataset": DatasetRecipe, "train": TrainRecipe, "evaluate": EvaluateRecipe}
+WHAT = {"dataset": "a dataset", "train": "a training", "evaluate": "an evaluation"}
 COMMANDS = {"dataset": "build-dataset", "train": "train", "evaluate": "evaluate"}
 
 
@@ -39,6 +40,6 @@ def load_as(kind: type[RecipeType], name: str, overrides: list[str] | None = Non
             raise
         wanted = next(word for word, one in KINDS.items() if one is kind)
         raise LongVPOError(
-            f"{name} is a recipe for `longvpo {COMMANDS[knows_all[0]]}`, not for `longvpo {COMMANDS[wanted]}`: give "
-            f"one of that kind, such as FAMILY/{kind.builtin} (`longvpo recipes` lists them)"
+            f"{name} is for `longvpo {COMMANDS[knows_all[0]]}`. This command takes a recipe of {WHAT[wanted]}, such as "
+            f"FAMILY/{kind.builtin}: `longvpo recipes` lists them"
         ) from None

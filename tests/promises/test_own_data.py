@@ -52,7 +52,7 @@ def test_five_steps(
         assert run(monkeypatch, *words) == 0, words
         assert "error:" not in capsys.readouterr().err
         if words[0] == "init":  # what is to be edited, is edited
-            file = Path("test.yaml" if "--from" in words else "my.yaml")
+            file = Path("test.yaml" if "test.yaml" in words else "my.yaml")
             text = file.read_text()
             assert text.count("# <-- ") == 4
             assert text.count("license: unknown  # <-- ") == 1

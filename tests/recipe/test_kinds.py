@@ -16,9 +16,13 @@ from longvpo.recipe.training import TrainRecipe
 @pytest.mark.parametrize(
     ("kind", "name", "said"),
     [
-        (TrainRecipe, "tiny/dataset", "tiny/dataset is a recipe for `longvpo build-dataset`, not for `longvpo train`"),
-        (DatasetRecipe, "tiny/stage2", "for `longvpo train`, not for `longvpo build-dataset`"),
-        (EvaluateRecipe, "tiny/stage1", "not for `longvpo evaluate`: give one of that kind, such as FAMILY/evaluate"),
+        (
+            TrainRecipe,
+            "tiny/dataset",
+            "tiny/dataset is for `longvpo build-dataset`. This command takes a recipe of a training",
+        ),
+        (DatasetRecipe, "tiny/stage2", "for `longvpo train`. This command takes a recipe of a dataset"),
+        (EvaluateRecipe, "tiny/stage1", "takes a recipe of an evaluation, such as FAMILY/evaluate: "),
     ],
 )
 def test_a_recipe_of_another_kind_is_named_as_one(kind: type[TrainRecipe], name: str, said: str) -> None:
