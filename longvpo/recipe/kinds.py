@@ -40,6 +40,6 @@ def load_as(kind: type[RecipeType], name: str, overrides: list[str] | None = Non
             raise
         wanted = next(word for word, one in KINDS.items() if one is kind)
         raise LongVPOError(
-            f"{name} is for `longvpo {COMMANDS[knows_all[0]]}`. This command takes a recipe of {WHAT[wanted]}, such as "
-            f"FAMILY/{kind.builtin}: `longvpo recipes` lists them"
+            f"{name} is for `longvpo {COMMANDS[knows_all[0]]}`. This command takes a recipe of {WHAT[wanted]}, such "
+            f"as FAMILY/{kind.builtin}: `longvpo recipes` lists them"
         ) from None
