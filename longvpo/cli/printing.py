@@ -13,7 +13,7 @@ from typing import Any
 
 from longvpo.errors import say, visible
 from longvpo.io.files import as_yaml
-from longvpo.release.measured import intervals_said, mark, multi_titles, scoring_said, spread
+from longvpo.release.measured import intervals_said, mark, multi_titles, reached, scoring_said
 
 
 def print_values(values: dict[str, Any], as_json: bool, keys: tuple[str, ...] | None = None) -> None:
@@ -90,7 +90,7 @@ def _table(
     """
     groups = list(next(iter(accuracy.values())))
     cells = {
-        (name, group): f"{value:.1f}{spread(results or {}, table, name, group, value)}"
+        (name, group): reached(results or {}, table, name, group, value)
         for name, row in accuracy.items()
         for group, value in row.items()
     }

@@ -7,6 +7,7 @@ again anywhere, from recipe.yaml, facts.json, provenance.json and an adapter's r
 from __future__ import annotations
 
 from functools import cache, partial
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -266,7 +267,7 @@ def _recommended(results: dict[str, Any], this: str) -> dict[str, Any] | None:
     Empty where no question about one clip was answered right; None where one clip was not asked about.
     """
     needle = results["needle"][this]
-    if "1" not in needle:
+    if isnan(needle.get("1", nan)):
         return None
     kept = [number for number, value in needle.items() if value >= 0.9 * needle["1"] > 0]
     longest = max(kept, key=int, default="")
@@ -285,7 +286,7 @@ def _benchmarks(file: Path, model: str) -> list[list[str]] | None:
 def _kept(results: dict[str, Any], this: str) -> str:
     """An adapter's accuracy on one clip, where no long video is needed, beside the base's; empty where not asked."""
     kept = results.get("retention", {}).get(this)
-    if not kept:
+    if not kept or isnan(kept["change"]):
         return ""
     values = {this: kept["adapter"], "base": kept["base"]}
     adapter, base = (spread(results, "needle", name, "1", value) for name, value in values.items())

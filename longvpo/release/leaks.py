@@ -25,8 +25,10 @@ from urllib.parse import quote
 from huggingface_hub import get_token
 
 from longvpo.errors import LongVPOError
+from longvpo.io.files import CARD
 from longvpo.io.weights import read_header
 from longvpo.io.yaml_text import parse
+from longvpo.release.words import words_in
 
 COMMON = (  # names of users that are words, or those of machines: looked for as homes only
     *("root", "user", "users", "admin", "administrator", "ubuntu", "debian", "ec2-user", "centos", "runner", "nobody"),
@@ -44,6 +46,12 @@ SHAPES = (  # what a token looks like: its name, a part of it, and the whole
 )
 SHORTEST_KEY = 8  # characters; servers that want no key are given words such as EMPTY
 MEMBERS = re.compile(rb"\0+")
+# what to do about a hit
+OF_RESULT = "Take it out of where it comes from (a table, a caption, a recipe's text), and make it again"
+OF_WORDS = (
+    "It stands in the words between the markers of the card: take it out there, in the folder's card, in that on the "
+    "Hub, or in `notes`, and run the same command again"
+)
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,13 @@ def check_private(files: dict[str, Path], wanted: list[PrivateText]) -> None:
                 if one.found(text):
                     place = f"{name}{_row(path, where, one) if path.suffix == '.parquet' else ''}"
                     raise LongVPOError(
-                        f"nothing was published: {place} holds {one.what}, which is nobody's business. Take it out "
-                        "of where it comes from (a table, a caption, a recipe's text), and make it again"
+                        f"nothing was published: {place} holds {one.what}, which is nobody's business. "
+                        + (OF_WORDS if name == CARD and _in_words(path, one) else OF_RESULT)
                     )
+
+
+def _in_words(card: Path, wanted: PrivateText) -> bool:
+    return wanted.found(words_in(card.read_text(encoding="utf-8", errors="replace")).encode())
 
 
 def _user() -> str:

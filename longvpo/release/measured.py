@@ -6,6 +6,7 @@ no intervals, and no marks.
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 from longvpo.release.markdown import code
@@ -34,13 +35,18 @@ def spread(results: dict[str, Any], table: str, model: str, group: str, value: f
     Near 0 and 100 an interval reaches farther to one side, and half of it would not reach its end.
     """
     interval = results.get("intervals", {}).get(table, {}).get(model, {}).get(group)
-    return f" ±{max(interval[1] - value, value - interval[0]):.1f}" if interval else ""
+    return f" ±{max(interval[1] - value, value - interval[0]):.1f}" if interval and not isnan(sum(interval)) else ""
+
+
+def reached(results: dict[str, Any], table: str, model: str, group: str, value: float) -> str:
+    """An accuracy in percent with its spread. NaN means that it was not measured."""
+    return "not measured" if isnan(value) else f"{value:.1f}{spread(results, table, model, group, value)}"
 
 
 def mark(results: dict[str, Any], table: str, model: str, group: str) -> str:
     """A gain or a loss against the base, such as ` ▲`; empty where the change may be chance, or that is not known."""
     interval = results.get("against_base", {}).get(table, {}).get(model, {}).get(group, {}).get("interval")
-    if not interval or interval[0] <= 0 <= interval[1]:
+    if not interval or not (interval[0] > 0 or interval[1] < 0):  # or it is NaN
         return ""
     return f" {GAIN if interval[0] > 0 else LOSS}"
 
@@ -126,12 +132,14 @@ def _table(
     base = table["base"]
 
     def cell(model: str, group: str, value: float) -> str:
-        text = f"{value:.1f}{spread(results, name, model, group, value)}"
+        text = reached(results, name, model, group, value)
         if model not in results["adapters"]:  # the base, or a model that saw no video
             return text
         changes = results.get("against_base", {}).get(name, {}).get(model, {})
         # those of earlier versions stand only as accuracies, rounded
         change = changes[group]["change"] if group in changes else value - base[group]
+        if isnan(change):
+            return text
         return f"{text} ({change:+.1f}{mark(results, name, model, group)})"
 
     rows = {model: {group: cell(model, group, value) for group, value in row.items()} for model, row in table.items()}

@@ -6,10 +6,13 @@ and what it leaves to TRL is not told.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from longvpo.release.markdown import code
+from markupsafe import Markup
+
+from longvpo.release.markdown import code, inline
 
 Row = tuple[str, str]
 
@@ -18,10 +21,9 @@ def settings(facts: dict[str, Any], recipe: dict[str, Any]) -> list[Row]:
     """Names and texts, each a row: schedule, losses, adapter, batch, epochs, optimiser, precision."""
     used, told = facts.get("training"), recipe["training"]
     said = {**told, **(used or {})}
-    losses = used["loss"] if used else _losses(told)
     rows = [
-        ("learning rate", _listed(said, learning_rate="{:g}", lr_scheduler_type="{} schedule", warmup_steps=WARM_UP)),
-        ("losses", ", ".join(f"{code(name)} with weight {weight:g}" for name, weight in losses.items())),
+        ("learning rate", _listed(said, learning_rate="{:g}", lr_scheduler_type="{} schedule", **_warm_up(said))),
+        ("losses", _weighed(used["loss"]) if used else _losses(told)),
         ("beta of DPO", _listed(said, beta="{:g}")),
         ("LoRA", _adapter(facts, recipe)),
         ("batch", _batch(facts, said)),
@@ -44,15 +46,28 @@ def base_on_hub(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
     return said or (model if model.count("/") == 1 and not folder else "")
 
 
-WARM_UP = "{:g} warm-up steps"
+def _warm_up(said: dict[str, Any]) -> dict[str, str]:
+    """The form of warm-up steps: below 1 they are a share of all steps, as transformers takes them."""
+    steps = _number(said.get("warmup_steps"))
+    share = re.fullmatch(r"0\.\d+", steps)
+    return {"warmup_steps": f"warm-up in {100 * float(steps):g} % of the steps" if share else "{:g} warm-up steps"}
 
 
 def _listed(said: dict[str, Any], **forms: str) -> str:
-    """The values that are known, each in its form. YAML may have a number as a text, such as 5e-7."""
+    """The values that are known, each in its form."""
     known = {name: said[name] for name in forms if said.get(name) is not None}
     return ", ".join(
-        forms[name].format(float(value) if "{:g}" in forms[name] else value) for name, value in known.items()
+        forms[name].replace("{:g}", "{}").format(_number(value) if "{:g}" in forms[name] else value)
+        for name, value in known.items()
     )
+
+
+def _number(value: Any) -> str:
+    """A number in few digits. YAML may have it as a text, such as 5e-7. Any other text stays as it is."""
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _epochs(facts: dict[str, Any], said: dict[str, Any]) -> str:
@@ -61,10 +76,20 @@ def _epochs(facts: dict[str, Any], said: dict[str, Any]) -> str:
     return _listed(said, num_train_epochs="{:g}")
 
 
-def _losses(told: dict[str, Any]) -> dict[str, float]:
-    names = told.get("loss_type") or []
-    names = [names] if isinstance(names, str) else names
-    return dict(zip(names, told.get("loss_weights") or [1.0] * len(names), strict=True))
+def _weighed(losses: dict[str, Any]) -> str:
+    return ", ".join(f"{code(name)} with weight {_number(weight)}" for name, weight in losses.items())
+
+
+def _losses(told: dict[str, Any]) -> str:
+    """Losses and weights as a recipe has them; where it has not one weight for each loss, the two lists."""
+    names, weights = _as_list(told.get("loss_type")), _as_list(told.get("loss_weights"))
+    if not names or not weights or len(names) == len(weights):
+        return _weighed(dict(zip(names, weights or [1] * len(names), strict=bool(names))))
+    return f"{', '.join(map(str, map(code, names)))}; weights {', '.join(map(_number, weights))}"
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _adapter(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
@@ -72,10 +97,17 @@ def _adapter(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
     lora = facts.get("lora") or recipe.get("lora")
     if not lora:
         return ""
-    size = f"rank {lora['r']}, alpha {lora['lora_alpha']}, dropout {lora['lora_dropout']:g}"
-    if "layers" not in lora:
-        return f"{size}, on {code(lora['target_modules'])}"
-    return f"{size}, on {lora['layers']:,} linear layers: {', '.join(map(str, map(code, lora['targets'])))}"
+    size = _listed(lora, r="rank {}", lora_alpha="alpha {}", lora_dropout="dropout {:g}")
+    if "layers" in lora:
+        return f"{size}, on {lora['layers']:,} linear layers: {', '.join(map(str, map(code, lora['targets'])))}"
+    targets = _as_list(lora.get("target_modules"))
+    return Markup(", on ").join([inline(size), *([Markup(", ").join(map(_pattern, targets))] if targets else [])])
+
+
+def _pattern(targets: Any) -> Markup:
+    """A regular expression in a table, where an escaped bar stands for a bar, except after another escape."""
+    told, text = code(targets), str(targets)
+    return told if "/" in text or "\\|" in text else told.replace("/", "\\|")
 
 
 def _batch(facts: dict[str, Any], said: dict[str, Any]) -> str:

@@ -263,6 +263,17 @@ def test_the_card_of_a_training_states_what_it_knows_and_no_results(trained: Pat
         assert f"| {one['frames']} | {one['tokens']:,} | {one['nf4']:g} | {one['dtype']:g} |" in body
 
 
+def test_a_column_that_the_user_added_is_listed_without_a_meaning(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    folder = Path(shutil.copytree(GOLDEN / "dataset", tmp_path / "dataset"))
+    (file,) = (folder / "stage1").iterdir()
+    rows = read_rows(file)
+    parquet.write_table(rows.append_column("my_note", [["x"] * len(rows)]), file)
+    row = "| `my_note` string<br>stage1 | not a column of longvpo: this card does not know what it means |"
+    assert row in card_of(folder).splitlines()
+
+
 def test_bars() -> None:
     drawn = " 1  " + "█" * 24 + " 4\n10  " + "█" * 12 + " 2\n x  ▏ 0.01"
     assert bars({"1": 4, "2": 0, "10": 2, "x": 0.01}) == f"```\n{drawn}\n```"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,25 @@ def test_no_text_of_others_ends_a_table(tmp_path: Path) -> None:
     )
     assert "| 1 clips | a \\| b? # no | x \\|y | A B \\| C |\n" in text
     assert "| task | who\\|what where |\n" in text
+
+
+@pytest.mark.parametrize("interval", [[float("nan")] * 2, None])
+def test_what_is_no_number_was_not_measured(interval: Any, tmp_path: Path) -> None:
+    results = json.loads((GOLDEN / "adapter" / "results.json").read_text())
+    needle, none = results["needle"], float("nan")
+    needle["base"]["2"] = needle["stage2"]["4"] = needle["stage2"]["1"] = none
+    text = card(
+        tmp_path,
+        needle=needle,
+        intervals={"needle": {"stage2": {"4": interval}}},
+        against_base={"needle": {"stage2": {"4": {"change": none, "interval": interval}}}},
+        retention={"stage2": {"base": 100.0, "adapter": none, "change": none, "questions": 300}},
+    )
+    (base,) = re.findall(r"^\| base \|.*$", text, re.MULTILINE)[:1]
+    assert base.split(" | ")[2] == "not measured"
+    cells = re.findall(r"^\| \*\*stage2\*\*.*$", text, re.MULTILINE)[0].split(" | ")
+    assert (cells[1], cells[3]) == ("not measured", "not measured")
+    assert re.fullmatch(r"[\d.]+", cells[2]), "without a change"
+    assert "| recommended | not run |" in text
+    assert not re.search(r"\bnan\b", text)
+    assert "What is kept on one clip" not in text

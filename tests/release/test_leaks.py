@@ -18,6 +18,7 @@ from longvpo.release import leaks
 from longvpo.release.leaks import _values, check_private, private_texts
 from longvpo.release.staging import staged
 from longvpo.release.target import Target
+from longvpo.release.words import BEGIN, END
 
 TOKEN = "hf_" + "aB3" * 9
 
@@ -66,6 +67,15 @@ def test_a_path_is_found_in_every_kind_of_file(name: str, content: bytes | str, 
     said = found(content, name, tmp_path, [PATH])
     assert said.startswith(f"nothing was published: {name} holds the path {PATH}, which is nobody's business")
     assert found(content, name, tmp_path, ["/data/another"]) == ""
+
+
+def test_advice_on_a_hit_names_the_part_that_is_the_users(tmp_path: Path) -> None:
+    page = f"# Data\n\n{BEGIN}\n%s\n{END}\n\n%s\n"
+    said = found(page % (TOKEN, "Rest."), "README.md", tmp_path, [])
+    assert "It stands in the words between the markers of the card: take it out there" in said
+    said = found(page % ("Words.", TOKEN), "README.md", tmp_path, [])
+    assert "words between" not in said
+    assert "Take it out of where it comes from" in said
 
 
 def test_a_file_whose_aliases_are_without_bound_is_searched_in_time(tmp_path: Path) -> None:
