@@ -31,11 +31,11 @@ from longvpo.recipe.file import load_recipe
 from longvpo.recipe.training import TrainRecipe
 from longvpo.release.cards import card_of
 from longvpo.training.run import train
-from longvpo.video.frames import duration, read_frames, sample_times, write_video
+from longvpo.video.frames import duration, middles, read_frames, sample_times, write_video
 from longvpo.video.joined import at_rate
 
 QUESTION = "What happens in this video?"  # as the card has it
-MOST_LINES = 20
+MOST_LINES = 22
 
 
 def programs(card: str) -> tuple[str, str]:
@@ -119,17 +119,78 @@ def test_its_frames_are_those_that_training_sees(name: str, trained: Path, tmp_p
     pictures = np.random.default_rng(0).integers(0, 255, (round(8 * seconds), 6, 8, 3), np.uint8)
     write_video(tmp_path / "plain.mp4", pictures.repeat(20, 1).repeat(20, 2), Fraction(8))
     copied(tmp_path / "plain.mp4", tmp_path / name)
-    whole, _ = programs(card_of(trained))
-    start, end = whole.index("shown, frames, begin"), whole.index("chat = ")
-    held: dict[str, Any] = {"film": av.open(str(tmp_path / name)), "numpy": np}
-    exec(whole[start:end], held)
     times = sample_times(0, seconds, 1, 64)
     if name == "short.mp4":  # some encoders join two frames, and refuse one
         times = np.array([0.25, 0.75]) * seconds
-    assert held["times"] == pytest.approx(times)
+    found = shown_by_the_program(tmp_path / name, trained)
+    assert found["times"] == pytest.approx(times)
     wanted = read_frames(tmp_path / name, times, 96, "pyav")
     assert wanted.shape[1:3] == ((128, 96) if name == "turned.mp4" else (96, 128))
-    assert np.stack(held["frames"]).tolist() == wanted.tolist()
+    assert found["frames"].tolist() == wanted.tolist()
+
+
+HOLDS = [0, 1, 2, 7, 8, 9, 15, 16, 16.04]
+STEADY = [place / 10 for place in range(40)]
+ODD = {  # when each picture comes on screen, in seconds; seconds of sound
+    "screen.mp4": (HOLDS, 0),
+    "screen.mkv": (HOLDS, 0),
+    "screen.ts": (HOLDS, 0),
+    "late.mp4": ([2 + time for time in STEADY], 6),
+    "late.mkv": ([2 + time for time in STEADY], 6),
+    "long_sound.mkv": (STEADY, 12),
+    "one.mp4": ([0], 0),
+    "one.mkv": ([0], 0),
+    "raw.h264": (STEADY, 0),
+    "reordered.avi": (STEADY, 0),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_its_frames_are_exact_in_odd_films(name: str, trained: Path, tmp_path: Path) -> None:
+    """Pictures that stay for seconds, that begin late, that end long before the sound, or that bear no times."""
+    written(tmp_path / name, *ODD[name])
+    found = shown_by_the_program(tmp_path / name, trained)
+    seconds = duration(tmp_path / name)
+    assert found["seconds"] == pytest.approx(seconds, abs=0.002)
+    times = middles(0, seconds, max(2, len(sample_times(0, seconds, 1, 64))))
+    assert found["frames"].tolist() == read_frames(tmp_path / name, times, 96, "pyav").tolist()
+
+
+def shown_by_the_program(film: Path, adapter: Path) -> dict[str, Any]:
+    """What the lines of the program hold that choose and decode the frames."""
+    whole, _ = programs(card_of(adapter))
+    (opened,) = re.findall(r"^film.*\n", whole, re.MULTILINE)
+    lines = opened + whole[whole.index("shown = ") : whole.index("chat = ")]
+    held: dict[str, Any] = {"av": av, "numpy": np}
+    exec(lines.replace("video.mp4", str(film)), held)
+    return held
+
+
+def written(to: Path, times: list[float], sound: int) -> None:
+    """A film whose pictures come on screen at these times, each with a colour of its own."""
+    with av.open(str(to), "w") as output:
+        rate, unit = (10, Fraction(1, 10)) if to.suffix in (".avi", ".h264") else (1000, Fraction(1, 1000))
+        codec = "mpeg4" if to.suffix == ".avi" else "libx264"
+        pictures = output.add_stream(codec, rate=rate, width=160, height=128, pix_fmt="yuv420p")
+        pictures.codec_context.time_base = unit
+        pictures.codec_context.options = {"bf": "2" if to.suffix == ".avi" else "0"}
+        silent = output.add_stream("aac", rate=16_000) if sound else None
+        for place, time in enumerate(times):
+            colors = np.array([place * 37 % 256, place * 91 % 256, place * 53 % 256], np.uint8)
+            picture = av.VideoFrame.from_ndarray(np.broadcast_to(colors, (128, 160, 3)).copy(), format="rgb24")
+            picture.pts, picture.time_base = round(time / unit), unit
+            output.mux(pictures.encode(picture))
+        output.mux(pictures.encode())
+        if silent is not None:
+            mute(output, silent, sound)
+
+
+def mute(output: Any, stream: Any, seconds: int) -> None:
+    """Write so many seconds of silence."""
+    silence = av.AudioFrame.from_ndarray(np.zeros((1, 16_000 * seconds), np.float32), "fltp", "mono")
+    silence.sample_rate = 16_000
+    output.mux(stream.encode(silence))
+    output.mux(stream.encode())
 
 
 def copied(plain: Path, to: Path) -> None:
@@ -142,10 +203,7 @@ def copied(plain: Path, to: Path) -> None:
                 packet.stream = pictures
                 output.mux(packet)
         if sound is not None:
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 16_000 * 9), np.float32), "fltp", "mono")
-            silence.sample_rate = 16_000
-            output.mux(sound.encode(silence))
-            output.mux(sound.encode())
+            mute(output, sound, 9)
     if to.name == "turned.mp4":  # as a phone that is held upright says it: in the header of the track
         content, turned = to.read_bytes(), struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
         place = content.index(b"tkhd") + 44
