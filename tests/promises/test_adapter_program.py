@@ -163,6 +163,7 @@ def shown_by_the_program(film: Path, adapter: Path) -> dict[str, Any]:
     lines = opened + whole[whole.index("shown = ") : whole.index("chat = ")]
     held: dict[str, Any] = {"av": av, "numpy": np}
     exec(lines.replace("video.mp4", str(film)), held)
+    held["frames"] = np.stack([held["images"][place] for place in held["on_screen"]])
     return held
 
 
