@@ -9,13 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-PAPER = """@inproceedings{longvpo2025,
-  author    = {Huang, Zhenpeng and Li, Jiaqi and Jia, Zihan and Li, Xinhao and Meng, Desen and Song, Lingxue and
-               Chen, Xi and Li, Liang and Wang, Limin},
-  title     = {LongVPO: From Anchored Cues to Self-Reasoning for Long-Form Video Preference Optimization},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year      = {2025},
-  note      = {arXiv:2602.02341}
+PAPER = """@inproceedings{huang2025longvpo,
+  title = {{LongVPO}: From Anchored Cues to Self-Reasoning for Long-Form Video Preference Optimization},
+  author = {Huang, Zhenpeng and Li, Jiaqi and Jia, Zihan and Li, Xinhao and Meng, Desen and Song, Lingxue and Chen, Xi
+            and Li, Liang and Wang, Limin},
+  booktitle = {Advances in Neural Information Processing Systems}, year = {2025}, note = {arXiv:2602.02341}
 }"""
 
 

@@ -98,6 +98,12 @@ def test_every_recipe_of_the_table_is_there() -> None:
     assert named == {name.split("/")[0] for name in builtin_recipes()}
 
 
+def test_the_paper_is_cited_as_cards_cite_it() -> None:
+    from longvpo.release.citation import PAPER
+
+    assert f"```bibtex\n{PAPER}\n```" in README.read_text(encoding="utf-8")
+
+
 def commands_of_the_tables() -> list[str]:
     text = README.read_text(encoding="utf-8")
     return re.findall(r"^\| `(longvpo [^`]+)`", text, re.MULTILINE)
