@@ -40,7 +40,8 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
         made[name] = forged(arguments, tmp_path / "log", **options)
         assert made[name]["codes"] == [0] * processes, (tmp_path / "log.0.err").read_text()
     assert made["killed"]["half"] >= (kills // 4 if kills > 4 else 0), made["killed"]
-    assert max(made["killed"]["whole"]) == 2, "it resumed from one, and older ones are deleted"
+    most = max(made["killed"]["whole"])  # of two kills both may come before the first checkpoint, on a busy machine
+    assert most == 2 or (kills < 5 and most < 2), "it resumed from one, and older ones are deleted"
     weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
     curves = [
