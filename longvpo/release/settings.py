@@ -116,7 +116,7 @@ def _batch(facts: dict[str, Any], said: dict[str, Any]) -> str:
         "per_device_train_batch_size": "{} per device",
         "gradient_accumulation_steps": "{} accumulation steps",
     }
-    parts = [_listed(said, **forms)] if _listed(said, **forms) else []
+    parts = [*filter(None, [_listed(said, **forms)])]
     if facts["processes"] > 1:
         shared = facts.get("sequence_parallel")
         parts.append(f"{facts['processes']} processes{f', {shared} of them per row' if shared else ''}")
