@@ -18,7 +18,7 @@ from longvpo.io.output import finished, place_of, whole_output
 from longvpo.io.records import read_record, understood
 from longvpo.io.weights import ADAPTER_WEIGHTS, check_weights
 from longvpo.models.load import load_model, load_processor
-from longvpo.recipe.sections import ModelSection
+from longvpo.recipe.training import BaseSection
 from longvpo.release.card_file import write_card
 from longvpo.release.cards import kind_of
 
@@ -44,10 +44,9 @@ def merge(adapter: Path, output: Path) -> dict[str, Any]:
         raise LongVPOError(f"{adapter} holds no adapter to merge")
     with understood(adapter / "recipe.yaml", adapter / "facts.json"):
         facts = read_record(adapter / "facts.json")
-        section = {**read_record(adapter / "recipe.yaml")["base"]}
-        section.pop("hub_id", None)
+        section = read_record(adapter / "recipe.yaml")["base"]
         revision = facts["base"]["revision"]  # a branch may move
-        base = ModelSection(**section | {"quantization": None, "attention": None, "revision": revision})
+        base = BaseSection(**section | {"quantization": None, "attention": None, "revision": revision})
         made = {key: value for key, value in read_record(adapter / PROVENANCE).items() if key not in NOT_KEPT}
         size = facts["base"]["parameters"] * BYTES[base.dtype]
         published = read_record(adapter / RELEASE)["repo_id"] if (adapter / RELEASE).is_file() else facts["name"]
