@@ -40,6 +40,31 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
+SHARED: dict[Path, dict[str, tuple[int, int]]] = {}
+
+
+def state(folder: Path) -> dict[str, tuple[int, int]]:
+    """The files of a folder: how large each is, and when it was changed."""
+    found = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+
+
+def shared(folder: Path) -> Path:
+    """The folder, which all tests of a run read and none may change."""
+    SHARED[folder] = state(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_folders_stay_as_they_are() -> Iterator[None]:
+    """A file in a shared folder would be found by the tests that happen to run later, and by no others."""
+    yield
+    for folder, before in SHARED.items():
+        SHARED[folder] = state(folder)
+        changed = sorted(name for name, _ in before.items() ^ SHARED[folder].items())
+        assert not changed, f"a test of this file changed {folder}, which others read too: {changed}; let it take a copy"
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty drawn clips with captions."""
@@ -47,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("world")
     write_world(folder, clips=60, seed=11, split="train")
-    return folder
+    return shared(folder)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +82,7 @@ def test_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("test_world")
     write_world(folder, clips=60, seed=12, split="test")
-    return folder
+    return shared(folder)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +92,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("stories")
     write_stories(folder, [4, 6, 9, 6, 5, 8], seed=13, split="train")
-    return folder
+    return shared(folder)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +107,7 @@ def dataset(dataset_recipe: DatasetRecipe, tmp_path_factory: pytest.TempPathFact
 
     folder = tmp_path_factory.mktemp("built") / "dataset"
     build(dataset_recipe, folder)
-    return folder
+    return shared(folder)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +119,7 @@ def trained(dataset: Path, world: Path, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("trained") / "adapter"
     data = [f"data.dataset={dataset}", f"data.videos.drawn={world}"]
     train(load_recipe(TrainRecipe, "tiny", [*data, "training.max_steps=2", "training.logging_steps=1"]), folder)
-    return folder
+    return shared(folder)
 
 
 @pytest.fixture(scope="session")

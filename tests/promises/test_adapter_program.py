@@ -100,7 +100,8 @@ def test_a_family_answers_as_longvpo_does_in_both_precisions(family: Path, world
 
 
 def test_an_adapter_of_the_hub_answers_at_its_tag(pushes: Pushes, trained: Path, world: Path, tmp_path: Path) -> None:
-    code, said = pushes.run("push", trained, "--repo-id", "stranger", token=ALICE + "stranger")
+    adapter = shutil.copytree(trained, tmp_path / "adapter")
+    code, said = pushes.run("push", adapter, "--repo-id", "stranger", token=ALICE + "stranger")
     assert code == 0, said
     video = Path(shutil.copy(next((world / "videos").iterdir()), tmp_path / "video.mp4"))
     whole, nf4 = programs(pushes.read("models/alice/stranger", "v0.1.0", "README.md"))
@@ -108,7 +109,7 @@ def test_an_adapter_of_the_hub_answers_at_its_tag(pushes: Pushes, trained: Path,
     assert len([line for line in whole.splitlines() if line]) <= MOST_LINES
     environ = environment(pushes.address, ALICE + "reader", tmp_path / "home") | {"PYTHONPATH": str(ROOT)}
     for program, override in ((whole, ["base.quantization=null"]), (nf4, ["base.quantization=nf4"])):
-        assert run(program, tmp_path, environ) == answer(video, trained, *override)
+        assert run(program, tmp_path, environ) == answer(video, adapter, *override)
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "turned.mp4", "short.mp4", "sound.mp4"])
