@@ -62,7 +62,7 @@ def shared_folders_stay_as_they_are() -> Iterator[None]:
     for folder, before in SHARED.items():
         SHARED[folder] = state(folder)
         changed = sorted(name for name, _ in before.items() ^ SHARED[folder].items())
-        assert not changed, f"a test of this file changed {folder}, which others read too: {changed}; let it take a copy"
+        assert not changed, f"a test here changed {folder}, which others read too: {changed}; let it take a copy"
 
 
 @pytest.fixture(scope="session")
