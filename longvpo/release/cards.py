@@ -21,7 +21,7 @@ from longvpo.io.home import meant_folder
 from longvpo.io.records import Record, read_record, remedy, understood, unfinished
 from longvpo.release.benchmarks import table
 from longvpo.release.citation import citation
-from longvpo.release.licenses import LICENSE, UNKNOWN, stated
+from longvpo.release.licenses import LICENSE, UNKNOWN, license_by, stated
 from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
@@ -83,10 +83,11 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
     triplets = sum(rows.get(stage, 0) for stage in SHEETS)
     sources = {source["dataset"].rpartition("@")[0] for source in facts["sources"] if source["dataset"]}
     licenses = {source["license"] for source in facts["sources"]}
-    license_file = (folder / LICENSE).is_file()
+    license_id = facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN)
+    written_by = license_by(folder / LICENSE)
     front = {
         "pretty_name": facts["name"],
-        **_license(facts["license"] or (licenses.pop() if len(licenses) == 1 else UNKNOWN), license_file),
+        **_license(license_id, LICENSE if written_by else None),
         "language": list(facts.get("stated", {}).get("language", recipe["language"])),
         "task_categories": ["video-text-to-text"],
         "size_categories": [next((name for limit, name in SIZES if triplets < limit), "n>1M")],
@@ -120,7 +121,7 @@ def _dataset_card(folder: Path, facts: Record, recipe: Record, **more: Any) -> s
         spot_check=read_spot_check(folder),
         rows=rows,
         columns=_columns(files),
-        license_file=license_file,
+        license_by=written_by,
         sheets={stage: name for stage, name in SHEETS.items() if (folder / name).is_file()},
     )
 
@@ -141,10 +142,12 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
     results = folder / "results.json"
     merged = not (folder / "adapter_config.json").is_file()
     base = base_on_hub(facts, recipe)
+    written_by = license_by(folder / LICENSE)
+    of_base = None if not base or recipe.get("license") else f"https://huggingface.co/{base}"
     tags = ["longvpo", "dpo", "trl", "video", "long-video", *(() if merged else ("lora", "peft"))]
     front = {
         "library_name": "transformers" if merged else "peft",
-        **_license(facts["license"]),
+        **_license(facts["license"], LICENSE if written_by else of_base),
         "language": list(facts.get("stated", {}).get("language", recipe["language"])),
         "pipeline_tag": "video-text-to-text",
         **({"base_model": base, "base_model_relation": "finetune" if merged else "adapter"} if base else {}),
@@ -160,6 +163,7 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
         **more,
         merged=merged,
         base=base,
+        license_by=written_by,
         settings=settings(facts, recipe),
         seen=SEEN,
         benchmarks=_benchmarks(folder / BENCHMARKS, recipe["base"]["model"]),
@@ -221,12 +225,12 @@ def _template(kind: Literal["dataset", "model"]) -> Template:
     return environment.get_template("README.md.jinja")
 
 
-def _license(license_id: str, file: bool = False) -> dict[str, str]:
-    """The Hub wants a name for what is not in its list, and where it can be read: in LICENSE, where there is one."""
+def _license(license_id: str, place: str | None) -> dict[str, str]:
+    """The Hub wants a name for what is not in its list, and where it can be read: a file or a page, if any."""
     if license_id != "other":
         return {"license": license_id}
-    named = {"license_name": "see-license", "license_link": LICENSE} if file else {"license_name": "see-the-card"}
-    return {"license": license_id} | named
+    named = {"license_name": "see-license" if place == LICENSE else "see-the-card"}
+    return {"license": license_id} | named | ({"license_link": place} if place else {})
 
 
 def _paths(folder: Path, paths: list[Path]) -> str | list[str]:

@@ -21,7 +21,7 @@ from longvpo.release.manifest import signature
 from longvpo.release.parquet import SHARD, shards
 from longvpo.release.spot_check import FILE as SPOT_CHECK
 
-ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD)
+ALWAYS = ("facts.json", "recipe.yaml", PROVENANCE, CARD, LICENSE)
 MEASURED = (
     *("trainer_state.json", "curves.png", "results.json", "heat_map.png", TRAINED),
     *(BENCHMARKS, ".eval_results/longvpo.yaml"),
@@ -115,6 +115,6 @@ def _ours(name: str, kind: str) -> bool:
         return True
     if kind == "dataset":
         config, _, file = name.partition("/")
-        return name in (*SHEETS.values(), SPOT_CHECK, LICENSE) or (config in CONFIGS and bool(SHARD.fullmatch(file)))
+        return name in (*SHEETS.values(), SPOT_CHECK) or (config in CONFIGS and bool(SHARD.fullmatch(file)))
     known = (*MEASURED, *PROCESSOR, *MERGED, "adapter_config.json", ADAPTER_WEIGHTS)
     return name in known or bool(WEIGHTS.fullmatch(name) or TEMPLATE.fullmatch(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from longvpo.errors import LongVPOError, did_you_mean, visible
 
@@ -102,6 +102,13 @@ def licensed(facts: dict[str, Any], stated: str | None, folder: Path | None = No
     named = [one | {"license": license_id} for one, license_id in zip(sources, said.values(), strict=False)]
     more = {"licensed_at_release": True} if stated and missing else {}
     return facts | more | ({"sources": named} if sources else {}) | {"license": license}
+
+
+def license_by(file: Path) -> Literal["longvpo", "publisher"] | None:
+    """Who wrote this LICENSE: a release, which may write it again, or a person. None: it is not here."""
+    if not file.is_file():
+        return None
+    return "longvpo" if file.read_bytes().startswith(HEADING.encode()) else "publisher"
 
 
 def license_text(facts: dict[str, Any]) -> str | None:

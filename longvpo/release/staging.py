@@ -33,7 +33,7 @@ from longvpo.release.cards import SHEETS, card_of, kind_in, kind_of, read_result
 from longvpo.release.closed import allowing, closed_in, frames_in
 from longvpo.release.contents import check_dataset_files, check_model_files, gather_files
 from longvpo.release.leaks import check_private, private_texts
-from longvpo.release.licenses import HEADING, LICENSE, license_text, licensed
+from longvpo.release.licenses import LICENSE, license_by, license_text, licensed
 from longvpo.release.manifest import File, Release
 from longvpo.release.markdown import code
 from longvpo.release.outside import check_from_outside
@@ -187,7 +187,7 @@ def _said(target: Target) -> dict[str, Any]:
 def _add_license(copy: Path, facts: dict[str, Any]) -> None:
     """Write what was stated into LICENSE, where one id does not say it all. The user's own LICENSE stays as it is."""
     file, text = copy / LICENSE, license_text(public(facts))
-    if file.is_file() and not read_text(file).startswith(HEADING):
+    if license_by(file) == "publisher":
         return
     file.unlink(missing_ok=True)
     if text:

@@ -14,8 +14,12 @@ from support.hub.pushes import Pushes
 from support.world import GOLDEN
 
 from longvpo.errors import LongVPOError
+from longvpo.io.files import as_json, read_yaml, write_text
+from longvpo.io.records import read_record
 from longvpo.release.cards import card_of
 from longvpo.release.licenses import HEADING, check_license, license_text
+from longvpo.release.staging import staged
+from longvpo.release.target import Target
 
 
 @pytest.mark.parametrize(("given", "meant"), [("Apache-2.0", "apache-2.0"), ("cc-by-4", "cc-by-4.0"), ("gpl3", "gpl")])
@@ -71,13 +75,15 @@ def test_a_release_has_the_file(own: str, pushes: Pushes, tmp_path: Path) -> Non
     code, said = pushes.run(*words, "--tag", "v1", "--collection", "My | clips", token=ALICE + name)
     assert code == 0, said
     card, text = (pushes.read(f"datasets/alice/{name}", "v1", file) for file in ("README.md", "LICENSE"))
-    assert text == (own if own.startswith("Ask") else license_text(facts))
+    theirs = own.startswith("Ask")
+    assert text == (own if theirs else license_text(facts))
     assert {key: front(card)[key] for key in ("license", "license_name", "license_link")} == {
         "license": "other",
         "license_name": "see-license",
         "license_link": "LICENSE",
     }
-    assert "[LICENSE](LICENSE) names the licence of the dataset and of each source." in card
+    assert ("[LICENSE](LICENSE) names the licence of the dataset and of each source." in card) != theirs
+    assert ("The publisher wrote [LICENSE](LICENSE)." in card) == theirs
     assert "in the collection [My \\| clips](https://huggingface.co/alice/collections)" in card
     # the same release once more, into another collection: nothing changes, and it is no other content
     code, said = pushes.run(*words, "--tag", "v1", "--collection", "Another", token=ALICE + name)
@@ -90,3 +96,37 @@ def test_a_release_has_the_file(own: str, pushes: Pushes, tmp_path: Path) -> Non
     assert code == 0, said
     repo = pushes.state()[f"datasets/alice/{name}"]
     assert ("LICENSE" in repo["trees"][repo["tags"]["v2"]]) == own.startswith("Ask")
+
+
+def test_a_file_of_the_users_own_stays_byte_by_byte(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(GOLDEN / "dataset", tmp_path / "mine"))
+    own = "Demandez-moi d'où.\r\n".encode("latin-1")
+    (folder / "LICENSE").write_bytes(own)
+    with staged(folder, Target("dataset", "alice/mine", "v1", overwrite_card=True)) as release:
+        assert release.files["LICENSE"].path.read_bytes() == own
+
+
+def test_where_the_license_of_an_adapter_is_read(tmp_path: Path) -> None:
+    """At its base, as long as it is the base's; in LICENSE, where the publisher wrote one."""
+    folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "mine"))
+    facts, recipe = read_record(folder / "facts.json"), read_yaml(folder / "recipe.yaml")
+    recipe["base"] |= {"model": "Qwen/Qwen2.5-VL-3B-Instruct", "license": "other"}
+    write_text(folder / "facts.json", as_json(facts | {"license": "other"}))
+    for own, file, link in (
+        (None, "", "https://huggingface.co/Qwen/Qwen2.5-VL-3B-Instruct"),
+        ("other", "", None),
+        (None, "Mine.", "LICENSE"),
+    ):
+        write_text(folder / "recipe.yaml", yaml.safe_dump(recipe | {"license": own}))
+        if file:
+            write_text(folder / "LICENSE", file)
+        card = card_of(folder)
+        assert front(card).get("license_link") == link
+        assert ("The publisher wrote [LICENSE](LICENSE)." in card) == bool(file)
+
+
+def test_an_adapter_is_published_with_the_file_too(trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "mine"))
+    write_text(folder / "LICENSE", "Mine.")
+    with staged(folder, Target("model", "alice/mine", "v1")) as release:
+        assert release.files["LICENSE"].path.read_text(encoding="utf-8") == "Mine."
