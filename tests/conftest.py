@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,12 @@ from support.world import FOOTAGE, SMALL
 
 from longvpo.recipe.dataset import DatasetRecipe
 from longvpo.recipe.file import load_recipe
+
+
+def pytest_configure() -> None:
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell lets `make test &`, and all it starts, ignore it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from longvpo.cli import commands as commands  # it adds them to `app`
 from longvpo.cli.about import env
 from longvpo.cli.asking import ask
 from longvpo.cli.exporting import export
+from longvpo.cli.interrupts import interrupts_heard
 from longvpo.cli.printing import one_voice, say_next
 from longvpo.cli.program import app, command
 from longvpo.cli.publishing import card, merge, push
@@ -49,7 +50,7 @@ def main() -> None:
         warnings.simplefilter("ignore", FutureWarning)
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
-        with one_voice():
+        with one_voice(), interrupts_heard():
             app()
     except LongVPOError as error:
         if debug:

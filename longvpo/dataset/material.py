@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -83,8 +83,13 @@ def block_size(recipe: DatasetRecipe) -> int:
     return size // batch * batch or size
 
 
-def opened(plans: list[BlockPlan], material: Material, workers: int) -> Iterator[tuple[BlockPlan, dict[int, Opened]]]:
-    """The clips of each plan; those of the next two are decoded by other threads meanwhile."""
+def opened(
+    plans: list[BlockPlan], material: Material, workers: int
+) -> Generator[tuple[BlockPlan, dict[int, Opened]], None, None]:
+    """The clips of each plan; those of the next two are decoded by other threads meanwhile.
+
+    Close it: a Ctrl-C that falls into the end of the threads would be lost in a destructor.
+    """
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
         def start(plan: BlockPlan) -> dict[int, Future[Opened]]:

@@ -6,6 +6,7 @@ again anywhere, from recipe.yaml, facts.json, provenance.json and an adapter's r
 
 from __future__ import annotations
 
+import shlex
 from functools import cache, partial
 from math import isnan, nan
 from pathlib import Path
@@ -220,7 +221,7 @@ def _template(kind: Literal["dataset", "model"]) -> Template:
     )
     environment.filters |= {"bars": bars, "pretty": pretty, "stated": stated}
     environment.filters |= {"code": code, "fenced": fenced, "quoted": quoted, "paragraphs": paragraphs}
-    environment.filters |= {"at_hub": at_hub, "written": partial(inline, links=True)}
+    environment.filters |= {"at_hub": at_hub, "written": partial(inline, links=True), "shell": shlex.quote}
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     return environment.get_template("README.md.jinja")
 

@@ -274,6 +274,14 @@ def test_a_column_that_the_user_added_is_listed_without_a_meaning(tmp_path: Path
     assert row in card_of(folder).splitlines()
 
 
+def test_a_folder_of_two_words_is_one_word_of_the_shell(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(GOLDEN / "adapter", tmp_path / "mine"))
+    for file, key, value in (("facts.json", "name", "my adapter"), ("provenance.json", "release", None)):
+        said = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps(said | {key: value}))
+    assert "--adapter 'my adapter'`" in card_of(folder)
+
+
 def test_bars() -> None:
     drawn = " 1  " + "█" * 24 + " 4\n10  " + "█" * 12 + " 2\n x  ▏ 0.01"
     assert bars({"1": 4, "2": 0, "10": 2, "x": 0.01}) == f"```\n{drawn}\n```"

@@ -186,8 +186,8 @@ def test_frames_that_nobody_may_publish_are_warned_of(
 
 
 def test_results_and_datasets_of_the_hub(pushes: Pushes, dataset: Path, tmp_path: Path) -> None:
-    name = "alice/looked-at"
-    assert pushes.run("push", dataset, "--repo-id", name, token=ALICE + "view")[0] == 0
+    name, folder = "alice/looked-at", shutil.copytree(dataset, tmp_path / "dataset")
+    assert pushes.run("push", folder, "--repo-id", name, token=ALICE + "view")[0] == 0
     code, said = pushes.run("view", f"{name}@v0.1.0", "--output", tmp_path / "page", token=ALICE + "view")
     assert code == 0, said
     assert part(tmp_path / "page", "about")["counts"]["triplets"] == 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -80,11 +81,12 @@ class Engine:
             kept: files of those that are made already.
             outcome: gains the clips of a block before the next one is asked for.
         """
-        missing = opened([plan for plan in plans if plan.path not in kept], material, session.recipe.video.workers)
-        for plan in plans:
-            if plan.path not in kept:
-                write_block(*next(missing), outcome.pool, session).save(plan.path)
-            yield Block.load(plan.path)
+        left = [plan for plan in plans if plan.path not in kept]
+        with closing(opened(left, material, session.recipe.video.workers)) as missing:
+            for plan in plans:
+                if plan.path not in kept:
+                    write_block(*next(missing), outcome.pool, session).save(plan.path)
+                yield Block.load(plan.path)
 
     def read(self, requests: list[Request], threads: ThreadPoolExecutor) -> list[VideoError | None]:
         """Read the frames of requests ahead; returns why those of each cannot be read."""
