@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import peer_case
 import torch
-from gpu_step import CUDA, built, internvl, tell_to
+from gpu_models import CUDA, built, internvl
+from gpu_step import tell_to
 
 from longvpo.models.batches import alike, prompt_inputs
 from longvpo.models.likelihood import answer_log_probs, letter_log_probs

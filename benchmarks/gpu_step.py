@@ -22,8 +22,6 @@ side. `estimate_gb` is what `longvpo train --dry-run` says of such a row.
 from __future__ import annotations
 
 import argparse
-import copy
-import gc
 import json
 import tempfile
 import time
@@ -33,14 +31,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dpo_step  # its processor, stock trainer, stock collator and rows
 import numpy as np
+import step_parts
 import torch
 import transformers
 from datasets import Dataset
+from gpu_models import CUDA, built, emptied, internvl
 from peft import LoraConfig
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from longvpo.models.counting import RowLength
 from longvpo.models.memory import Skeleton
@@ -52,100 +50,9 @@ from longvpo.training.collator import AnchoredCollator
 from longvpo.training.memory import step_memory
 from longvpo.training.step.trainer import AnchoredDPOTrainer
 
-CUDA = torch.cuda.is_available()
-DEVICE = "cuda" if CUDA else "cpu"
 SIDES = ("stock", "full", "ours", "precomputed", "kept")
 SCORED_BEFORE = ("precomputed", "kept")
 LORA = LoraConfig(**LoraSection().of_peft(), task_type="CAUSAL_LM")
-
-
-def internvl(tiny: bool) -> tuple[Any, Any]:
-    """The configuration of InternVL3-8B, which is InternViT-300M and Qwen2.5-7B, or of a tiny one; its processor."""
-    dpo_step.SIDE = 112 if tiny else 448  # the processor reads it, too
-    _, processor = dpo_step.small_internvl()
-    side, tokenizer = dpo_step.SIDE, processor.tokenizer
-    text = {
-        "model_type": "qwen2",
-        "vocab_size": 1024 if tiny else 151_674,
-        "hidden_size": 256 if tiny else 3584,
-        "num_hidden_layers": 4 if tiny else 28,
-        "num_attention_heads": 8 if tiny else 28,
-        "num_key_value_heads": 4,
-        "intermediate_size": 768 if tiny else 18_944,
-        "max_position_embeddings": 131_072,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
-        "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-        "tie_word_embeddings": False,
-    }
-    vision = {
-        "hidden_size": 128 if tiny else 1024,
-        "num_hidden_layers": 2 if tiny else 24,
-        "num_attention_heads": 4 if tiny else 16,
-        "intermediate_size": 256 if tiny else 4096,
-        "image_size": [side, side],
-        "patch_size": [14, 14],
-    }
-    config = transformers.InternVLConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
-        image_seq_length=processor.image_seq_length,
-        tie_word_embeddings=False,
-    )
-    return config, processor
-
-
-def built(config: Any, nf4: bool, dtype: torch.dtype = torch.bfloat16 if CUDA else torch.float32) -> Any:
-    """Random weights, made where they stay."""
-    config = copy.deepcopy(config)  # a model writes the name of its attention into it
-    torch.manual_seed(0)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(DEVICE):
-            model = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)](config)
-    finally:
-        torch.set_default_dtype(before)
-    for name, parameter in model.named_parameters():  # transformers' 0.02 is too small for so many layers to differ
-        if parameter.ndim == 2 and "embed" not in name:
-            torch.nn.init.normal_(parameter.data, std=parameter.shape[1] ** -0.5)
-    if nf4:
-        for module in list(model.model.language_model.modules()):
-            for child, linear in list(module.named_children()):
-                if isinstance(linear, torch.nn.Linear):
-                    setattr(module, child, _in_nf4(linear))
-        model.is_loaded_in_4bit = True  # PEFT and TRL ask for it
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    emptied()
-    return model.eval()
-
-
-def _in_nf4(linear: Any) -> Any:
-    import bitsandbytes
-
-    found = bitsandbytes.nn.Linear4bit(
-        linear.in_features,
-        linear.out_features,
-        bias=linear.bias is not None,
-        compute_dtype=linear.weight.dtype,
-        quant_type="nf4",
-        device="meta",
-    )
-    found.weight = bitsandbytes.nn.Params4bit(
-        linear.weight.data, requires_grad=False, quant_type="nf4", quant_storage=torch.uint8
-    ).to(DEVICE)
-    if linear.bias is not None:
-        found.bias = torch.nn.Parameter(linear.bias.data, requires_grad=False)
-    return found
-
-
-def emptied() -> None:
-    gc.collect()
-    if CUDA:
-        torch.cuda.empty_cache()
 
 
 class Side:
@@ -155,7 +62,7 @@ class Side:
         self, name: str, model: Any, processor: Any, frames: int, folder: str, together: int = 1, **changed: Any
     ) -> None:
         stock = name == "stock"
-        row = dpo_step.row(frames) | ({"reference": "full"} if name == "full" else {})
+        row = step_parts.row(frames) | ({"reference": "full"} if name == "full" else {})
         row |= {"chosen": " ".join([row["chosen"]] * 8), "rejected": " ".join([row["rejected"]] * 12)}
         section = {
             "beta": 0.1,
@@ -165,12 +72,12 @@ class Side:
             "activation_offloading": name == "offload",
             "save_strategy": "no",
         } | changed
-        self.trainer = (dpo_step.StockTrainer if stock else AnchoredDPOTrainer)(
+        self.trainer = (step_parts.StockTrainer if stock else AnchoredDPOTrainer)(
             model=model,
             args=training_arguments(section, Path(folder)),
             train_dataset=Dataset.from_list([row]),
             processing_class=processor,
-            data_collator=(dpo_step.StockCollator if stock else AnchoredCollator)(processor, dpo_step.Noise()),
+            data_collator=(step_parts.StockCollator if stock else AnchoredCollator)(processor, step_parts.Noise()),
             peft_config=LORA,
             **({"vision_cache_gb": 8.0} if name == "kept" else {}),
             **({"sequence_parallel": together} if together > 1 else {}),
@@ -192,7 +99,7 @@ class Side:
                 chosen, rejected = self.trainer.compute_ref_log_probs(self.trainer.model, seen)
             self.batch |= {"ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
         self.tokens = int(self.batch["attention_mask"][0].sum())
-        self.seen = dpo_step.CLIP * processor.image_seq_length + int(self.batch["completion_mask"].sum())
+        self.seen = step_parts.CLIP * processor.image_seq_length + int(self.batch["completion_mask"].sum())
         self.answers = int(self.batch["completion_mask"].sum())
 
     def step(self) -> float:
@@ -223,7 +130,7 @@ def needed_flops(config: Any, side: Side, name: str, frames: int) -> float:
 
 
 def row_length(side: Side, frames: int) -> RowLength:
-    square = dpo_step.SIDE
+    square = step_parts.SIDE
     tokens = side.tokens + side.answers // 2
     return RowLength(frames, (square, square), frames * 3 * square**2, 0, tokens, side.answers)
 

@@ -28,8 +28,8 @@ from typing import Any
 from unittest.mock import patch
 
 import datasets
-import dpo_step  # its processor
 import numpy as np
+import step_parts
 
 from longvpo.clips.published import frames_of_dataset
 from longvpo.clips.rows import features
@@ -138,8 +138,8 @@ def measured(folder: Path, videos: Path | None, small: bool) -> dict[str, Any]:
         for place in range(1 if small else DRAWN):
             draw(videos / f"{place}.mp4", seconds * 2 + 1, size, place)
     clips = clips_in(videos, number, seconds)
-    dpo_step.SIDE = 56 if small else 448
-    _, processor = dpo_step.small_internvl()
+    step_parts.SIDE = 56 if small else 448
+    _, processor = step_parts.small_internvl()
     plain = VideoSection(max_frames=SECONDS)
     kept = plain.model_copy(update={"frames": folder / "kept"})
     hashes = {("s", clip["video"]): file_hash(videos / clip["video"]) for clip in clips}

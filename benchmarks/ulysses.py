@@ -25,10 +25,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import dpo_step  # its frames of noise
+import step_parts
 import torch
 from datasets import Dataset
-from gpu_step import _in_nf4
+from gpu_models import put_in_nf4
 from peft import LoraConfig, get_peft_model
 from support.families import FAMILIES
 from torch import distributed, multiprocessing
@@ -54,7 +54,7 @@ SECTION = {
     "per_device_train_batch_size": 2,
     "save_strategy": "no",
 }
-ROWS = [dpo_step.row(24), dpo_step.row(8) | {"reference": "full", "chosen": "the red ball", "rejected": "a dog"}]
+ROWS = [step_parts.row(24), step_parts.row(8) | {"reference": "full", "chosen": "the red ball", "rejected": "a dog"}]
 
 
 def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPOTrainer:
@@ -65,7 +65,7 @@ def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPO
     if "nf4" in case:
         for module in list(model.base_model.named_modules()):
             if module[0].endswith(("language_model", "text_model")):
-                in_nf4(module[1])
+                put_in_nf4(module[1])
         model.is_loaded_in_4bit = True
     places = LoraSection().target_modules
     if case == "vision":
@@ -78,7 +78,7 @@ def trainer_of(name: str, case: str, folder: Path, together: int) -> AnchoredDPO
         args=training_arguments(SECTION | {"gradient_checkpointing": "checkpointing" in case}, folder),
         train_dataset=Dataset.from_list(ROWS),
         processing_class=processor,
-        data_collator=AnchoredCollator(processor, dpo_step.Noise()),
+        data_collator=AnchoredCollator(processor, step_parts.Noise()),
         peft_config=None if case == "adapter" else lora,
         sequence_parallel=together,
     )
@@ -109,13 +109,6 @@ def stretched(config: Any) -> Any:
 def cases_of(names: list[str], cases: list[str], together: int) -> list[tuple[str, str, int]]:
     """What `compared` is asked."""
     return [(name, case, together) for name in names for case in cases if case != "stretched" or name not in KINDS]
-
-
-def in_nf4(part: Any) -> None:
-    for module in list(part.modules()):
-        for child, linear in list(module.named_children()):
-            if isinstance(linear, torch.nn.Linear):
-                setattr(module, child, _in_nf4(linear))
 
 
 def step(trainer: AnchoredDPOTrainer, rows: list[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:

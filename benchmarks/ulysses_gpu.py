@@ -29,7 +29,8 @@ from typing import Any
 
 import torch
 import transformers
-from gpu_step import CUDA, Side, built, emptied, estimate, internvl, tell_to
+from gpu_models import CUDA, built, emptied, internvl
+from gpu_step import Side, estimate, tell_to
 from torch import distributed, multiprocessing
 
 SMALL = {  # the language model of InternVL3-1B, which is Qwen2.5-0.5B

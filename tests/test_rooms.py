@@ -114,7 +114,14 @@ def test_every_test_tells_what_it_tests() -> None:
         about = path.stem.removeprefix("test_").split("_")
         names = [".".join([*room, "_".join(about[:end])]) for end in range(1, len(about) + 1)]
         assert not room or room == ("promises",) or set(names) & set(known), f"{path}: no module is called so"
-        assert len(path.read_text().splitlines()) <= 300, f"{path}: split it"
+
+
+def test_no_file_that_people_write_is_long() -> None:
+    for folder in ("longvpo", "tests", "benchmarks", "dataset_cards", "model_cards", "recipes", "docs"):
+        for path in (TESTS.parent / folder).rglob("*"):
+            written = path.suffix in {".py", ".jinja", ".md", ".yaml", ".sh", ".js", ".css"}
+            if written and path.name != "KEYS.md" and "golden" not in path.parts:
+                assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, f"{path}: split it"
 
 
 def test_tests_import_helpers_and_no_tests() -> None:
