@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Timer
+from threading import Timer, main_thread
 from typing import Any
 
 SECONDS = 0.05  # the destructor has ended by then
@@ -20,7 +20,7 @@ def interrupts_heard() -> Iterator[None]:
     def hook(dropped: Any) -> None:
         if not issubclass(dropped.exc_type, KeyboardInterrupt):
             return before(dropped)
-        again = Timer(SECONDS, interrupt_main)
+        again = Timer(SECONDS, signal.pthread_kill, (main_thread().ident, signal.SIGINT))  # wakes it, if it waits
         again.daemon = True
         again.start()
 

@@ -31,8 +31,10 @@ def test_an_interrupt_in_a_destructor_is_raised_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "unraisablehook", other.append)
     with interrupts_heard():
         Last(signal.SIGINT)
+        started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             time.sleep(20)
+    assert time.monotonic() - started < 10, "a call that waits is woken"
     with interrupts_heard():
         Last(None)
     assert [one.exc_type for one in other] == [ValueError], "what is no interrupt is told as before"
