@@ -7,6 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # so many tests at once, each with one thread; tests of one file share what they build
 TESTS_AT_ONCE ?= 3
+# files or folders of tests; none: all
+TESTS ?=
 
 .PHONY: setup demo test accept soak fuzz check
 
@@ -23,7 +25,7 @@ demo: setup
 	$(BIN)/longvpo demo
 
 test: setup
-	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(TESTS) -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 accept: setup
 	$(BIN)/python -m pytest -m accept
