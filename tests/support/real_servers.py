@@ -32,7 +32,7 @@ def process(log: Path, *command: str, **environment: str) -> Iterator[subprocess
             started.kill()
 
 
-def until_up(url: str, started: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+def until_up(url: str, started: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and started.poll() is None:
         try:
