@@ -23,7 +23,7 @@ from longvpo.cli.publishing import card, merge, push
 from longvpo.cli.recipes import init, recipes
 from longvpo.cli.viewing import view
 from longvpo.errors import LongVPOError, UsageError, say
-from longvpo.io.disk import not_written
+from longvpo.io.disk import FULL, not_written
 
 for one in (ask, card, env, export, init, merge, push, recipes, view):
     command()(one)
@@ -64,6 +64,8 @@ def main() -> None:
         if debug or said is None:
             raise
         name = getattr(error, "filename", None)
+        if isinstance(error, OSError) and error.errno in FULL:  # of a copy, the place that is full
+            name = error.filename2 or name
         where = f"{name}: " if name else ""
         said = f"{where}{said}; mend that, and the same command resumes"
         say(f"error: {_line(said)} (LONGVPO_DEBUG=1 shows where it failed)")

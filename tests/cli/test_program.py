@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -160,6 +161,17 @@ def test_bars_write_no_escapes_into_a_log(monkeypatch: pytest.MonkeyPatch, capsy
     assert "2/2" in said
     assert "\x1b" not in said
     assert said.count("\n") == 1
+
+
+def test_a_copy_that_finds_no_space_names_the_full_place(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def copies() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mine/weights", None, "small/weights")
+
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands])
+    app.command()(copies)
+    assert run(monkeypatch, "copies") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: small/weights: No space left on device; mend that, and the same command resumes")
 
 
 def test_what_others_wrote_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
