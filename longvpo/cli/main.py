@@ -64,7 +64,7 @@ def main() -> None:
         if debug or said is None:
             raise
         name = getattr(error, "filename", None)
-        if isinstance(error, OSError) and error.errno in FULL:  # of a copy, the place that is full
+        if isinstance(error, OSError) and error.errno in FULL:  # where a copy failed, its target is full
             name = error.filename2 or name
         where = f"{name}: " if name else ""
         said = f"{where}{said}; mend that, and the same command resumes"
