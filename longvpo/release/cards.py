@@ -23,7 +23,7 @@ from longvpo.io.records import Record, read_record, remedy, understood, unfinish
 from longvpo.release.benchmarks import table
 from longvpo.release.citation import citation
 from longvpo.release.licenses import LICENSE, UNKNOWN, license_by, stated
-from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, paragraphs, quoted, tidy
+from longvpo.release.markdown import as_json, at_hub, code, fenced, inline, page_of, paragraphs, quoted, tidy
 from longvpo.release.measured import intervals_said, mark, scoring_said, spread, tables
 from longvpo.release.parquet import column_types, dataset_info, shards
 from longvpo.release.settings import base_on_hub, settings
@@ -144,7 +144,7 @@ def _model_card(folder: Path, facts: Record, recipe: Record, provenance: Record,
     merged = not (folder / "adapter_config.json").is_file()
     base = base_on_hub(facts, recipe)
     written_by = license_by(folder / LICENSE)
-    of_base = None if not base or recipe.get("license") else f"https://huggingface.co/{base}"
+    of_base = None if not base or recipe.get("license") else page_of(base)
     tags = ["longvpo", "dpo", "trl", "video", "long-video", *(() if merged else ("lora", "peft"))]
     front = {
         "library_name": "transformers" if merged else "peft",

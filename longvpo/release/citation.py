@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from longvpo.release.markdown import page_of
+
 PAPER = """@inproceedings{huang2025longvpo,
   title = {{LongVPO}: From Anchored Cues to Self-Reasoning for Long-Form Video Preference Optimization},
   author = {Huang, Zhenpeng and Li, Jiaqi and Jia, Zihan and Li, Xinhao and Meng, Desen and Song, Lingxue and Chen, Xi
@@ -26,14 +28,13 @@ def citation(release: Mapping[str, Any] | None) -> str:
     if not release:
         return PAPER
     namespace, _, name = str(release["repo_id"]).rpartition("/")
-    at = f"https://huggingface.co/{'datasets/' if release['kind'] == 'dataset' else ''}{release['repo_id']}"
     values = {
         "author": namespace,
         "title": name,
         "year": release.get("year", ""),
         "publisher": "Hugging Face",
         "version": release["tag"],
-        "url": at,
+        "url": page_of(release["repo_id"], release["kind"]),
     }
     lines = [f"  {key:9} = {{{_value(value)}}}" for key, value in values.items() if value]
     key = re.sub(r"[^\w-]+", "-", f"{release['repo_id']}", flags=re.ASCII)

@@ -71,20 +71,24 @@ def paragraphs(text: str) -> Markup:
     return Markup("\n\n".join(one for one in found if one))
 
 
+def page_of(repo_id: str, kind: Literal["dataset", "model"] = "model") -> str:
+    """The address of a repository on the Hub."""
+    return f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+
+
 def at_hub(value: Any, kind: Literal["dataset", "model"] = "model") -> Markup:
     """`namespace/name@revision` as a link to it on the Hub, any other text as code.
 
     Of `model@revision+adapter@hash`, which writers are called, each part: the hash is of weights, and no revision.
     """
     parts = [ON_HUB.fullmatch(part) for part in str(value).split("+")]
-    home = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}"
     links = []
     for place, part in enumerate(parts):
         if part is None:
             return code(value)
         revision = part["revision"] or ""
         tree = f"/tree/{revision}" if revision and place == 0 else ""
-        links.append(f"[`{part['id']}{revision and '@' + revision[:12]}`]({home}{part['id']}{tree})")
+        links.append(f"[`{part['id']}{revision and '@' + revision[:12]}`]({page_of(part['id'], kind)}{tree})")
     return Markup(" + ".join(links))
 
 

@@ -22,9 +22,9 @@ def settings(facts: dict[str, Any], recipe: dict[str, Any]) -> list[Row]:
     used, told = facts.get("training"), recipe["training"]
     said = {**told, **(used or {})}
     rows = [
-        ("learning rate", _listed(said, learning_rate="{:g}", lr_scheduler_type="{} schedule", **_warm_up(said))),
+        ("learning rate", _listed(said, learning_rate="{}", lr_scheduler_type="{} schedule", **_warm_up(said))),
         ("losses", _weighed(used["loss"]) if used else _losses(told)),
-        ("beta of DPO", _listed(said, beta="{:g}")),
+        ("beta of DPO", _listed(said, beta="{}")),
         ("LoRA", _adapter(facts, recipe)),
         ("batch", _batch(facts, said)),
         ("epochs", _epochs(facts, said)),
@@ -50,16 +50,12 @@ def _warm_up(said: dict[str, Any]) -> dict[str, str]:
     """The form of warm-up steps: below 1 they are a share of all steps, as transformers takes them."""
     steps = _number(said.get("warmup_steps"))
     share = re.fullmatch(r"0\.\d+", steps)
-    return {"warmup_steps": f"warm-up in {100 * float(steps):g} % of the steps" if share else "{:g} warm-up steps"}
+    return {"warmup_steps": f"warm-up in {100 * float(steps):g} % of the steps" if share else "{} warm-up steps"}
 
 
 def _listed(said: dict[str, Any], **forms: str) -> str:
     """The values that are known, each in its form."""
-    known = {name: said[name] for name in forms if said.get(name) is not None}
-    return ", ".join(
-        forms[name].replace("{:g}", "{}").format(_number(value) if "{:g}" in forms[name] else value)
-        for name, value in known.items()
-    )
+    return ", ".join(form.format(_number(said[name])) for name, form in forms.items() if said.get(name) is not None)
 
 
 def _number(value: Any) -> str:
@@ -73,7 +69,7 @@ def _number(value: Any) -> str:
 def _epochs(facts: dict[str, Any], said: dict[str, Any]) -> str:
     if int(said.get("max_steps") or -1) > 0:  # it counts, and num_train_epochs does not
         return f"{facts['steps'] * facts['triplets_a_step'] / facts['triplets']:.2g}, by `max_steps`"
-    return _listed(said, num_train_epochs="{:g}")
+    return _listed(said, num_train_epochs="{}")
 
 
 def _weighed(losses: dict[str, Any]) -> str:
@@ -82,9 +78,12 @@ def _weighed(losses: dict[str, Any]) -> str:
 
 def _losses(told: dict[str, Any]) -> str:
     """Losses and weights as a recipe has them; where it has not one weight for each loss, the two lists."""
-    names, weights = _as_list(told.get("loss_type")), _as_list(told.get("loss_weights"))
-    if not names or not weights or len(names) == len(weights):
-        return _weighed(dict(zip(names, weights or [1] * len(names), strict=bool(names))))
+    names = _as_list(told.get("loss_type"))
+    weights = _as_list(told.get("loss_weights")) or [1] * len(names)
+    if not names:
+        return ""
+    if len(names) == len(weights):
+        return _weighed(dict(zip(names, weights, strict=True)))
     return f"{', '.join(map(str, map(code, names)))}; weights {', '.join(map(_number, weights))}"
 
 
@@ -97,7 +96,7 @@ def _adapter(facts: dict[str, Any], recipe: dict[str, Any]) -> str:
     lora = facts.get("lora") or recipe.get("lora")
     if not lora:
         return ""
-    size = _listed(lora, r="rank {}", lora_alpha="alpha {}", lora_dropout="dropout {:g}")
+    size = _listed(lora, r="rank {}", lora_alpha="alpha {}", lora_dropout="dropout {}")
     if "layers" in lora:
         return f"{size}, on {lora['layers']:,} linear layers: {', '.join(map(str, map(code, lora['targets'])))}"
     targets = _as_list(lora.get("target_modules"))
@@ -111,26 +110,27 @@ def _pattern(targets: Any) -> Markup:
 
 
 def _batch(facts: dict[str, Any], said: dict[str, Any]) -> str:
-    text = f"{facts['triplets_a_step']} triplets per step"
-    forms = {
-        "per_device_train_batch_size": "{} per device",
-        "gradient_accumulation_steps": "{} accumulation steps",
-    }
-    parts = [*filter(None, [_listed(said, **forms)])]
+    each = _listed(
+        said,
+        per_device_train_batch_size="{} per device",
+        gradient_accumulation_steps="{} accumulation steps",
+    )
+    several = ""
     if facts["processes"] > 1:
         shared = facts.get("sequence_parallel")
-        parts.append(f"{facts['processes']} processes{f', {shared} of them per row' if shared else ''}")
-    return f"{text}: {', '.join(parts)}" if parts else text
+        several = f"{facts['processes']} processes{f', {shared} of them per row' if shared else ''}"
+    parts = ", ".join(filter(None, (each, several)))
+    return f"{facts['triplets_a_step']} triplets per step{f': {parts}' if parts else ''}"
 
 
 def _optimiser(said: dict[str, Any]) -> str:
     name = code(said["optim"]) if said.get("optim") else ""
     rest = _listed(
         said,
-        adam_beta1="beta1 {:g}",
-        adam_beta2="beta2 {:g}",
-        weight_decay="weight decay {:g}",
-        max_grad_norm="gradient norm at most {:g}",
+        adam_beta1="beta1 {}",
+        adam_beta2="beta2 {}",
+        weight_decay="weight decay {}",
+        max_grad_norm="gradient norm at most {}",
     )
     return ", ".join(filter(None, (str(name), rest)))
 
