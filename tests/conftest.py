@@ -33,9 +33,8 @@ from longvpo.recipe.file import load_recipe
 
 
 def pytest_configure() -> None:
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell lets `make test &`, and all it starts, ignore it
+    """A shell lets `make test &`, and all that it starts, ignore an interrupt: some tests send one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

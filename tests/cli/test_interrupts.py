@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -51,21 +52,9 @@ def test_an_interrupt_while_the_threads_of_a_round_end(monkeypatch: pytest.Monke
             raise KeyboardInterrupt
 
     monkeypatch.setattr(local, "opened", opened)
-    monkeypatch.setattr(local, "write_block", lambda *words: _Block())
-    monkeypatch.setattr(local, "Block", _Block)
-    plan: Any = BlockPlan(tmp_path / "00000.npz", {}, 0)
-    nothing: Any = _Block()
+    monkeypatch.setattr(local, "write_block", MagicMock())
+    monkeypatch.setattr(local, "Block", MagicMock())
+    plan = BlockPlan(tmp_path / "00000.npz", {}, 0)
+    nothing = MagicMock()
     with pytest.raises(KeyboardInterrupt):
         list(local.LOCAL.blocks([plan], set(), nothing, nothing, nothing))
-
-
-class _Block:
-    """A block, and whatever else is asked for."""
-
-    def __getattr__(self, name: str) -> _Block:
-        return self
-
-    def __call__(self, *words: Any) -> _Block:
-        return self
-
-    load = staticmethod(lambda path: None)

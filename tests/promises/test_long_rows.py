@@ -78,7 +78,8 @@ def test_two_processes_train_the_adapter_that_one_trains(
     assert (facts["processes"], facts["sequence_parallel"], facts["triplets_a_step"]) == (2, 2, 2)
     assert facts["steps"] == 10
     check_equal(one, output)
-    assert ", 2 processes, 2 of them per row |" in (output / "README.md").read_text()
+    batch = "2 triplets per step: 2 per device, 1 accumulation steps, 2 processes, 2 of them per row"
+    assert f"| batch | {batch} |" in (output / "README.md").read_text()
 
 
 @pytest.mark.soak
